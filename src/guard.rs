@@ -1,0 +1,195 @@
+//! [`LockGuard`], which holds a lock, and [`LockHandle`], which looks at one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::options::check_lease;
+use crate::provider::{Lease, Release};
+use crate::{FencingToken, LockError, Lost, Resource};
+
+/// A lock that is held, for as long as this lives and its lease lasts.
+///
+/// A lock is a lease: it can end while the guard lives, if it cannot be renewed in time or is not to be. Ask
+/// [`is_held`](Self::is_held) before a step that must not happen without the lock, wait for
+/// [`lost`](Self::lost) beside long work, and hand [`fencing_token`](Self::fencing_token) to the store that
+/// is written to.
+///
+/// Dropping the guard releases the lock in the background, on any thread, inside a runtime or not;
+/// [`release`](Self::release) waits for the answer. A guard that is leaked (`std::mem::forget`) holds its
+/// lock for as long as the provider renews it.
+///
+/// Declare the guard so that it outlives what it protects: locals are dropped in reverse order.
+#[doc(alias = "IAsyncDisposable")]
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct LockGuard {
+    lease: Arc<dyn Lease>,
+    released: bool,
+}
+
+impl LockGuard {
+    /// The guard of a lease that has just been granted. For those who write providers.
+    pub fn new(lease: Arc<dyn Lease>) -> Self {
+        Self { lease, released: false }
+    }
+
+    /// What is locked.
+    pub fn resource(&self) -> &Resource {
+        self.lease.state().resource()
+    }
+
+    /// Whether the lock is ours at this moment, by the monotonic clock. Once `false`, it stays `false`.
+    #[doc(alias = "IsHeld")]
+    pub fn is_held(&self) -> bool {
+        self.lease.state().is_held()
+    }
+
+    /// The number with which a store can refuse a holder who has been overtaken. See [`FencingToken`].
+    pub fn fencing_token(&self) -> FencingToken {
+        self.lease.state().fencing_token()
+    }
+
+    /// The time at which the lease ends unless it is renewed or extended. After a loss it is in the past.
+    pub fn expires_at(&self) -> Instant {
+        self.lease.state().expires_at()
+    }
+
+    /// What is left of the lease; zero if the lock is not held.
+    pub fn remaining(&self) -> Duration {
+        self.lease.state().remaining()
+    }
+
+    /// A view of the lock that can be cloned and given away. It cannot release the lock.
+    pub fn handle(&self) -> LockHandle {
+        LockHandle { lease: Arc::clone(&self.lease) }
+    }
+
+    /// Resolves when the lock is no longer ours; at once if it is lost already, never because of our own
+    /// release. See [`Lost`].
+    pub fn lost(&self) -> Lost {
+        Lost::new(Arc::clone(&self.lease))
+    }
+
+    /// Makes the lease last for `duration` from now, also if that is shorter than what is left; 10 ms to 24 h.
+    ///
+    /// `true`: the lock is ours for `duration` from now (and longer, if it is renewed automatically).
+    /// `false`: it is no longer ours, and nothing was changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the lease has been extended or has not; the lock is not released by it.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidOptions`] if `duration` is out of its range, or would carry the lease past
+    /// [`max_hold`](crate::LockOptions::max_hold); [`LockError::Unavailable`] or [`LockError::Backend`] if
+    /// the backend did not do it. The lease is then as it was.
+    #[doc(alias = "ExtendAsync")]
+    pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
+        check_lease("extend", duration)?;
+        if let Some(limit) = self.lease.state().limit() {
+            let left = limit.saturating_duration_since(Instant::now());
+            if duration > left && self.is_held() {
+                return Err(LockError::InvalidOptions {
+                    option: "extend",
+                    given: format!("{duration:?}"),
+                    allowed: format!("at most the {left:?} that are left of max_hold"),
+                });
+            }
+        }
+        Arc::clone(&self.lease).extend(duration).await
+    }
+
+    /// Releases the lock and waits for the answer.
+    ///
+    /// [`Release::AlreadyLost`] says that the lock was no longer ours: what was done under it may have
+    /// overlapped with another holder.
+    ///
+    /// # Cancel safety
+    ///
+    /// The release goes on in the background if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] if the backend did not answer. The release goes on in the background, until
+    /// it is answered or the lease has ended.
+    #[doc(alias = "ReleaseAsync")]
+    pub async fn release(mut self) -> Result<Release, LockError> {
+        self.start_release().await
+    }
+
+    /// Releases the lock, once.
+    pub(crate) fn start_release(&mut self) -> crate::provider::Releasing {
+        self.released = true;
+        Arc::clone(&self.lease).release()
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        if !self.released {
+            // The provider goes on with the release when its future is dropped.
+            drop(self.start_release());
+        }
+    }
+}
+
+impl fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe("LockGuard", &*self.lease, f)
+    }
+}
+
+/// A view of a held lock: cheap to clone, good to pass along, and never the right to release.
+///
+/// After the guard's release [`is_held`](Self::is_held) is `false` and [`lost`](Self::lost) stays pending.
+#[derive(Clone)]
+pub struct LockHandle {
+    lease: Arc<dyn Lease>,
+}
+
+impl LockHandle {
+    /// What is locked.
+    pub fn resource(&self) -> &Resource {
+        self.lease.state().resource()
+    }
+
+    /// The number with which a store can refuse a holder who has been overtaken. See [`FencingToken`].
+    pub fn fencing_token(&self) -> FencingToken {
+        self.lease.state().fencing_token()
+    }
+
+    /// Whether the lock is held at this moment, by the monotonic clock. Once `false`, it stays `false`.
+    pub fn is_held(&self) -> bool {
+        self.lease.state().is_held()
+    }
+
+    /// What is left of the lease; zero if the lock is not held.
+    pub fn remaining(&self) -> Duration {
+        self.lease.state().remaining()
+    }
+
+    /// Resolves when the lock is lost; at once if it is lost already, never because of a release. See
+    /// [`Lost`].
+    pub fn lost(&self) -> Lost {
+        Lost::new(Arc::clone(&self.lease))
+    }
+}
+
+impl fmt::Debug for LockHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe("LockHandle", &*self.lease, f)
+    }
+}
+
+/// What both show of themselves: never the owner's secret, which a provider's lease may have.
+fn describe(name: &str, lease: &dyn Lease, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let state = lease.state();
+    f.debug_struct(name)
+        .field("resource", state.resource())
+        .field("fencing_token", &state.fencing_token().get())
+        .field("is_held", &state.is_held())
+        .finish_non_exhaustive()
+}

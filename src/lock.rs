@@ -1,0 +1,135 @@
+//! [`DistributedLock`]: one resource's lock, to be acquired.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::provider::{Acquiring, LockBackend, Wait};
+use crate::{LockError, LockGuard, LockOptions, Resource};
+
+/// The lock on one resource. Making it takes nothing; acquiring does.
+///
+/// It can be used many times and from many tasks, and is cheap to clone. It is **not re-entrant**: a task
+/// that holds the lock and acquires it again waits for itself, until its wait is over or, with
+/// [`acquire`](Self::acquire), for ever. Pass the [`LockHandle`](crate::LockHandle) down instead.
+///
+/// Waiters are served in the order in which they came.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "memory")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use orchestrix_locking::Locking;
+///
+/// let locking = Locking::builder().add_in_memory_locking().build()?;
+/// let lock = locking.lock("order:42")?;
+/// match lock.try_acquire(Duration::from_secs(5)).await? {
+///     Some(guard) => {
+///         println!("ours, with token {}", guard.fencing_token());
+///         guard.release().await?;
+///     }
+///     None => println!("somebody else holds it"),
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "memory"))]
+/// # fn main() {}
+/// ```
+#[doc(alias = "IDistributedLock")]
+#[derive(Clone)]
+pub struct DistributedLock {
+    resource: Resource,
+    options: LockOptions,
+    backend: Arc<dyn LockBackend>,
+}
+
+impl DistributedLock {
+    /// A lock on `resource` that `backend` grants. For those who write providers.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidOptions`] if an option is out of its range.
+    pub fn new(resource: Resource, options: LockOptions, backend: Arc<dyn LockBackend>) -> Result<Self, LockError> {
+        options.validate()?;
+        Ok(Self { resource, options, backend })
+    }
+
+    /// What is locked.
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// The options with which it is locked.
+    pub fn options(&self) -> &LockOptions {
+        &self.options
+    }
+
+    /// Acquires the lock, waiting for it for `timeout` at most.
+    ///
+    /// `Ok(None)` says that somebody else still holds it, as the backend answered. [`Duration::ZERO`] is one
+    /// attempt without waiting; [`Duration::MAX`] is as long as it takes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is the cancellation. The place in the queue is given up and the lock is not held,
+    /// also if it was granted at that very moment.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] if the backend cannot be reached or does not answer,
+    /// [`LockError::Backend`] if it answers with an error, [`LockError::TooManyWaiters`] if as many as
+    /// [`LockOptions::max_waiters`] allows wait already, [`LockError::Closed`] after the provider was closed,
+    /// [`LockError::NoRuntime`] outside a tokio runtime.
+    #[doc(alias = "TryAcquireAsync")]
+    pub async fn try_acquire(&self, timeout: Duration) -> Result<Option<LockGuard>, LockError> {
+        self.start(Wait::from(timeout)).await
+    }
+
+    /// Acquires the lock, waiting for as long as it takes.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    pub async fn acquire(&self) -> Result<LockGuard, LockError> {
+        // A backend that was told to wait for ever has no `None` to give. Should one do so, ask again.
+        loop {
+            if let Some(guard) = self.start(Wait::Forever).await? {
+                return Ok(guard);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Begins to acquire.
+    pub(crate) fn start(&self, wait: Wait) -> Acquiring {
+        if !in_runtime() {
+            return Acquiring::ready(Err(LockError::NoRuntime));
+        }
+        Arc::clone(&self.backend).acquire(self.resource.clone(), self.options, wait)
+    }
+}
+
+/// Waiting, renewal and the loss signal need a runtime. Refused at every attempt, and not only at the first
+/// that has to wait, so that the mistake shows in the first test and not under the first load.
+fn in_runtime() -> bool {
+    // Inside a task this is one look at a thread-local; asking for the runtime's handle counts references.
+    tokio::task::try_id().is_some() || Handle::try_current().is_ok()
+}
+
+impl fmt::Debug for DistributedLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DistributedLock")
+            .field("resource", &self.resource)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,84 @@
+//! [`Lost`]: the signal that a lock is no longer ours.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project::{pin_project, pinned_drop};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::provider::{Lease, Standing, Watcher};
+
+/// Resolves when the lock is no longer ours: its lease ended, somebody took it away, or the provider was
+/// closed. At once if that is so already; never because of our own release.
+///
+/// Returned by [`LockGuard::lost`](crate::LockGuard::lost) and [`LockHandle::lost`](crate::LockHandle::lost).
+/// It has its own timer, and so does not depend on the backend's answer.
+///
+/// # Cancel safety
+///
+/// It can be dropped and made anew at any time: nothing is missed, since it looks at the lease and not at an
+/// event.
+///
+/// # Panics
+///
+/// Polling panics outside a tokio runtime, or inside one without a timer, if the lease has an end to wait for.
+#[pin_project(PinnedDrop)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Lost {
+    lease: Arc<dyn Lease>,
+    watcher: Option<Watcher>,
+    #[pin]
+    timer: Option<Sleep>,
+}
+
+impl Lost {
+    pub(crate) fn new(lease: Arc<dyn Lease>) -> Self {
+        Self { lease, watcher: None, timer: None }
+    }
+}
+
+impl Future for Lost {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        loop {
+            let ends = match this.lease.state().watch(cx, this.watcher) {
+                Standing::Lost => return Poll::Ready(()),
+                // Before the grant there is nothing to lose, after our own release neither.
+                Standing::Pending | Standing::Released | Standing::Held(None) => return Poll::Pending,
+                Standing::Held(Some(ends)) => ends,
+            };
+            match this.timer.as_mut().as_pin_mut() {
+                None => this.timer.set(Some(sleep_until(ends))),
+                Some(timer) if timer.deadline() == ends => {
+                    ready!(timer.poll(cx));
+                    // The timer counts in milliseconds and may be early by the part of one. Then it is set anew.
+                    if Instant::now() < ends {
+                        this.timer.set(None);
+                    }
+                }
+                Some(timer) => timer.reset(ends),
+            }
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Lost {
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        if let Some(watcher) = this.watcher.take() {
+            this.lease.state().forget(watcher);
+        }
+    }
+}
+
+impl fmt::Debug for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lost").field("resource", self.lease.state().resource()).finish_non_exhaustive()
+    }
+}

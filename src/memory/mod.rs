@@ -1,0 +1,17 @@
+//! Locks within one process.
+//!
+//! `provider` is the face, `shard` the part of the locks that one mutex guards, `table` what is true of them
+//! (the invariants are numbered there), `lease` one granted lock, `wait` the future of a caller who waits.
+//!
+//! A lock passes through them in this order: the provider picks the shard of the name; the shard looks into
+//! its table and grants a lease at once, or puts one into a queue and returns the future that waits for it.
+//! There is no background task and no timer that nobody waits on: an expired lease is noticed by whoever is
+//! next to have the lock, and a lease that is renewed while its guard lives needs no renewing.
+
+mod lease;
+mod provider;
+mod shard;
+mod table;
+mod wait;
+
+pub use provider::{InMemoryLockProvider, LockInfo};

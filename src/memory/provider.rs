@@ -1,0 +1,144 @@
+//! [`InMemoryLockProvider`].
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, SystemTime};
+
+use hashbrown::DefaultHashBuilder;
+
+use super::shard::Shard;
+use crate::provider::BoxFuture;
+use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, Resource};
+
+/// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis.
+///
+/// It behaves as [`RedisLockProvider`](crate) does, down to the details: leases expire, are renewed, are lost
+/// and are extended; waiters are served strictly in the order in which they came; every grant has a fencing
+/// token. Time is tokio's clock, so that tests can pause it.
+///
+/// Two names never share a lock. A name takes memory only while somebody holds it or waits for it. Cloning
+/// gives another face on the same locks; two providers made with [`new`](Self::new) know nothing of each
+/// other.
+///
+/// Tokens start from the wall clock at the provider's making and rise from there, so that they go on rising
+/// over a restart, unless the wall clock was set back.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), orchestrix_locking::LockError> {
+/// use std::time::Duration;
+/// use orchestrix_locking::{DistributedLockProvider, InMemoryLockProvider, LockOptions};
+///
+/// let provider = InMemoryLockProvider::new();
+/// let lock = provider.create_lock("order:42".try_into()?, LockOptions::default())?;
+/// let guard = lock.acquire().await?;
+/// assert!(lock.try_acquire(Duration::ZERO).await?.is_none());
+/// drop(guard);
+/// assert!(provider.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct InMemoryLockProvider {
+    shards: Arc<[Arc<Shard>]>,
+    /// Seeded at random, so that names chosen by others cannot be made to collide.
+    hasher: DefaultHashBuilder,
+}
+
+impl InMemoryLockProvider {
+    /// A provider without any locks.
+    pub fn new() -> Self {
+        // Many more shards than threads, so that two threads seldom meet at one.
+        let shards = available_parallelism().map_or(1, usize::from).saturating_mul(32).next_power_of_two();
+        let hasher = DefaultHashBuilder::default();
+        let first_fence = first_fence(SystemTime::now());
+        Self { shards: (0..shards).map(|_| Arc::new(Shard::new(hasher.clone(), first_fence))).collect(), hasher }
+    }
+
+    /// How many names are locked or waited for.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.len()).sum()
+    }
+
+    /// Whether no name is locked or waited for.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Who holds one lock and how many wait for it, or `None` if it is free. For diagnostics: it may have
+    /// changed by the time it is read.
+    pub fn inspect(&self, resource: &Resource) -> Option<LockInfo> {
+        self.shard(resource).inspect(resource)
+    }
+
+    /// Every lock that is held or waited for, in no particular order. For diagnostics: not one moment's
+    /// picture, since the shards are read one after the other.
+    pub fn snapshot(&self) -> Vec<LockInfo> {
+        self.shards.iter().flat_map(|shard| shard.snapshot()).collect()
+    }
+
+    fn shard(&self, resource: &Resource) -> &Arc<Shard> {
+        let hash = self.hasher.hash_one(resource.as_str());
+        // The table inside a shard uses the lowest and the highest bits.
+        let at = (hash >> 32) as usize & (self.shards.len() - 1);
+        #[expect(clippy::indexing_slicing, reason = "the length is a power of two, and masks the index")]
+        &self.shards[at]
+    }
+}
+
+impl Default for InMemoryLockProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DistributedLockProvider for InMemoryLockProvider {
+    fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
+        let shard = Arc::clone(self.shard(&resource));
+        DistributedLock::new(resource, options, shard)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
+        let closed = self.shards.iter().any(|shard| shard.is_closed());
+        Box::pin(std::future::ready(if closed { Err(LockError::Closed) } else { Ok(()) }))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            for shard in self.shards.iter() {
+                shard.close();
+            }
+        })
+    }
+}
+
+impl fmt::Debug for InMemoryLockProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InMemoryLockProvider").field("locks", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// A held lock, for diagnostics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockInfo {
+    /// What is locked.
+    pub resource: Resource,
+    /// The holder's token.
+    pub fencing_token: FencingToken,
+    /// What is left of the holder's lease; zero if it has expired and nobody has asked for the lock since.
+    pub remaining: Duration,
+    /// How many wait for it.
+    pub waiters: usize,
+}
+
+/// Microseconds since 1970, with room below for 1024 grants in each: the scale of the Redis provider's tokens.
+fn first_fence(now: SystemTime) -> u64 {
+    let micros = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    // 53 bits last until the year 2255 and leave the token positive as a signed 64-bit number.
+    u64::try_from(micros).unwrap_or(u64::MAX).min((1 << 53) - 1) << 10
+}

@@ -1,0 +1,219 @@
+//! [`Shard`]: the locks that one mutex guards.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use hashbrown::DefaultHashBuilder;
+use tokio::time::Instant;
+
+use super::LockInfo;
+use super::lease::MemoryLease;
+use super::table::{Entry, Left, Table, Ticket, Wake};
+use super::wait::Waiting;
+use crate::provider::{Acquiring, LeaseState, LockBackend, Release, Wait};
+use crate::sync::Mutex;
+use crate::{LockError, LockGuard, LockOptions, Resource};
+
+/// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
+/// is never held while something is woken, polled or dropped that is not ours.
+///
+/// Each shard has its own reference count, so that threads on different names do not meet there either.
+#[derive(Debug)]
+#[repr(align(128))] // Two shards never share a cache line, nor a pair of lines that is fetched together.
+pub(super) struct Shard {
+    table: Mutex<Table>,
+    hasher: DefaultHashBuilder,
+}
+
+/// What came of an attempt.
+pub(super) enum Attempt {
+    Granted(Arc<MemoryLease>),
+    Queued(Arc<MemoryLease>, Ticket),
+    Busy,
+}
+
+impl Shard {
+    pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
+        Self { table: Mutex::new(Table::new(first_fence)), hasher }
+    }
+
+    /// Grants the lock, or joins the queue if `wait` allows.
+    pub(super) fn attempt(
+        self: &Arc<Self>,
+        resource: Resource,
+        options: LockOptions,
+        wait: Wait,
+    ) -> Result<Attempt, LockError> {
+        let hash = self.hasher.hash_one(resource.as_str());
+        let make = |state| MemoryLease::new(state, hash, options, Arc::clone(self));
+        let mut wake = Wake::default();
+        let answer = {
+            let mut table = self.table.lock();
+            if table.is_closed() {
+                return Err(LockError::Closed);
+            }
+            match table.grant_free(hash, resource, make, &options, Instant::now) {
+                Ok(lease) => Ok(Attempt::Granted(lease)),
+                Err(resource) => {
+                    wake = settle(&mut table, hash, &resource);
+                    join(&mut table, hash, resource, make, &options, wait)
+                }
+            }
+        };
+        wake.wake();
+        answer
+    }
+
+    /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
+    pub(super) fn look(&self, lease: &Arc<MemoryLease>, ticket: Ticket, waker: &Waker) -> Look {
+        let (look, replaced, wake) = {
+            let mut table = self.table.lock();
+            if table.is_closed() {
+                return Look::Closed;
+            }
+            let wake = settle(&mut table, lease.hash, lease.state.resource());
+            match table.get(lease.hash, lease.state.resource()) {
+                Some(entry) if lease.state.is_pending() => {
+                    let replaced = entry.set_waker(ticket, waker);
+                    // Only the first waiter minds the end of the holder's lease (M6).
+                    let ends = if entry.is_first(ticket) { entry.holder().state.ends() } else { None };
+                    (Look::Wait(ends), replaced, wake)
+                }
+                _ => (Look::Again, None, wake),
+            }
+        };
+        wake.wake();
+        drop(replaced);
+        look
+    }
+
+    /// Gives up a place in the queue. `false` if it was not there: the lock has been granted.
+    pub(super) fn leave(&self, lease: &MemoryLease, ticket: Ticket) -> bool {
+        let left = self.table.lock().leave(lease, ticket);
+        left.map(Left::wake).is_some()
+    }
+
+    /// Ends a lease and hands the lock on.
+    pub(super) fn release(&self, lease: &MemoryLease) -> Release {
+        let (release, wake) = {
+            let mut table = self.table.lock();
+            // Inside the critical section, so that nobody finds an entry whose holder was released (M2).
+            let release = lease.state.release();
+            (release, table.succeed(lease, Instant::now))
+        };
+        wake.wake();
+        release
+    }
+
+    /// Gives a lease another length from now on.
+    pub(super) fn extend(&self, lease: &MemoryLease, duration: Duration) -> bool {
+        let wake = {
+            let mut table = self.table.lock();
+            let now = Instant::now();
+            if !lease.state.renew(now, now, duration) {
+                return false;
+            }
+            // The end may have moved nearer (M6).
+            table.get(lease.hash, lease.state.resource()).map(|entry| entry.wake_first())
+        };
+        wake.unwrap_or_default().wake();
+        true
+    }
+
+    /// Ends every lease and every wait.
+    pub(super) fn close(&self) {
+        let entries = self.table.lock().close();
+        let now = Instant::now();
+        for (lease, waker) in entries.into_iter().flat_map(Entry::into_leases) {
+            lease.state.lose(now);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.table.lock().is_closed()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.lock().len()
+    }
+
+    pub(super) fn inspect(&self, resource: &Resource) -> Option<LockInfo> {
+        let hash = self.hasher.hash_one(resource.as_str());
+        self.table.lock().get(hash, resource).map(|entry| info(entry))
+    }
+
+    pub(super) fn snapshot(&self) -> Vec<LockInfo> {
+        self.table.lock().entries().map(info).collect()
+    }
+}
+
+/// What a waiter sees when it looks.
+pub(super) enum Look {
+    /// Nothing happens before this time, unless somebody wakes the waiter.
+    Wait(Option<Instant>),
+    /// The waiter's lease is pending no more.
+    Again,
+    /// The provider is closed.
+    Closed,
+}
+
+impl LockBackend for Shard {
+    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
+        match self.attempt(resource, options, wait) {
+            Ok(Attempt::Granted(lease)) => Acquiring::ready(Ok(Some(LockGuard::new(lease)))),
+            Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
+            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, wait)),
+            Err(error) => Acquiring::ready(Err(error)),
+        }
+    }
+}
+
+/// Replaces the holder of a name if its lease has ended by the clock (M3).
+fn settle(table: &mut Table, hash: u64, resource: &Resource) -> Wake {
+    let Some(entry) = table.get(hash, resource) else { return Wake::default() };
+    if entry.holder().state.is_held() {
+        return Wake::default();
+    }
+    let ended = Arc::clone(entry.holder());
+    table.succeed(&ended, Instant::now)
+}
+
+/// Joins the queue for a name that was held a moment ago; it may have been free since, if that holder had ended.
+fn join(
+    table: &mut Table,
+    hash: u64,
+    resource: Resource,
+    make: impl FnOnce(LeaseState) -> MemoryLease,
+    options: &LockOptions,
+    wait: Wait,
+) -> Result<Attempt, LockError> {
+    let Some(entry) = table.get(hash, &resource) else {
+        // Nobody else can have come in between: the mutex is ours.
+        let granted = table.grant_free(hash, resource, make, options, Instant::now);
+        return Ok(granted.map_or(Attempt::Busy, Attempt::Granted));
+    };
+    if wait == Wait::No {
+        return Ok(Attempt::Busy);
+    }
+    if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) {
+        return Err(LockError::TooManyWaiters);
+    }
+    let lease = Arc::new(make(LeaseState::pending(resource)));
+    let ticket = table.join(&lease);
+    Ok(Attempt::Queued(lease, ticket))
+}
+
+fn info(entry: &Entry) -> LockInfo {
+    let state = &entry.holder().state;
+    LockInfo {
+        resource: state.resource().clone(),
+        fencing_token: state.fencing_token(),
+        remaining: state.remaining(),
+        waiters: entry.waiters(),
+    }
+}

@@ -1,0 +1,119 @@
+//! [`Waiting`]: the future of a caller who waits for a lock.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project::{pin_project, pinned_drop};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::lease::MemoryLease;
+use super::shard::{Attempt, Look};
+use super::table::Ticket;
+use crate::provider::{Lease, Standing, Wait};
+use crate::{LockError, LockGuard};
+
+/// Waits in the queue until its lease is granted, its time is up, or the provider is closed.
+#[pin_project(PinnedDrop)]
+pub(super) struct Waiting {
+    lease: Arc<MemoryLease>,
+    /// Its place in the queue; `None` once the lease is somebody else's business: returned, or given up.
+    ticket: Option<Ticket>,
+    wait: Wait,
+    until: Option<Instant>,
+    #[pin]
+    timer: Option<Sleep>,
+}
+
+impl Waiting {
+    pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, wait: Wait) -> Self {
+        let until = match wait {
+            Wait::No => Some(Instant::now()),
+            // A time too far away to be written down is as long as it takes.
+            Wait::AtMost(time) => Instant::now().checked_add(time),
+            Wait::Forever => None,
+        };
+        Self { lease, ticket: Some(ticket), wait, until, timer: None }
+    }
+}
+
+impl Future for Waiting {
+    type Output = Result<Option<LockGuard>, LockError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let Some(ticket) = *this.ticket else { return Poll::Pending };
+            let shard = this.lease.shard();
+            match this.lease.state.standing() {
+                Standing::Pending => {}
+                Standing::Held(_) => {
+                    *this.ticket = None;
+                    return Poll::Ready(Ok(Some(LockGuard::new(Arc::clone(this.lease) as _))));
+                }
+                // Granted, and expired before anybody came for it; or ended because the provider was closed.
+                // Whichever it was, a new attempt has the answer.
+                Standing::Lost | Standing::Released => {
+                    *this.ticket = None;
+                    let resource = this.lease.state.resource().clone();
+                    match shard.attempt(resource, *this.lease.options(), *this.wait) {
+                        Err(error) => return Poll::Ready(Err(error)),
+                        Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
+                        Ok(Attempt::Granted(lease)) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
+                        Ok(Attempt::Queued(lease, ticket)) => {
+                            *this.lease = lease;
+                            *this.ticket = Some(ticket);
+                        }
+                    }
+                    continue;
+                }
+            }
+            let ends = match shard.look(this.lease, ticket, cx.waker()) {
+                Look::Wait(ends) => ends,
+                Look::Again => continue,
+                Look::Closed => {
+                    *this.ticket = None;
+                    return Poll::Ready(Err(LockError::Closed));
+                }
+            };
+            if this.until.is_some_and(|until| Instant::now() >= until) {
+                if shard.leave(this.lease, ticket) {
+                    *this.ticket = None;
+                    return Poll::Ready(Ok(None));
+                }
+                continue; // Granted at the last moment.
+            }
+            let Some(up_at) = earlier(*this.until, ends) else { return Poll::Pending };
+            match this.timer.as_mut().as_pin_mut() {
+                Some(timer) if timer.deadline() == up_at => {}
+                Some(timer) => timer.reset(up_at),
+                None => this.timer.set(Some(sleep_until(up_at))),
+            }
+            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                ready!(timer.poll(cx));
+                // The timer counts in milliseconds and may be early by a part of one: then it is set anew.
+                this.timer.set(None);
+            }
+        }
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Waiting {
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        let Some(ticket) = this.ticket.take() else { return };
+        // Not in the queue any more: granted, and nobody came for it. Hand it on.
+        if !this.lease.shard().leave(this.lease, ticket) {
+            drop(Arc::clone(this.lease).release());
+        }
+    }
+}

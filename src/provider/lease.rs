@@ -1,0 +1,42 @@
+//! [`Lease`]: one granted lock, as its provider sees it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BoxFuture, LeaseState, Releasing};
+use crate::LockError;
+
+/// How a release ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Release {
+    /// The lock was ours until now, and is free.
+    Released,
+    /// The lock had been lost before: the lease had ended, or somebody had taken it away. Nothing was changed.
+    AlreadyLost,
+}
+
+/// One granted lock. What stands behind a [`LockGuard`](crate::LockGuard); written by whoever writes a
+/// provider.
+pub trait Lease: fmt::Debug + Send + Sync + 'static {
+    /// The lease's fence, deadline and loss. The provider tells it of grant, renewal and loss; guards and
+    /// handles read it.
+    fn state(&self) -> &LeaseState;
+
+    /// Makes the lease last for `duration` from now, also if that is shorter than what is left.
+    ///
+    /// `true` if it was done; `false` if the lock was no longer ours, and then nothing was changed: a lost
+    /// lease is never revived. The duration has been validated.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] or [`LockError::Backend`]. The lease is then as it was.
+    fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>>;
+
+    /// Frees the lock if it is still ours, and nobody else's lock ever.
+    ///
+    /// Called once, also when the guard is dropped: inside or outside a runtime, on any thread, perhaps while
+    /// a panic unwinds. From the call on the release is the provider's: it goes on if the [`Releasing`] is
+    /// dropped. The call must not block.
+    fn release(self: Arc<Self>) -> Releasing;
+}

@@ -1,0 +1,87 @@
+//! What a lock provider is, and how to write one.
+//!
+//! Users meet [`DistributedLockProvider`] alone. Whoever writes a provider meets four more names:
+//!
+//! | name | what it is |
+//! | --- | --- |
+//! | [`LockBackend`] | grants one resource's lock, now or after a wait |
+//! | [`Lease`] | one granted lock: extends and releases it |
+//! | [`LeaseState`] | the part of a lease that is the same everywhere: fence, deadline, loss |
+//! | [`Acquiring`], [`Releasing`] | the futures of both, without a box where the answer is there at once |
+//!
+//! A request for a lock passes through them in this order:
+//!
+//! ```text
+//! DistributedLockProvider::create_lock -> DistributedLock            (no I/O)
+//!   DistributedLock::try_acquire -> LockBackend::acquire -> Acquiring (waits)
+//!     LockGuard { Arc<dyn Lease> }                                    (held)
+//!       LockGuard::release or drop -> Lease::release -> Releasing     (free)
+//! ```
+//!
+//! The guards, the handles, the loss signal and the layers are built on top of these, once, for every
+//! provider. What a provider must keep true is written at each method; the `conformance` feature tests it.
+//! `examples/own_provider.rs` is a whole one.
+
+mod backend;
+mod future;
+mod lease;
+mod state;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use backend::{LockBackend, Wait};
+pub use future::{Acquiring, BoxFuture, Releasing};
+pub use lease::{Lease, Release};
+pub use state::{LeaseState, Standing, Term};
+pub(crate) use watch::{Watcher, replace_waker};
+
+use crate::{DistributedLock, LockError, LockOptions, Resource};
+
+/// Makes locks: in memory, on Redis, or on whatever else can keep one.
+///
+/// Usable statically and as `Arc<dyn DistributedLockProvider>`, which is a provider too. See the
+/// [module](self) for how to write one.
+#[doc(alias = "IDistributedLockProvider")]
+pub trait DistributedLockProvider: fmt::Debug + Send + Sync + 'static {
+    /// A lock on `resource`. Makes no contact with the backend and takes nothing: acquiring does.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidOptions`] if an option is out of its range.
+    #[doc(alias = "CreateLock")]
+    fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError>;
+
+    /// Whether the backend can grant locks at present, for a readiness probe. Always, unless the provider
+    /// says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] or [`LockError::Backend`] with what is wrong, [`LockError::Closed`] after
+    /// [`close`](Self::close).
+    fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Ends the provider: lets held locks go (their guards see it as a loss), waits until pending releases
+    /// are done, ends waiters with [`LockError::Closed`], and refuses later ones with the same. Does nothing
+    /// unless the provider says otherwise.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl<P: DistributedLockProvider + ?Sized> DistributedLockProvider for Arc<P> {
+    fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
+        (**self).create_lock(resource, options)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
+        (**self).check()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        (**self).close()
+    }
+}

@@ -1,0 +1,354 @@
+//! [`LeaseState`]: fence, deadline and loss of one lease, the same for every provider.
+//!
+//! # How it works
+//!
+//! Whether a lease is held is one number, `ends`: the time at which it ends, or one of four marks (not yet
+//! granted, released, lost, no end). Everybody changes it by compare-and-exchange alone, so that of a
+//! renewal, a release and a loss at the same moment exactly one happens.
+//!
+//! The invariants, cited by number below:
+//!
+//! - **L1** A lease is granted once. `PENDING` never comes back.
+//! - **L2** What has ended stays ended: nothing leads away from `RELEASED` or `LOST`.
+//! - **L3** The clock decides, not a flag that somebody has to set in time. Whoever looks after the end sees
+//!   a lost lease, and makes that final (L2) before saying so. Hence a renewal that comes back too late
+//!   cannot revive a lease that somebody has been told is lost.
+//! - **L4** A watcher that went to sleep is woken by every change that could end the lease before the time
+//!   the watcher knows. Watching and waking happen under one mutex; `ends` is written before it is taken.
+
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release as ReleaseOrder};
+use std::task::Context;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::watch::{Watcher, Watchers};
+use super::Release;
+use crate::sync::{AtomicU64, Mutex};
+use crate::{FencingToken, Resource};
+
+/// When a lease ends if nobody does anything.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use orchestrix_locking::provider::Term;
+/// use tokio::time::Instant;
+///
+/// let now = Instant::now();
+/// let ttl = Duration::from_secs(30);
+/// // On a server that has to be asked for every renewal:
+/// assert_eq!(Term::new(now, ttl).ends(), Some(now + ttl));
+/// // Where a living guard is renewal enough:
+/// assert_eq!(Term::new(now, ttl).self_renewing(ttl).ends(), None);
+/// ```
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Term {
+    from: Instant,
+    lease: Duration,
+    renewed: Option<Duration>,
+    limit: Option<Instant>,
+}
+
+impl Term {
+    /// A lease of this length from this time on.
+    pub fn new(from: Instant, lease: Duration) -> Self {
+        Self { from, lease, renewed: None, limit: None }
+    }
+
+    /// The lease renews itself, by `ttl` at every third of it, for as long as it is neither released nor
+    /// lost. For providers in whose backend that takes no step: the lease then has no end of its own, and
+    /// still shows the times that a renewed lease shows.
+    pub fn self_renewing(mut self, ttl: Duration) -> Self {
+        self.renewed = Some(ttl);
+        self
+    }
+
+    /// The longest hold, counted from the start: the lease ends then at the latest.
+    pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
+        // A time too far away to be written down is no limit.
+        self.limit = max_hold.and_then(|max_hold| self.from.checked_add(max_hold));
+        self
+    }
+
+    /// The time at which the lease ends if nobody does anything, or `None` if it does not.
+    pub fn ends(&self) -> Option<Instant> {
+        if self.renewed.is_some() { self.limit } else { Some(self.capped(after(self.from, self.lease))) }
+    }
+
+    /// The latest end that the lease may ever have.
+    pub fn limit(&self) -> Option<Instant> {
+        self.limit
+    }
+
+    /// The end of the lease as it looks at `now`: for a lease that renews itself, as its latest renewal left it.
+    pub fn expires_at(&self, now: Instant) -> Instant {
+        let granted = after(self.from, self.lease);
+        let Some(ttl) = self.renewed else { return self.capped(granted) };
+        let every = ttl.min(self.lease) / 3;
+        let passed = now.saturating_duration_since(self.from);
+        let rounds = passed.as_nanos().checked_div(every.as_nanos()).unwrap_or(0);
+        if rounds == 0 {
+            return self.capped(granted);
+        }
+        // The time since the latest renewal, which is less than `every` and so fits.
+        let since = passed.as_nanos() % every.as_nanos();
+        let since = Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX));
+        let renewed = after(now.checked_sub(since).unwrap_or(now), ttl);
+        self.capped(granted.max(renewed))
+    }
+
+    /// The same lease, of another length from another time on.
+    fn restarted(self, from: Instant, lease: Duration) -> Self {
+        Self { from, lease, ..self }
+    }
+
+    fn capped(&self, end: Instant) -> Instant {
+        self.limit.map_or(end, |limit| end.min(limit))
+    }
+}
+
+/// Leases are 24 h at most, so this never saturates in earnest.
+fn after(from: Instant, lease: Duration) -> Instant {
+    from.checked_add(lease).unwrap_or(from)
+}
+
+/// How a lease stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Not granted yet.
+    Pending,
+    /// Ours, until this time unless it is renewed; `None` if it does not end by itself.
+    Held(Option<Instant>),
+    /// Given back by ourselves.
+    Released,
+    /// No longer ours, and not by our own release.
+    Lost,
+}
+
+/// Fence, deadline and loss of one lease.
+///
+/// A provider makes one for each acquire, tells it of grant, renewal, release and loss, and returns it from
+/// [`Lease::state`]. Guards and handles read it. Whether the lease is held is decided by the clock each
+/// time somebody asks, and a lease that was seen to be lost stays lost.
+#[derive(Debug)]
+pub struct LeaseState {
+    resource: Resource,
+    fence: AtomicU64,
+    ends: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    term: Option<Term>,
+    lost_at: Option<Instant>,
+    watchers: Watchers,
+}
+
+// The marks that `ends` may be besides a time.
+const PENDING: u64 = 0;
+const RELEASED: u64 = 1;
+const LOST: u64 = 2;
+const FIRST_TIME: u64 = 3;
+const NO_END: u64 = u64::MAX;
+
+impl LeaseState {
+    /// A lease that has not been granted yet.
+    pub fn pending(resource: Resource) -> Self {
+        Self {
+            resource,
+            fence: AtomicU64::new(0),
+            ends: AtomicU64::new(PENDING),
+            inner: Mutex::new(Inner { term: None, lost_at: None, watchers: Watchers::default() }),
+        }
+    }
+
+    /// A lease that is granted already.
+    pub fn held(resource: Resource, fence: FencingToken, term: Term) -> Self {
+        Self {
+            resource,
+            fence: AtomicU64::new(fence.get()),
+            ends: AtomicU64::new(written(term.ends())),
+            inner: Mutex::new(Inner { term: Some(term), lost_at: None, watchers: Watchers::default() }),
+        }
+    }
+
+    /// Grants a pending lease. `false` if it was not pending any more (L1), and then nothing was changed.
+    pub fn grant(&self, fence: FencingToken, term: Term) -> bool {
+        let mut inner = self.inner.lock();
+        if self.ends.load(Acquire) != PENDING {
+            return false;
+        }
+        inner.term = Some(term);
+        self.fence.store(fence.get(), Relaxed);
+        // Publishes the fence: whoever reads a time here reads the fence that belongs to it.
+        self.ends.compare_exchange(PENDING, written(term.ends()), ReleaseOrder, Relaxed).is_ok()
+    }
+
+    /// Lets a held lease last for `lease` from `from` on, but not beyond its [limit](Term::limit). `false` if
+    /// it is not held at `now`, and then nothing was changed.
+    ///
+    /// `from` is the time from which the backend certainly counts: with a server, the time before the
+    /// command was sent.
+    pub fn renew(&self, now: Instant, from: Instant, lease: Duration) -> bool {
+        let wakers = {
+            let mut inner = self.inner.lock();
+            let Some(term) = inner.term else { return false };
+            let term = term.restarted(from, lease);
+            loop {
+                let before = self.ends.load(Acquire);
+                if !self.held_at(before, || now) {
+                    return false;
+                }
+                let ends = written(term.ends());
+                if self.ends.compare_exchange(before, ends, ReleaseOrder, Relaxed).is_ok() {
+                    inner.term = Some(term);
+                    // Only an earlier end than the known one needs a watcher's attention (L4).
+                    break (ends < before).then(|| inner.watchers.take());
+                }
+            }
+        };
+        if let Some(wakers) = wakers {
+            wakers.wake();
+        }
+        true
+    }
+
+    /// Ends the lease because it is no longer ours, and wakes whoever watches. `false` if it had ended.
+    pub fn lose(&self, now: Instant) -> bool {
+        let wakers = {
+            let mut inner = self.inner.lock();
+            loop {
+                let before = self.ends.load(Acquire);
+                if matches!(before, RELEASED | LOST) {
+                    return false;
+                }
+                if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
+                    inner.lost_at = Some(now);
+                    break inner.watchers.take();
+                }
+            }
+        };
+        wakers.wake();
+        true
+    }
+
+    /// Ends the lease because we give it back: [`Release::AlreadyLost`] if it is lost by now.
+    pub fn release(&self) -> Release {
+        loop {
+            let before = self.ends.load(Acquire);
+            if before != PENDING && !self.held_at(before, Instant::now) {
+                return Release::AlreadyLost;
+            }
+            if self.ends.compare_exchange(before, RELEASED, ReleaseOrder, Relaxed).is_ok() {
+                return Release::Released;
+            }
+        }
+    }
+
+    /// The name of what is locked.
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// The lease's fence; 0 before it is granted.
+    pub fn fencing_token(&self) -> FencingToken {
+        FencingToken::saturating(self.fence.load(Relaxed))
+    }
+
+    /// Whether the lock is ours, by the clock.
+    pub fn is_held(&self) -> bool {
+        self.held_at(self.ends.load(Acquire), Instant::now)
+    }
+
+    /// Whether the lease waits for its grant.
+    pub fn is_pending(&self) -> bool {
+        self.ends.load(Acquire) == PENDING
+    }
+
+    /// How the lease stands, by the clock.
+    pub fn standing(&self) -> Standing {
+        match self.ends.load(Acquire) {
+            PENDING => Standing::Pending,
+            RELEASED => Standing::Released,
+            ends if self.held_at(ends, Instant::now) => Standing::Held(self.ends()),
+            _ => match self.ends.load(Acquire) {
+                RELEASED => Standing::Released,
+                _ => Standing::Lost,
+            },
+        }
+    }
+
+    /// The end of the lease as it looks now, also after it. Before the grant it is the present.
+    pub fn expires_at(&self) -> Instant {
+        let now = Instant::now();
+        let inner = self.inner.lock();
+        let expires_at = inner.term.map_or(now, |term| term.expires_at(now));
+        inner.lost_at.map_or(expires_at, |lost_at| lost_at.min(expires_at))
+    }
+
+    /// What is left of the lease; zero if it is not held.
+    pub fn remaining(&self) -> Duration {
+        if self.is_held() { self.expires_at().saturating_duration_since(Instant::now()) } else { Duration::ZERO }
+    }
+
+    /// The time at which the lease ends if nobody does anything, or `None` if it does not end by itself.
+    pub fn ends(&self) -> Option<Instant> {
+        if self.ends.load(Acquire) == NO_END { None } else { self.inner.lock().term.and_then(|term| term.ends()) }
+    }
+
+    /// The latest end that the lease may ever have.
+    pub(crate) fn limit(&self) -> Option<Instant> {
+        self.inner.lock().term.and_then(|term| term.limit())
+    }
+
+    /// How the lease stands, and whom to wake when that may have changed (L4).
+    pub(crate) fn watch(&self, cx: &Context<'_>, watcher: &mut Option<Watcher>) -> Standing {
+        // A waker is never dropped under a mutex: it may be the last that keeps a task, and with it a guard.
+        let replaced = self.inner.lock().watchers.watch(cx, watcher);
+        drop(replaced);
+        self.standing()
+    }
+
+    /// Gives a watcher's place up.
+    pub(crate) fn forget(&self, watcher: Watcher) {
+        let waker = self.inner.lock().watchers.forget(watcher);
+        drop(waker);
+    }
+
+    /// Decides by the clock whether a lease with this end is held, and makes a loss final (L3).
+    fn held_at(&self, mut ends: u64, now: impl FnOnce() -> Instant) -> bool {
+        match ends {
+            PENDING | RELEASED | LOST => return false,
+            NO_END => return true,
+            _ => {}
+        }
+        let now = written(Some(now()));
+        loop {
+            if matches!(ends, PENDING | RELEASED | LOST) {
+                return false;
+            }
+            if now < ends {
+                return true;
+            }
+            match self.ends.compare_exchange(ends, LOST, ReleaseOrder, Acquire) {
+                Ok(_) => return false,
+                // Renewed, released or lost between our look and now: look again.
+                Err(changed) => ends = changed,
+            }
+        }
+    }
+}
+
+/// A time as a number: nanoseconds since the first time that was ever written, above the marks. Good for 584
+/// years.
+fn written(time: Option<Instant>) -> u64 {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let Some(time) = time else { return NO_END };
+    let nanoseconds = time.saturating_duration_since(*ORIGIN).as_nanos();
+    u64::try_from(nanoseconds).unwrap_or(u64::MAX).saturating_add(FIRST_TIME).min(NO_END - 1)
+}

@@ -1,0 +1,92 @@
+//! [`LockingBuilder`]: what is registered at start-up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{BuildError, BuildProblem, Locking};
+use crate::{DistributedLockProvider, LockOptions};
+
+/// Collects providers and options at start-up. Made by [`Locking::builder`].
+///
+/// No method does any I/O or fails; [`build`](Self::build) reports every mistake at once.
+#[derive(Debug, Default)]
+#[must_use = "nothing is registered before build"]
+pub struct LockingBuilder {
+    defaults: Vec<(&'static str, Made)>,
+    named: Vec<(String, Arc<dyn DistributedLockProvider>)>,
+    options: LockOptions,
+}
+
+type Made = Result<Arc<dyn DistributedLockProvider>, BuildError>;
+
+impl LockingBuilder {
+    /// Locks in this process's memory by default.
+    #[cfg(feature = "memory")]
+    #[doc(alias = "AddInMemoryLocking")]
+    pub fn add_in_memory_locking(self) -> Self {
+        self.add_default("add_in_memory_locking", Ok(Arc::new(crate::InMemoryLockProvider::new())))
+    }
+
+    /// A provider of one's own by default.
+    pub fn add_default_provider(self, provider: impl DistributedLockProvider) -> Self {
+        self.add_default("add_default_provider", Ok(Arc::new(provider)))
+    }
+
+    /// One more provider, reached by [`Locking::named`].
+    pub fn add_provider(mut self, name: impl Into<String>, provider: impl DistributedLockProvider) -> Self {
+        self.named.push((name.into(), Arc::new(provider)));
+        self
+    }
+
+    /// The options of every lock for which none are given.
+    pub fn default_options(mut self, options: LockOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Checks what was registered. Does no I/O: a server that is down shows at the first
+    /// [`check`](Locking::check) or acquire.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] with every mistake: no default provider or several, a name that is empty or used
+    /// twice, an option out of range, a connection string that does not parse.
+    pub fn build(self) -> Result<Locking, BuildError> {
+        let mut problems = Vec::new();
+        let given: Vec<_> = self.defaults.iter().map(|(method, _)| *method).collect();
+        let mut default = None;
+        for (_, made) in self.defaults {
+            match made {
+                Ok(provider) => default = Some(provider),
+                Err(error) => problems.extend(error.into_problems()),
+            }
+        }
+        match given.len() {
+            0 => problems.push(BuildProblem::NoDefaultProvider),
+            1 => {}
+            _ => problems.push(BuildProblem::SeveralDefaultProviders { given }),
+        }
+        let mut named = BTreeMap::new();
+        for (name, provider) in self.named {
+            if name.is_empty() {
+                problems.push(BuildProblem::EmptyName);
+            } else if named.contains_key(&name) {
+                problems.push(BuildProblem::DuplicateName { name });
+            } else {
+                named.insert(name, provider);
+            }
+        }
+        if let Err(error) = self.options.validate() {
+            problems.push(BuildProblem::Options(error));
+        }
+        BuildError::from_problems(problems)?;
+        // A missing default is a problem, and so has been returned.
+        let default = default.ok_or(BuildProblem::NoDefaultProvider)?;
+        Ok(Locking::new(default, named, self.options))
+    }
+
+    fn add_default(mut self, method: &'static str, made: Made) -> Self {
+        self.defaults.push((method, made));
+        self
+    }
+}
