@@ -177,8 +177,8 @@ async fn a_dropped_response_future_frees_the_lock_and_the_place_in_the_queue() {
 #[tokio::test]
 async fn a_response_future_that_is_never_polled_takes_nothing() {
     let provider = provider();
-    let mut service = LockLayer::new(provider.clone(), itself)
-        .layer(service_fn(|_: &'static str| async { Ok::<_, BoxError>(()) }));
+    let mut service =
+        LockLayer::new(provider.clone(), itself).layer(service_fn(|_: &'static str| async { Ok::<_, BoxError>(()) }));
     let response = service.call("a");
     assert!(provider.is_empty());
     drop(response);
@@ -418,7 +418,8 @@ async fn a_layer_per_request_locks_like_one_layer() {
 
 #[test]
 fn a_request_outside_a_runtime_is_a_typed_error() {
-    let service = LockLayer::new(provider(), itself).layer(service_fn(|_: &'static str| async { Ok::<_, BoxError>(()) }));
+    let service =
+        LockLayer::new(provider(), itself).layer(service_fn(|_: &'static str| async { Ok::<_, BoxError>(()) }));
     let error = service.oneshot("a").now_or_never().unwrap().unwrap_err();
     assert!(matches!(refusal(&error), LockError::NoRuntime));
 }
