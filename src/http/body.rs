@@ -158,10 +158,12 @@ where
         if let Some(bytes) = this.refusal.take() {
             return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
         }
-        match this.inner.as_pin_mut() {
-            Some(inner) => inner.poll_frame(cx).map_err(Into::into),
-            None => Poll::Ready(None),
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let frame = ready!(inner.poll_frame(cx));
+        if frame.is_none() {
+            this.inner.set(None);
         }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

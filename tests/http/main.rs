@@ -1,0 +1,9 @@
+//! `HttpLockLayer` on the wire: real servers and clients over loopback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod body;
+mod grpc;
+mod keys;
+mod lifetime;
+mod refusals;
+mod support;
