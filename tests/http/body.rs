@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::support::is_free;
 const NAME: &str = "the-lock";
 
 /// Gives its frames, and is told how it shows its end.
-struct Scripted {
+pub(crate) struct Scripted {
     frames: VecDeque<Result<Frame<Bytes>, &'static str>>,
     shows_end: bool,
     stalls: bool,
@@ -45,7 +46,8 @@ impl Body for Scripted {
     }
 }
 
-fn data(text: &'static str) -> Result<Frame<Bytes>, &'static str> {
+#[expect(clippy::unnecessary_wraps, reason = "what a script is made of")]
+pub(crate) fn data(text: &'static str) -> Result<Frame<Bytes>, &'static str> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 
@@ -55,20 +57,27 @@ async fn answer(
     version: Version,
     body: Scripted,
 ) -> LockBody<Scripted> {
-    let layer = HttpLockLayer::new(provider.clone(), key::constant(NAME)).options(options);
+    respond(HttpLockLayer::new(provider.clone(), key::constant(NAME)).options(options), version, body).await.into_body()
+}
+
+pub(crate) async fn respond(
+    layer: HttpLockLayer<key::Key>,
+    version: Version,
+    body: Scripted,
+) -> Response<LockBody<Scripted>> {
     let mut body = Some(body);
     let inner = service_fn(move |_: Request<()>| {
         let response = Response::new(body.take().unwrap());
         async move { Ok::<_, Infallible>(response) }
     });
-    let inner = tower::util::BoxCloneService::new(OnceClone(std::sync::Arc::new(std::sync::Mutex::new(inner))));
+    let inner = OnceClone(Arc::new(Mutex::new(inner)));
     let mut request = Request::new(());
     *request.version_mut() = version;
-    layer.layer(inner).oneshot(request).await.unwrap().into_body()
+    layer.layer(inner).oneshot(request).await.unwrap()
 }
 
 /// Makes a service that is called once cloneable.
-struct OnceClone<S>(std::sync::Arc<std::sync::Mutex<S>>);
+struct OnceClone<S>(Arc<Mutex<S>>);
 
 impl<S> Clone for OnceClone<S> {
     fn clone(&self) -> Self {
@@ -90,7 +99,10 @@ impl<S: tower::Service<Request<()>>> tower::Service<Request<()>> for OnceClone<S
     }
 }
 
-fn script(frames: impl IntoIterator<Item = Result<Frame<Bytes>, &'static str>>, shows_end: bool) -> Scripted {
+pub(crate) fn script(
+    frames: impl IntoIterator<Item = Result<Frame<Bytes>, &'static str>>,
+    shows_end: bool,
+) -> Scripted {
     Scripted { frames: frames.into_iter().collect(), shows_end, stalls: false }
 }
 

@@ -6,4 +6,5 @@ mod grpc;
 mod keys;
 mod lifetime;
 mod refusals;
+mod release;
 mod support;
