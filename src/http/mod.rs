@@ -14,6 +14,32 @@
 //! requests itself, and holds the lock until the response body has ended. A [`LockHandle`](crate::LockHandle) is among
 //! the extensions of the request that the inner service gets; with the `axum` feature handlers take it as an argument.
 //!
+//! # With axum
+//!
+//! ```
+//! # #[cfg(all(feature = "axum", feature = "memory"))]
+//! # fn main() -> Result<(), orchestrix_locking::BuildError> {
+//! use std::time::Duration;
+//! use axum::{Router, routing::post};
+//! use orchestrix_locking::{LockHandle, Locking, key};
+//!
+//! async fn withdraw(lock: LockHandle) -> String {
+//!     format!("done under {} with token {}", lock.resource(), lock.fencing_token())
+//! }
+//!
+//! let locking = Locking::builder().add_in_memory_locking().build()?;
+//! let one_at_a_time = locking.http_layer(key::path_param("id").prefixed("account")).wait(Duration::from_secs(2));
+//! let app: Router = Router::new().route("/accounts/{id}/withdraw", post(withdraw)).route_layer(one_at_a_time);
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "axum", feature = "memory")))]
+//! # fn main() {}
+//! ```
+//!
+//! With tonic, put it around the generated server, `layer.layer(GreeterServer::new(greeter))`; with the `tonic` feature
+//! the result can be added to a router as the server itself can.
+//!
 //! # When the lock is free again
 //!
 //! With [`HoldUntil::BodyEnd`] the lock is held until the end of the response body: the end of the stream, trailers, an

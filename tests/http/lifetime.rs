@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{StatusCode, Version};
 use http_body_util::BodyExt;
-use orchestrix_locking::{HoldUntil, HttpLockLayer, InMemoryLockProvider, LockOptions, key};
+use orchestrix_locking::{HoldUntil, HttpLockLayer, InMemoryLockProvider, LockOptions, Locking, key};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -63,6 +63,30 @@ async fn a_streamed_answer_is_produced_under_the_lock() {
         assert!(is_free(&provider, NAME).await);
         assert_eq!(server.send(version, request()).await.body, "first last");
     }
+}
+
+#[tokio::test]
+async fn a_waiting_request_begins_after_the_last_byte_of_the_one_before() {
+    let (provider, go) = (InMemoryLockProvider::new(), Arc::new(Semaphore::new(0)));
+    let locking = Locking::builder().add_provider("web", provider.clone()).add_in_memory_locking().build().unwrap();
+    let layer = locking.named("web").unwrap().http_layer(key::constant(NAME));
+    let server = streaming(layer, go.clone()).await;
+    let request = || server.request("GET", "/").body(Body::empty()).unwrap();
+    let first = server.start(Version::HTTP_11, request()).await;
+    let second = server.send(Version::HTTP_11, request());
+    let finish_first = async {
+        let name = NAME.try_into().unwrap();
+        while provider.inspect(&name).is_none_or(|lock| lock.waiters == 0) {
+            tokio::task::yield_now().await;
+        }
+        let token = provider.inspect(&name).unwrap().fencing_token;
+        go.add_permits(1);
+        assert_eq!(first.collect().await.unwrap().to_bytes(), "first last");
+        // The lock has been handed over by now: the second one cannot end before it is let.
+        assert!(provider.inspect(&name).is_some_and(|lock| lock.fencing_token > token));
+        go.add_permits(1);
+    };
+    assert_eq!(tokio::join!(second, finish_first).0.body, "first last");
 }
 
 #[tokio::test]
