@@ -175,7 +175,7 @@ async fn a_panicking_handler_frees_the_lock() {
 async fn a_loss_ends_a_streamed_answer_with_an_error() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let provider = InMemoryLockProvider::new();
-        let options = LockOptions::default().ttl(Duration::from_millis(200)).auto_renew(false);
+        let options = LockOptions::default().ttl(Duration::from_secs(1)).auto_renew(false);
         let server = streaming(layer(&provider).options(options), Arc::new(Semaphore::new(0))).await;
         let answer = server.start(version, server.request("GET", "/").body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status(), StatusCode::OK);
