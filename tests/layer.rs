@@ -137,6 +137,28 @@ async fn is_ready_whatever_the_inner_service_says() {
     assert!(provider.is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_loss_while_the_inner_service_gets_ready_is_a_loss() {
+    #[derive(Clone)]
+    struct NeverReady;
+    impl Service<&'static str> for NeverReady {
+        type Response = ();
+        type Error = BoxError;
+        type Future = std::future::Ready<Result<(), BoxError>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Pending
+        }
+        fn call(&mut self, _: &'static str) -> Self::Future {
+            panic!("called although it was not ready")
+        }
+    }
+    let provider = provider();
+    let options = LockOptions::default().max_hold(Some(Duration::from_secs(2)));
+    let error = LockLayer::new(provider.clone(), itself).options(options).layer(NeverReady).oneshot("a").await;
+    assert!(matches!(refusal(&error.unwrap_err()), LockError::Lost));
+    assert!(provider.is_empty());
+}
+
 #[tokio::test]
 async fn readiness_that_fails_frees_the_lock() {
     #[derive(Clone)]

@@ -88,7 +88,7 @@ impl<K> HttpLockLayer<K> {
 
     /// Writes the answer to refused requests, gRPC calls included, in place of the layer.
     ///
-    /// The request's head is cloned for this where the layer is to cancel on loss, since by then the handler has it.
+    /// The head of every request that needs a lock is cloned for this, since the handler has it by the time of a loss.
     ///
     /// # Examples
     ///

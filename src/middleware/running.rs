@@ -59,6 +59,8 @@ enum Stage<S, F, R> {
     /// Holds the lock, and waits for the inner service to be ready.
     Readying {
         call: Option<(S, R)>,
+        #[pin]
+        lost: Option<Lost>,
         guard: Option<LockGuard>,
     },
     /// Holds the lock while the inner service works.
@@ -105,7 +107,7 @@ where
                 StageProjection::Created { call, lock, wait } => {
                     let call = call.take();
                     let next = match std::mem::replace(lock, Ok(None)) {
-                        Ok(None) => Stage::Readying { call, guard: None },
+                        Ok(None) => Stage::Readying { call, lost: None, guard: None },
                         Ok(Some(lock)) => Stage::Acquiring { call, acquiring: lock.start(*wait), since: None },
                         Err(error) => {
                             this.stage.set(Stage::Ended);
@@ -126,7 +128,7 @@ where
                             if let Some((_, request)) = &mut call {
                                 this.hook.enter(request, &guard);
                             }
-                            this.stage.set(Stage::Readying { call, guard: Some(guard) });
+                            this.stage.set(Stage::Readying { call, lost: None, guard: Some(guard) });
                             continue;
                         }
                         Ok(None) => LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) },
@@ -135,16 +137,23 @@ where
                     this.stage.set(Stage::Ended);
                     return Poll::Ready(Outcome::Refused(error, request(call)));
                 }
-                StageProjection::Readying { call, guard } => {
+                StageProjection::Readying { call, lost, guard } => {
                     let Some((service, _)) = call else { return Poll::Pending };
-                    let ready = ready!(service.poll_ready(cx));
+                    let cancel = *this.on_lost == OnLost::Cancel;
+                    let ready = match service.poll_ready(cx) {
+                        Poll::Ready(ready) => Some(ready),
+                        Poll::Pending => {
+                            // Readiness may take longer than the lease.
+                            ready!(poll_lost(lost, guard.as_ref().filter(|_| cancel), cx));
+                            None
+                        }
+                    };
                     let (guard, call) = (guard.take(), call.take());
-                    if let Err(error) = ready {
+                    if let Some(Err(error)) = ready {
                         this.stage.set(Stage::Ended);
                         return Poll::Ready(Outcome::Answered(Err(error), guard));
                     }
-                    // Readiness may have taken longer than the lease.
-                    if *this.on_lost == OnLost::Cancel && is_lost(guard.as_ref()) {
+                    if ready.is_none() || (cancel && is_lost(guard.as_ref())) {
                         this.stage.set(Stage::Ended);
                         return Poll::Ready(Outcome::Refused(LockError::Lost, request(call)));
                     }
@@ -165,14 +174,11 @@ where
                             }
                             return Poll::Ready(Outcome::Answered(answer, guard));
                         }
-                        // Set up only for an inner service that takes a while.
-                        let Some(held) = guard.as_ref().filter(|_| cancel && lost.is_none()) else {
-                            return Poll::Pending;
-                        };
-                        lost.set(Some(held.lost()));
-                        let Some(signal) = lost.as_pin_mut() else { return Poll::Pending };
-                        ready!(signal.poll(cx));
+                        // Set up only for an inner service that takes a while, and polled once a turn.
+                        let unwatched = guard.as_ref().filter(|_| cancel && lost.is_none());
+                        ready!(poll_lost(lost, unwatched, cx));
                     }
+                    // The inner future goes first, then the guard.
                     let guard = guard.take();
                     this.stage.set(Stage::Ended);
                     drop(guard);
@@ -182,6 +188,15 @@ where
             }
         }
     }
+}
+
+/// Polls the loss signal of `guard`, and sets it up before if need be. Pending for ever without a guard.
+fn poll_lost(mut lost: Pin<&mut Option<Lost>>, guard: Option<&LockGuard>, cx: &mut Context<'_>) -> Poll<()> {
+    let Some(guard) = guard else { return Poll::Pending };
+    if lost.is_none() {
+        lost.set(Some(guard.lost()));
+    }
+    lost.as_pin_mut().map_or(Poll::Pending, |lost| lost.poll(cx))
 }
 
 fn is_lost(guard: Option<&LockGuard>) -> bool {
