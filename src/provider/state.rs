@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::watch::{Watcher, Watchers};
 use super::Release;
+use super::watch::{Watcher, Watchers};
 use crate::sync::{AtomicU64, Mutex};
 use crate::{FencingToken, Resource};
 
