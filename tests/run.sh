@@ -12,7 +12,7 @@ long=false
 for argument in "$@"; do
     case "$argument" in
         --long) long=true ;;
-        -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,7s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
         *) echo "tests/run.sh: unknown argument $argument; --long is the only one" >&2; exit 2 ;;
     esac
 done
@@ -62,10 +62,11 @@ step() {
 
 # matching COMMAND...: as the command, but it is a failure if its filter finds no test.
 matching() {
-    "$@" 2>&1 | tee "$log.matching"
-    local ran
+    local ran status=0
+    "$@" 2>&1 | tee "$log.matching" || status=$?
     ran="$(tests_in "$log.matching" passed)"
     rm -f "$log.matching"
+    if [ "$status" -ne 0 ]; then return "$status"; fi
     if [ "$ran" -eq 0 ]; then
         echo "no test was run"
         return 1

@@ -31,7 +31,9 @@ async fn works() {
     advance(Duration::from_secs(4)).await;
     assert!(g2.is_held());
     // max hold + renew
-    let m = locking.lock_with("c", LockOptions::default().ttl(Duration::from_secs(3)).max_hold(Some(Duration::from_secs(10)))).unwrap();
+    let m = locking
+        .lock_with("c", LockOptions::default().ttl(Duration::from_secs(3)).max_hold(Some(Duration::from_secs(10))))
+        .unwrap();
     let g3 = m.acquire().await.unwrap();
     let s = Instant::now();
     g3.lost().await;
