@@ -33,22 +33,25 @@ const CLIENTS: usize = 50; // per account
 #[derive(Debug)]
 struct Account {
     balance: AtomicI64,
-    /// The highest token of a write so far. A write with a lower one comes from somebody who lost the lock.
+    /// The highest token that was shown so far. A lower one comes from somebody who has lost the lock.
     fence: AtomicU64,
     inside: Gauge,
 }
 
 impl Account {
-    fn read(&self) -> i64 {
-        self.balance.load(SeqCst)
+    fn read(&self, token: u64) -> Result<i64, StatusCode> {
+        self.accept(token)?;
+        Ok(self.balance.load(SeqCst))
     }
 
-    fn write(&self, balance: i64, token: u64) -> Result<(), StatusCode> {
-        if self.fence.fetch_max(token, SeqCst) > token {
-            return Err(StatusCode::CONFLICT);
-        }
+    fn write(&self, token: u64, balance: i64) -> Result<(), StatusCode> {
+        self.accept(token)?;
         self.balance.store(balance, SeqCst);
         Ok(())
+    }
+
+    fn accept(&self, token: u64) -> Result<(), StatusCode> {
+        if self.fence.fetch_max(token, SeqCst) > token { Err(StatusCode::CONFLICT) } else { Ok(()) }
     }
 }
 
@@ -65,11 +68,11 @@ async fn withdraw(
     bank.started(waited);
     let _inside = (account.inside.enter(), bank.inside.enter());
 
-    let before = account.read();
+    let token = lock.map_or(0, |lock| lock.fencing_token().get());
+    let before = account.read(token)?;
     sleep(Duration::from_millis(query.get("ms").copied().unwrap_or(5))).await;
     let after = before - 1;
-    let token = lock.map_or(0, |lock| lock.fencing_token().get());
-    account.write(after, token)?;
+    account.write(token, after)?;
 
     // The token as a string: JSON numbers lose digits beyond 2^53 in many readers.
     let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
@@ -77,7 +80,7 @@ async fn withdraw(
 }
 
 async fn balances(State(bank): State<Arc<Bank>>) -> Json<BTreeMap<&'static str, i64>> {
-    Json(bank.accounts.iter().map(|(name, account)| (*name, account.read())).collect())
+    Json(bank.accounts.iter().map(|(name, account)| (*name, account.balance.load(SeqCst))).collect())
 }
 
 /// The routes, with the layer around the withdrawal if there is a lock to use.
@@ -204,7 +207,7 @@ async fn round(lock: Option<(&Locking, Duration)>) -> Result<Report, BoxError> {
     }
     server.abort();
 
-    let withdrawn: i64 = bank.accounts.values().map(|account| START - account.read()).sum();
+    let withdrawn: i64 = bank.accounts.values().map(|account| START - account.balance.load(SeqCst)).sum();
     Ok(Report {
         done,
         refused,
