@@ -1,6 +1,8 @@
 //! Distributed locks with fencing tokens, and Tower, axum and tonic layers that run requests under them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod fencing;
 mod guard;
