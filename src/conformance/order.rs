@@ -4,13 +4,6 @@ use std::time::Duration;
 
 use super::Subject;
 use super::scene::{SHORT, Scene, acquired, at_once, granted, kept, lease, soon};
-use crate::{DistributedLock, LockError, LockGuard};
-
-type Acquire<'a> = std::pin::Pin<Box<dyn Future<Output = Result<LockGuard, LockError>> + Send + 'a>>;
-
-fn acquire(lock: &DistributedLock) -> Acquire<'_> {
-    Box::pin(lock.acquire())
-}
 
 /// Six wait; each is granted the lock when the one before has released it, and not earlier.
 pub async fn waiters_are_served_in_order(subject: impl Subject) {
@@ -69,7 +62,7 @@ pub async fn newcomers_do_not_overtake(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("queue");
     let holder = acquired(&lock).await;
-    let mut waiting = acquire(&lock);
+    let mut waiting = Box::pin(lock.acquire());
     scene.line_up(&mut waiting, &lock, 1).await;
     kept(holder.release().await, "a held lock can be released");
     // The waiter has not been polled since, and so may not know yet.
@@ -87,7 +80,7 @@ pub async fn next_in_line_dies(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("queue");
     let holder = acquired(&lock).await;
-    let mut dying = acquire(&lock);
+    let mut dying = Box::pin(lock.acquire());
     scene.line_up(&mut dying, &lock, 1).await;
     let behind = scene.wait_in_line(&lock, 2).await;
     kept(holder.release().await, "a held lock can be released");
