@@ -54,6 +54,8 @@
 //! Locks are acquired inside a tokio runtime whose timer is on.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod fencing;
 mod guard;
