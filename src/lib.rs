@@ -63,6 +63,7 @@ mod lock;
 mod lost;
 #[cfg(feature = "memory")]
 mod memory;
+pub mod middleware;
 mod options;
 pub mod provider;
 mod registry;
@@ -76,6 +77,7 @@ pub use lock::DistributedLock;
 pub use lost::Lost;
 #[cfg(feature = "memory")]
 pub use memory::{InMemoryLockProvider, LockInfo};
+pub use middleware::{IntoResource, LockLayer, LockService, OnLost};
 pub use options::LockOptions;
 pub use provider::{DistributedLockProvider, Release};
 pub use registry::{BuildError, BuildProblem, Locking, LockingBuilder};

@@ -156,7 +156,7 @@ impl Table {
     ///
     /// Does nothing if `lease` is not the holder any more.
     pub(super) fn succeed(&mut self, lease: &MemoryLease, now: impl FnOnce() -> Instant) -> Wake {
-        let held = self.entries.find_entry(lease.hash, |entry| std::ptr::eq(&*entry.holder, lease));
+        let held = self.entries.find_entry(lease.hash, |entry| std::ptr::eq(Arc::as_ptr(&entry.holder), lease));
         let Ok(mut held) = held else { return Wake::default() };
         let entry = held.get_mut();
         let now = if entry.queue.is_empty() { None } else { Some(now()) };

@@ -1,6 +1,7 @@
 //! [`LockingBuilder`]: what is registered at start-up.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::{BuildError, BuildProblem, Locking};
@@ -68,12 +69,10 @@ impl LockingBuilder {
         }
         let mut named = BTreeMap::new();
         for (name, provider) in self.named {
-            if name.is_empty() {
-                problems.push(BuildProblem::EmptyName);
-            } else if named.contains_key(&name) {
-                problems.push(BuildProblem::DuplicateName { name });
-            } else {
-                named.insert(name, provider);
+            match named.entry(name) {
+                Entry::Vacant(free) if free.key().is_empty() => problems.push(BuildProblem::EmptyName),
+                Entry::Vacant(free) => _ = free.insert(provider),
+                Entry::Occupied(taken) => problems.push(BuildProblem::DuplicateName { name: taken.key().clone() }),
             }
         }
         if let Err(error) = self.options.validate() {

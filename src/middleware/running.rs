@@ -1,0 +1,193 @@
+//! [`Running`]: one request from its lock to its answer. What both layers do alike.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project::pin_project;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::OnLost;
+use crate::provider::{Acquiring, Wait};
+use crate::{DistributedLock, LockError, LockGuard, Lost};
+
+/// What is done with a request once its lock is held, before it is passed on.
+pub(crate) trait Enter<R> {
+    fn enter(&self, request: &mut R, guard: &LockGuard);
+}
+
+/// Nothing is done.
+impl<R> Enter<R> for () {
+    fn enter(&self, _: &mut R, _: &LockGuard) {}
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub(crate) enum Outcome<T, E, R> {
+    /// The inner service answered. Its future has been dropped; the lock, if there was one, is held still.
+    Answered(Result<T, E>, Option<LockGuard>),
+    /// There was no lock, or not for long enough. The request comes back if the inner service never had it.
+    Refused(LockError, Option<R>),
+}
+
+/// Acquires, waits for readiness, calls, and watches for a loss.
+#[pin_project]
+pub(crate) struct Running<S: Service<R>, R, H> {
+    #[pin]
+    stage: Stage<S, S::Future, R>,
+    hook: H,
+    on_lost: OnLost,
+}
+
+/// The fields of each stage are in the order in which they have to be dropped: the guard last.
+#[pin_project(project = StageProjection)]
+enum Stage<S, F, R> {
+    /// Nothing has happened yet: futures do nothing before they are polled.
+    Created {
+        call: Option<(S, R)>,
+        lock: Result<Option<DistributedLock>, LockError>,
+        wait: Wait,
+    },
+    /// Waits for the lock.
+    Acquiring {
+        call: Option<(S, R)>,
+        acquiring: Acquiring,
+        since: Option<Instant>,
+    },
+    /// Holds the lock, and waits for the inner service to be ready.
+    Readying {
+        call: Option<(S, R)>,
+        guard: Option<LockGuard>,
+    },
+    /// Holds the lock while the inner service works.
+    Calling {
+        #[pin]
+        response: F,
+        #[pin]
+        lost: Option<Lost>,
+        guard: Option<LockGuard>,
+    },
+    Ended,
+}
+
+impl<S, R, H> Running<S, R, H>
+where
+    S: Service<R>,
+    H: Enter<R>,
+{
+    /// `lock` is the lock to take: none if the request needs none, an error if it is to be refused.
+    pub(crate) fn new(
+        service: S,
+        request: R,
+        lock: Result<Option<DistributedLock>, LockError>,
+        wait: Duration,
+        on_lost: OnLost,
+        hook: H,
+    ) -> Self {
+        let stage = Stage::Created { call: Some((service, request)), lock, wait: Wait::from(wait) };
+        Self { stage, hook, on_lost }
+    }
+}
+
+impl<S, R, H> Future for Running<S, R, H>
+where
+    S: Service<R>,
+    H: Enter<R>,
+{
+    type Output = Outcome<S::Response, S::Error, R>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.stage.as_mut().project() {
+                StageProjection::Created { call, lock, wait } => {
+                    let call = call.take();
+                    let next = match std::mem::replace(lock, Ok(None)) {
+                        Ok(None) => Stage::Readying { call, guard: None },
+                        Ok(Some(lock)) => Stage::Acquiring { call, acquiring: lock.start(*wait), since: None },
+                        Err(error) => {
+                            this.stage.set(Stage::Ended);
+                            return Poll::Ready(Outcome::Refused(error, request(call)));
+                        }
+                    };
+                    this.stage.set(next);
+                }
+                StageProjection::Acquiring { call, acquiring, since } => {
+                    let Poll::Ready(answer) = Pin::new(acquiring).poll(cx) else {
+                        // Only who really waits pays for the clock.
+                        since.get_or_insert_with(Instant::now);
+                        return Poll::Pending;
+                    };
+                    let mut call = call.take();
+                    let error = match answer {
+                        Ok(Some(guard)) => {
+                            if let Some((_, request)) = &mut call {
+                                this.hook.enter(request, &guard);
+                            }
+                            this.stage.set(Stage::Readying { call, guard: Some(guard) });
+                            continue;
+                        }
+                        Ok(None) => LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) },
+                        Err(error) => error,
+                    };
+                    this.stage.set(Stage::Ended);
+                    return Poll::Ready(Outcome::Refused(error, request(call)));
+                }
+                StageProjection::Readying { call, guard } => {
+                    let Some((service, _)) = call else { return Poll::Pending };
+                    let ready = ready!(service.poll_ready(cx));
+                    let (guard, call) = (guard.take(), call.take());
+                    if let Err(error) = ready {
+                        this.stage.set(Stage::Ended);
+                        return Poll::Ready(Outcome::Answered(Err(error), guard));
+                    }
+                    // Readiness may have taken longer than the lease.
+                    if *this.on_lost == OnLost::Cancel && is_lost(guard.as_ref()) {
+                        this.stage.set(Stage::Ended);
+                        return Poll::Ready(Outcome::Refused(LockError::Lost, request(call)));
+                    }
+                    let Some((mut service, request)) = call else { return Poll::Pending };
+                    let response = service.call(request);
+                    this.stage.set(Stage::Calling { response, lost: None, guard });
+                }
+                StageProjection::Calling { response, mut lost, guard } => {
+                    let cancel = *this.on_lost == OnLost::Cancel;
+                    // A signal that is set up already goes before the inner service: it must not run on.
+                    let lost_before = lost.as_mut().as_pin_mut().is_some_and(|lost| lost.poll(cx).is_ready());
+                    if !lost_before {
+                        if let Poll::Ready(answer) = response.poll(cx) {
+                            let guard = guard.take();
+                            this.stage.set(Stage::Ended);
+                            if cancel && answer.is_ok() && is_lost(guard.as_ref()) {
+                                return Poll::Ready(Outcome::Refused(LockError::Lost, None));
+                            }
+                            return Poll::Ready(Outcome::Answered(answer, guard));
+                        }
+                        // Set up only for an inner service that takes a while.
+                        let Some(held) = guard.as_ref().filter(|_| cancel && lost.is_none()) else {
+                            return Poll::Pending;
+                        };
+                        lost.set(Some(held.lost()));
+                        let Some(signal) = lost.as_pin_mut() else { return Poll::Pending };
+                        ready!(signal.poll(cx));
+                    }
+                    let guard = guard.take();
+                    this.stage.set(Stage::Ended);
+                    drop(guard);
+                    return Poll::Ready(Outcome::Refused(LockError::Lost, None));
+                }
+                StageProjection::Ended => return Poll::Pending,
+            }
+        }
+    }
+}
+
+fn is_lost(guard: Option<&LockGuard>) -> bool {
+    guard.is_some_and(|guard| !guard.is_held())
+}
+
+fn request<S, R>(call: Option<(S, R)>) -> Option<R> {
+    call.map(|(_, request)| request)
+}

@@ -1,0 +1,61 @@
+//! [`LockService`].
+
+use std::task::{Context, Poll};
+
+use tower_service::Service;
+
+use super::running::Running;
+use super::{IntoResource, LockLayer, ResponseFuture};
+use crate::BoxError;
+
+/// A service whose requests run under a lock. Made by [`LockLayer`]; see the [module docs](super).
+#[derive(Debug)]
+pub struct LockService<S, F> {
+    pub(super) inner: S,
+    pub(super) layer: LockLayer<F>,
+}
+
+impl<S, F> LockService<S, F> {
+    /// The service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S: Clone, F> Clone for LockService<S, F> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S, R, F, K> Service<R> for LockService<S, F>
+where
+    S: Service<R> + Clone,
+    S::Error: Into<BoxError>,
+    F: Fn(&R) -> K,
+    K: IntoResource,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, R>;
+
+    /// Always ready: the inner service is asked once the lock is held.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let LockLayer { provider, extract, settings } = &self.layer;
+        let lock = extract(&request)
+            .into_resource()
+            .and_then(|resource| resource.map(|resource| settings.lock(provider, resource)).transpose());
+        // A clone that was never asked for readiness: whoever is cloned may be ready, its clone is asked anew.
+        let running = Running::new(self.inner.clone(), request, lock, settings.wait, settings.on_lost, ());
+        ResponseFuture::new(running, settings.on_lost)
+    }
+}
