@@ -35,6 +35,17 @@ impl TableProvider {
     }
 }
 
+/// For the tests of this provider, which look into its table.
+impl TableProvider {
+    pub(crate) fn waiters(&self, resource: &Resource) -> usize {
+        self.0.0.lock().queues.get(resource).map_or(0, |queue| queue.len().saturating_sub(1))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.0.lock().queues.len()
+    }
+}
+
 impl DistributedLockProvider for TableProvider {
     fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
         // Checks the options, and takes nothing yet.

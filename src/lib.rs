@@ -84,7 +84,7 @@ pub use registry::{BuildError, BuildProblem, Locking, LockingBuilder};
 pub use resource::{Resource, ResourceError};
 
 /// The snippets of the README and the guides, as tests.
-#[cfg(all(doctest, feature = "memory", feature = "axum"))]
+#[cfg(all(doctest, feature = "memory", feature = "axum", feature = "conformance"))]
 mod guides {
     #[doc = include_str!("../README.md")]
     mod readme {}
