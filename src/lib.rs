@@ -59,6 +59,8 @@ pub mod conformance;
 mod error;
 mod fencing;
 mod guard;
+#[cfg(feature = "http")]
+pub mod http;
 mod lock;
 mod lost;
 #[cfg(feature = "memory")]
@@ -70,6 +72,10 @@ mod registry;
 mod resource;
 mod sync;
 
+#[cfg(feature = "axum")]
+pub use self::http::MissingLock;
+#[cfg(feature = "http")]
+pub use self::http::{HoldUntil, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
 pub use error::{BoxError, Cause, LockError};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};

@@ -1,0 +1,122 @@
+//! How a refusal is written: as a problem of RFC 9457, or as the status of a gRPC call.
+
+use std::fmt::Write;
+
+use ::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use ::http::request::Parts;
+use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::Refusal;
+use super::layer::OnRefusal;
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const GRPC: &[u8] = b"application/grpc";
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// What `grpc-message` escapes, everything that is not ASCII aside.
+const GRPC_ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+
+/// How a request wants to be refused. What is needed of it is kept apart, since the request itself is given away.
+pub(super) enum Style {
+    Problem,
+    /// The request's content type, which is the answer's too: there are several for gRPC.
+    Grpc(HeaderValue),
+    Custom {
+        answer: OnRefusal,
+        request: Box<Parts>,
+    },
+}
+
+impl Style {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        match grpc_content_type(request.headers()) {
+            Some(content_type) => Self::Grpc(content_type.clone()),
+            None => Self::Problem,
+        }
+    }
+
+    pub(super) fn answer(&self, refusal: &Refusal) -> Response<Bytes> {
+        match self {
+            Self::Problem => problem(refusal),
+            Self::Grpc(content_type) => grpc(refusal, content_type),
+            Self::Custom { answer, request } => answer(refusal, request),
+        }
+    }
+}
+
+/// The content type of a gRPC or gRPC-Web request.
+pub(super) fn grpc_content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let is_grpc =
+        |value: &&HeaderValue| value.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    headers.get(CONTENT_TYPE).filter(is_grpc)
+}
+
+fn problem(refusal: &Refusal) -> Response<Bytes> {
+    let case = refusal.case();
+    let mut json = String::with_capacity(256);
+    json.push_str("{\"type\":\"urn:orchestrix:locking:");
+    json.push_str(case.name);
+    json.push_str("\",\"title\":");
+    push_json_string(&mut json, case.title);
+    // Writing to a string cannot fail.
+    let _ = write!(json, ",\"status\":{},\"detail\":", case.status.as_u16());
+    push_json_string(&mut json, &refusal.detail());
+    json.push('}');
+
+    let mut response = Response::new(Bytes::from(json));
+    *response.status_mut() = case.status;
+    response.headers_mut().insert(CONTENT_TYPE, PROBLEM);
+    if let Some(after) = refusal.retry_after() {
+        // Rounded up: a client that came back early would be refused again.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    response
+}
+
+/// "Trailers only": the status stands in the head, and there is no body.
+fn grpc(refusal: &Refusal, content_type: &HeaderValue) -> Response<Bytes> {
+    let case = refusal.case();
+    let message = format!("{}: {}", case.title, refusal.detail());
+    let message = utf8_percent_encode(&message, GRPC_ESCAPED).to_string();
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::OK;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type.clone());
+    headers.insert(GRPC_STATUS, HeaderValue::from(case.grpc as u16));
+    if let Ok(message) = HeaderValue::try_from(message) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    response
+}
+
+fn push_json_string(json: &mut String, text: &str) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            control if control < ' ' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(control));
+            }
+            other => json.push(other),
+        }
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_json_string;
+
+    #[test]
+    fn json_strings_are_escaped() {
+        let text = "a \"quoted\" \\ line\n\tand \u{1} \u{7f} ü \u{1f512}";
+        let mut json = String::new();
+        push_json_string(&mut json, text);
+        assert!(!json.chars().any(|character| character < ' '));
+        assert_eq!(serde_json::from_str::<String>(&json).ok().as_deref(), Some(text));
+    }
+}

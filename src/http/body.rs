@@ -1,0 +1,206 @@
+//! [`LockBody`]: a response body that is produced under the lock.
+//!
+//! # How it works
+//!
+//! The guard lives in the body. When the inner body shows its last frame, that frame is kept back, the lock is
+//! released, and only then is the frame passed on: a client that has its whole answer finds the lock free. What is
+//! the last frame depends on the inner body:
+//!
+//! - trailers, an error and the end of the stream are last always;
+//! - so is a frame after which the body says that it has ended. Waiting for the end of the stream would be too
+//!   late, since servers mark that frame as the last one and never ask again;
+//! - on HTTP/1 so is the frame that completes the announced length, for the same reason.
+//!
+//! An answer that a client has whole as soon as it has the head never gets here with its guard: see [`Framing`].
+//!
+//! Nothing is polled ahead, so that backpressure is the inner body's.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project::pin_project;
+
+use super::framing::Framing;
+use super::letting_go::LettingGo;
+use super::settings::Settings;
+use crate::{BoxError, LockError, LockGuard, Lost};
+
+/// A response body that holds the lock until it has ended. See [`HttpLockLayer`](crate::HttpLockLayer).
+///
+/// The lock is freed at the end of the stream, after trailers, at an error, or when the body is dropped. If the lock
+/// is lost before and the layer is to cancel then, the body ends with [`LockError::Lost`] as its error.
+#[pin_project]
+pub struct LockBody<B: Body> {
+    /// `None` once nothing more can come of it. Before the guard, so that it is dropped under the lock.
+    #[pin]
+    inner: Option<B>,
+    refusal: Option<Bytes>,
+    held: Option<Held>,
+    releasing: Option<Kept<B::Data>>,
+}
+
+/// A lock that the body holds.
+struct Held {
+    guard: LockGuard,
+    settings: Settings,
+    /// Made when the inner body first has to be waited for.
+    lost: Option<Pin<Box<Lost>>>,
+    /// How many bytes complete the answer, where that is known and decides.
+    left: Option<u64>,
+}
+
+/// The last frame, kept back until the release has been answered. `None` is the end of the stream.
+struct Kept<D> {
+    letting_go: LettingGo,
+    cancel: bool,
+    frame: Option<Result<Frame<D>, BoxError>>,
+}
+
+impl<B: Body> LockBody<B> {
+    /// A body without a lock.
+    pub(super) fn free(inner: B) -> Self {
+        Self { inner: Some(inner), refusal: None, held: None, releasing: None }
+    }
+
+    /// The body of an answer of the layer's own.
+    pub(super) fn refusal(bytes: Bytes) -> Self {
+        Self { inner: None, refusal: Some(bytes).filter(|bytes| !bytes.is_empty()), held: None, releasing: None }
+    }
+
+    pub(super) fn held(inner: B, guard: LockGuard, settings: Settings, framing: &Framing) -> Self {
+        let held = Held { guard, settings, lost: None, left: framing.length() };
+        Self { inner: Some(inner), refusal: None, held: Some(held), releasing: None }
+    }
+}
+
+impl Held {
+    fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.settings.cancels() {
+            return Poll::Pending;
+        }
+        let guard = &self.guard;
+        self.lost.get_or_insert_with(|| Box::pin(guard.lost())).as_mut().poll(cx)
+    }
+
+    /// Whether the answer's announced length is complete with this frame.
+    fn completed_by<D: Buf>(&mut self, frame: &Frame<D>) -> bool {
+        let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) else { return false };
+        *left = left.saturating_sub(bytes_of(data));
+        *left == 0
+    }
+}
+
+impl<B> Body for LockBody<B>
+where
+    B: Body,
+    B::Data: From<Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+
+        if let Some(held) = this.held {
+            // Asked before every frame, since a body that always has one would never get to wait for the loss.
+            let lost = held.settings.cancels() && !held.guard.is_held();
+            let polled = match this.inner.as_mut().as_pin_mut() {
+                _ if lost => Poll::Pending,
+                Some(inner) => inner.poll_frame(cx),
+                None => Poll::Ready(None),
+            };
+            let frame = match polled {
+                Poll::Ready(frame) => frame.map(|frame| frame.map_err(Into::into)),
+                Poll::Pending => {
+                    if !lost {
+                        ready!(held.poll_lost(cx));
+                    }
+                    this.inner.set(None);
+                    *this.held = None;
+                    return Poll::Ready(Some(Err(LockError::Lost.into())));
+                }
+            };
+            let ended = match &frame {
+                None | Some(Err(_)) => true,
+                Some(Ok(frame)) => {
+                    frame.is_trailers() || this.inner.as_ref().as_pin_ref().is_none_or(|it| it.is_end_stream())
+                }
+            };
+            // A complete answer may have an end that is yet to be seen, so the inner body stays.
+            let complete = matches!(&frame, Some(Ok(frame)) if held.completed_by(frame));
+            if ended {
+                this.inner.set(None);
+            } else if !complete {
+                return Poll::Ready(frame);
+            }
+            if let Some(Held { guard, settings, .. }) = this.held.take() {
+                let letting_go = LettingGo::new(guard, settings.release_timeout);
+                *this.releasing = Some(Kept { letting_go, cancel: settings.cancels(), frame });
+            }
+        }
+
+        if let Some(kept) = this.releasing {
+            let lost = ready!(Pin::new(&mut kept.letting_go).poll(cx)) && kept.cancel;
+            let frame = kept.frame.take();
+            *this.releasing = None;
+            if lost {
+                this.inner.set(None);
+                return Poll::Ready(Some(Err(LockError::Lost.into())));
+            }
+            return Poll::Ready(frame);
+        }
+
+        if let Some(bytes) = this.refusal.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
+        }
+        match this.inner.as_pin_mut() {
+            Some(inner) => inner.poll_frame(cx).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held.is_none()
+            && self.releasing.is_none()
+            && self.refusal.is_none()
+            && self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if let Some(bytes) = &self.refusal {
+            return SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        }
+        let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        match &self.releasing {
+            Some(Kept { frame: Some(Ok(frame)), .. }) => plus(&inner, frame.data_ref().map_or(0, bytes_of)),
+            _ => inner,
+        }
+    }
+}
+
+fn bytes_of(data: &impl Buf) -> u64 {
+    u64::try_from(data.remaining()).unwrap_or(u64::MAX)
+}
+
+/// The hint of a body with a frame before it.
+fn plus(hint: &SizeHint, bytes: u64) -> SizeHint {
+    let mut sum = SizeHint::new();
+    // The lower bound first: an upper one below it is a panic.
+    sum.set_lower(hint.lower().saturating_add(bytes));
+    if let Some(upper) = hint.upper() {
+        sum.set_upper(upper.saturating_add(bytes));
+    }
+    sum
+}
+
+impl<B: Body> fmt::Debug for LockBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let guard = self.held.as_ref().map(|held| &held.guard);
+        f.debug_struct("LockBody").field("held", &guard).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,44 @@
+//! [`LockHandle`] as an axum extractor.
+
+use std::convert::Infallible;
+
+use ::http::StatusCode;
+use ::http::request::Parts;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum_core::response::{IntoResponse, Response};
+
+use crate::LockHandle;
+
+/// The lock under which the handler runs. Where the layer may find that no lock is needed, take an
+/// `Option<LockHandle>`.
+impl<S: Sync> FromRequestParts<S> for LockHandle {
+    type Rejection = MissingLock;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, MissingLock> {
+        parts.extensions.get().cloned().ok_or(MissingLock(()))
+    }
+}
+
+/// `None` where no lock was needed.
+impl<S: Sync> OptionalFromRequestParts<S> for LockHandle {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get().cloned())
+    }
+}
+
+/// The rejection of the [`LockHandle`] extractor: the request did not come through a lock layer, or no lock was
+/// needed. Answered with 500, since the mistake is the program's.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "the handler takes a `LockHandle`, but the request holds no lock: put an `HttpLockLayer` on its route, or take an \
+     `Option<LockHandle>` if its key may be `None`"
+)]
+pub struct MissingLock(());
+
+impl IntoResponse for MissingLock {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+    }
+}

@@ -1,0 +1,46 @@
+//! [`Framing`]: when a client has its whole answer.
+
+use ::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use ::http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+
+/// What decides, besides the body itself, when an answer is complete.
+///
+/// A server that speaks HTTP/1 does not ask a body for its end once the announced length is written, and drops the
+/// body of an answer that can have none without asking at all. The lock has to be free before that.
+#[derive(Debug)]
+pub(super) struct Framing {
+    head_only: bool,
+    http1: bool,
+    length: Option<u64>,
+}
+
+impl Framing {
+    pub(super) fn of_request<B>(request: &Request<B>) -> Self {
+        let http1 = request.version() < Version::HTTP_2;
+        Self { head_only: request.method() == Method::HEAD, http1, length: None }
+    }
+
+    pub(super) fn see<B: Body>(&mut self, response: &Response<B>) {
+        let status = response.status();
+        self.head_only |= status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || response.body().is_end_stream();
+        // Chunks have an end of their own, and so has every stream of HTTP/2.
+        if self.http1 && !response.headers().contains_key(TRANSFER_ENCODING) {
+            let announced =
+                response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            self.length = announced.or_else(|| response.body().size_hint().exact());
+        }
+    }
+
+    /// Whether the answer is whole as soon as its head is sent.
+    pub(super) fn is_complete(&self) -> bool {
+        self.head_only || self.length == Some(0)
+    }
+
+    /// How many bytes complete the answer, where that decides.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.length
+    }
+}

@@ -1,0 +1,69 @@
+//! [`KeyError`]: why a request has no key.
+
+use ::http::HeaderName;
+
+use crate::LockError;
+
+/// Why a key could not be read from a request. The source of a [`LockError::InvalidResource`].
+///
+/// The request's own mistakes are answered with 400, the program's with 500; see
+/// [`is_program_mistake`](Self::is_program_mistake).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The request doesn't have the header.
+    #[error("the request has no header `{name}`")]
+    MissingHeader {
+        /// The header's name.
+        name: HeaderName,
+    },
+    /// The request has the header several times, and so no one value.
+    #[error("the request has the header `{name}` more than once")]
+    RepeatedHeader {
+        /// The header's name.
+        name: HeaderName,
+    },
+    /// The header has no characters.
+    #[error("the header `{name}` is empty")]
+    EmptyHeader {
+        /// The header's name.
+        name: HeaderName,
+    },
+    /// The header is not UTF-8.
+    #[error("the header `{name}` is not UTF-8")]
+    HeaderNotUtf8 {
+        /// The header's name.
+        name: HeaderName,
+    },
+    /// A path parameter is not UTF-8 once its percent encoding is undone.
+    #[error("a parameter of the path is not UTF-8")]
+    PathParamNotUtf8,
+    /// The route has no path parameter of this name, or the layer is not on a route. A mistake in the program.
+    #[error("the route has no path parameter `{name}`")]
+    UnknownPathParam {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The name given to [`header`](super::header) is not one that a header can have. A mistake in the program.
+    #[error("no header can have the name that the key was given")]
+    ImpossibleHeader,
+    /// The name given to [`constant`](super::constant) is not a resource's. A mistake in the program.
+    #[error("the constant key is not valid: {reason}")]
+    InvalidConstant {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl KeyError {
+    /// Whether no request could have done better: the mistake is in the program that made the key.
+    pub fn is_program_mistake(&self) -> bool {
+        matches!(self, Self::UnknownPathParam { .. } | Self::ImpossibleHeader | Self::InvalidConstant { .. })
+    }
+}
+
+impl From<KeyError> for LockError {
+    fn from(error: KeyError) -> Self {
+        LockError::invalid_resource(error)
+    }
+}

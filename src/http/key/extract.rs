@@ -1,0 +1,27 @@
+//! [`HttpKey`]: what [`HttpLockLayer`](crate::HttpLockLayer) takes as a key.
+
+use ::http::Request;
+
+use crate::middleware::IntoResource;
+use crate::{LockError, Resource};
+
+/// Tells which lock a request needs. A [`Key`](super::Key), or a closure from `&Request<B>` to anything that is a
+/// resource.
+pub trait HttpKey<B> {
+    /// The lock that `request` needs; `None` if it needs none. The request is the same afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidResource`] if the request does not say, or not well.
+    fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError>;
+}
+
+impl<B, F, R> HttpKey<B> for F
+where
+    F: Fn(&Request<B>) -> R,
+    R: IntoResource,
+{
+    fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError> {
+        self(request).into_resource()
+    }
+}

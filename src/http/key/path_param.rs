@@ -1,0 +1,56 @@
+//! [`path_param`]: a parameter of the route that axum matched.
+
+use std::mem;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use ::http::{Extensions, Request};
+use axum::extract::RawPathParams;
+use axum::extract::rejection::RawPathParamsRejection;
+use axum_core::extract::FromRequestParts;
+
+use super::{Key, KeyError};
+
+/// The parameter `name` of the route that axum matched, its percent encoding undone once, in nested routers too.
+///
+/// The layer has to be inside the routing, by `Router::route_layer`, `Router::layer` or `MethodRouter::layer`. A
+/// parameter that the route doesn't have is a mistake in the program, answered with 500.
+pub fn path_param(name: impl Into<String>) -> Key {
+    Key::from_path_param(PathParam { name: name.into().into() })
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct PathParam {
+    name: Arc<str>,
+}
+
+impl PathParam {
+    pub(super) fn value<B>(&self, request: &mut Request<B>) -> Result<String, KeyError> {
+        let unknown = || KeyError::UnknownPathParam { name: self.name.to_string() };
+        let params = match raw_path_params(request.extensions_mut()) {
+            Some(Ok(params)) => params,
+            Some(Err(RawPathParamsRejection::InvalidUtf8InPathParam(_))) => return Err(KeyError::PathParamNotUtf8),
+            Some(Err(_)) | None => return Err(unknown()),
+        };
+        let value = params.iter().find(|(name, _)| *name == &*self.name).map(|(_, value)| value.to_owned());
+        value.ok_or_else(unknown)
+    }
+}
+
+/// axum keeps the parameters in an extension of a private type, which only its extractor reads; the extractor
+/// wants a request's parts. So it gets parts that have nothing but the extensions, lent for one call.
+fn raw_path_params(extensions: &mut Extensions) -> Option<Result<RawPathParams, RawPathParamsRejection>> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    mem::swap(&mut parts.extensions, extensions);
+    // It looks an extension up and waits for nothing, so one poll is enough. `None` if that ever changes.
+    let params = {
+        let extracting = pin!(RawPathParams::from_request_parts(&mut parts, &()));
+        match extracting.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(params) => Some(params),
+            Poll::Pending => None,
+        }
+    };
+    mem::swap(&mut parts.extensions, extensions);
+    params
+}

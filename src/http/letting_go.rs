@@ -1,0 +1,47 @@
+//! [`LettingGo`]: a release that an answer waits for, within bounds.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+
+use crate::LockGuard;
+use crate::provider::{Release, Releasing};
+
+/// Resolves when the release has been answered, or its time is up: the answer to a client must not hang on a
+/// silent backend. The release goes on in the background then.
+///
+/// `true` if the lock is known to have been lost before.
+pub(super) struct LettingGo {
+    releasing: Releasing,
+    patience: Duration,
+    /// Boxed, and only if the backend doesn't answer at once: bodies and futures stay small.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl LettingGo {
+    pub(super) fn new(mut guard: LockGuard, patience: Duration) -> Self {
+        Self { releasing: guard.start_release(), patience, timer: None }
+    }
+}
+
+impl Future for LettingGo {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        if let Poll::Ready(answer) = Pin::new(&mut self.releasing).poll(cx) {
+            return Poll::Ready(matches!(answer, Ok(Release::AlreadyLost)));
+        }
+        let patience = self.patience;
+        self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx).map(|()| false)
+    }
+}
+
+impl fmt::Debug for LettingGo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LettingGo").field("patience", &self.patience).finish_non_exhaustive()
+    }
+}

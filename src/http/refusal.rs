@@ -1,0 +1,132 @@
+//! [`Refusal`]: why a request was not served, and with which status that is answered.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::http::StatusCode;
+
+use super::key::KeyError;
+use crate::{LockError, ResourceError};
+
+/// Why a request was refused, and what the answer says of it by default. Given to
+/// [`on_refusal`](crate::HttpLockLayer::on_refusal).
+///
+/// See the [module](super) for the table of cases.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    error: LockError,
+    case: &'static Case,
+}
+
+/// One row of the table: all that is said of one kind of refusal.
+pub(super) struct Case {
+    /// The last part of the problem's type.
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) grpc: Code,
+    /// Whether the same request may fare better a little later.
+    retry: bool,
+}
+
+/// The numbers of gRPC's status codes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Code {
+    InvalidArgument = 3,
+    ResourceExhausted = 8,
+    Aborted = 10,
+    Internal = 13,
+    Unavailable = 14,
+}
+
+/// Locks are held for about as long as a request takes, and connections come back within seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+macro_rules! cases {
+    ($($id:ident = $name:literal, $title:literal, $status:ident, $grpc:ident, $retry:literal;)+) => {
+        $(static $id: Case = Case {
+            name: $name, title: $title, status: StatusCode::$status, grpc: Code::$grpc, retry: $retry,
+        };)+
+    };
+}
+
+cases! {
+    HELD = "held", "Somebody else holds the lock", CONFLICT, Aborted, false;
+    BUSY = "busy", "Somebody else held the lock for too long", SERVICE_UNAVAILABLE, Unavailable, true;
+    INVALID_KEY = "invalid-key", "The request does not name what it needs a lock for", BAD_REQUEST, InvalidArgument, false;
+    TOO_MANY_WAITERS = "too-many-waiters", "Too many requests wait for the lock", TOO_MANY_REQUESTS, ResourceExhausted, true;
+    UNAVAILABLE = "unavailable", "The lock service is unavailable", SERVICE_UNAVAILABLE, Unavailable, true;
+    LOST = "lost", "The lock was lost while the request ran", INTERNAL_SERVER_ERROR, Internal, false;
+    CLOSED = "closed", "The server is shutting down", SERVICE_UNAVAILABLE, Unavailable, true;
+    MISTAKE = "misconfigured", "The server is set up wrongly", INTERNAL_SERVER_ERROR, Internal, false;
+}
+
+impl Refusal {
+    /// `may_wait` is false if the layer was told not to wait: then a held lock is an answer and not an overload.
+    pub(super) fn new(error: LockError, may_wait: bool) -> Self {
+        let case = match &error {
+            LockError::Busy { .. } if may_wait => &BUSY,
+            LockError::Busy { .. } => &HELD,
+            LockError::TooManyWaiters => &TOO_MANY_WAITERS,
+            LockError::InvalidResource { .. } if key_error(&error).is_some_and(KeyError::is_program_mistake) => {
+                &MISTAKE
+            }
+            LockError::InvalidResource { .. } => &INVALID_KEY,
+            LockError::Unavailable { .. } | LockError::Backend { .. } => &UNAVAILABLE,
+            LockError::Lost => &LOST,
+            LockError::Closed => &CLOSED,
+            LockError::InvalidOptions { .. } | LockError::NoRuntime => &MISTAKE,
+        };
+        Self { error, case }
+    }
+
+    /// What went wrong.
+    pub fn error(&self) -> &LockError {
+        &self.error
+    }
+
+    /// The HTTP status that the answer has by default. A gRPC answer has 200 and a status of its own.
+    pub fn status(&self) -> StatusCode {
+        self.case.status
+    }
+
+    /// After which time the client may try again, if that may help: whole seconds, one at least.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.case.retry.then_some(RETRY_AFTER)
+    }
+
+    pub(super) fn case(&self) -> &'static Case {
+        self.case
+    }
+
+    /// What a client is told beyond the title. Only texts that are written here or tell of the request itself: a
+    /// backend's error names hosts, and a closure's error may name anything.
+    pub(super) fn detail(&self) -> String {
+        match &self.error {
+            LockError::InvalidResource { source } => match key_error(&self.error) {
+                Some(error) => error.to_string(),
+                None => match source.as_error().downcast_ref::<ResourceError>() {
+                    Some(error) => format!("the key is not valid: {error}"),
+                    None => "no valid key can be made from the request".to_owned(),
+                },
+            },
+            LockError::InvalidOptions { .. } | LockError::NoRuntime => self.error.to_string(),
+            _ if self.case.retry => "the request was not begun; try again later".to_owned(),
+            LockError::Lost => "the request was stopped, and may have been done in part".to_owned(),
+            _ => "the request was not begun".to_owned(),
+        }
+    }
+}
+
+fn key_error(error: &LockError) -> Option<&KeyError> {
+    match error {
+        LockError::InvalidResource { source } => source.as_error().downcast_ref(),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}

@@ -1,0 +1,36 @@
+//! [`Settings`]: what an HTTP layer is set to beyond what every layer is.
+
+use std::time::Duration;
+
+use crate::middleware::Settings as Common;
+use crate::{LockOptions, OnLost};
+
+/// Until when a request holds its lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HoldUntil {
+    /// Until the response body has ended, so that a streamed answer is produced under the lock. The default.
+    #[default]
+    BodyEnd,
+    /// Until the handler has returned its response. The body is produced without the lock.
+    Response,
+}
+
+/// Small and `Copy`, so that cloning a layer or a service costs nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) common: Common,
+    pub(super) hold_until: HoldUntil,
+    pub(super) release_timeout: Duration,
+}
+
+impl Settings {
+    pub(super) fn new(options: LockOptions) -> Self {
+        let common = Common::new(options);
+        Self { common, hold_until: HoldUntil::default(), release_timeout: Duration::from_secs(5) }
+    }
+
+    /// Whether a lost lock ends what is done under it.
+    pub(super) fn cancels(&self) -> bool {
+        self.common.on_lost == OnLost::Cancel
+    }
+}
