@@ -112,7 +112,7 @@ impl Inner {
     fn remove(&mut self, lease: &TableLease) {
         let resource = lease.state.resource();
         let Some(queue) = self.queues.get_mut(resource) else { return };
-        let Some(at) = queue.iter().position(|other| std::ptr::eq(&**other, lease)) else { return };
+        let Some(at) = queue.iter().position(|other| std::ptr::eq(other.as_ref(), lease)) else { return };
         queue.remove(at);
         if queue.is_empty() {
             self.queues.remove(resource);
