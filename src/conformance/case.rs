@@ -61,7 +61,7 @@ async fn within_reason(case: impl Future<Output = ()>) {
 
 /// Every case, as a list.
 pub fn cases<S: Subject>() -> Vec<Case<S>> {
-    crate::__conformance_cases!([crate::__conformance_list] [S])
+    crate::__conformance_cases!([crate::__conformance_list][S])
 }
 
 /// Makes one test for each case of the [`conformance`](crate::conformance) kit.
@@ -75,7 +75,7 @@ pub fn cases<S: Subject>() -> Vec<Case<S>> {
 #[macro_export]
 macro_rules! conformance_tests {
     ($subject:expr) => {
-        $crate::__conformance_cases!([$crate::__conformance_tests] [$subject]);
+        $crate::__conformance_cases!([$crate::__conformance_tests][$subject]);
     };
 }
 

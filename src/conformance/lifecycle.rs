@@ -19,7 +19,8 @@ pub async fn guard_dropped_without_a_runtime(subject: impl Subject) {
     let waiting = scene.wait_in_line(&lock, 1).await;
     let dropped = thread::spawn(move || drop(guard)).join();
     assert!(dropped.is_ok(), "a guard can be dropped on a thread without a runtime: it panicked");
-    let next = super::scene::granted(waiting, "a guard that is dropped on a thread without a runtime frees its lock").await;
+    let next =
+        super::scene::granted(waiting, "a guard that is dropped on a thread without a runtime frees its lock").await;
     let dropped = thread::spawn(move || drop(next)).join();
     assert!(dropped.is_ok(), "a guard can be dropped on a thread without a runtime: it panicked");
     drop(acquired(&lock).await);
@@ -93,10 +94,7 @@ pub async fn closed_with_waiters(subject: impl Subject) {
     soon(scene.provider.close(), "closing ends").await;
     for task in waiting {
         let answer = soon(task, "closing ends every wait").await;
-        assert!(
-            matches!(answer, Ok(Err(LockError::Closed))),
-            "closing ends every wait with Closed: it was {answer:?}"
-        );
+        assert!(matches!(answer, Ok(Err(LockError::Closed))), "closing ends every wait with Closed: it was {answer:?}");
     }
     drop(guard);
     scene.nothing_left().await;

@@ -46,7 +46,8 @@ pub async fn bad_options_are_refused(subject: impl Subject) {
             "options out of range are refused as InvalidOptions: {options:?} gave {refused:?}"
         );
     }
-    for good in [lease(least), lease(most), lease(least).max_hold(Some(least)), lease(most).max_hold(Some(Duration::MAX))]
+    for good in
+        [lease(least), lease(most), lease(least).max_hold(Some(least)), lease(most).max_hold(Some(Duration::MAX))]
     {
         drop(acquired(&scene.lock_with("options", good)).await);
     }
@@ -75,7 +76,10 @@ pub async fn waiters_are_limited(subject: impl Subject) {
         matches!(refused, Err(LockError::TooManyWaiters)),
         "one waiter too many is refused as TooManyWaiters: it was {refused:?}"
     );
-    assert!(at_once(&lock).await.is_none(), "whoever does not wait is no waiter too many: somebody else holds the lock");
+    assert!(
+        at_once(&lock).await.is_none(),
+        "whoever does not wait is no waiter too many: somebody else holds the lock"
+    );
     // A place that was given up can be taken.
     first.abort();
     scene.queued(&lock, 1).await;
@@ -96,7 +100,10 @@ pub async fn nobody_waits_with_a_limit_of_zero(subject: impl Subject) {
         matches!(refused, Err(LockError::TooManyWaiters)),
         "with a limit of zero a waiter is refused as TooManyWaiters: it was {refused:?}"
     );
-    assert!(at_once(&lock).await.is_none(), "whoever does not wait is no waiter too many: somebody else holds the lock");
+    assert!(
+        at_once(&lock).await.is_none(),
+        "whoever does not wait is no waiter too many: somebody else holds the lock"
+    );
     assert_eq!(scene.waiters(&lock).await, 0, "with a limit of zero nobody waits");
     drop(guard);
     scene.nothing_left().await;

@@ -72,7 +72,10 @@ pub async fn loss_before_it_is_asked_for(subject: impl Subject) {
     tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
     assert!(!guard.is_held(), "the clock decides whether a lock is held, also when nobody was told: it is held");
     for lost in [guard.lost(), handle.lost(), handle.lost()] {
-        assert!(timeout(Duration::from_millis(20), lost).await.is_ok(), "whoever asks after a loss hears of it at once");
+        assert!(
+            timeout(Duration::from_millis(20), lost).await.is_ok(),
+            "whoever asks after a loss hears of it at once"
+        );
     }
 }
 

@@ -76,7 +76,10 @@ impl<S: Subject> Scene<S> {
             if left == 0 {
                 return;
             }
-            assert!(asked.elapsed() < PATIENCE, "nothing is kept for a lock that nobody wants: {left} entries are left");
+            assert!(
+                asked.elapsed() < PATIENCE,
+                "nothing is kept for a lock that nobody wants: {left} entries are left"
+            );
             tokio::task::yield_now().await;
         }
     }
