@@ -25,6 +25,8 @@
 mod backend;
 mod future;
 mod lease;
+#[cfg(all(test, orchestrix_loom))]
+mod loom_tests;
 mod state;
 mod watch;
 
