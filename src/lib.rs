@@ -1,6 +1,61 @@
 //! Distributed locks with fencing tokens, and Tower, axum and tonic layers that run requests under them.
+//!
+//! # The promise
+//!
+//! A lock is a lease. It is exclusive while clocks run at about the same rate and the backend keeps its data. Beyond
+//! that there is a [`FencingToken`], rising with every grant, with which a store can refuse a late writer.
+//! [`LockGuard::is_held`] reads a monotonic clock, and never trusts a flag that some task has to set in time.
+//!
+//! # Overview
+//!
+//! - [`Locking`] is what an application registers at its start and keeps: it gives out locks and layers.
+//! - [`DistributedLock`] is the lock on one [`Resource`]; acquiring it gives a [`LockGuard`], which releases it when
+//!   dropped. [`LockHandle`] is a view of it that can be passed along.
+//! - [`LockLayer`] runs the requests of any Tower service under a lock that each request names.
+//! - `HttpLockLayer` does so for HTTP and gRPC, and answers refused requests itself (feature `http`).
+//! - [`DistributedLockProvider`] is what keeps the locks. This release has [`InMemoryLockProvider`], for one process;
+//!   [`provider`] says how to write another.
+//!
+//! Somebody else holding the lock, the backend being down, and a mistake in the request are told apart everywhere; see
+//! [`LockError`].
+//!
+//! # Examples
+//!
+//! ```
+//! # #[cfg(feature = "memory")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use orchestrix_locking::Locking;
+//!
+//! let locking = Locking::builder().add_in_memory_locking().build()?;
+//! let lock = locking.lock("order:42")?;
+//! if let Some(guard) = lock.try_acquire(Duration::from_secs(5)).await? {
+//!     println!("ours, with token {}", guard.fencing_token());
+//!     guard.release().await?; // or just drop it
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "memory"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `memory` (default) | [`InMemoryLockProvider`] |
+//! | `http` | `HttpLockLayer` for hyper, axum and tonic, and the module `key` |
+//! | `axum` | [`LockHandle`] as an extractor, `key::path_param`; includes `http` |
+//! | `tonic` | a locked service keeps tonic's `NamedService`; includes `http` |
+//! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
+//! | `conformance` | the test suite for providers |
+//!
+//! Locks are acquired inside a tokio runtime whose timer is on.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod fencing;
 mod guard;
@@ -33,3 +88,18 @@ pub use options::LockOptions;
 pub use provider::{DistributedLockProvider, Release};
 pub use registry::{BuildError, BuildProblem, Locking, LockingBuilder};
 pub use resource::{Resource, ResourceError};
+
+/// The snippets of the README and the guides, as tests.
+#[cfg(all(doctest, feature = "memory", feature = "axum", feature = "conformance"))]
+mod guides {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/guarantees.md")]
+    mod guarantees {}
+    #[doc = include_str!("../docs/middleware.md")]
+    mod middleware {}
+    #[doc = include_str!("../docs/migrating-from-dotnet.md")]
+    mod migrating_from_dotnet {}
+    #[doc = include_str!("../docs/providers.md")]
+    mod providers {}
+}

@@ -9,6 +9,8 @@
 //! next to have the lock, and a lease that is renewed while its guard lives needs no renewing.
 
 mod lease;
+#[cfg(all(test, orchestrix_loom))]
+mod loom_tests;
 mod provider;
 mod shard;
 mod table;

@@ -25,6 +25,8 @@
 mod backend;
 mod future;
 mod lease;
+#[cfg(all(test, orchestrix_loom))]
+mod loom_tests;
 mod state;
 mod watch;
 
@@ -35,7 +37,9 @@ pub use backend::{LockBackend, Wait};
 pub use future::{Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
 pub use state::{LeaseState, Standing, Term};
-pub(crate) use watch::{Watcher, replace_waker};
+pub(crate) use watch::Watcher;
+#[cfg(feature = "memory")]
+pub(crate) use watch::replace_waker;
 
 use crate::{DistributedLock, LockError, LockOptions, Resource};
 

@@ -132,7 +132,7 @@ pub enum Standing {
 /// Fence, deadline and loss of one lease.
 ///
 /// A provider makes one for each acquire, tells it of grant, renewal, release and loss, and returns it from
-/// [`Lease::state`]. Guards and handles read it. Whether the lease is held is decided by the clock each
+/// [`Lease::state`](super::Lease::state). Guards and handles read it. Whether the lease is held is decided by the clock each
 /// time somebody asks, and a lease that was seen to be lost stays lost.
 #[derive(Debug)]
 pub struct LeaseState {

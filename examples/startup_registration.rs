@@ -1,0 +1,51 @@
+//! What a service does with locks at its start and at its end: register, check, use, close.
+//!
+//! Run it with `cargo run --example startup_registration`.
+
+use std::time::Duration;
+
+use orchestrix_locking::{BoxError, InMemoryLockProvider, LockError, LockOptions, Locking};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    // Every mistake that can be seen without asking a server is reported at once.
+    let refused = Locking::builder()
+        .add_provider("jobs", InMemoryLockProvider::new())
+        .add_provider("jobs", InMemoryLockProvider::new())
+        .default_options(LockOptions::default().ttl(Duration::ZERO))
+        .build()
+        .err()
+        .ok_or("three mistakes have not been noticed")?;
+    println!("A registration with mistakes is refused:");
+    for problem in refused.problems() {
+        println!("  - {problem}");
+    }
+
+    // The right one: a default provider, and one more by name. Locks of one are unknown to the other.
+    let locking = Locking::builder()
+        .add_in_memory_locking()
+        .add_provider("jobs", InMemoryLockProvider::new())
+        .default_options(LockOptions::default().ttl(Duration::from_secs(20)))
+        .build()?;
+    let jobs = locking.named("jobs")?;
+    println!("Registered: {:?}", locking.default_options());
+
+    // For a readiness probe. It asks every provider that was registered.
+    locking.check().await?;
+    println!("Ready.");
+
+    let order = locking.lock("order:42")?.acquire().await?;
+    let job = jobs.lock("order:42")?.acquire().await?;
+    println!("One name, two providers, two locks: tokens {} and {}", order.fencing_token(), job.fencing_token());
+    order.release().await?;
+
+    // At the end: what is still held is let go, and its guard sees that as a loss.
+    locking.close().await;
+    job.lost().await;
+    println!("Closed; the job's lock is held: {}", job.is_held());
+    match locking.lock("order:42")?.acquire().await {
+        Err(LockError::Closed) => println!("Acquiring now says: {}", LockError::Closed),
+        other => return Err(format!("a closed provider answered {other:?}").into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! [`cases`] and [`conformance_tests!`](crate::conformance_tests): the list of what is tested.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use super::Subject;
+use crate::provider::BoxFuture;
+
+/// One promise, and the test of it.
+pub struct Case<S> {
+    name: &'static str,
+    run: fn(S) -> BoxFuture<'static, ()>,
+}
+
+impl<S: Subject> Case<S> {
+    #[doc(hidden)]
+    pub fn new(name: &'static str, run: fn(S) -> BoxFuture<'static, ()>) -> Self {
+        Self { name, run }
+    }
+
+    /// The name of the case, which is also that of its function.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs the case on a subject that has not been used.
+    ///
+    /// # Panics
+    ///
+    /// If the promise is broken.
+    pub async fn run(&self, subject: S) {
+        within_reason((self.run)(subject)).await;
+    }
+}
+
+impl<S> fmt::Debug for Case<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Case").field(&self.name).finish()
+    }
+}
+
+/// Runs one case to its end on a runtime of its own, with two threads. What a test of
+/// [`conformance_tests!`](crate::conformance_tests) does.
+///
+/// # Panics
+///
+/// If the promise is broken, or the runtime cannot be made.
+pub fn run(case: impl Future<Output = ()>) {
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime.block_on(within_reason(case)),
+        Err(error) => panic!("the runtime of the test could not be made: {error}"),
+    }
+}
+
+/// A provider that forgets somebody would else hang the test, and say nothing.
+async fn within_reason(case: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(Duration::from_secs(60), case).await;
+    assert!(ended.is_ok(), "nobody waits for ever: the case has not ended within a minute");
+}
+
+/// Every case, as a list.
+pub fn cases<S: Subject>() -> Vec<Case<S>> {
+    crate::__conformance_cases!([crate::__conformance_list][S])
+}
+
+/// Makes one test for each case of the [`conformance`](crate::conformance) kit.
+///
+/// It takes an expression for something that is a [`Subject`]. The expression is evaluated once for each test,
+/// inside a tokio runtime and in an async block, so that it may `.await`.
+///
+/// # Examples
+///
+/// See the [module](crate::conformance).
+#[macro_export]
+macro_rules! conformance_tests {
+    ($subject:expr) => {
+        $crate::__conformance_cases!([$crate::__conformance_tests][$subject]);
+    };
+}
+
+/// One test for each case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ([$subject:expr] $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::conformance::run(async { $crate::conformance::$case($subject).await });
+            }
+        )*
+    };
+}
+
+/// One element of a list for each case.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_list {
+    ([$subject:ty] $($case:ident)*) => {
+        vec![$($crate::conformance::Case::new(stringify!($case), |subject: $subject| {
+            Box::pin($crate::conformance::$case(subject))
+        })),*]
+    };
+}
+
+/// The list of the cases, given to another macro.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_cases {
+    ([$($then:tt)*] [$($with:tt)*]) => {
+        $($then)*! {
+            [$($with)*]
+            exclusion
+            names_are_independent
+            names_are_case_sensitive
+            reacquire_after_release
+
+            zero_timeout_does_not_wait
+            short_timeout_is_kept
+            longest_timeout_waits
+            release_ends_a_wait
+
+            waiters_are_served_in_order
+            cancelled_waiters_keep_the_order
+            newcomers_do_not_overtake
+            next_in_line_dies
+            holder_expires_with_waiters
+
+            cancelled_before_the_wait
+            cancelled_during_the_wait
+            cancelled_when_just_granted
+            cancelled_at_every_await_point
+
+            release_after_expiry_leaves_the_next_holder
+            extend_after_expiry_does_not_revive
+            extend_after_expiry_leaves_the_next_holder
+
+            extend_past_the_first_ttl
+            extend_to_shorter
+            extend_to_shorter_wakes_a_waiter
+            auto_renew_outlives_several_ttls
+            max_hold_ends_as_loss
+            extend_past_max_hold_is_refused
+
+            loss_is_signalled_in_time
+            loss_is_final
+            loss_is_never_signalled_on_release
+            loss_before_it_is_asked_for
+            handles_after_release
+
+            fences_rise_over_releases
+            fences_rise_over_expiry
+            fences_rise_over_abandonment
+            fences_rise_along_a_queue
+
+            bad_names_are_refused
+            bad_options_are_refused
+            waiters_are_limited
+            nobody_waits_with_a_limit_of_zero
+
+            guard_dropped_without_a_runtime
+            acquire_without_a_runtime_is_an_error
+            closed_with_locks_held
+            closed_with_waiters
+        }
+    };
+}

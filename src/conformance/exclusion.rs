@@ -1,0 +1,82 @@
+//! One holder at a time, and names that are independent of each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use super::Subject;
+use super::scene::{PATIENCE, Scene, acquired, at_once, kept};
+use crate::Release;
+
+/// Many tasks add to a counter that is read, and written later: no addition is lost, and two are never at it.
+pub async fn exclusion(subject: impl Subject) {
+    const TASKS: u64 = 16;
+    const ROUNDS: u64 = 12;
+    let scene = Scene::of(subject).await;
+    let counter = Arc::new(AtomicU64::new(0));
+    let inside = Arc::new(AtomicU64::new(0));
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let (lock, counter, inside) = (scene.lock("exclusion"), Arc::clone(&counter), Arc::clone(&inside));
+            tokio::spawn(async move {
+                for _ in 0..ROUNDS {
+                    let guard = kept(lock.acquire().await, "everybody gets the lock in the end");
+                    assert_eq!(inside.fetch_add(1, SeqCst), 0, "one holder at a time: two overlap");
+                    let read = counter.load(SeqCst);
+                    tokio::task::yield_now().await;
+                    counter.store(read + 1, SeqCst);
+                    assert_eq!(inside.fetch_sub(1, SeqCst), 1, "one holder at a time: two overlap");
+                    kept(guard.release().await, "a held lock can be released");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        let ended = tokio::time::timeout(3 * PATIENCE, task).await;
+        assert!(matches!(ended, Ok(Ok(()))), "one holder at a time, and everybody in the end: {ended:?}");
+    }
+    assert_eq!(counter.load(SeqCst), TASKS * ROUNDS, "one holder at a time: an addition was lost");
+    scene.nothing_left().await;
+}
+
+/// A lock on one name says nothing about another.
+pub async fn names_are_independent(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    // Also names that a backend might take for a pattern, a list or a place in another's key.
+    let names = ["a", "b", "ab", "a:b", "a*", "{a}", "a b", "a\\:b", "ä", "a/../b"];
+    let mut guards = Vec::new();
+    for name in names {
+        let guard = at_once(&scene.lock(name)).await;
+        assert!(guard.is_some(), "names are independent: {name:?} is not free beside others");
+        guards.extend(guard);
+    }
+    for (guard, name) in guards.iter().zip(names) {
+        assert_eq!(guard.resource().as_str(), name, "a guard says what it locks");
+        assert!(guard.is_held(), "names are independent: {name:?} was lost when another was locked");
+    }
+    drop(guards);
+    scene.nothing_left().await;
+}
+
+/// `Order` and `order` are two locks.
+pub async fn names_are_case_sensitive(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let upper = acquired(&scene.lock("Order:42")).await;
+    let lower = at_once(&scene.lock("order:42")).await;
+    assert!(lower.is_some(), "names are case-sensitive: order:42 is taken by Order:42");
+    assert!(at_once(&scene.lock("Order:42")).await.is_none(), "one holder at a time: Order:42 was granted twice");
+    drop(upper);
+}
+
+/// A lock that was released is free at once, as often as one likes.
+pub async fn reacquire_after_release(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("again");
+    for round in 0..5 {
+        let Some(guard) = at_once(&lock).await else { panic!("a released lock is free at once: not in round {round}") };
+        assert!(guard.is_held(), "a granted lock is held");
+        assert!(at_once(&lock).await.is_none(), "one holder at a time, also with one lock object: not re-entrant");
+        let released = kept(guard.release().await, "a held lock can be released");
+        assert_eq!(released, Release::Released, "the release of a held lock says so");
+    }
+    scene.nothing_left().await;
+}

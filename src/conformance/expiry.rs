@@ -1,0 +1,52 @@
+//! What a lease that has expired can do no more.
+
+use super::Subject;
+use super::scene::{LONG, SHORT, Scene, acquired, at_once, kept, lease, soon};
+use crate::Release;
+
+/// A late release says that the lock had been lost, and leaves the next holder alone.
+pub async fn release_after_expiry_leaves_the_next_holder(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let late = acquired(&scene.lock_with("late", lease(SHORT))).await;
+    let lock = scene.lock("late");
+    let next = acquired(&lock).await;
+    assert!(!late.is_held(), "one holder at a time: the expired holder still holds the lock");
+    let released = kept(late.release().await, "a release after the lease has ended is no error");
+    assert_eq!(released, Release::AlreadyLost, "a release after the lease has ended says that the lock was lost");
+    assert!(next.is_held(), "a late release leaves the next holder alone: its lock is gone");
+    assert!(at_once(&lock).await.is_none(), "a late release leaves the next holder alone: a third has the lock");
+    let released = kept(next.release().await, "a held lock can be released");
+    assert_eq!(released, Release::Released, "a late release leaves the next holder alone: it had lost the lock");
+    scene.nothing_left().await;
+}
+
+/// A lease that has ended is not revived by an extension, although nobody else has taken the lock.
+pub async fn extend_after_expiry_does_not_revive(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let late = acquired(&scene.lock_with("late", lease(SHORT))).await;
+    soon(late.lost(), "a lease that is not renewed ends").await;
+    let extended = kept(late.extend(LONG).await, "an extension after the lease has ended is no error");
+    assert!(!extended, "an extension never revives a lease that has ended: it said that it did");
+    assert!(!late.is_held(), "an extension never revives a lease that has ended: the lock is held");
+    assert!(late.remaining().is_zero(), "nothing remains of a lease that has ended");
+    let next = at_once(&scene.lock("late")).await;
+    assert!(next.is_some(), "an extension never revives a lease that has ended: the lock is not free");
+}
+
+/// A lease that has ended is not extended at the cost of the next holder.
+pub async fn extend_after_expiry_leaves_the_next_holder(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let late = acquired(&scene.lock_with("late", lease(SHORT))).await;
+    let next = acquired(&scene.lock_with("late", lease(4 * SHORT))).await;
+    let extended = kept(late.extend(LONG).await, "an extension after the lease has ended is no error");
+    assert!(!extended, "an extension never touches another's lock: it said that it did");
+    assert!(!late.is_held(), "an extension never revives a lease that has ended: the lock is held");
+    assert!(next.is_held(), "an extension never touches another's lock: the next holder's is gone");
+    assert!(next.remaining() <= 4 * SHORT, "an extension never touches another's lock: its lease is longer now");
+    // In the backend as well: the lock is free when the next holder's own lease has ended.
+    let third = acquired(&scene.lock("late")).await;
+    assert!(!next.is_held(), "one holder at a time: the expired holder still holds the lock");
+    drop(third);
+    drop((late, next));
+    scene.nothing_left().await;
+}

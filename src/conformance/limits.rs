@@ -1,0 +1,110 @@
+//! Bad names, options out of range, and the number of those who may wait.
+
+use std::time::Duration;
+
+use super::Subject;
+use super::scene::{LONG, Scene, acquired, at_once, granted, kept, lease, soon};
+use crate::{LockError, LockOptions, Resource};
+
+/// A name that is not a resource is refused as such, and the longest one works.
+pub async fn bad_names_are_refused(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    for bad in ["", "a\nb", "a\0", "\u{7f}", "a\u{85}", &"a".repeat(Resource::MAX_BYTES + 1)] {
+        let refused = Resource::try_from(bad);
+        assert!(
+            matches!(refused, Err(LockError::InvalidResource { .. })),
+            "a name that is not a resource is refused as InvalidResource: {bad:?} gave {refused:?}"
+        );
+    }
+    for good in [&"ä".repeat(Resource::MAX_BYTES / 2), " ", "a'b\"c;d`e$f", "🔒", "%2e", "\u{202e}"] {
+        let guard = at_once(&scene.lock(good)).await;
+        assert!(guard.is_some(), "every name that is a resource can be locked: {good:?} cannot");
+        assert!(at_once(&scene.lock(good)).await.is_none(), "one holder at a time: {good:?} was granted twice");
+    }
+    scene.nothing_left().await;
+}
+
+/// Options out of their ranges are refused when the lock is made, and an extension out of its range changes
+/// nothing.
+pub async fn bad_options_are_refused(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let resource = || kept(Resource::try_from("options"), "a plain name is a resource");
+    let (least, most) = (LockOptions::MIN_TTL, LockOptions::MAX_TTL);
+    let nanosecond = Duration::from_nanos(1);
+    let bad = [
+        lease(Duration::ZERO),
+        lease(least - nanosecond),
+        lease(most + nanosecond),
+        lease(Duration::MAX),
+        lease(least).max_hold(Some(Duration::ZERO)),
+        lease(least).max_hold(Some(least - nanosecond)),
+    ];
+    for options in bad {
+        let refused = scene.provider.create_lock(resource(), options);
+        assert!(
+            matches!(refused, Err(LockError::InvalidOptions { .. })),
+            "options out of range are refused as InvalidOptions: {options:?} gave {refused:?}"
+        );
+    }
+    for good in
+        [lease(least), lease(most), lease(least).max_hold(Some(least)), lease(most).max_hold(Some(Duration::MAX))]
+    {
+        drop(acquired(&scene.lock_with("options", good)).await);
+    }
+    let guard = acquired(&scene.lock("options")).await;
+    for bad in [Duration::ZERO, least - nanosecond, most + nanosecond, Duration::MAX] {
+        let refused = guard.extend(bad).await;
+        assert!(
+            matches!(refused, Err(LockError::InvalidOptions { .. })),
+            "an extension out of range is refused as InvalidOptions: {bad:?} gave {refused:?}"
+        );
+        assert!(guard.is_held() && guard.remaining() <= LONG, "a refused extension changes nothing");
+    }
+    drop(guard);
+    scene.nothing_left().await;
+}
+
+/// As many wait as are allowed, the holder not counted. One more is told so, unless it was not ready to wait.
+pub async fn waiters_are_limited(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock_with("limited", lease(LONG).max_waiters(Some(2)));
+    let guard = acquired(&lock).await;
+    let first = scene.wait_in_line(&lock, 1).await;
+    let second = scene.wait_in_line(&lock, 2).await;
+    let refused = soon(lock.try_acquire(LONG), "one waiter too many is refused at once").await;
+    assert!(
+        matches!(refused, Err(LockError::TooManyWaiters)),
+        "one waiter too many is refused as TooManyWaiters: it was {refused:?}"
+    );
+    assert!(
+        at_once(&lock).await.is_none(),
+        "whoever does not wait is no waiter too many: somebody else holds the lock"
+    );
+    // A place that was given up can be taken.
+    first.abort();
+    scene.queued(&lock, 1).await;
+    let third = scene.wait_in_line(&lock, 2).await;
+    kept(guard.release().await, "a held lock can be released");
+    drop(granted(second, "whoever waits within the limit gets the lock").await);
+    drop(granted(third, "whoever waits within the limit gets the lock").await);
+    scene.nothing_left().await;
+}
+
+/// With a limit of zero nobody waits, and a free lock is granted all the same.
+pub async fn nobody_waits_with_a_limit_of_zero(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock_with("limited", lease(LONG).max_waiters(Some(0)));
+    let guard = acquired(&lock).await;
+    let refused = soon(lock.try_acquire(LONG), "one waiter too many is refused at once").await;
+    assert!(
+        matches!(refused, Err(LockError::TooManyWaiters)),
+        "with a limit of zero a waiter is refused as TooManyWaiters: it was {refused:?}"
+    );
+    assert!(
+        at_once(&lock).await.is_none(),
+        "whoever does not wait is no waiter too many: somebody else holds the lock"
+    );
+    assert_eq!(scene.waiters(&lock).await, 0, "with a limit of zero nobody waits");
+    drop(guard);
+    scene.nothing_left().await;
+}

@@ -1,0 +1,74 @@
+//! The test suite that every provider has to pass, for those who write one.
+//!
+//! Tell the kit how to make the provider and how to look into its backend, by implementing [`Subject`], and
+//! call [`conformance_tests!`](crate::conformance_tests) in a test file. It becomes one test per case:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use orchestrix_locking::conformance::Subject;
+//! use orchestrix_locking::{DistributedLockProvider, InMemoryLockProvider, Resource};
+//!
+//! #[derive(Default)]
+//! struct Memory(InMemoryLockProvider);
+//!
+//! impl Subject for Memory {
+//!     async fn make(&self) -> Arc<dyn DistributedLockProvider> {
+//!         Arc::new(self.0.clone())
+//!     }
+//!     async fn waiters(&self, resource: &Resource) -> usize {
+//!         self.0.inspect(resource).map_or(0, |lock| lock.waiters)
+//!     }
+//!     async fn leftovers(&self) -> usize {
+//!         self.0.len()
+//!     }
+//! }
+//!
+//! orchestrix_locking::conformance_tests!(Memory::default());
+//! ```
+//!
+//! A failing case panics with the promise that was broken. Cases run in real time with short leases, since a
+//! backend may be remote and have a clock of its own; they can run at the same time as each other.
+//!
+//! | file | what is promised there |
+//! | --- | --- |
+//! | `exclusion` | one holder at a time; names are independent |
+//! | `waiting` | time-outs |
+//! | `order` | first come, first served |
+//! | `cancelling` | a dropped acquire leaves nothing behind |
+//! | `expiry` | what an expired lease can do no more |
+//! | `extending` | extension, renewal, the longest hold |
+//! | `loss` | the signal that a lock is no longer ours |
+//! | `fencing` | tokens rise |
+//! | `limits` | bad names and options, the number of waiters |
+//! | `lifecycle` | threads without a runtime, and closing |
+//!
+//! [`cases`] gives them as a list, for those who want to run them in another way.
+#![expect(clippy::panic, reason = "a test kit reports by panicking")]
+#![allow(clippy::missing_panics_doc, reason = "every case panics when its promise is broken")]
+
+mod cancelling;
+mod case;
+mod exclusion;
+mod expiry;
+mod extending;
+mod fencing;
+mod lifecycle;
+mod limits;
+mod loss;
+mod order;
+mod scene;
+mod subject;
+mod waiting;
+
+pub use cancelling::*;
+pub use case::{Case, cases, run};
+pub use exclusion::*;
+pub use expiry::*;
+pub use extending::*;
+pub use fencing::*;
+pub use lifecycle::*;
+pub use limits::*;
+pub use loss::*;
+pub use order::*;
+pub use subject::Subject;
+pub use waiting::*;

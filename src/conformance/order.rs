@@ -1,0 +1,110 @@
+//! First come, first served, whatever happens to those who wait.
+
+use std::time::Duration;
+
+use super::Subject;
+use super::scene::{SHORT, Scene, acquired, at_once, granted, kept, lease, soon};
+
+/// Six wait; each is granted the lock when the one before has released it, and not earlier.
+pub async fn waiters_are_served_in_order(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("queue");
+    let mut holder = acquired(&lock).await;
+    let mut line = std::collections::VecDeque::new();
+    for place in 1..=6 {
+        line.push_back(scene.wait_in_line(&lock, place).await);
+    }
+    while let Some(next) = line.pop_front() {
+        kept(holder.release().await, "a held lock can be released");
+        holder = granted(next, "waiters are served in the order in which they came").await;
+        assert!(
+            line.iter().all(|later| !later.is_finished()),
+            "waiters are served in the order in which they came: a later one has ended its wait"
+        );
+        scene.queued(&lock, line.len()).await;
+    }
+    drop(holder);
+    scene.nothing_left().await;
+}
+
+/// Of six waiters the first, the third and the last go away; the others keep their order.
+pub async fn cancelled_waiters_keep_the_order(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("queue");
+    let mut holder = acquired(&lock).await;
+    let mut line = Vec::new();
+    for place in 1..=6 {
+        line.push(scene.wait_in_line(&lock, place).await);
+    }
+    let mut staying = std::collections::VecDeque::new();
+    for (place, task) in line.into_iter().enumerate() {
+        if [0, 2, 5].contains(&place) {
+            task.abort();
+        } else {
+            staying.push_back(task);
+        }
+    }
+    scene.queued(&lock, 3).await;
+    while let Some(next) = staying.pop_front() {
+        kept(holder.release().await, "a held lock can be released");
+        holder = granted(next, "waiters keep their order when others cancel").await;
+        assert!(
+            staying.iter().all(|later| !later.is_finished()),
+            "waiters keep their order when others cancel: a later one has ended its wait"
+        );
+    }
+    drop(holder);
+    scene.nothing_left().await;
+}
+
+/// While somebody waits, nobody who comes later is granted the lock, also at the moment of its release.
+pub async fn newcomers_do_not_overtake(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("queue");
+    let holder = acquired(&lock).await;
+    let mut waiting = Box::pin(lock.acquire());
+    scene.line_up(&mut waiting, &lock, 1).await;
+    kept(holder.release().await, "a held lock can be released");
+    // The waiter has not been polled since, and so may not know yet.
+    let newcomer = at_once(&lock).await;
+    assert!(newcomer.is_none(), "a newcomer does not overtake whoever waits: it was granted the lock");
+    let guard = kept(soon(waiting, "whoever waits gets the lock").await, "whoever waits gets the lock");
+    assert!(guard.is_held(), "a granted lock is held");
+    drop(guard);
+    scene.nothing_left().await;
+}
+
+/// The next in line goes away just after the release, when the lock may be its own already: the one behind it
+/// gets the lock.
+pub async fn next_in_line_dies(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("queue");
+    let holder = acquired(&lock).await;
+    let mut dying = Box::pin(lock.acquire());
+    scene.line_up(&mut dying, &lock, 1).await;
+    let behind = scene.wait_in_line(&lock, 2).await;
+    kept(holder.release().await, "a held lock can be released");
+    drop(dying);
+    let guard = granted(behind, "when the next in line dies, the one behind it gets the lock").await;
+    assert!(guard.is_held(), "a granted lock is held");
+    drop(guard);
+    scene.nothing_left().await;
+}
+
+/// A holder that never releases: at the end of its lease the first waiter has the lock, then the second.
+pub async fn holder_expires_with_waiters(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock_with("queue", lease(SHORT));
+    let holder = acquired(&lock).await;
+    let patient = scene.lock("queue");
+    let first = scene.wait_in_line(&patient, 1).await;
+    let second = scene.wait_in_line(&patient, 2).await;
+    let first = granted(first, "when a holder's lease ends, the first waiter gets the lock").await;
+    assert!(!holder.is_held(), "one holder at a time: the expired holder still holds the lock");
+    assert!(!second.is_finished(), "one holder at a time: the second waiter has ended its wait as well");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    kept(first.release().await, "a held lock can be released");
+    drop(granted(second, "the second waiter gets the lock after the first").await);
+    drop(holder);
+    scene.nothing_left().await;
+}

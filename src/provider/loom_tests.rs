@@ -1,0 +1,161 @@
+//! Renewal, expiry, release and loss of one lease at the same moment, in every interleaving.
+//!
+//! Time is what the threads say it is: the lease's end lies an hour ahead or behind, and `renew` and `lose` are
+//! told the time.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loom::thread;
+use tokio::time::Instant;
+
+use super::{LeaseState, Release, Standing, Term};
+use crate::{FencingToken, Resource};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn lease(granted: Instant, length: Duration) -> Arc<LeaseState> {
+    let resource = Resource::try_from("name").unwrap();
+    Arc::new(LeaseState::held(resource, FencingToken::new(7).unwrap(), Term::new(granted, length)))
+}
+
+fn beside<T: Send + 'static>(
+    lease: &Arc<LeaseState>,
+    run: impl FnOnce(&LeaseState) -> T + Send + 'static,
+) -> thread::JoinHandle<T> {
+    let lease = Arc::clone(lease);
+    thread::spawn(move || run(&lease))
+}
+
+/// A renewal and a loss: whichever is first, the lease ends lost (L2).
+#[test]
+fn loom_renew_and_lose() {
+    loom::model(|| {
+        let now = Instant::now();
+        let lease = lease(now, HOUR);
+        let losing = beside(&lease, move |lease| lease.lose(now));
+        lease.renew(now, now, 2 * HOUR);
+        assert!(losing.join().unwrap(), "nobody else ended it");
+        assert_eq!(lease.standing(), Standing::Lost, "a renewal revived a lost lease");
+        assert!(!lease.renew(now, now, HOUR), "a lost lease was renewed");
+    });
+}
+
+/// A release and a loss: exactly one wins, and the other hears of it.
+#[test]
+fn loom_release_and_lose() {
+    loom::model(|| {
+        let now = Instant::now();
+        let lease = lease(now, HOUR);
+        let losing = beside(&lease, move |lease| lease.lose(now));
+        let released = lease.release() == Release::Released;
+        let lost = losing.join().unwrap();
+        assert!(released != lost, "exactly one ends a lease");
+        assert_eq!(lease.standing(), if released { Standing::Released } else { Standing::Lost });
+    });
+}
+
+/// A renewal that comes back when somebody sees that the lease has ended: if that one was told "lost", it stays so
+/// (L3), and the renewal says no; if the renewal was first, nobody is told "lost".
+#[test]
+fn loom_renew_and_expiry() {
+    loom::model(|| {
+        // The backend answered in time, but the answer is looked at now, an hour after the lease's end.
+        let late = Instant::now();
+        let granted = late.checked_sub(HOUR).unwrap_or(late);
+        let in_time = granted;
+        let lease = lease(granted, Duration::from_nanos(1));
+        let looking = beside(&lease, |lease| lease.is_held());
+        let renewed = lease.renew(in_time, late, HOUR);
+        let seen_held = looking.join().unwrap();
+        if !seen_held {
+            // Told "lost" before the renewal, or the renewal was refused: either way it is final.
+            assert!(!renewed, "somebody was told that the lease is lost, and then it was renewed");
+        }
+        assert_eq!(lease.is_held(), renewed);
+        assert_eq!(lease.standing() == Standing::Lost, !renewed);
+    });
+}
+
+/// A renewal and a release: a released lease stays released, and is never lost.
+#[test]
+fn loom_renew_and_release() {
+    loom::model(|| {
+        let now = Instant::now();
+        let lease = lease(now, HOUR);
+        let releasing = beside(&lease, LeaseState::release);
+        lease.renew(now, now, 2 * HOUR);
+        assert_eq!(releasing.join().unwrap(), Release::Released);
+        assert_eq!(lease.standing(), Standing::Released, "a renewal revived a released lease");
+    });
+}
+
+/// A grant and a loss (the provider is closed): the lease ends lost, and its fence is 0 or the granted one.
+#[test]
+fn loom_grant_and_lose() {
+    loom::model(|| {
+        let now = Instant::now();
+        let lease = Arc::new(LeaseState::pending(Resource::try_from("name").unwrap()));
+        let losing = beside(&lease, move |lease| lease.lose(now));
+        let granted = lease.grant(FencingToken::new(7).unwrap(), Term::new(now, HOUR));
+        assert!(losing.join().unwrap());
+        assert_eq!(lease.standing(), Standing::Lost);
+        assert!(!granted || lease.fencing_token().get() == 7);
+        assert!(!lease.grant(FencingToken::new(8).unwrap(), Term::new(now, HOUR)), "a lease is granted once (L1)");
+    });
+}
+
+/// Whoever reads that a lease is held reads the fence that belongs to it (L1).
+#[test]
+fn loom_grant_publishes_the_fence() {
+    loom::model(|| {
+        let now = Instant::now();
+        let lease = Arc::new(LeaseState::pending(Resource::try_from("name").unwrap()));
+        let looking = beside(&lease, |lease| lease.is_held().then(|| lease.fencing_token().get()));
+        lease.grant(FencingToken::new(7).unwrap(), Term::new(now, HOUR));
+        assert!(matches!(looking.join().unwrap(), None | Some(7)), "held, with another fence");
+    });
+}
+
+/// Three at once, with two preemptions at most: renewal, release and loss.
+#[test]
+fn loom_renew_release_and_lose() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let now = Instant::now();
+        let lease = lease(now, HOUR);
+        let losing = beside(&lease, move |lease| lease.lose(now));
+        let releasing = beside(&lease, |lease| lease.release() == Release::Released);
+        lease.renew(now, now, 2 * HOUR);
+        let (lost, released) = (losing.join().unwrap(), releasing.join().unwrap());
+        assert!(released != lost, "exactly one ends a lease");
+        assert_eq!(lease.standing(), if released { Standing::Released } else { Standing::Lost });
+    });
+}
+
+/// Whoever watches is woken by a loss, or sees it (L4).
+#[test]
+fn loom_a_watcher_hears_of_a_loss() {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::task::{Context, Wake, Waker};
+
+    struct Heard(AtomicBool);
+    impl Wake for Heard {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+    loom::model(|| {
+        let now = Instant::now();
+        let lease = lease(now, HOUR);
+        let losing = beside(&lease, move |lease| lease.lose(now));
+        let heard = Arc::new(Heard(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&heard));
+        let mut watcher = None;
+        let seen = lease.watch(&Context::from_waker(&waker), &mut watcher);
+        assert!(losing.join().unwrap());
+        assert!(seen == Standing::Lost || heard.0.load(SeqCst), "a watcher slept through a loss");
+    });
+}

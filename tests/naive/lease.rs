@@ -1,0 +1,65 @@
+//! [`NaiveLease`]: one lock of the naive provider, waited for or held.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use orchestrix_locking::provider::{BoxFuture, Lease, LeaseState, Releasing, Term};
+use orchestrix_locking::{LockError, LockOptions};
+use tokio::time::Instant;
+
+use super::Fault;
+use super::locks::Locks;
+
+#[derive(Debug)]
+pub struct NaiveLease {
+    pub state: LeaseState,
+    pub options: LockOptions,
+    /// When the provider takes the lock away, where a flag stands for the clock.
+    pub taken_at: Mutex<Option<Instant>>,
+    pub locks: Arc<Locks>,
+}
+
+impl NaiveLease {
+    /// The lease that a grant begins now.
+    pub fn term(&self) -> Term {
+        let (now, ttl) = (Instant::now(), self.options.get_ttl());
+        let term = Term::new(now, ttl).max_hold(self.options.get_max_hold());
+        if self.locks.fault == Fault::FlagForClock && !self.options.get_auto_renew() {
+            *self.taken_at.lock().unwrap() = Some(now + ttl);
+            return term.self_renewing(ttl);
+        }
+        if self.options.get_auto_renew() { term.self_renewing(ttl) } else { term }
+    }
+
+    /// Whether the provider may give the lock to somebody else.
+    pub fn has_ended(&self) -> bool {
+        let taken_at = *self.taken_at.lock().unwrap();
+        !self.state.is_held() || taken_at.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+impl Lease for NaiveLease {
+    fn state(&self) -> &LeaseState {
+        &self.state
+    }
+
+    fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
+        Box::pin(async move {
+            let closed = self.locks.is_closed();
+            let now = Instant::now();
+            if let Some(at) = &mut *self.taken_at.lock().unwrap() {
+                if now >= *at {
+                    return Ok(false);
+                }
+                *at = now + duration;
+            }
+            Ok(self.state.renew(now, now, duration) || (self.locks.fault == Fault::ExtendRevives && !closed))
+        })
+    }
+
+    fn release(self: Arc<Self>) -> Releasing {
+        let release = self.state.release();
+        self.locks.tidy(self.state.resource());
+        Releasing::ready(Ok(release))
+    }
+}

@@ -1,0 +1,70 @@
+//! A deliberately naive provider: one mutex, one map, and waiters that look every millisecond.
+//!
+//! It is written from outside, against the public `provider` module alone. Each [`Fault`] makes it wrong in one
+//! way, so that the kit can be seen to notice.
+
+mod lease;
+mod locks;
+
+use std::sync::Arc;
+
+use orchestrix_locking::conformance::Subject;
+use orchestrix_locking::provider::BoxFuture;
+use orchestrix_locking::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
+
+use locks::Locks;
+
+/// What is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// An extension asks neither who the owner is nor whether the lease has ended.
+    ExtendRevives,
+    /// A waiter that is cancelled keeps its place in the queue.
+    CancelledWaiterStays,
+    /// The last waiter is served first.
+    LastComeFirstServed,
+    /// Every grant has the same token.
+    ConstantFence,
+    /// A flag that a task sets, too late, says whether the lock is held.
+    FlagForClock,
+}
+
+/// The provider, and the subject of the kit.
+#[derive(Debug, Clone)]
+pub struct Naive(Arc<Locks>);
+
+impl Naive {
+    pub fn with(fault: Fault) -> Self {
+        Self(Arc::new(Locks::new(fault)))
+    }
+}
+
+impl DistributedLockProvider for Naive {
+    fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
+        DistributedLock::new(resource, options, Arc::clone(&self.0) as _)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
+        Box::pin(async { if self.0.is_closed() { Err(LockError::Closed) } else { Ok(()) } })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.0.close() })
+    }
+}
+
+impl Subject for Naive {
+    async fn make(&self) -> Arc<dyn DistributedLockProvider> {
+        Arc::new(self.clone())
+    }
+
+    async fn waiters(&self, resource: &Resource) -> usize {
+        self.0.waiters(resource)
+    }
+
+    async fn leftovers(&self) -> usize {
+        self.0.len()
+    }
+}

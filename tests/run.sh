@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples.
+#
+#   tests/run.sh            everything, in its short form
+#   tests/run.sh --long     the same with a longer soak and more random cases
+#
+# Needs Rust and nothing else. Every step is run, also after one that failed; the last line says how it went.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+long=false
+for argument in "$@"; do
+    case "$argument" in
+        --long) long=true ;;
+        -h | --help) sed -n '2,7s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
+        *) echo "tests/run.sh: unknown argument $argument; --long is the only one" >&2; exit 2 ;;
+    esac
+done
+
+soak_cycles=1000000
+if $long; then
+    soak_cycles=50000000
+    export PROPTEST_CASES=20000
+fi
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+
+log="$(mktemp)"
+trap 'rm -f "$log"' EXIT
+passed=0
+failed=0
+failures=()
+begun=$SECONDS
+
+# tests_in LOG WORD: how many tests have "N WORD" in the summaries of cargo test and of nextest.
+tests_in() {
+    { grep -E '^(test result: |     Summary )' "$1" || true; } | { grep -oE "[0-9]+ $2" || true; } |
+        awk '{ sum += $1 } END { print sum + 0 }'
+}
+
+# step NAME COMMAND...: runs a command, counts its tests, or itself as one check where it has none.
+step() {
+    local name="$1" start=$SECONDS status=0 good bad
+    shift
+    echo "==> $name"
+    "$@" >"$log" 2>&1 || status=$?
+    good="$(tests_in "$log" passed)"
+    bad="$(tests_in "$log" failed)"
+    if [ "$((good + bad))" -eq 0 ]; then
+        if [ "$status" -eq 0 ]; then good=1; fi
+    fi
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    if [ "$status" -eq 0 ]; then
+        echo "    ok, $good passed, $((SECONDS - start)) s"
+    else
+        cat "$log"
+        echo "    FAILED with status $status, $good passed, $bad failed, $((SECONDS - start)) s"
+        failures+=("$name")
+    fi
+}
+
+# matching COMMAND...: as the command, but it is a failure if its filter finds no test.
+matching() {
+    local ran status=0
+    "$@" 2>&1 | tee "$log.matching" || status=$?
+    ran="$(tests_in "$log.matching" passed)"
+    rm -f "$log.matching"
+    if [ "$status" -ne 0 ]; then return "$status"; fi
+    if [ "$ran" -eq 0 ]; then
+        echo "no test was run"
+        return 1
+    fi
+}
+
+# Installs the parts of the toolchain that a minimal installation leaves out.
+component() {
+    if cargo "$1" --version >/dev/null 2>&1; then return 0; fi
+    if command -v rustup >/dev/null 2>&1 && rustup component add "$2"; then return 0; fi
+    echo "tests/run.sh: cargo $1 is missing; install the toolchain's component $2" >&2
+    exit 2
+}
+
+unit_and_integration_tests() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --all-features --lib --tests --no-fail-fast
+    else
+        cargo test --all-features --lib --tests --no-fail-fast
+    fi
+}
+
+loom_models() {
+    RUSTFLAGS="${RUSTFLAGS:-} --cfg orchestrix_loom" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom" \
+        matching cargo test --lib --release loom
+}
+
+soak() {
+    ORCHESTRIX_SOAK_CYCLES="$soak_cycles" matching cargo test --release --test memory soak
+}
+
+# Starts an example as the README says, and looks at its exit code. One that hangs is a failure.
+example() {
+    timeout 300 cargo run --quiet --example "$1" -- --once
+}
+
+component fmt rustfmt
+component clippy clippy
+
+step "format" cargo fmt --all --check
+step "lints, every feature" cargo clippy --all-features --all-targets -- -D warnings
+step "lints, no feature" cargo clippy --no-default-features -- -D warnings
+for feature in memory http axum tonic tracing metrics serde conformance; do
+    step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings
+done
+step "tests" unit_and_integration_tests
+step "documentation tests" cargo test --all-features --doc
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+for path in examples/*.rs; do
+    step "example $(basename "$path" .rs)" example "$(basename "$path" .rs)"
+done
+step "loom models" loom_models
+step "soak, $soak_cycles cycles" soak
+step "package" cargo package --list --allow-dirty
+
+echo
+echo "$((SECONDS - begun)) s"
+for name in ${failures[@]+"${failures[@]}"}; do
+    echo "failed: $name"
+done
+echo "$passed passed, $failed failed"
+[ "${#failures[@]}" -eq 0 ]
