@@ -233,7 +233,6 @@ async fn compare(model: &Model, real: &Real) -> Result<(), TestCaseError> {
     for _ in 0..4 {
         yield_now().await;
     }
-    let mut fences = [0, 0];
     for (at, (expected, (seen, task))) in model.clients.iter().zip(&real.clients).enumerate() {
         let seen = seen.lock().unwrap();
         let held = seen.handle.as_ref().is_some_and(LockHandle::is_held);
@@ -258,14 +257,13 @@ async fn compare(model: &Model, real: &Real) -> Result<(), TestCaseError> {
             prop_assert_eq!(info.waiters, model.queues[name].len());
             let handle = real.clients[holder].0.lock().unwrap().handle.clone();
             prop_assert_eq!(Some(info.fencing_token), handle.map(|handle| handle.fencing_token()));
-            fences[name] = info.fencing_token.get();
             let earlier = model.clients.iter().zip(&real.clients).filter(|(client, _)| client.name == name);
             let highest = earlier
                 .filter_map(|(_, (seen, _))| {
                     seen.lock().unwrap().handle.as_ref().map(|handle| handle.fencing_token().get())
                 })
                 .max();
-            prop_assert_eq!(highest, Some(fences[name]), "the holder has the highest token");
+            prop_assert_eq!(highest, Some(info.fencing_token.get()), "the holder has the highest token");
         }
     }
     Ok(())
