@@ -18,7 +18,10 @@ pub async fn extend_past_the_first_ttl(subject: impl Subject) {
     assert!(kept(guard.extend(LONG).await, "a held lock can be extended"), "a held lock can be extended");
     let remaining = guard.remaining();
     assert!(remaining <= LONG, "an extended lease lasts for the new length: {remaining:?} remain");
-    assert!(remaining > LONG - PATIENCE, "an extended lease lasts for the new length: {remaining:?} remain");
+    assert!(
+        remaining > LONG.saturating_sub(PATIENCE),
+        "an extended lease lasts for the new length: {remaining:?} remain"
+    );
     let lost = timeout(2 * SHORT, lost).await;
     assert!(lost.is_err(), "an extended lease outlives its first length: its loss was signalled");
     assert!(guard.is_held(), "an extended lease outlives its first length: it is not held");

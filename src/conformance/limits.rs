@@ -31,13 +31,14 @@ pub async fn bad_options_are_refused(subject: impl Subject) {
     let resource = || kept(Resource::try_from("options"), "a plain name is a resource");
     let (least, most) = (LockOptions::MIN_TTL, LockOptions::MAX_TTL);
     let nanosecond = Duration::from_nanos(1);
+    let (shorter, longer) = (least.saturating_sub(nanosecond), most.saturating_add(nanosecond));
     let bad = [
         lease(Duration::ZERO),
-        lease(least - nanosecond),
-        lease(most + nanosecond),
+        lease(shorter),
+        lease(longer),
         lease(Duration::MAX),
         lease(least).max_hold(Some(Duration::ZERO)),
-        lease(least).max_hold(Some(least - nanosecond)),
+        lease(least).max_hold(Some(shorter)),
     ];
     for options in bad {
         let refused = scene.provider.create_lock(resource(), options);
@@ -52,7 +53,7 @@ pub async fn bad_options_are_refused(subject: impl Subject) {
         drop(acquired(&scene.lock_with("options", good)).await);
     }
     let guard = acquired(&scene.lock("options")).await;
-    for bad in [Duration::ZERO, least - nanosecond, most + nanosecond, Duration::MAX] {
+    for bad in [Duration::ZERO, shorter, longer, Duration::MAX] {
         let refused = guard.extend(bad).await;
         assert!(
             matches!(refused, Err(LockError::InvalidOptions { .. })),

@@ -4,6 +4,8 @@
 //! call [`conformance_tests!`](crate::conformance_tests) in a test file. It becomes one test per case:
 //!
 //! ```
+//! # #[cfg(feature = "memory")]
+//! # mod kit {
 //! use std::sync::Arc;
 //! use orchestrix_locking::conformance::Subject;
 //! use orchestrix_locking::{DistributedLockProvider, InMemoryLockProvider, Resource};
@@ -24,6 +26,7 @@
 //! }
 //!
 //! orchestrix_locking::conformance_tests!(Memory::default());
+//! # }
 //! ```
 //!
 //! A failing case panics with the promise that was broken. Cases run in real time with short leases, since a

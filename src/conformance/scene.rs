@@ -116,7 +116,7 @@ pub(super) fn kept<T>(result: Result<T, LockError>, promise: &str) -> T {
 pub(super) async fn soon<F: Future>(future: F, promise: &str) -> F::Output {
     match timeout(PATIENCE, future).await {
         Ok(output) => output,
-        Err(_) => panic!("{promise}: it took longer than {PATIENCE:?}"),
+        Err(elapsed) => panic!("{promise}: {elapsed} after {PATIENCE:?}"),
     }
 }
 

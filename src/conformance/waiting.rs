@@ -43,7 +43,7 @@ pub async fn short_timeout_is_kept(subject: impl Subject) {
 pub async fn longest_timeout_waits(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("longest");
-    for longest in [Duration::MAX, Duration::MAX - Duration::from_nanos(1)] {
+    for longest in [Duration::MAX, Duration::MAX.saturating_sub(Duration::from_nanos(1))] {
         let guard = acquired(&lock).await;
         let waiting = lock.clone();
         let task = tokio::spawn(async move { waiting.try_acquire(longest).await });

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use loom::thread;
@@ -56,25 +57,42 @@ fn loom_release_and_lose() {
     });
 }
 
-/// A renewal that comes back when somebody sees that the lease has ended: if that one was told "lost", it stays so
-/// (L3), and the renewal says no; if the renewal was first, nobody is told "lost".
+/// A renewal that was in time, and comes back when somebody sees that the lease has ended: if that one was told
+/// "lost", it stays so, and the renewal says no (L3); if the renewal was first, nobody is told "lost".
 #[test]
 fn loom_renew_and_expiry() {
+    static RENEWED: AtomicUsize = AtomicUsize::new(0);
+    static REFUSED: AtomicUsize = AtomicUsize::new(0);
     loom::model(|| {
-        // The backend answered in time, but the answer is looked at now, an hour after the lease's end.
-        let late = Instant::now();
-        let granted = late.checked_sub(HOUR).unwrap_or(late);
-        let in_time = granted;
-        let lease = lease(granted, Duration::from_nanos(1));
+        // Times are counted from the first that is ever written down, so that one comes before ours.
+        drop(lease(Instant::now(), HOUR));
+        let granted = Instant::now();
+        let end = granted + Duration::from_nanos(100);
+        let lease = lease(granted, Duration::from_nanos(100));
+        while Instant::now() <= end {}
         let looking = beside(&lease, |lease| lease.is_held());
-        let renewed = lease.renew(in_time, late, HOUR);
+        let renewed = lease.renew(granted, granted, HOUR);
         let seen_held = looking.join().unwrap();
-        if !seen_held {
-            // Told "lost" before the renewal, or the renewal was refused: either way it is final.
-            assert!(!renewed, "somebody was told that the lease is lost, and then it was renewed");
-        }
-        assert_eq!(lease.is_held(), renewed);
+        assert_eq!(seen_held, renewed, "told that the lease is lost, and renewed; or held, and not renewed");
         assert_eq!(lease.standing() == Standing::Lost, !renewed);
+        assert!(lease.is_held() == renewed);
+        if renewed { &RENEWED } else { &REFUSED }.fetch_add(1, Relaxed);
+    });
+    assert!(RENEWED.load(Relaxed) > 0 && REFUSED.load(Relaxed) > 0, "both can be first");
+}
+
+/// A release of a lease whose end has passed, beside somebody who looks: it had been lost, whoever sees it first.
+#[test]
+fn loom_release_and_expiry() {
+    loom::model(|| {
+        drop(lease(Instant::now(), HOUR));
+        let granted = Instant::now();
+        let lease = lease(granted, Duration::from_nanos(1));
+        while Instant::now() <= granted + Duration::from_nanos(1) {}
+        let looking = beside(&lease, LeaseState::is_held);
+        assert_eq!(lease.release(), Release::AlreadyLost);
+        assert!(!looking.join().unwrap());
+        assert_eq!(lease.standing(), Standing::Lost);
     });
 }
 

@@ -11,17 +11,17 @@ use super::Fault;
 use super::locks::Locks;
 
 #[derive(Debug)]
-pub struct NaiveLease {
-    pub state: LeaseState,
-    pub options: LockOptions,
+pub(crate) struct NaiveLease {
+    pub(crate) state: LeaseState,
+    pub(crate) options: LockOptions,
     /// When the provider takes the lock away, where a flag stands for the clock.
-    pub taken_at: Mutex<Option<Instant>>,
-    pub locks: Arc<Locks>,
+    pub(crate) taken_at: Mutex<Option<Instant>>,
+    pub(crate) locks: Arc<Locks>,
 }
 
 impl NaiveLease {
     /// The lease that a grant begins now.
-    pub fn term(&self) -> Term {
+    pub(crate) fn term(&self) -> Term {
         let (now, ttl) = (Instant::now(), self.options.get_ttl());
         let term = Term::new(now, ttl).max_hold(self.options.get_max_hold());
         if self.locks.fault == Fault::FlagForClock && !self.options.get_auto_renew() {
@@ -32,7 +32,7 @@ impl NaiveLease {
     }
 
     /// Whether the provider may give the lock to somebody else.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         let taken_at = *self.taken_at.lock().unwrap();
         !self.state.is_held() || taken_at.is_some_and(|at| Instant::now() >= at)
     }

@@ -12,8 +12,8 @@ use super::Fault;
 use super::lease::NaiveLease;
 
 #[derive(Debug)]
-pub struct Locks {
-    pub fault: Fault,
+pub(crate) struct Locks {
+    pub(crate) fault: Fault,
     inner: Mutex<Inner>,
 }
 
@@ -31,7 +31,7 @@ struct Name {
 }
 
 impl Locks {
-    pub fn new(fault: Fault) -> Self {
+    pub(crate) fn new(fault: Fault) -> Self {
         Self { fault, inner: Mutex::default() }
     }
 
@@ -39,19 +39,19 @@ impl Locks {
         self.inner.lock().unwrap()
     }
 
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.locked().closed
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.locked().names.len()
     }
 
-    pub fn waiters(&self, resource: &Resource) -> usize {
+    pub(crate) fn waiters(&self, resource: &Resource) -> usize {
         self.locked().names.get(resource).map_or(0, |name| name.queue.len())
     }
 
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         let mut inner = self.locked();
         inner.closed = true;
         for name in inner.names.drain().map(|(_, name)| name) {
@@ -60,7 +60,7 @@ impl Locks {
     }
 
     /// Grants the name to the first in its queue if its holder has ended, and forgets a name that nobody wants.
-    pub fn tidy(&self, resource: &Resource) {
+    pub(crate) fn tidy(&self, resource: &Resource) {
         let mut inner = self.locked();
         let inner = &mut *inner;
         let Some(name) = inner.names.get_mut(resource) else { return };
@@ -142,7 +142,7 @@ impl LockBackend for Locks {
             loop {
                 self.tidy(&resource);
                 if lease.state.is_held() {
-                    place.0 = None;
+                    place.keep();
                     return Ok(Some(LockGuard::new(lease as Arc<dyn Lease>)));
                 }
                 if self.is_closed() {
@@ -159,6 +159,13 @@ impl LockBackend for Locks {
 
 /// A place in the queue, given up when it is dropped.
 struct Place(Option<Arc<NaiveLease>>);
+
+impl Place {
+    /// The lock is the guard's affair now.
+    fn keep(&mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {

@@ -16,7 +16,7 @@ use locks::Locks;
 
 /// What is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nothing.
     None,
     /// An extension asks neither who the owner is nor whether the lease has ended.
@@ -33,10 +33,10 @@ pub enum Fault {
 
 /// The provider, and the subject of the kit.
 #[derive(Debug, Clone)]
-pub struct Naive(Arc<Locks>);
+pub(crate) struct Naive(Arc<Locks>);
 
 impl Naive {
-    pub fn with(fault: Fault) -> Self {
+    pub(crate) fn with(fault: Fault) -> Self {
         Self(Arc::new(Locks::new(fault)))
     }
 }

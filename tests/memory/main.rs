@@ -1,0 +1,18 @@
+//! Locks in memory, and what every provider is made of: names, options, registration, tokens.
+#![cfg(feature = "memory")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss
+)]
+
+mod assertions;
+mod bulk;
+mod fencing;
+mod model;
+mod options;
+mod registration;
+mod resource;
+mod soak;
