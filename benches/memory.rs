@@ -7,18 +7,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
-use divan::counter::ItemsCount;
-use divan::{AllocProfiler, Bencher, black_box};
-use orchestrix_locking::{
-    DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockLayer, LockOptions, Resource,
-};
+use divan::AllocProfiler;
+use orchestrix_locking::Resource;
 use tokio::runtime::{Builder, Runtime};
-use tower::{Layer, Service, service_fn};
 
 #[global_allocator]
 static ALLOC: AllocProfiler = AllocProfiler::system();
@@ -55,7 +49,11 @@ impl HandMade {
 }
 
 mod uncontended {
-    use super::*;
+    use divan::counter::ItemsCount;
+    use divan::{Bencher, black_box};
+    use orchestrix_locking::{DistributedLockProvider, InMemoryLockProvider, LockOptions, Resource};
+
+    use super::{HandMade, at_once, name, runtime};
 
     #[divan::bench]
     fn hand_made(bencher: Bencher<'_, '_>) {
@@ -109,7 +107,13 @@ mod uncontended {
 }
 
 mod contended {
-    use super::*;
+    use std::sync::Arc;
+
+    use divan::Bencher;
+    use divan::counter::ItemsCount;
+    use orchestrix_locking::{DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockOptions};
+
+    use super::{HandMade, name, runtime};
 
     /// Tasks that take turns on one name, on two worker threads. Per item: one cycle.
     #[divan::bench(args = [2, 64, 512], sample_count = 20)]
@@ -178,7 +182,14 @@ mod contended {
 }
 
 mod layer {
-    use super::*;
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use divan::Bencher;
+    use orchestrix_locking::{InMemoryLockProvider, LockLayer};
+    use tower::{Layer, Service, service_fn};
+
+    use super::{at_once, runtime};
 
     #[divan::bench]
     fn without(bencher: Bencher<'_, '_>) {
