@@ -344,11 +344,17 @@ impl LeaseState {
     }
 }
 
-/// A time as a number: nanoseconds since the first time that was ever written, above the marks. Good for 584
-/// years.
+/// A time as a number: nanoseconds from 146 years before the first time that was ever written, above the marks.
+///
+/// Times before the first one are as good as those after it: a paused clock may lag behind the process's first
+/// lease, or have been far ahead when that was granted.
 fn written(time: Option<Instant>) -> u64 {
-    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let Some(time) = time else { return NO_END };
-    let nanoseconds = time.saturating_duration_since(*ORIGIN).as_nanos();
-    u64::try_from(nanoseconds).unwrap_or(u64::MAX).saturating_add(FIRST_TIME).min(NO_END - 1)
+    const ORIGIN_AT: u64 = 1 << 62;
+    static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+    let Some(time) = time.map(Instant::into_std) else { return NO_END };
+    let nanoseconds = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    match time.checked_duration_since(*ORIGIN) {
+        Some(after) => ORIGIN_AT.saturating_add(nanoseconds(after)).min(NO_END - 1),
+        None => ORIGIN_AT.saturating_sub(nanoseconds(ORIGIN.saturating_duration_since(time))).max(FIRST_TIME),
+    }
 }

@@ -10,6 +10,7 @@
 
 mod assertions;
 mod bulk;
+mod clocks;
 mod fencing;
 mod model;
 mod options;
