@@ -89,6 +89,23 @@ pub async fn cancelled_at_every_await_point(subject: impl Subject) {
     }
 }
 
+/// A release whose future is dropped, polled or not, frees the lock all the same.
+pub async fn cancelled_release_goes_on(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("cancelled");
+    for polls in 0..3 {
+        let mut release = Box::pin(acquired(&lock).await.release());
+        for _ in 0..polls {
+            if poll_fn(|cx| Poll::Ready(release.as_mut().poll(cx).is_ready())).await {
+                break;
+            }
+        }
+        drop(release);
+        drop(acquired(&lock).await);
+        scene.nothing_left().await;
+    }
+}
+
 type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An acquire that was polled `polls` times, or fewer if nothing woke it; `None` if it has ended.

@@ -131,10 +131,12 @@ macro_rules! __conformance_cases {
             cancelled_during_the_wait
             cancelled_when_just_granted
             cancelled_at_every_await_point
+            cancelled_release_goes_on
 
             release_after_expiry_leaves_the_next_holder
             extend_after_expiry_does_not_revive
             extend_after_expiry_leaves_the_next_holder
+            expired_before_the_waiter_looked
 
             extend_past_the_first_ttl
             extend_to_shorter

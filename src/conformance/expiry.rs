@@ -50,3 +50,19 @@ pub async fn extend_after_expiry_leaves_the_next_holder(subject: impl Subject) {
     drop((late, next));
     scene.nothing_left().await;
 }
+
+/// A waiter that is granted the lock, and does not look for so long that its lease ends, is not given a lock that
+/// has been lost: it goes on waiting, and is granted another.
+pub async fn expired_before_the_waiter_looked(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let holder = acquired(&scene.lock("late")).await;
+    let lock = scene.lock_with("late", lease(SHORT));
+    let mut waiting = Box::pin(lock.acquire());
+    scene.line_up(&mut waiting, &lock, 1).await;
+    kept(holder.release().await, "a held lock can be released");
+    tokio::time::sleep(2 * SHORT).await;
+    let guard = kept(soon(waiting, "whoever waits gets the lock").await, "whoever waits gets the lock");
+    assert!(guard.is_held(), "whoever waits gets a lock that is held, however late it looks: it is lost");
+    drop(guard);
+    scene.nothing_left().await;
+}

@@ -13,7 +13,7 @@ use super::Subject;
 use crate::{DistributedLock, DistributedLockProvider, LockError, LockGuard, LockOptions, Resource};
 
 /// A lease that ends while the test looks on: long enough for a backend on another machine.
-pub(super) const SHORT: Duration = Duration::from_millis(300);
+pub(super) const SHORT: Duration = Duration::from_millis(500);
 
 /// A lease that does not end within a test, so that nothing is put right by its end.
 pub(super) const LONG: Duration = Duration::from_secs(300);

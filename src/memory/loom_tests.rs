@@ -103,12 +103,12 @@ impl Scene {
 
 /// Runs the threads, this one with them, through every interleaving (or up to so many preemptions).
 fn explore(preemptions: Option<usize>, threads: &'static [fn(&Scene)]) {
-    static EXECUTIONS: AtomicUsize = AtomicUsize::new(0);
-    let before = EXECUTIONS.load(Relaxed);
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&executions);
     let mut model = loom::model::Builder::new();
     model.preemption_bound = preemptions;
     model.check(move || {
-        EXECUTIONS.fetch_add(1, Relaxed);
+        counted.fetch_add(1, Relaxed);
         let scene = Scene::new();
         let (own, others) = threads.split_last().unwrap();
         let others: Vec<_> = others
@@ -124,7 +124,7 @@ fn explore(preemptions: Option<usize>, threads: &'static [fn(&Scene)]) {
         }
         scene.all_gone();
     });
-    println!("{} executions or more", EXECUTIONS.load(Relaxed) - before);
+    println!("{} executions", executions.load(Relaxed));
 }
 
 const HOLD: fn(&Scene) = Scene::acquire_and_hold;

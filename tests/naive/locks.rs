@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use orchestrix_locking::provider::{Acquiring, Lease, LeaseState, LockBackend, Wait};
+use orchestrix_locking::provider::{Acquiring, Lease, LeaseState, LockBackend, Standing, Wait};
 use orchestrix_locking::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 use tokio::time::{Instant, sleep};
 
@@ -137,7 +137,7 @@ impl LockBackend for Locks {
             lease
         };
         self.tidy(&resource);
-        let mut place = Place(Some(Arc::clone(&lease)));
+        let place = Place(Some(Arc::clone(&lease)));
         Acquiring::pending(async move {
             loop {
                 self.tidy(&resource);
@@ -147,6 +147,10 @@ impl LockBackend for Locks {
                 }
                 if self.is_closed() {
                     return Err(LockError::Closed);
+                }
+                if lease.state.standing() == Standing::Lost {
+                    // Granted, and expired before we looked: from the start.
+                    return self.acquire(resource, options, wait).await;
                 }
                 if matches!(wait, Wait::AtMost(time) if began.elapsed() >= time) {
                     return Ok(None);
@@ -162,7 +166,7 @@ struct Place(Option<Arc<NaiveLease>>);
 
 impl Place {
     /// The lock is the guard's affair now.
-    fn keep(&mut self) {
+    fn keep(mut self) {
         self.0 = None;
     }
 }
