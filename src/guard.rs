@@ -123,6 +123,9 @@ impl LockGuard {
     /// Releases the lock, once.
     pub(crate) fn start_release(&mut self) -> crate::provider::Releasing {
         self.released = true;
+        if !self.is_held() {
+            crate::observe::lost(self.lease.state());
+        }
         Arc::clone(&self.lease).release()
     }
 }

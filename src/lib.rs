@@ -66,6 +66,7 @@ mod lost;
 #[cfg(feature = "memory")]
 mod memory;
 pub mod middleware;
+mod observe;
 mod options;
 pub mod provider;
 mod registry;

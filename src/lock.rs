@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::observe::Attempt;
 use crate::provider::{Acquiring, LockBackend, Wait};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
@@ -114,7 +115,8 @@ impl DistributedLock {
         if !in_runtime() {
             return Acquiring::ready(Err(LockError::NoRuntime));
         }
-        Arc::clone(&self.backend).acquire(self.resource.clone(), self.options, wait)
+        let attempt = Attempt::begin(&self.resource);
+        Arc::clone(&self.backend).acquire(self.resource.clone(), self.options, wait).observed(attempt)
     }
 }
 

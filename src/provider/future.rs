@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Release;
+use crate::observe::Attempt;
 use crate::{LockError, LockGuard};
 
 /// A boxed future that can be sent between threads.
@@ -16,12 +17,16 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Made by a [`LockBackend`](super::LockBackend). Dropping it is the cancellation.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Acquiring(Answer<Result<Option<LockGuard>, LockError>>);
+pub struct Acquiring {
+    answer: Answer<Result<Option<LockGuard>, LockError>>,
+    /// Who is told of the answer, if anybody is.
+    attempt: Option<Attempt>,
+}
 
 impl Acquiring {
     /// The answer, known at once.
     pub fn ready(answer: Result<Option<LockGuard>, LockError>) -> Self {
-        Self(Answer::Ready(Some(answer)))
+        Self { answer: Answer::Ready(Some(answer)), attempt: None }
     }
 
     /// An answer that takes a while.
@@ -29,7 +34,13 @@ impl Acquiring {
     where
         F: Future<Output = Result<Option<LockGuard>, LockError>> + Send + 'static,
     {
-        Self(Answer::Pending(Box::pin(answer)))
+        Self { answer: Answer::Pending(Box::pin(answer)), attempt: None }
+    }
+
+    /// The same, with somebody who is told of the answer.
+    pub(crate) fn observed(mut self, attempt: Attempt) -> Self {
+        self.attempt = Some(attempt);
+        self
     }
 }
 
@@ -37,7 +48,11 @@ impl Future for Acquiring {
     type Output = Result<Option<LockGuard>, LockError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(cx)
+        let polled = self.answer.poll(cx);
+        if let (Poll::Ready(answer), Some(mut attempt)) = (&polled, self.attempt.take_if(|_| polled.is_ready())) {
+            attempt.end(answer);
+        }
+        polled
     }
 }
 

@@ -1,0 +1,113 @@
+//! What locks tell of themselves: events with the `tracing` feature, counters with the `metrics` feature.
+//!
+//! Written once for every provider, where acquires begin and guards end. Without either feature nothing of it is left.
+//! The name of a resource stands in events and never in a metric's labels, since names have no bound.
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+pub(crate) use observed::Attempt;
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+pub(crate) use unobserved::Attempt;
+
+use crate::provider::LeaseState;
+
+/// A guard ends whose lock was lost before.
+pub(crate) fn lost(state: &LeaseState) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("orchestrix_locking_lost_total").increment(1);
+    #[cfg(feature = "tracing")]
+    tracing::warn!(resource = %state.resource(), fencing_token = state.fencing_token().get(), "lock was lost while it was held");
+    let _ = state;
+}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod observed {
+    use tokio::time::Instant;
+
+    use crate::{LockError, LockGuard, Resource};
+
+    /// One acquire, from its beginning to its answer or its cancellation.
+    #[derive(Debug)]
+    pub(crate) struct Attempt {
+        #[cfg(feature = "tracing")]
+        resource: Resource,
+        since: Instant,
+        answered: bool,
+    }
+
+    impl Attempt {
+        pub(crate) fn begin(resource: &Resource) -> Self {
+            let _ = resource;
+            Self {
+                #[cfg(feature = "tracing")]
+                resource: resource.clone(),
+                since: Instant::now(),
+                answered: false,
+            }
+        }
+
+        pub(crate) fn end(&mut self, answer: &Result<Option<LockGuard>, LockError>) {
+            self.answered = true;
+            let waited = self.since.elapsed();
+            match answer {
+                Ok(Some(guard)) => {
+                    #[cfg(feature = "metrics")]
+                    metrics::histogram!("orchestrix_locking_wait_seconds").record(waited.as_secs_f64());
+                    #[cfg(feature = "tracing")]
+                    tracing::debug!(resource = %self.resource, fencing_token = guard.fencing_token().get(), ?waited, "lock acquired");
+                    let _ = guard;
+                    count("granted");
+                }
+                Ok(None) => {
+                    #[cfg(feature = "tracing")]
+                    tracing::debug!(resource = %self.resource, ?waited, "lock is held by somebody else");
+                    count("busy");
+                }
+                Err(error) => {
+                    #[cfg(feature = "tracing")]
+                    tracing::warn!(resource = %self.resource, ?waited, %error, "lock could not be acquired");
+                    count(match error {
+                        LockError::TooManyWaiters => "too_many_waiters",
+                        LockError::Unavailable { .. } => "unavailable",
+                        LockError::Closed => "closed",
+                        _ => "error",
+                    });
+                }
+            }
+            let _ = waited;
+        }
+    }
+
+    impl Drop for Attempt {
+        fn drop(&mut self) {
+            if !self.answered {
+                #[cfg(feature = "tracing")]
+                tracing::debug!(resource = %self.resource, waited = ?self.since.elapsed(), "acquire was cancelled");
+                count("cancelled");
+            }
+        }
+    }
+
+    fn count(outcome: &'static str) {
+        #[cfg(feature = "metrics")]
+        metrics::counter!("orchestrix_locking_acquires_total", "outcome" => outcome).increment(1);
+        let _ = outcome;
+    }
+}
+
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+mod unobserved {
+    use crate::{LockError, LockGuard, Resource};
+
+    /// Nothing.
+    #[derive(Debug)]
+    pub(crate) struct Attempt;
+
+    impl Attempt {
+        pub(crate) fn begin(_: &Resource) -> Self {
+            Self
+        }
+
+        #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the face of the one that observes")]
+        pub(crate) fn end(&mut self, _: &Result<Option<LockGuard>, LockError>) {}
+    }
+}

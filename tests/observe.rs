@@ -1,0 +1,88 @@
+//! What locks tell of themselves: metrics and events.
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use orchestrix_locking::{DistributedLock, LockOptions, Locking};
+
+fn lock() -> DistributedLock {
+    let options = LockOptions::default().ttl(Duration::from_millis(10)).auto_renew(false).max_waiters(Some(0));
+    Locking::builder().add_in_memory_locking().build().unwrap().lock_with("secret:42", options).unwrap()
+}
+
+/// Granted, busy, refused, and lost, all within one thread.
+fn tell() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let lock = lock();
+        let guard = lock.acquire().await.unwrap();
+        assert!(lock.try_acquire(Duration::ZERO).await.unwrap().is_none());
+        assert!(lock.acquire().await.is_err());
+        tokio::time::advance(Duration::from_millis(20)).await;
+        drop(guard);
+        let patient = Locking::builder().add_in_memory_locking().build().unwrap().lock("other").unwrap();
+        let held = patient.acquire().await.unwrap();
+        assert!(patient.acquire().now_or_never().is_none());
+        drop(held);
+    });
+}
+
+#[test]
+fn every_acquire_is_counted_once_by_its_outcome() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, tell);
+    let mut counts = Vec::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let labels: Vec<_> = key.key().labels().map(|label| label.value().to_owned()).collect();
+        assert!(!format!("{key:?}").contains("secret"), "a name in a label would have no bound");
+        match value {
+            DebugValue::Counter(count) => counts.push((format!("{} {}", key.key().name(), labels.join(",")), count)),
+            DebugValue::Histogram(waits) => assert_eq!(waits.len(), 2),
+            DebugValue::Gauge(_) => {}
+        }
+    }
+    counts.sort();
+    let expected = [
+        ("orchestrix_locking_acquires_total busy", 1),
+        ("orchestrix_locking_acquires_total cancelled", 1),
+        ("orchestrix_locking_acquires_total granted", 2),
+        ("orchestrix_locking_acquires_total too_many_waiters", 1),
+        ("orchestrix_locking_lost_total ", 1),
+    ];
+    assert_eq!(counts, expected.map(|(name, count)| (name.to_owned(), count)));
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn events_name_the_resource_and_the_fencing_token() {
+    let written = Written::default();
+    let make = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || make.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, tell);
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    for line in ["DEBUG", "lock acquired resource=secret:42 fencing_token=", "lock was lost while it was held", "WARN"] {
+        assert!(text.contains(line), "{line:?} is missing in:\n{text}");
+    }
+}
