@@ -1,4 +1,4 @@
-//! Every interleaving of two threads on one name, and of three up to two preemptions.
+//! Every interleaving of two and of three threads on one name.
 //!
 //! `RUSTFLAGS="--cfg orchestrix_loom" cargo test --lib --release loom`
 //!
@@ -101,12 +101,12 @@ impl Scene {
     }
 }
 
-/// Runs the threads, this one with them, through every interleaving (or up to so many preemptions).
-fn explore(preemptions: Option<usize>, threads: &'static [fn(&Scene)]) {
+/// Runs the threads, this one with them, through every interleaving.
+fn explore(threads: &'static [fn(&Scene)]) {
     let executions = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&executions);
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = preemptions;
+    model.preemption_bound = None;
     model.check(move || {
         counted.fetch_add(1, Relaxed);
         let scene = Scene::new();
@@ -143,47 +143,47 @@ const CLOSE: fn(&Scene) = |scene| {
 
 #[test]
 fn loom_two_hold() {
-    explore(None, &[HOLD, HOLD]);
+    explore(&[HOLD, HOLD]);
 }
 
 #[test]
 fn loom_hold_and_try() {
-    explore(None, &[HOLD, TRY]);
+    explore(&[HOLD, TRY]);
 }
 
 #[test]
 fn loom_hold_and_cancel_unpolled() {
-    explore(None, &[HOLD, CANCEL_UNPOLLED]);
+    explore(&[HOLD, CANCEL_UNPOLLED]);
 }
 
 #[test]
 fn loom_hold_and_cancel() {
-    explore(None, &[HOLD, CANCEL]);
+    explore(&[HOLD, CANCEL]);
 }
 
 #[test]
 fn loom_hold_and_cancel_later() {
-    explore(None, &[HOLD, CANCEL_LATER]);
+    explore(&[HOLD, CANCEL_LATER]);
 }
 
 #[test]
 fn loom_two_cancel() {
-    explore(None, &[CANCEL, CANCEL_LATER]);
+    explore(&[CANCEL, CANCEL_LATER]);
 }
 
 #[test]
 fn loom_three_hold() {
-    explore(Some(2), &[HOLD, HOLD, HOLD]);
+    explore(&[HOLD, HOLD, HOLD]);
 }
 
 #[test]
 fn loom_two_hold_and_one_cancels() {
-    explore(Some(2), &[HOLD, CANCEL, HOLD]);
+    explore(&[HOLD, CANCEL, HOLD]);
 }
 
 #[test]
 fn loom_one_holds_and_two_cancel() {
-    explore(Some(2), &[CANCEL, CANCEL_LATER, HOLD]);
+    explore(&[CANCEL, CANCEL_LATER, HOLD]);
 }
 
 /// Whoever waits is told; whoever holds loses. After closing there are no entries (M7).
