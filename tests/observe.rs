@@ -82,7 +82,8 @@ fn events_name_the_resource_and_the_fencing_token() {
         .finish();
     tracing::subscriber::with_default(subscriber, tell);
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-    for line in ["DEBUG", "lock acquired resource=secret:42 fencing_token=", "lock was lost while it was held", "WARN"] {
+    for line in ["DEBUG", "lock acquired resource=secret:42 fencing_token=", "lock was lost while it was held", "WARN"]
+    {
         assert!(text.contains(line), "{line:?} is missing in:\n{text}");
     }
 }
