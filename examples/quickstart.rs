@@ -87,13 +87,13 @@ async fn balances(State(bank): State<Arc<Bank>>) -> Json<BTreeMap<&'static str, 
 
 /// The routes, with the layer around the withdrawal if there is a lock to use.
 fn service(bank: Arc<Bank>, lock: Option<(&Locking, Duration)>) -> Router {
-    let mut withdrawals = Router::new().route("/accounts/{id}/withdraw", post(withdraw));
+    let mut withdrawing = post(withdraw);
     if let Some((locking, wait)) = lock {
         let account = key::path_param("id").prefixed("account");
-        withdrawals = withdrawals.route_layer(locking.http_layer(account).wait(wait));
+        withdrawing = withdrawing.route_layer(locking.http_layer(account).wait(wait));
     }
     // Outside the lock, so that the time of arrival is known to whoever waited.
-    let withdrawals = withdrawals.route_layer(from_fn(note_arrival));
+    let withdrawals = Router::new().route("/accounts/{id}/withdraw", withdrawing).route_layer(from_fn(note_arrival));
     Router::new().route("/accounts", get(balances)).merge(withdrawals).with_state(bank)
 }
 

@@ -68,6 +68,25 @@ impl LockGuard {
 
     /// Resolves when the lock is no longer ours; at once if it is lost already, never because of our own
     /// release. See [`Lost`].
+    ///
+    /// # Examples
+    ///
+    /// Work that ends when the lock is lost:
+    ///
+    /// ```
+    /// # use orchestrix_locking::{LockError, LockGuard};
+    /// # async fn step() {}
+    /// async fn work(guard: LockGuard) -> Result<(), LockError> {
+    ///     let mut lost = guard.lost();
+    ///     for _ in 0..10 {
+    ///         tokio::select! {
+    ///             () = &mut lost => return Err(LockError::Lost),
+    ///             () = step() => {}
+    ///         }
+    ///     }
+    ///     guard.release().await.map(drop)
+    /// }
+    /// ```
     pub fn lost(&self) -> Lost {
         Lost::new(Arc::clone(&self.lease))
     }
@@ -88,14 +107,14 @@ impl LockGuard {
     /// the backend did not do it. The lease is then as it was.
     #[doc(alias = "ExtendAsync")]
     pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
-        check_lease("extend", duration)?;
+        check_lease("duration (of extend)", duration)?;
         if let Some(limit) = self.lease.state().limit() {
             let left = limit.saturating_duration_since(Instant::now());
             if duration > left && self.is_held() {
                 return Err(LockError::InvalidOptions {
-                    option: "extend",
+                    option: "duration (of extend)",
                     given: format!("{duration:?}"),
-                    allowed: format!("at most the {left:?} that are left of max_hold"),
+                    allowed: format!("at most the {} ms that are left of max_hold", left.as_millis()),
                 });
             }
         }

@@ -62,7 +62,7 @@ mod error;
 mod fencing;
 mod guard;
 #[cfg(feature = "http")]
-pub mod http;
+mod http;
 mod lock;
 mod lost;
 #[cfg(feature = "memory")]
@@ -78,7 +78,7 @@ mod sync;
 #[cfg(feature = "axum")]
 pub use self::http::MissingLock;
 #[cfg(feature = "http")]
-pub use self::http::{HoldUntil, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
+pub use self::http::{HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
 pub use error::{BoxError, Cause, LockError};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};

@@ -75,6 +75,8 @@ impl DistributedLock {
     /// `Ok(None)` says that somebody else still holds it, as the backend answered. [`Duration::ZERO`] is one
     /// attempt without waiting; [`Duration::MAX`] is as long as it takes.
     ///
+    /// Keep the guard: `let _ = …` and a bare `try_acquire(…).await?;` drop it, and release the lock, at once.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future is the cancellation. The place in the queue is given up and the lock is not held,

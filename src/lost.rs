@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use pin_project::{pin_project, pinned_drop};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 use crate::provider::{Lease, Standing, Watcher};
 
@@ -25,13 +24,12 @@ use crate::provider::{Lease, Standing, Watcher};
 /// # Panics
 ///
 /// Polling panics outside a tokio runtime, or inside one without a timer, if the lease has an end to wait for.
-#[pin_project(PinnedDrop)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Lost {
     lease: Arc<dyn Lease>,
     watcher: Option<Watcher>,
-    #[pin]
-    timer: Option<Sleep>,
+    /// Boxed, and made only for a lease with an end: so the signal is `Unpin`, and small where no timer is needed.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Lost {
@@ -43,36 +41,30 @@ impl Lost {
 impl Future for Lost {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
         loop {
-            let ends = match this.lease.state().watch(cx, this.watcher) {
+            let ends = match this.lease.state().watch(cx, &mut this.watcher) {
                 Standing::Lost => return Poll::Ready(()),
                 // Before the grant there is nothing to lose, after our own release neither.
                 Standing::Pending | Standing::Released | Standing::Held(None) => return Poll::Pending,
                 Standing::Held(Some(ends)) => ends,
             };
-            match this.timer.as_mut().as_pin_mut() {
-                None => this.timer.set(Some(sleep_until(ends))),
-                Some(timer) if timer.deadline() == ends => {
-                    ready!(timer.poll(cx));
-                    // The timer counts in milliseconds and may be early by the part of one. Then it is set anew.
-                    if Instant::now() < ends {
-                        this.timer.set(None);
-                    }
-                }
-                Some(timer) => timer.reset(ends),
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+            if timer.deadline() != ends {
+                timer.as_mut().reset(ends);
             }
+            ready!(timer.as_mut().poll(cx));
+            // The timer counts in milliseconds and may be early by the part of one. Then it is set anew.
+            this.timer = None;
         }
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Lost {
-    fn drop(self: Pin<&mut Self>) {
-        let this = self.project();
-        if let Some(watcher) = this.watcher.take() {
-            this.lease.state().forget(watcher);
+impl Drop for Lost {
+    fn drop(&mut self) {
+        if let Some(watcher) = self.watcher.take() {
+            self.lease.state().forget(watcher);
         }
     }
 }

@@ -134,7 +134,7 @@ pub enum ResourceError {
     #[error("it is empty; 1 to 512 bytes are allowed")]
     Empty,
     /// The name has more than [`Resource::MAX_BYTES`] bytes.
-    #[error("it has {bytes} bytes or more; 1 to 512 bytes are allowed")]
+    #[error("it has at least {bytes} bytes; 1 to 512 bytes are allowed")]
     TooLong {
         /// How many bytes were counted before the name was refused.
         bytes: usize,

@@ -48,7 +48,7 @@ struct Held {
     guard: LockGuard,
     settings: Settings,
     /// Made when the inner body first has to be waited for.
-    lost: Option<Pin<Box<Lost>>>,
+    lost: Option<Lost>,
     /// How many bytes complete the answer, where that is known and decides.
     left: Option<u64>,
 }
@@ -83,7 +83,7 @@ impl Held {
             return Poll::Pending;
         }
         let guard = &self.guard;
-        self.lost.get_or_insert_with(|| Box::pin(guard.lost())).as_mut().poll(cx)
+        Pin::new(self.lost.get_or_insert_with(|| guard.lost())).poll(cx)
     }
 
     /// Whether the answer's announced length is complete with this frame.

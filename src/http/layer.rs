@@ -16,7 +16,9 @@ use crate::{DistributedLockProvider, LockOptions, Locking, OnLost};
 /// What [`HttpLockLayer::on_refusal`] was given.
 pub(super) type OnRefusal = Arc<dyn Fn(&Refusal, &Parts) -> Response<Bytes> + Send + Sync>;
 
-/// Runs HTTP requests under a lock. See the [module docs](super).
+/// Runs HTTP requests under a lock.
+///
+#[doc = include_str!("guide.md")]
 ///
 /// `K` is the key that names the resource of a request: a [`Key`](super::key::Key), or a closure
 /// `Fn(&Request<B>) -> impl IntoResource`.
@@ -86,7 +88,8 @@ impl<K> HttpLockLayer<K> {
         self
     }
 
-    /// Writes the answer to refused requests, gRPC calls included, in place of the layer.
+    /// Writes the answer to refused requests, gRPC calls included, in place of the layer. Its body is anything that
+    /// [`Bytes`] can be made from, such as a `String` or a `Vec<u8>`; axum's `Body`, which may be a stream, is not.
     ///
     /// The head of every request that needs a lock is cloned for this, since the handler has it by the time of a loss.
     ///

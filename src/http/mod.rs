@@ -1,79 +1,11 @@
-//! [`HttpLockLayer`]: HTTP requests, one at a time for each resource. For axum, tonic and hyper.
+//! `HttpLockLayer`: HTTP requests, one at a time for each resource. For axum, tonic and hyper.
 //!
-//! ```
-//! # #[cfg(feature = "memory")] {
-//! use std::time::Duration;
-//! use orchestrix_locking::{InMemoryLockProvider, HttpLockLayer, key};
+//! `guide.md` is what users read of it, at the type itself: a public module of the name `http` would stand in the way of
+//! the crate `http` wherever somebody imports everything.
 //!
-//! let layer = HttpLockLayer::new(InMemoryLockProvider::new(), key::header("x-account").prefixed("account"))
-//!     .wait(Duration::from_secs(2));
-//! # let _ = layer; }
-//! ```
-//!
-//! It is a [`LockLayer`](crate::LockLayer) that knows HTTP: it keeps the inner service's error type, answers refused
-//! requests itself, and holds the lock until the response body has ended. A [`LockHandle`](crate::LockHandle) is among
-//! the extensions of the request that the inner service gets; with the `axum` feature handlers take it as an argument.
-//!
-//! # With axum
-//!
-//! ```
-//! # #[cfg(all(feature = "axum", feature = "memory"))]
-//! # fn main() -> Result<(), orchestrix_locking::BuildError> {
-//! use std::time::Duration;
-//! use axum::{Router, routing::post};
-//! use orchestrix_locking::{LockHandle, Locking, key};
-//!
-//! async fn withdraw(lock: LockHandle) -> String {
-//!     format!("done under {} with token {}", lock.resource(), lock.fencing_token())
-//! }
-//!
-//! let locking = Locking::builder().add_in_memory_locking().build()?;
-//! let one_at_a_time = locking.http_layer(key::path_param("id").prefixed("account")).wait(Duration::from_secs(2));
-//! let app: Router = Router::new().route("/accounts/{id}/withdraw", post(withdraw)).route_layer(one_at_a_time);
-//! # let _ = app;
-//! # Ok(())
-//! # }
-//! # #[cfg(not(all(feature = "axum", feature = "memory")))]
-//! # fn main() {}
-//! ```
-//!
-//! With tonic, put it around the generated server, `layer.layer(GreeterServer::new(greeter))`; with the `tonic` feature
-//! the result can be added to a router as the server itself can.
-//!
-//! # When the lock is free again
-//!
-//! With [`HoldUntil::BodyEnd`] the lock is held until the end of the response body: the end of the stream, trailers, an
-//! error, or the body's drop, which is what servers do when the client is gone. The last frame is passed on when the
-//! release has been answered, so that a client that has its whole answer finds the lock free. With
-//! [`HoldUntil::Response`] it is released before the response is passed on. A silent backend holds an answer up for
-//! [`release_timeout`](HttpLockLayer::release_timeout) at most.
-//!
-//! # Refusals
-//!
-//! As `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), with the `type`
-//! `urn:orchestrix:locking:` and the name below. Where the request's content type begins with `application/grpc`, as a
-//! gRPC status without a body.
-//!
-//! | case | name | HTTP | gRPC |
-//! | --- | --- | --- | --- |
-//! | held, and the layer does not wait | `held` | 409 | `ABORTED` |
-//! | held until the wait or the `grpc-timeout` ran out | `busy` | 503, `Retry-After` | `UNAVAILABLE` |
-//! | the key is missing or bad | `invalid-key` | 400 | `INVALID_ARGUMENT` |
-//! | too many waiters | `too-many-waiters` | 429, `Retry-After` | `RESOURCE_EXHAUSTED` |
-//! | the backend is down, or answers with an error | `unavailable` | 503, `Retry-After` | `UNAVAILABLE` |
-//! | lost while the handler ran ([`OnLost::Cancel`](crate::OnLost::Cancel)) | `lost` | 500 | `INTERNAL` |
-//! | the provider is closed | `closed` | 503, `Retry-After` | `UNAVAILABLE` |
-//! | a mistake in the program | `misconfigured` | 500 | `INTERNAL` |
-//!
-//! `busy` and `unavailable` share a status, not a type: somebody at work is no outage.
-//! [`on_refusal`](HttpLockLayer::on_refusal) maps a case to another status, or writes another answer altogether.
-//!
-//! # Caveats
-//!
-//! A request's body is not read while the request waits for its lock. Put the layer inside layers that authenticate,
-//! so that nobody else can hold a lock up, and outside layers that limit how many requests run. A layer outside that
-//! reads the whole response before it passes anything on, or that goes on reading after its end, sees the lock freed at
-//! the end of its reading.
+//! `key` names the lock, `service` and `future` run a request under it (with `crate::middleware`), `body` goes on
+//! holding it, `framing` knows when an answer is whole, `letting_go` waits for the release, `refusal` says what went
+//! wrong and `answer` writes that.
 
 mod answer;
 mod body;
@@ -93,6 +25,7 @@ pub use body::LockBody;
 #[cfg(feature = "axum")]
 pub use extractor::MissingLock;
 pub use future::HttpLockFuture;
+pub use key::HttpKey;
 pub use layer::HttpLockLayer;
 pub use refusal::Refusal;
 pub use service::HttpLockService;

@@ -11,7 +11,7 @@ use crate::{LockError, ResourceError};
 /// Why a request was refused, and what the answer says of it by default. Given to
 /// [`on_refusal`](crate::HttpLockLayer::on_refusal).
 ///
-/// See the [module](super) for the table of cases.
+/// See [`HttpLockLayer`](crate::HttpLockLayer) for the table of cases.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     error: LockError,

@@ -15,7 +15,7 @@ use super::timeout::grpc_timeout;
 use super::{HttpLockFuture, HttpLockLayer, LockBody};
 use crate::middleware::Running;
 
-/// An HTTP service whose requests run under a lock. Made by [`HttpLockLayer`]; see the [module docs](super).
+/// An HTTP service whose requests run under a lock. Made by [`HttpLockLayer`], which says what it does.
 #[derive(Debug)]
 pub struct HttpLockService<S, K> {
     pub(super) inner: S,

@@ -14,7 +14,7 @@ use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, L
 
 /// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis.
 ///
-/// It behaves as [`RedisLockProvider`](crate) does, down to the details: leases expire, are renewed, are lost
+/// It behaves as a distributed lock does, down to the details: leases expire, are renewed, are lost
 /// and are extended; waiters are served strictly in the order in which they came; every grant has a fencing
 /// token. Time is tokio's clock, so that tests can pause it.
 ///
@@ -136,7 +136,7 @@ pub struct LockInfo {
     pub waiters: usize,
 }
 
-/// Microseconds since 1970, with room below for 1024 grants in each: the scale of the Redis provider's tokens.
+/// Microseconds since 1970, with room below for 1024 grants in each.
 fn first_fence(now: SystemTime) -> u64 {
     let micros = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
     // 53 bits last until the year 2255 and leave the token positive as a signed 64-bit number.

@@ -11,6 +11,10 @@ use crate::{BoxError, LockError, Resource};
 /// | `Result<_, E>` | `Err`: the request is refused with [`LockError::InvalidResource`], `E` as its source |
 ///
 /// The last two may be nested. Types of one's own can implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the name of a resource",
+    note = "return an owned `String`, a `&'static str`, a `Resource`, or an `Option` or `Result` of one of them"
+)]
 pub trait IntoResource {
     /// The resource, or `None` if no lock is needed.
     ///

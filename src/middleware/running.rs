@@ -59,7 +59,6 @@ enum Stage<S, F, R> {
     /// Holds the lock, and waits for the inner service to be ready.
     Readying {
         call: Option<(S, R)>,
-        #[pin]
         lost: Option<Lost>,
         guard: Option<LockGuard>,
     },
@@ -67,7 +66,6 @@ enum Stage<S, F, R> {
     Calling {
         #[pin]
         response: F,
-        #[pin]
         lost: Option<Lost>,
         guard: Option<LockGuard>,
     },
@@ -161,10 +159,10 @@ where
                     let response = service.call(request);
                     this.stage.set(Stage::Calling { response, lost: None, guard });
                 }
-                StageProjection::Calling { response, mut lost, guard } => {
+                StageProjection::Calling { response, lost, guard } => {
                     let cancel = *this.on_lost == OnLost::Cancel;
                     // A signal that is set up already goes before the inner service: it must not run on.
-                    let lost_before = lost.as_mut().as_pin_mut().is_some_and(|lost| lost.poll(cx).is_ready());
+                    let lost_before = lost.as_mut().is_some_and(|lost| Pin::new(lost).poll(cx).is_ready());
                     if !lost_before {
                         if let Poll::Ready(answer) = response.poll(cx) {
                             let guard = guard.take();
@@ -191,12 +189,9 @@ where
 }
 
 /// Polls the loss signal of `guard`, and sets it up before if need be. Pending for ever without a guard.
-fn poll_lost(mut lost: Pin<&mut Option<Lost>>, guard: Option<&LockGuard>, cx: &mut Context<'_>) -> Poll<()> {
+fn poll_lost(lost: &mut Option<Lost>, guard: Option<&LockGuard>, cx: &mut Context<'_>) -> Poll<()> {
     let Some(guard) = guard else { return Poll::Pending };
-    if lost.is_none() {
-        lost.set(Some(guard.lost()));
-    }
-    lost.as_pin_mut().map_or(Poll::Pending, |lost| lost.poll(cx))
+    Pin::new(lost.get_or_insert_with(|| guard.lost())).poll(cx)
 }
 
 fn is_lost(guard: Option<&LockGuard>) -> bool {
