@@ -16,11 +16,11 @@ fn refused(options: LockOptions) -> String {
 #[test]
 fn the_error_names_option_value_and_range() {
     let options = LockOptions::default;
-    assert_eq!(refused(options().ttl(Duration::ZERO)), "the option ttl is 0ns; allowed: 10ms to 86400s");
-    assert_eq!(refused(options().ttl(Duration::from_millis(9))), "the option ttl is 9ms; allowed: 10ms to 86400s");
+    assert_eq!(refused(options().ttl(Duration::ZERO)), "the option ttl is 0ns; allowed: 10ms to 24h");
+    assert_eq!(refused(options().ttl(Duration::from_millis(9))), "the option ttl is 9ms; allowed: 10ms to 24h");
     assert_eq!(
         refused(options().ttl(Duration::from_secs(86_401))),
-        "the option ttl is 86401s; allowed: 10ms to 86400s"
+        "the option ttl is 86401s; allowed: 10ms to 24h"
     );
     assert_eq!(
         refused(options().max_hold(Some(Duration::from_millis(1)))),
@@ -33,7 +33,7 @@ async fn an_extension_out_of_range_says_so() {
     let locking = Locking::builder().add_in_memory_locking().build().unwrap();
     let guard = locking.lock("a").unwrap().acquire().await.unwrap();
     let error = guard.extend(Duration::from_millis(1)).await.unwrap_err();
-    assert_eq!(error.to_string(), "the option extend is 1ms; allowed: 10ms to 86400s");
+    assert_eq!(error.to_string(), "the option duration (of extend) is 1ms; allowed: 10ms to 24h");
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn no_default_provider() {
     assert!(matches!(error.problems(), [BuildProblem::NoDefaultProvider]));
     assert_eq!(
         error.to_string(),
-        "no default provider: add one with add_in_memory_locking, add_redis_locking or add_default_provider"
+        "no default provider: add one with add_in_memory_locking or add_default_provider"
     );
     // One with a name is not the default.
     assert!(Locking::builder().add_provider("jobs", InMemoryLockProvider::new()).build().is_err());
@@ -61,7 +61,7 @@ fn default_options_out_of_range() {
     let options = LockOptions::default().ttl(Duration::from_millis(1));
     let error = Locking::builder().add_in_memory_locking().default_options(options).build().unwrap_err();
     assert!(matches!(error.problems(), [BuildProblem::Options(_)]));
-    assert_eq!(error.to_string(), "the option ttl is 1ms; allowed: 10ms to 86400s");
+    assert_eq!(error.to_string(), "the option ttl is 1ms; allowed: 10ms to 24h");
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn bad_names_say_why() {
     assert_eq!(refused(""), "invalid resource name: it is empty; 1 to 512 bytes are allowed");
     assert_eq!(
         refused(&"a".repeat(513)),
-        "invalid resource name: it has 513 bytes or more; 1 to 512 bytes are allowed"
+        "invalid resource name: it has at least 513 bytes; 1 to 512 bytes are allowed"
     );
     assert_eq!(
         refused("äa\nb"),
