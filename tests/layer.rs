@@ -47,6 +47,24 @@ fn waiters(provider: &InMemoryLockProvider, name: &str) -> usize {
     provider.inspect(&Resource::try_from(name).unwrap()).map_or(0, |info| info.waiters)
 }
 
+/// A service that says this of its readiness, and must not be called.
+#[derive(Clone)]
+struct Unready(fn() -> Poll<Result<(), BoxError>>);
+
+impl Service<&'static str> for Unready {
+    type Response = ();
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<(), BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.0()
+    }
+
+    fn call(&mut self, _: &'static str) -> Self::Future {
+        panic!("called although it was not ready")
+    }
+}
+
 /// Tells whether a value of it lives.
 struct Alive(Arc<AtomicBool>);
 
@@ -114,21 +132,8 @@ async fn a_waiter_on_a_does_not_starve_b_through_a_concurrency_limit_of_two() {
 
 #[tokio::test]
 async fn is_ready_whatever_the_inner_service_says() {
-    #[derive(Clone)]
-    struct NeverReady;
-    impl Service<&'static str> for NeverReady {
-        type Response = ();
-        type Error = BoxError;
-        type Future = std::future::Ready<Result<(), BoxError>>;
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-            Poll::Pending
-        }
-        fn call(&mut self, _: &'static str) -> Self::Future {
-            std::future::ready(Ok(()))
-        }
-    }
     let provider = provider();
-    let mut service = LockLayer::new(provider.clone(), itself).layer(NeverReady);
+    let mut service = LockLayer::new(provider.clone(), itself).layer(Unready(|| Poll::Pending));
     assert!(service.ready().now_or_never().is_some(), "readiness is asked for after the lock");
     let mut response = Box::pin(service.call("a"));
     assert!(response.as_mut().now_or_never().is_none());
@@ -139,43 +144,22 @@ async fn is_ready_whatever_the_inner_service_says() {
 
 #[tokio::test(start_paused = true)]
 async fn a_loss_while_the_inner_service_gets_ready_is_a_loss() {
-    #[derive(Clone)]
-    struct NeverReady;
-    impl Service<&'static str> for NeverReady {
-        type Response = ();
-        type Error = BoxError;
-        type Future = std::future::Ready<Result<(), BoxError>>;
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-            Poll::Pending
-        }
-        fn call(&mut self, _: &'static str) -> Self::Future {
-            panic!("called although it was not ready")
-        }
-    }
     let provider = provider();
     let options = LockOptions::default().max_hold(Some(Duration::from_secs(2)));
-    let error = LockLayer::new(provider.clone(), itself).options(options).layer(NeverReady).oneshot("a").await;
+    let error =
+        LockLayer::new(provider.clone(), itself).options(options).layer(Unready(|| Poll::Pending)).oneshot("a").await;
     assert!(matches!(refusal(&error.unwrap_err()), LockError::Lost));
     assert!(provider.is_empty());
 }
 
 #[tokio::test]
 async fn readiness_that_fails_frees_the_lock() {
-    #[derive(Clone)]
-    struct Broken;
-    impl Service<&'static str> for Broken {
-        type Response = ();
-        type Error = BoxError;
-        type Future = std::future::Ready<Result<(), BoxError>>;
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-            Poll::Ready(Err("broken".into()))
-        }
-        fn call(&mut self, _: &'static str) -> Self::Future {
-            panic!("called although it was not ready")
-        }
-    }
     let provider = provider();
-    let error = LockLayer::new(provider.clone(), itself).layer(Broken).oneshot("a").await.unwrap_err();
+    let error = LockLayer::new(provider.clone(), itself)
+        .layer(Unready(|| Poll::Ready(Err("broken".into()))))
+        .oneshot("a")
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "broken");
     assert!(provider.is_empty());
 }

@@ -28,6 +28,7 @@ mod lease;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
 mod state;
+mod term;
 mod watch;
 
 use std::fmt;
@@ -36,7 +37,8 @@ use std::sync::Arc;
 pub use backend::{LockBackend, Wait};
 pub use future::{Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
-pub use state::{LeaseState, Standing, Term};
+pub use state::{LeaseState, Standing};
+pub use term::Term;
 pub(crate) use watch::Watcher;
 #[cfg(feature = "memory")]
 pub(crate) use watch::replace_waker;

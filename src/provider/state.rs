@@ -24,97 +24,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Release;
+use super::Term;
 use super::watch::{Watcher, Watchers};
 use crate::sync::{AtomicU64, Mutex};
 use crate::{FencingToken, Resource};
-
-/// When a lease ends if nobody does anything.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use orchestrix_locking::provider::Term;
-/// use tokio::time::Instant;
-///
-/// let now = Instant::now();
-/// let ttl = Duration::from_secs(30);
-/// // On a server that has to be asked for every renewal:
-/// assert_eq!(Term::new(now, ttl).ends(), Some(now + ttl));
-/// // Where a living guard is renewal enough:
-/// assert_eq!(Term::new(now, ttl).self_renewing(ttl).ends(), None);
-/// ```
-#[derive(Debug, Clone, Copy)]
-#[must_use]
-pub struct Term {
-    from: Instant,
-    lease: Duration,
-    renewed: Option<Duration>,
-    limit: Option<Instant>,
-}
-
-impl Term {
-    /// A lease of this length from this time on.
-    pub fn new(from: Instant, lease: Duration) -> Self {
-        Self { from, lease, renewed: None, limit: None }
-    }
-
-    /// The lease renews itself, by `ttl` at every third of it, for as long as it is neither released nor
-    /// lost. For providers in whose backend that takes no step: the lease then has no end of its own, and
-    /// still shows the times that a renewed lease shows.
-    pub fn self_renewing(mut self, ttl: Duration) -> Self {
-        self.renewed = Some(ttl);
-        self
-    }
-
-    /// The longest hold, counted from the start: the lease ends then at the latest.
-    pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
-        // A time too far away to be written down is no limit.
-        self.limit = max_hold.and_then(|max_hold| self.from.checked_add(max_hold));
-        self
-    }
-
-    /// The time at which the lease ends if nobody does anything, or `None` if it does not.
-    pub fn ends(&self) -> Option<Instant> {
-        if self.renewed.is_some() { self.limit } else { Some(self.capped(after(self.from, self.lease))) }
-    }
-
-    /// The latest end that the lease may ever have.
-    pub fn limit(&self) -> Option<Instant> {
-        self.limit
-    }
-
-    /// The end of the lease as it looks at `now`: for a lease that renews itself, as its latest renewal left it.
-    pub fn expires_at(&self, now: Instant) -> Instant {
-        let granted = after(self.from, self.lease);
-        let Some(ttl) = self.renewed else { return self.capped(granted) };
-        let every = ttl.min(self.lease) / 3;
-        let passed = now.saturating_duration_since(self.from);
-        let rounds = passed.as_nanos().checked_div(every.as_nanos()).unwrap_or(0);
-        if rounds == 0 {
-            return self.capped(granted);
-        }
-        // The time since the latest renewal, which is less than `every` and so fits.
-        let since = passed.as_nanos() % every.as_nanos();
-        let since = Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX));
-        let renewed = after(now.checked_sub(since).unwrap_or(now), ttl);
-        self.capped(granted.max(renewed))
-    }
-
-    /// The same lease, of another length from another time on.
-    fn restarted(self, from: Instant, lease: Duration) -> Self {
-        Self { from, lease, ..self }
-    }
-
-    fn capped(&self, end: Instant) -> Instant {
-        self.limit.map_or(end, |limit| end.min(limit))
-    }
-}
-
-/// Leases are 24 h at most, so this never saturates in earnest.
-fn after(from: Instant, lease: Duration) -> Instant {
-    from.checked_add(lease).unwrap_or(from)
-}
 
 /// How a lease stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

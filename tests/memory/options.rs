@@ -18,10 +18,7 @@ fn the_error_names_option_value_and_range() {
     let options = LockOptions::default;
     assert_eq!(refused(options().ttl(Duration::ZERO)), "the option ttl is 0ns; allowed: 10ms to 24h");
     assert_eq!(refused(options().ttl(Duration::from_millis(9))), "the option ttl is 9ms; allowed: 10ms to 24h");
-    assert_eq!(
-        refused(options().ttl(Duration::from_secs(86_401))),
-        "the option ttl is 86401s; allowed: 10ms to 24h"
-    );
+    assert_eq!(refused(options().ttl(Duration::from_secs(86_401))), "the option ttl is 86401s; allowed: 10ms to 24h");
     assert_eq!(
         refused(options().max_hold(Some(Duration::from_millis(1)))),
         "the option max_hold is 1ms; allowed: 10ms or more, or none"
