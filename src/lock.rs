@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::coop::consume_budget;
 
 use crate::observe::Attempt;
 use crate::provider::{Acquiring, LockBackend, Wait};
@@ -88,9 +89,18 @@ impl DistributedLock {
     /// [`LockError::Backend`] if it answers with an error, [`LockError::TooManyWaiters`] if as many as
     /// [`LockOptions::max_waiters`] allows wait already, [`LockError::Closed`] after the provider was closed,
     /// [`LockError::NoRuntime`] outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// Waiting panics in a runtime that was built without its timer (`enable_time`).
     #[doc(alias = "TryAcquireAsync")]
     pub async fn try_acquire(&self, timeout: Duration) -> Result<Option<LockGuard>, LockError> {
-        self.start(Wait::from(timeout)).await
+        let answer = self.start(Wait::from(timeout)).await?;
+        if answer.is_none() {
+            // Nothing is held. A loop of attempts that never wait has to let the holder run, on one thread too.
+            consume_budget().await;
+        }
+        Ok(answer)
     }
 
     /// Acquires the lock, waiting for as long as it takes.
@@ -108,7 +118,7 @@ impl DistributedLock {
             if let Some(guard) = self.start(Wait::Forever).await? {
                 return Ok(guard);
             }
-            tokio::task::yield_now().await;
+            consume_budget().await;
         }
     }
 

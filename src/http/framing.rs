@@ -27,10 +27,12 @@ impl Framing {
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || response.body().is_end_stream();
         // Chunks have an end of their own, and so has every stream of HTTP/2.
-        if self.http1 && !response.headers().contains_key(TRANSFER_ENCODING) {
+        // A length that is announced is one that clients count, over either.
+        if !response.headers().contains_key(TRANSFER_ENCODING) {
             let announced =
                 response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            self.length = announced.or_else(|| response.body().size_hint().exact());
+            // Over HTTP/1 the server announces an exact hint.
+            self.length = announced.or_else(|| response.body().size_hint().exact().filter(|_| self.http1));
         }
     }
 

@@ -25,6 +25,20 @@ impl MemoryLease {
         Self { state, hash, options, shard }
     }
 
+    /// Takes a lease that was granted while its caller waited. `false` if it has ended before.
+    pub(super) fn take(&self) -> bool {
+        if self.options.get_auto_renew() {
+            self.state.renew_itself(self.options.get_ttl())
+        } else {
+            self.state.is_held()
+        }
+    }
+
+    /// Whether the lease ends even if its guard lives.
+    pub(super) fn has_end(&self) -> bool {
+        !self.options.get_auto_renew() || self.options.get_max_hold().is_some()
+    }
+
     pub(super) fn options(&self) -> &LockOptions {
         &self.options
     }
@@ -34,11 +48,17 @@ impl MemoryLease {
     }
 }
 
-/// The lease that a grant at `now` begins. In one process a living guard is renewal enough.
+/// The lease that a grant at `now` begins for a caller who has it at once. In one process a living guard is renewal
+/// enough.
 pub(super) fn term(options: &LockOptions, now: Instant) -> Term {
-    let ttl = options.get_ttl();
-    let term = Term::new(now, ttl).max_hold(options.get_max_hold());
-    if options.get_auto_renew() { term.self_renewing(ttl) } else { term }
+    let term = untaken_term(options, now);
+    if options.get_auto_renew() { term.self_renewing(options.get_ttl()) } else { term }
+}
+
+/// The lease that a grant at `now` begins for a waiter. There is no guard before the waiter comes for it, and it may
+/// never come: so nothing renews the lease before that.
+pub(super) fn untaken_term(options: &LockOptions, now: Instant) -> Term {
+    Term::new(now, options.get_ttl()).max_hold(options.get_max_hold())
 }
 
 impl Lease for MemoryLease {

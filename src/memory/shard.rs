@@ -126,12 +126,12 @@ impl Shard {
     pub(super) fn close(&self) {
         let entries = self.table.lock().close();
         let now = Instant::now();
-        for (lease, waker) in entries.into_iter().flat_map(Entry::into_leases) {
+        let (leases, wakers): (Vec<_>, Vec<_>) = entries.into_iter().flat_map(Entry::into_leases).unzip();
+        // Every lock is let go before anybody is told.
+        for lease in leases {
             lease.state.lose(now);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
         }
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     pub(super) fn is_closed(&self) -> bool {

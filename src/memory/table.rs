@@ -12,7 +12,8 @@
 //!   at once only if there is no entry.
 //! - **M5** Fences rise with every grant.
 //! - **M6** The first waiter knows when the holder's lease ends if nobody does anything: it is woken when it
-//!   becomes first, and when that end moves nearer.
+//!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, so that none
+//!   depends on another's being polled: a first waiter may never be, and neither may one that was granted the lock.
 //! - **M7** After closing there are no entries, and none come.
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use tokio::time::Instant;
 
-use super::lease::{MemoryLease, term};
+use super::lease::{MemoryLease, term, untaken_term};
 use crate::provider::{LeaseState, replace_waker};
 use crate::{FencingToken, LockOptions, Resource};
 
@@ -163,9 +164,11 @@ impl Table {
         while let (Some((_, next)), Some(now)) = (entry.queue.pop_first(), now) {
             let fence = next_fence(&mut self.fence);
             // A pending lease in a queue cannot have ended (M2), so this grants.
-            if next.lease.state.grant(fence, term(next.lease.options(), now)) {
+            if next.lease.state.grant(fence, untaken_term(next.lease.options(), now)) {
                 entry.holder = next.lease;
-                let first = entry.wake_first();
+                // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come,
+                // the others look again by themselves (M6).
+                let first = if entry.holder.has_end() { entry.wake_first() } else { Wake::default() };
                 return Wake { granted: Some(next.waker), ..first };
             }
         }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::lease::MemoryLease;
 use super::shard::{Attempt, Look};
 use super::table::Ticket;
-use crate::provider::{Lease, Standing, Wait};
+use crate::provider::{Lease, Standing, Wait, time_after};
 use crate::{LockError, LockGuard};
 
 /// Waits in the queue until its lease is granted, its time is up, or the provider is closed.
@@ -31,7 +31,7 @@ impl Waiting {
         let until = match wait {
             Wait::No => Some(Instant::now()),
             // A time too far away to be written down is as long as it takes.
-            Wait::AtMost(time) => Instant::now().checked_add(time),
+            Wait::AtMost(time) => time_after(Instant::now(), time),
             Wait::Forever => None,
         };
         Self { lease, ticket: Some(ticket), wait, until, timer: None }
@@ -49,6 +49,9 @@ impl Future for Waiting {
             match this.lease.state.standing() {
                 Standing::Pending => {}
                 Standing::Held(_) => {
+                    if !this.lease.take() {
+                        continue;
+                    }
                     *this.ticket = None;
                     return Poll::Ready(Ok(Some(LockGuard::new(Arc::clone(this.lease) as _))));
                 }
@@ -57,7 +60,11 @@ impl Future for Waiting {
                 Standing::Lost | Standing::Released => {
                     *this.ticket = None;
                     let resource = this.lease.state.resource().clone();
-                    match shard.attempt(resource, *this.lease.options(), *this.wait) {
+                    // It was admitted long ago, whatever the queue is like by now; and its time may be up.
+                    let options = this.lease.options().max_waiters(None);
+                    let wait =
+                        if this.until.is_some_and(|until| Instant::now() >= until) { Wait::No } else { *this.wait };
+                    match shard.attempt(resource, options, wait) {
                         Err(error) => return Poll::Ready(Err(error)),
                         Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
                         Ok(Attempt::Granted(lease)) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
@@ -84,9 +91,15 @@ impl Future for Waiting {
                 }
                 continue; // Granted at the last moment.
             }
-            let Some(up_at) = earlier(*this.until, ends) else { return Poll::Pending };
+            if cfg!(orchestrix_loom) {
+                return Poll::Pending; // Time stands still in models, and there are no timers.
+            }
+            // Without an end to wait for it looks again after its own TTL (M6).
+            let again = ends.or_else(|| time_after(Instant::now(), this.lease.options().get_ttl()));
+            let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
-                Some(timer) if timer.deadline() == up_at => {}
+                // One that is up earlier than it has to be costs a look, and setting it anew costs as much.
+                Some(timer) if timer.deadline() <= up_at => {}
                 Some(timer) => timer.reset(up_at),
                 None => this.timer.set(Some(sleep_until(up_at))),
             }

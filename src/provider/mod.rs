@@ -39,6 +39,8 @@ pub use future::{Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
 pub use state::{LeaseState, Standing};
 pub use term::Term;
+#[cfg(feature = "memory")]
+pub(crate) use term::time_after;
 pub(crate) use watch::Watcher;
 #[cfg(feature = "memory")]
 pub(crate) use watch::replace_waker;

@@ -103,7 +103,7 @@ impl LeaseState {
     }
 
     /// Lets a held lease last for `lease` from `from` on, but not beyond its [limit](Term::limit). `false` if
-    /// it is not held at `now`, and then nothing was changed.
+    /// it is not held at `now`, and then nothing was changed, or if the new end has passed at `now`, which is a loss.
     ///
     /// `from` is the time from which the backend certainly counts: with a server, the time before the
     /// command was sent.
@@ -112,6 +112,12 @@ impl LeaseState {
             let mut inner = self.inner.lock();
             let Some(term) = inner.term else { return false };
             let term = term.restarted(from, lease);
+            // The answer came after the new lease's own end: nobody may believe in it.
+            if term.ends().is_some_and(|ends| ends <= now) {
+                drop(inner);
+                self.lose(now);
+                return false;
+            }
             loop {
                 let before = self.ends.load(Acquire);
                 if !self.held_at(before, || now) {
@@ -129,6 +135,24 @@ impl LeaseState {
             wakers.wake();
         }
         true
+    }
+
+    /// Lets a held lease renew itself from now on, by `ttl`. `false` if it is not held any more.
+    #[cfg(feature = "memory")]
+    pub(crate) fn renew_itself(&self, ttl: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        let Some(term) = inner.term.map(|term| term.self_renewing(ttl)) else { return false };
+        loop {
+            let before = self.ends.load(Acquire);
+            if !self.held_at(before, Instant::now) {
+                return false;
+            }
+            // The end only moves away, so that no watcher needs to know (L4).
+            if self.ends.compare_exchange(before, written(term.ends()), ReleaseOrder, Relaxed).is_ok() {
+                inner.term = Some(term);
+                return true;
+            }
+        }
     }
 
     /// Ends the lease because it is no longer ours, and wakes whoever watches. `false` if it had ended.

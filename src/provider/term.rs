@@ -46,7 +46,7 @@ impl Term {
     /// The longest hold, counted from the start: the lease ends then at the latest.
     pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         // A time too far away to be written down is no limit.
-        self.limit = max_hold.and_then(|max_hold| self.from.checked_add(max_hold));
+        self.limit = max_hold.and_then(|max_hold| time_after(self.from, max_hold));
         self
     }
 
@@ -87,7 +87,13 @@ impl Term {
     }
 }
 
-/// Leases are 24 h at most, so this never saturates in earnest.
+/// A lease that is longer than a century is as good as one.
 fn after(from: Instant, lease: Duration) -> Instant {
-    from.checked_add(lease).unwrap_or(from)
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    from.checked_add(lease.min(CENTURY)).unwrap_or(from)
+}
+
+/// The time so long after `now`, or `None` if it is too far away to be written down, or for a timer to round up.
+pub(crate) fn time_after(now: Instant, span: Duration) -> Option<Instant> {
+    now.checked_add(span).filter(|time| time.checked_add(Duration::from_millis(1)).is_some())
 }

@@ -17,3 +17,4 @@ mod options;
 mod registration;
 mod resource;
 mod soak;
+mod unpolled;
