@@ -2,6 +2,8 @@
 #![cfg(feature = "memory")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::unchecked_time_subtraction,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
