@@ -185,3 +185,24 @@ async fn a_loss_ends_the_body_whether_it_stalls_or_not() {
         assert!(body.frame().await.is_none() && body.is_end_stream());
     }
 }
+
+/// A client of HTTP/2 counts an announced length too, and has its whole answer with the last byte of it.
+#[tokio::test]
+async fn an_announced_length_is_the_end_over_http2() {
+    let provider = InMemoryLockProvider::new();
+    let mut body = Some(script([data("a"), data("b")], false));
+    let inner = service_fn(move |_: Request<()>| {
+        let mut response = Response::new(body.take().unwrap());
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, 2.into());
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let inner = OnceClone(Arc::new(Mutex::new(inner)));
+    let mut request = Request::new(());
+    *request.version_mut() = Version::HTTP_2;
+    let layer = HttpLockLayer::new(provider.clone(), key::constant(NAME));
+    let mut body = layer.layer(inner).oneshot(request).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    assert!(!is_free(&provider, NAME).await, "one byte is to come");
+    body.frame().await.unwrap().unwrap();
+    assert!(is_free(&provider, NAME).await, "the answer is whole");
+}
