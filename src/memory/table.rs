@@ -109,7 +109,7 @@ impl Table {
         self.entries.find_mut(hash, |entry| entry.holder.state.resource() == resource)
     }
 
-    /// Grants a name that has no entry (M1, M4). `None` if it has one.
+    /// Grants a name that has no entry (M1, M4). Gives the name back if it has one.
     pub(super) fn grant_free(
         &mut self,
         hash: u64,
