@@ -1,0 +1,14 @@
+//! Times that differ a little from process to process, so that not all ask at the same moment.
+
+use std::time::Duration;
+
+/// Between 90 and 100 % of a time.
+pub(super) fn jittered(time: Duration) -> Duration {
+    let mut byte = [0_u8; 1];
+    // Without random numbers, without jitter: it is a courtesy.
+    if getrandom::fill(&mut byte).is_err() {
+        return time;
+    }
+    let [byte] = byte;
+    time - time * u32::from(byte) / 2550
+}

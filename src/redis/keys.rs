@@ -1,0 +1,124 @@
+//! [`Keys`]: every name that this crate uses on a server, built in one place.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
+
+use super::token::InboxId;
+use crate::Resource;
+
+/// What a resource's name may not keep in a key: the braces of a hash tag, and the sign that stands for them.
+const ENCODED: &AsciiSet = &AsciiSet::EMPTY.add(b'%').add(b'{').add(b'}');
+
+/// The names of a provider's keys and inboxes: all begin with its prefix, which has no braces in it.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: String,
+}
+
+/// The three keys of one resource. All are in one slot of a cluster: the companions have the whole lock key as
+/// their hash tag, and the lock key has no tag, so that the whole of it counts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ResourceKeys {
+    /// The lock: the owner's token.
+    pub(super) lock: String,
+    /// Who waits.
+    pub(super) queue: String,
+    /// The number of the latest grant.
+    pub(super) fence: String,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    pub(super) fn of(&self, resource: &Resource) -> ResourceKeys {
+        let lock = format!("{}{}", self.prefix, utf8_percent_encode(resource.as_str(), ENCODED));
+        ResourceKeys { queue: format!("{{{lock}}}:q"), fence: format!("{{{lock}}}:f"), lock }
+    }
+
+    /// The resource whose lock key this is.
+    pub(super) fn resource(&self, lock: &str) -> Option<Resource> {
+        let name = lock.strip_prefix(self.prefix.as_str())?;
+        let name = percent_decode_str(name).decode_utf8().ok()?;
+        Resource::try_from(name.into_owned()).ok()
+    }
+
+    /// What the names of all inboxes begin with.
+    pub(super) fn inboxes(&self) -> String {
+        format!("{}inbox:", self.prefix)
+    }
+
+    /// The channel on which one process hears of its locks.
+    pub(super) fn inbox(&self, id: InboxId) -> String {
+        format!("{}inbox:{id}", self.prefix)
+    }
+}
+
+impl fmt::Display for ResourceKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// The slot of a key, as the cluster specification has it: CRC16 of the hash tag, or of the whole key.
+    fn slot(key: &str) -> u16 {
+        let tag = key
+            .split_once('{')
+            .and_then(|(_, rest)| rest.split_once('}'))
+            .map(|(tag, _)| tag)
+            .filter(|tag| !tag.is_empty())
+            .unwrap_or(key);
+        let crc = tag.bytes().fold(0_u16, |crc, byte| {
+            (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            })
+        });
+        crc % 16384
+    }
+
+    #[test]
+    fn the_slot_function_is_the_one_of_the_specification() {
+        assert_eq!(slot("123456789"), 0x31C3 % 16384);
+        assert_eq!(slot("{user1000}.following"), slot("user1000"));
+        assert_eq!(slot("foo{}{bar}"), slot("foo{}{bar}"), "an empty tag is none");
+    }
+
+    #[test]
+    fn a_lock_key_is_prefix_and_resource() {
+        let keys = Keys::new("orchestrix:lock:");
+        let of = |name: &str| keys.of(&Resource::try_from(name).unwrap());
+        assert_eq!(of("order:42").lock, "orchestrix:lock:order:42");
+        assert_eq!(of("order:42").queue, "{orchestrix:lock:order:42}:q");
+        assert_eq!(of("order:42").fence, "{orchestrix:lock:order:42}:f");
+        assert_eq!(of("100%{a}").lock, "orchestrix:lock:100%25%7Ba%7D");
+    }
+
+    /// Companions are in their lock's slot, keys of different names are different, and a name comes back from its
+    /// key, whatever braces are in the name.
+    #[test]
+    fn tricks_with_braces_lead_nowhere() {
+        let names = ["a", "{a}", "{}", "}{", "{a", "a}", "a}:q", "{a}:q", "%7Ba%7D", "%257B", "a%", "{{a}}", "ä{ö}"];
+        for prefix in ["orchestrix:lock:", ""] {
+            let keys = Keys::new(prefix);
+            let mut seen = std::collections::HashSet::new();
+            for name in names {
+                let resource = Resource::try_from(name).unwrap();
+                let of = keys.of(&resource);
+                assert_eq!(slot(&of.lock), slot(&of.queue), "{name}");
+                assert_eq!(slot(&of.lock), slot(&of.fence), "{name}");
+                assert_eq!(keys.resource(&of.lock), Some(resource), "{name}");
+                for key in [of.lock, of.queue, of.fence] {
+                    assert!(seen.insert(key.clone()), "{key} is the key of two things");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! [`RedisLease`]: one lock that is held.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::locks::Backend;
+use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Term};
+use crate::{FencingToken, LockError, LockOptions, Resource};
+
+/// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.
+pub(super) struct RedisLease {
+    state: LeaseState,
+    options: LockOptions,
+    /// A guard has come for it. Nothing renews a lease for which nobody came.
+    taken: AtomicBool,
+    backend: Arc<Backend>,
+}
+
+impl RedisLease {
+    /// A lease of `length` from `from` on.
+    pub(super) fn new(
+        resource: Resource,
+        fence: FencingToken,
+        from: Instant,
+        length: Duration,
+        options: LockOptions,
+        backend: Arc<Backend>,
+    ) -> Arc<Self> {
+        let term = Term::new(from, length).max_hold(options.get_max_hold());
+        let state = LeaseState::held(resource, fence, term);
+        Arc::new(Self { state, options, taken: AtomicBool::new(false), backend })
+    }
+
+    /// A guard comes for it. `false` if it has ended before.
+    pub(super) fn take(&self) -> bool {
+        self.taken.store(true, Relaxed);
+        self.state.is_held()
+    }
+
+    /// Whether it is renewed at present.
+    pub(super) fn wants_renewal(&self) -> bool {
+        self.options.get_auto_renew() && self.taken.load(Relaxed)
+    }
+
+    pub(super) fn options(&self) -> &LockOptions {
+        &self.options
+    }
+}
+
+impl Lease for RedisLease {
+    fn state(&self) -> &LeaseState {
+        &self.state
+    }
+
+    fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
+        let answer = self.backend.locks().extend(&self, duration);
+        Box::pin(async move {
+            match answer {
+                Ok(extended) => Ok(extended),
+                // Without an answer only if the provider is gone, and with it every lock.
+                Err(answer) => answer.await.unwrap_or(Err(LockError::Closed)),
+            }
+        })
+    }
+
+    fn release(self: Arc<Self>) -> Releasing {
+        self.backend.locks().release(&self)
+    }
+}
+
+impl fmt::Debug for RedisLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLease").field("state", &self.state).finish_non_exhaustive()
+    }
+}

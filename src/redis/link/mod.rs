@@ -1,0 +1,238 @@
+//! The link to the server: one connection, shared by everything that a provider does.
+//!
+//! Whoever has something to ask [pushes](Link::push) a [`Call`], from any thread and under any lock. One task, the
+//! [supervisor](supervisor), gathers what has been pushed into pipelines, sends them, and gives every call its
+//! [`Outcome`]. It replaces the connection whenever that breaks or falls silent, for as long as the provider lives.
+//!
+//! What is kept true:
+//!
+//! - **K1** Every call gets exactly one outcome, also if the task or its runtime ends in between.
+//! - **K2** Calls are sent in the order in which they were pushed, those that free or keep a lock before those that
+//!   acquire one.
+//! - **K3** A call whose outcome is [`Outcome::NotSent`] has not run and never will. One that may have run, or may
+//!   run yet, is [`Outcome::Unknown`].
+//! - **K4** Nobody waits for a server that is known to be out of reach: its calls fail at once, with the reason.
+//! - **K5** Detecting a dead connection is the supervisor's business, and takes no caller that waits long enough.
+
+mod batch;
+mod connect;
+mod failure;
+mod supervisor;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use ::redis::Value;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub(super) use connect::pool;
+pub(super) use failure::Failure;
+
+use super::keys::Keys;
+use super::script::{Command, Publishing};
+use super::settings::Settings;
+use super::token::InboxId;
+use crate::LockError;
+
+/// Whoever makes calls, and hears of their outcome.
+pub(super) trait Caller: Send + Sync + 'static {
+    /// Why a call was made.
+    type Purpose: Send + 'static;
+
+    /// A call has its outcome. Called in the supervisor's task; must not block.
+    ///
+    /// What was not sent must not be pushed again from here, since it would fail at once again.
+    fn answered(self: &Arc<Self>, call: Call<Self::Purpose>, outcome: Outcome);
+
+    /// A message came to our inbox.
+    fn heard(self: &Arc<Self>, message: &str);
+
+    /// There is a connection again, after there was one before: what was believed may have changed.
+    fn reconnected(self: &Arc<Self>);
+}
+
+/// One call of a script, and what its answer is for.
+#[derive(Debug)]
+pub(super) struct Call<P> {
+    pub(super) command: Command,
+    pub(super) purpose: P,
+    /// How often the server had forgotten the script.
+    forgotten: u8,
+}
+
+impl<P> Call<P> {
+    pub(super) fn new(command: Command, purpose: P) -> Self {
+        Self { command, purpose, forgotten: 0 }
+    }
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It ran. Whatever it began, began after `sent`.
+    Answered { answer: Value, sent: Instant },
+    /// The server answered with an error.
+    Refused(LockError),
+    /// It has not run, and never will (K3).
+    NotSent(LockError),
+    /// It may have run, or may run yet.
+    Unknown { error: LockError, sent: Instant },
+}
+
+/// The calls under way to one server.
+pub(super) struct Link<P> {
+    settings: Settings,
+    keys: Keys,
+    inbox: InboxId,
+    queue: Mutex<Queue<P>>,
+    /// Something was pushed, or the link is to end.
+    pushed: Notify,
+    condition: Mutex<Condition>,
+    /// Calls without an outcome yet.
+    unanswered: AtomicUsize,
+    /// The last call without an outcome got one.
+    all_answered: Notify,
+    running: AtomicBool,
+    retired: AtomicBool,
+    /// There has been a connection, so that the next one is another.
+    connected_before: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Queue<P> {
+    urgent: VecDeque<Call<P>>,
+    acquires: VecDeque<Call<P>>,
+}
+
+/// How the connection is.
+#[derive(Debug, Clone)]
+pub(super) enum Condition {
+    /// Not asked for yet, or being made for the first time.
+    Starting,
+    Up {
+        publishing: Publishing,
+    },
+    /// Out of reach.
+    Down(Failure),
+}
+
+impl<P: Send + 'static> Link<P> {
+    pub(super) fn new(settings: Settings, keys: Keys, inbox: InboxId) -> Self {
+        Self {
+            settings,
+            keys,
+            inbox,
+            queue: Mutex::new(Queue { urgent: VecDeque::new(), acquires: VecDeque::new() }),
+            pushed: Notify::new(),
+            condition: Mutex::new(Condition::Starting),
+            unanswered: AtomicUsize::new(0),
+            all_answered: Notify::new(),
+            running: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            connected_before: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(super) fn inbox(&self) -> InboxId {
+        self.inbox
+    }
+
+    /// Asks the server for something. Good on any thread, inside a runtime or not.
+    pub(super) fn push(&self, call: Call<P>) {
+        self.unanswered.fetch_add(1, SeqCst);
+        let first = {
+            let mut queue = self.queue.lock();
+            let first = queue.urgent.is_empty() && queue.acquires.is_empty();
+            if call.command.is_urgent() { &mut queue.urgent } else { &mut queue.acquires }.push_back(call);
+            first
+        };
+        if first {
+            self.pushed.notify_one();
+        }
+    }
+
+    /// Sees to it that somebody serves the link: inside a runtime, whenever the task has ended with another one.
+    pub(super) fn serve<C: Caller<Purpose = P>>(self: &Arc<Self>, caller: &Arc<C>) {
+        if self.running.load(SeqCst) || self.running.swap(true, SeqCst) {
+            return;
+        }
+        tokio::spawn(supervisor::supervise(Arc::clone(self), Arc::clone(caller)));
+    }
+
+    /// How the connection is.
+    pub(super) fn condition(&self) -> Condition {
+        self.condition.lock().clone()
+    }
+
+    /// Why the server cannot be asked, if that is so.
+    pub(super) fn trouble(&self) -> Option<LockError> {
+        match &*self.condition.lock() {
+            Condition::Down(failure) => Some(failure.to_error()),
+            Condition::Starting | Condition::Up { .. } => None,
+        }
+    }
+
+    /// Lets the link end once everything that was pushed has been sent.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, SeqCst);
+        self.pushed.notify_one();
+    }
+
+    /// Waits until every call has its outcome.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only looks.
+    pub(super) async fn drained(&self) {
+        loop {
+            let all_answered = self.all_answered.notified();
+            if self.unanswered.load(SeqCst) == 0 {
+                return;
+            }
+            all_answered.await;
+        }
+    }
+
+    /// Hands a call and its outcome to the caller (K1).
+    fn answer<C: Caller<Purpose = P>>(&self, caller: &Arc<C>, call: Call<P>, outcome: Outcome) {
+        caller.answered(call, outcome);
+        if self.unanswered.fetch_sub(1, SeqCst) == 1 {
+            self.all_answered.notify_waiters();
+        }
+    }
+
+    /// Takes what has been pushed, up to a number, in the order in which it is to be sent (K2).
+    fn take(&self, most: usize) -> Vec<Call<P>> {
+        let mut queue = self.queue.lock();
+        let urgent = queue.urgent.len().min(most);
+        let acquires = queue.acquires.len().min(most - urgent);
+        let mut taken = Vec::with_capacity(urgent + acquires);
+        taken.extend(queue.urgent.drain(..urgent));
+        taken.extend(queue.acquires.drain(..acquires));
+        taken
+    }
+
+    /// Puts calls back that have not run, before everything that was pushed since.
+    fn put_back(&self, calls: Vec<Call<P>>) {
+        let mut queue = self.queue.lock();
+        for call in calls.into_iter().rev() {
+            if call.command.is_urgent() { &mut queue.urgent } else { &mut queue.acquires }.push_front(call);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let queue = self.queue.lock();
+        queue.urgent.is_empty() && queue.acquires.is_empty()
+    }
+}

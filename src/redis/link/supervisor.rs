@@ -1,0 +1,201 @@
+//! The task that keeps the connection: makes it, sends over it, and replaces it, for as long as its provider lives.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::task::Poll;
+use std::time::Duration;
+
+use ::redis::RedisError;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::batch::{Batch, Landed};
+use super::connect::{Connection, connect};
+use super::failure::{Failure, too_slow};
+use super::{Caller, Condition, Link, Outcome};
+use crate::observe;
+use crate::redis::jitter::jittered;
+
+/// How many calls one pipeline has at most. More would make the first of them wait for the last.
+const MOST_IN_A_BATCH: usize = 256;
+
+/// How long the next attempt to connect is put off, after the first, second, … that failed; jittered.
+const DELAYS: [Duration; 6] = [
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+];
+
+/// Serves the link until it is retired.
+pub(super) async fn supervise<C: Caller>(link: Arc<Link<C::Purpose>>, caller: Arc<C>) {
+    let _running = Running(Arc::clone(&link));
+    // Since when there has been no connection, and how often one was tried since.
+    let mut since = Instant::now();
+    let mut failures = 0_usize;
+    loop {
+        match attempt(&link, &caller, failures).await {
+            Ok(connection) => {
+                *link.condition.lock() = Condition::Up { publishing: connection.publishing };
+                observe::connected(&link.settings.server, failures, connection.publishing);
+                if link.connected_before.swap(true, SeqCst) {
+                    caller.reconnected();
+                }
+                let up = Instant::now();
+                let Some(error) = carry(&link, &caller, &connection).await else { return };
+                // One that broke at once is as good as one that was not made.
+                failures = if up.elapsed() < Duration::from_secs(1) { failures + 1 } else { 0 };
+                since = Instant::now();
+                observe::disconnected(&link.settings.server, &error);
+                if failures > 0 {
+                    down(&link, "keeping a connection", error, since);
+                    pause(&link, &caller, failures).await;
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                observe::not_connected(&link.settings.server, failures, &error);
+                down(&link, "connecting", error, since);
+                pause(&link, &caller, failures).await;
+            }
+        }
+        if link.retired.load(SeqCst) && link.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Makes a connection. Whoever asks meanwhile waits for the first attempt, but not for longer than for an answer;
+/// during later ones, everybody is told at once (K4).
+async fn attempt<C: Caller>(
+    link: &Arc<Link<C::Purpose>>,
+    caller: &Arc<C>,
+    failures: usize,
+) -> Result<Connection, RedisError> {
+    let began = Instant::now();
+    let mut patience = Some(began + link.settings.response_timeout).filter(|_| failures == 0);
+    let mut connecting = pin!(timeout(link.settings.connect_timeout, connect(link, caller)));
+    loop {
+        tokio::select! {
+            made = &mut connecting => return made.unwrap_or_else(|_| Err(too_slow())),
+            () = sleep_until(patience.unwrap_or(began)), if patience.is_some() => {
+                patience = None;
+                down(link, "connecting", too_slow(), began);
+                refuse_all(link, caller);
+            }
+            () = link.pushed.notified(), if patience.is_none() => refuse_all(link, caller),
+        }
+    }
+}
+
+/// Lets time pass before the next attempt. Whoever asks meanwhile is told at once (K4).
+async fn pause<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>, failures: usize) {
+    let delay = DELAYS.get(failures.saturating_sub(1)).or(DELAYS.last()).copied().unwrap_or_default();
+    let until = Instant::now() + jittered(delay);
+    loop {
+        refuse_all(link, caller);
+        if link.retired.load(SeqCst) {
+            return;
+        }
+        tokio::select! {
+            () = sleep_until(until) => return,
+            () = link.pushed.notified() => {}
+        }
+    }
+}
+
+/// Sends what is pushed, until the connection breaks. `None` once the link is retired and everything is answered.
+async fn carry<C: Caller>(
+    link: &Arc<Link<C::Purpose>>,
+    caller: &Arc<C>,
+    connection: &Connection,
+) -> Option<RedisError> {
+    let mut flying = FuturesUnordered::new();
+    let mut reload = false;
+    loop {
+        loop {
+            let calls = link.take(MOST_IN_A_BATCH);
+            if calls.is_empty() {
+                break;
+            }
+            let batch = Batch::new(link, caller, calls, connection.publishing, std::mem::take(&mut reload));
+            let mut flight = Box::pin(batch.fly(connection.shared.clone()));
+            // Polled once, here, so that batches go out in their order (K2).
+            match poll_once(flight.as_mut()).await {
+                Some(Landed::Broken(error)) => return Some(error),
+                Some(Landed::Forgotten) => reload = true,
+                Some(Landed::Well) => {}
+                None => flying.push(flight),
+            }
+        }
+        if flying.is_empty() && link.retired.load(SeqCst) && link.is_empty() {
+            return None;
+        }
+        tokio::select! {
+            Some(landed) = flying.next() => match landed {
+                Landed::Broken(error) => return Some(error),
+                Landed::Forgotten => reload = true,
+                Landed::Well => {}
+            },
+            () = link.pushed.notified() => {}
+            () = connection.broken.notified() => {
+                // Answers that came before the break are there to be taken; the rest fail by themselves.
+                let mut error = None;
+                while let Ok(Some(landed)) = timeout(Duration::from_millis(10), flying.next()).await {
+                    if let Landed::Broken(broken) = landed {
+                        error = Some(broken);
+                    }
+                }
+                return Some(error.unwrap_or_else(given_up));
+            }
+        }
+    }
+}
+
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+fn down<P>(link: &Link<P>, during: &'static str, error: RedisError, since: Instant) {
+    *link.condition.lock() = Condition::Down(Failure::new(&link.settings.server, during, error, since));
+}
+
+/// Tells everybody who has asked that the server is out of reach.
+fn refuse_all<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>) {
+    loop {
+        let calls = link.take(usize::MAX);
+        if calls.is_empty() {
+            return;
+        }
+        let error = link.trouble().unwrap_or_else(|| {
+            Failure::new(&link.settings.server, "connecting", given_up(), Instant::now()).to_error()
+        });
+        for call in calls {
+            link.answer(caller, call, Outcome::NotSent(error.clone()));
+        }
+    }
+}
+
+/// The connection is gone, and nothing more is known.
+pub(super) fn given_up() -> RedisError {
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection was closed"))
+}
+
+/// Notes that nobody serves the link any more, also if the task ends with its runtime.
+struct Running<P>(Arc<Link<P>>);
+
+impl<P> Drop for Running<P> {
+    fn drop(&mut self) {
+        *self.0.condition.lock() = Condition::Starting;
+        self.0.running.store(false, SeqCst);
+    }
+}

@@ -1,0 +1,59 @@
+//! The end of a provider.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::acquiring::fail_waiters;
+use super::{Locks, Wakers};
+use crate::LockError;
+use crate::provider::Lease;
+
+impl Locks {
+    /// Lets every lock go and ends every wait, and waits until the server has been told, for as long as the options
+    /// say.
+    ///
+    /// # Cancel safety
+    ///
+    /// The provider is closed at the first poll; what is left to tell the server is told in the background.
+    pub(in crate::redis) async fn close(&self) {
+        self.closed.store(true, SeqCst);
+        let mut wakers = Wakers::default();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let now = Instant::now();
+            let resources: Vec<_> = shard.keys().cloned().collect();
+            for resource in resources {
+                if let Some(entry) = shard.get_mut(&resource) {
+                    fail_waiters(entry, &LockError::Closed, &mut wakers);
+                    if let Some(holder) = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref()) {
+                        holder.state().lose(now);
+                    }
+                    self.end_tenure(&resource, entry);
+                    self.settle(&resource, &mut shard);
+                }
+            }
+        }
+        wakers.wake();
+        let told = async {
+            loop {
+                self.link.drained().await;
+                if self.all_undone() {
+                    return;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // What cannot be told ends with its lease.
+        _ = timeout(self.link.settings().close_timeout, told).await;
+        if self.all_undone() {
+            self.link.retire();
+            self.agenda.end();
+        }
+    }
+
+    pub(in crate::redis) fn closed(&self) -> bool {
+        self.is_closed()
+    }
+}

@@ -1,0 +1,92 @@
+//! Extending a lease because its guard asks for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Command, Locks, Purpose, Step, worth};
+use crate::LockError;
+use crate::provider::Lease;
+use crate::redis::lease::RedisLease;
+use crate::redis::link::Outcome;
+use crate::redis::script::flag;
+
+impl Locks {
+    /// Asks for another end of a lease; the answer, or where it will come. `false` if the lock is not ours any more.
+    pub(in crate::redis) fn extend(
+        &self,
+        lease: &Arc<RedisLease>,
+        duration: Duration,
+    ) -> Result<bool, oneshot::Receiver<Result<bool, LockError>>> {
+        let resource = lease.state().resource();
+        let mut shard = self.shard(resource);
+        let tenure = shard.get_mut(resource).and_then(|entry| entry.tenure_held_by(lease));
+        let Some(tenure) = tenure.filter(|_| lease.state().is_held()) else { return Ok(false) };
+        tenure.extending += 1;
+        let (answer, answered) = oneshot::channel();
+        let purpose = Purpose::Extend { lease: Arc::clone(lease), duration, answer };
+        self.push(resource, tenure.token, Step::Renew { lease: duration }, purpose);
+        Err(answered)
+    }
+
+    pub(super) fn extend_answered(
+        &self,
+        command: &Command,
+        lease: &Arc<RedisLease>,
+        duration: Duration,
+        answer: oneshot::Sender<Result<bool, LockError>>,
+        outcome: Outcome,
+    ) {
+        let extended = self.extended(command, lease, duration, outcome);
+        // Nobody is there to hear it if the guard's future was dropped; the lease is as the server said all the same.
+        _ = answer.send(extended);
+    }
+
+    fn extended(
+        &self,
+        command: &Command,
+        lease: &Arc<RedisLease>,
+        duration: Duration,
+        outcome: Outcome,
+    ) -> Result<bool, LockError> {
+        let Command { resource, token, .. } = command;
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return Ok(false) };
+        let Some(tenure) = entry.tenure_of(*token) else { return Ok(false) };
+        tenure.extending = tenure.extending.saturating_sub(1);
+        let ours = tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease));
+        let extended = match outcome {
+            Outcome::Answered { answer, sent } => match flag(&answer) {
+                Ok(Some(_)) => {
+                    // For whoever holds it now: the server counts anew in any case.
+                    tenure.renewed(sent, duration);
+                    let now = Instant::now();
+                    let renewed =
+                        tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, worth(duration)));
+                    Ok(ours && renewed)
+                }
+                Ok(None) => {
+                    self.lose_tenure(resource, entry);
+                    self.settle(resource, &mut shard);
+                    return Ok(false);
+                }
+                Err(error) => Err(error),
+            },
+            Outcome::Refused(error) | Outcome::NotSent(error) => Err(error),
+            Outcome::Unknown { error, sent } => {
+                // It may have run, and if the new end is the earlier one, that is the end to believe in (R2).
+                if sent + worth(duration) < tenure.ends {
+                    tenure.renewed(sent, duration);
+                    if let Some(holder) = &tenure.holder {
+                        holder.state().renew(Instant::now(), sent, worth(duration));
+                    }
+                }
+                Err(error)
+            }
+        };
+        self.schedule(resource, tenure);
+        extended
+    }
+}

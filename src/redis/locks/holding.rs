@@ -1,0 +1,182 @@
+//! From the server's grant to a lease, and from one lease to the next.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::entry::{Entry, Patience, Tenure};
+use super::{Command, Due, Locks, Purpose, Step, Token, Waiter, Wakers};
+use crate::provider::Lease;
+use crate::redis::lease::RedisLease;
+use crate::redis::link::Outcome;
+use crate::redis::script::flag;
+use crate::redis::waiter::Answer;
+use crate::Resource;
+
+impl Locks {
+    /// The server has granted the lock to the ask of this process.
+    pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure, wakers: &mut Wakers) {
+        if let Some(ask) = entry.ask.take() {
+            self.forget_due(ask.due);
+        }
+        self.replace_tenure(resource, entry, tenure);
+        self.serve_next(resource, entry, wakers);
+    }
+
+    /// A new tenure, instead of any there was: the server would not have granted it beside another of ours (R1).
+    pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure) {
+        if let Some(before) = entry.tenure.take() {
+            self.forget_due(before.due);
+            if let Some(holder) = before.holder {
+                holder.state().lose(Instant::now());
+            }
+        }
+        let tenure = entry.tenure.insert(tenure);
+        self.schedule(resource, tenure);
+    }
+
+    /// Gives a tenure that nobody holds to the first who waits here. If nobody does it ends.
+    pub(super) fn serve_next(&self, resource: &Resource, entry: &mut Entry, wakers: &mut Wakers) {
+        let now = Instant::now();
+        while let Some(ends) = entry.tenure.as_ref().map(|tenure| tenure.ends) {
+            let waiter = match entry.first() {
+                Some(waiter) if now < ends => Arc::clone(waiter),
+                _ => {
+                    self.end_tenure(resource, entry);
+                    return self.ask_if_needed(resource, entry, Patience::Waiting);
+                }
+            };
+            let Some(tenure) = &mut entry.tenure else { return };
+            if !tenure.is_enough_for(&waiter, now) {
+                // The waiter stays in front until the server has answered.
+                let lease = waiter.options().get_ttl();
+                let token = tenure.token;
+                return self.push(resource, token, Step::Renew { lease }, Purpose::Turn);
+            }
+            entry.pop();
+            let Some(tenure) = &mut entry.tenure else { return };
+            if self.lend(resource, tenure, &waiter, wakers) {
+                return self.schedule(resource, tenure);
+            }
+            // Nobody was there any more: the next.
+        }
+    }
+
+    /// Gives the present turn to a waiter. `false` if it is gone.
+    pub(super) fn lend(
+        &self,
+        resource: &Resource,
+        tenure: &mut Tenure,
+        waiter: &Arc<Waiter>,
+        wakers: &mut Wakers,
+    ) -> bool {
+        let now = Instant::now();
+        // One that was granted just now counts from where its tenure does.
+        let from = now.min(tenure.ends);
+        let lease = RedisLease::new(
+            resource.clone(),
+            tenure.fencing_token(),
+            from,
+            tenure.ends.saturating_duration_since(from),
+            *waiter.options(),
+            Arc::clone(waiter.backend()),
+        );
+        match waiter.answer(Answer::Granted(Arc::clone(&lease))) {
+            Ok(waker) => {
+                wakers.add(waker);
+                tenure.fresh = false;
+                tenure.holder = Some(lease);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// A tenure ends: it was released, or its lease has ended, or nobody wants it.
+    ///
+    /// Its key is freed in any case. It may last for a moment longer than the lease here, and whoever waits elsewhere
+    /// does not have to wait for that.
+    pub(super) fn end_tenure(&self, resource: &Resource, entry: &mut Entry) {
+        let Some(tenure) = entry.tenure.take() else { return };
+        self.forget_due(tenure.due);
+        self.push(resource, tenure.token, Step::Release, Purpose::Release(None));
+    }
+
+    /// Ends a tenure whose lease is over, without waiting for the agenda.
+    pub(super) fn end_if_over(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
+        if entry.tenure.as_ref().is_some_and(|tenure| tenure.lease_ends() <= now) {
+            self.end_tenure(resource, entry);
+        }
+    }
+
+    /// The tenure is no longer ours.
+    pub(super) fn lose_tenure(&self, resource: &Resource, entry: &mut Entry) {
+        let Some(tenure) = entry.tenure.take() else { return };
+        self.forget_due(tenure.due);
+        let now = Instant::now();
+        if let Some(holder) = tenure.holder {
+            holder.state().lose(now);
+        }
+        self.ask_if_needed(resource, entry, Patience::Waiting);
+    }
+
+    /// The lease that the next turn needed has been asked for.
+    pub(super) fn turn_answered(&self, command: &Command, outcome: Outcome) {
+        let Command { resource, token, step } = command;
+        let Step::Renew { lease } = *step else { return };
+        let mut wakers = Wakers::default();
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some(tenure) = entry.tenure_of(*token).filter(|tenure| tenure.holder.is_none()) else { return };
+        match outcome {
+            Outcome::Answered { answer, sent } => match flag(&answer) {
+                Ok(Some(others_wait)) => {
+                    tenure.renewed(sent, lease);
+                    tenure.fresh = true;
+                    if others_wait {
+                        tenure.others_wait(sent);
+                    }
+                    self.schedule(resource, tenure);
+                    self.serve_next(resource, entry, &mut wakers);
+                }
+                Ok(None) | Err(_) => self.lose_tenure(resource, entry),
+            },
+            // Whether it is ours still is not known. Those who wait go on waiting, for another.
+            Outcome::Refused(_) | Outcome::NotSent(_) | Outcome::Unknown { .. } => {
+                self.end_tenure(resource, entry);
+                self.ask_if_needed(resource, entry, Patience::Waiting);
+            }
+        }
+        self.settle(resource, &mut shard);
+        drop(shard);
+        wakers.wake();
+    }
+
+    /// Something is due for a tenure: its end, or a renewal.
+    pub(super) fn tenure_due(&self, resource: &Resource, token: Token) {
+        let now = Instant::now();
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some(tenure) = entry.tenure_of(token) else { return };
+        tenure.due = None;
+        if tenure.lease_ends() <= now {
+            // The lease has seen it by the same clock, without being told.
+            self.end_tenure(resource, entry);
+            self.ask_if_needed(resource, entry, Patience::Waiting);
+        } else {
+            self.renew_if_due(resource, tenure, now);
+            self.schedule(resource, tenure);
+        }
+        self.settle(resource, &mut shard);
+    }
+
+    /// Puts the next thing to do for a tenure on the agenda, instead of what was there.
+    pub(super) fn schedule(&self, resource: &Resource, tenure: &mut Tenure) {
+        let at = super::renewing::next_step(tenure, Instant::now());
+        if tenure.due.is_some_and(|due| due.at() == at) {
+            return;
+        }
+        self.forget_due(tenure.due.take());
+        tenure.due = Some(self.agenda.add(at, Due::Tenure(resource.clone(), tenure.token)));
+    }
+}

@@ -1,0 +1,275 @@
+//! What a provider knows of its locks: who of this process holds which, who waits, and what the server was asked.
+//!
+//! For each resource that anybody here is concerned with there is an [`Entry`](entry::Entry). Everything that
+//! happens to it happens under its shard's mutex: a caller comes or goes, the server answers, a message arrives, a
+//! time is up. What follows is pushed to the [link](super::link) under the same mutex, so that the server is asked
+//! in the order in which things happened here. Nothing here waits, and nothing here talks to a server.
+//!
+//! A **tenure** is a lock that is ours on the server, under one token. A **lease** is one caller's hold of it. When
+//! a caller of this process lets go and another one waits, the tenure goes on with the next lease, without asking
+//! the server: the *turns* of a tenure. An **ask** is the one place in the server's queue that all waiters of this
+//! process share.
+//!
+//! What is kept true, cited by number in the files beside:
+//!
+//! - **R1** One lease at a time in a tenure, and one tenure at a time in an entry. Whoever is granted a new tenure
+//!   ends the old one: the server would not have granted it if the old one were still ours.
+//! - **R2** No lease ends later than its tenure, and no tenure later than the key on the server, whose time counts
+//!   from before the command was sent.
+//! - **R3** There is an ask if, and only if, somebody waits here and no tenure of ours will serve them.
+//! - **R4** Everything that was asked of the server comes to an end there: an acquire whose answer is unknown or not
+//!   wanted any more is undone, over and over, until the server has answered or the lease would have ended. It is
+//!   undone after its own outcome, never before: overtaken by its undoing it would last.
+//! - **R5** An entry with no tenure, no ask and no waiters is removed.
+//! - **R6** Fences rise: the server's number in the upper bits rises from tenure to tenure, the turn in the lower ten
+//!   bits within one. A tenure of 1024 turns ends.
+
+mod acquiring;
+mod closing;
+mod entry;
+mod extending;
+mod holding;
+mod releasing;
+mod renewing;
+mod undoing;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
+
+use self::entry::Entry;
+use self::undoing::Undos;
+use super::agenda::Agenda;
+use super::keys::Keys;
+use super::lease::RedisLease;
+use super::link::{Call, Caller, Link, Outcome};
+use super::script::{Command, Step};
+use super::settings::Settings;
+use super::token::{InboxId, Token};
+use super::wait::Waiting;
+use super::waiter::{Waiter, Wakers};
+use crate::provider::{Acquiring, LockBackend, Release, Wait};
+use crate::{LockError, LockOptions, Resource};
+
+/// Many more than threads, so that two seldom meet at one.
+const SHARDS: usize = 64;
+
+/// Every lock of one provider.
+pub(super) struct Locks {
+    pub(super) link: Arc<Link<Purpose>>,
+    agenda: Agenda<Due>,
+    agenda_runs: AtomicBool,
+    shards: Box<[Mutex<HashMap<Resource, Entry>>]>,
+    hasher: RandomState,
+    undos: Undos,
+    closed: AtomicBool,
+}
+
+/// Why the server was asked.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// For the waiters of this process: their place in the queue.
+    Ask,
+    /// For one caller who does not wait.
+    Try(Arc<Waiter>),
+    /// To have enough of a lease for the next turn.
+    Turn,
+    /// Because a third of the lease is over.
+    Renew,
+    /// To see whether a lease is still ours, after a connection broke.
+    Look,
+    /// Because a guard wants another end.
+    Extend { lease: Arc<RedisLease>, duration: Duration, answer: oneshot::Sender<Result<bool, LockError>> },
+    /// Because a guard is done; `None` if nobody waits for the answer.
+    Release(Option<oneshot::Sender<Result<Release, LockError>>>),
+    /// To take an acquire back (R4).
+    Undo,
+}
+
+/// What is to be done at a time.
+#[derive(Debug)]
+enum Due {
+    /// A lease ends, or wants to be renewed.
+    Tenure(Resource, Token),
+    /// Ask again, in case a message was lost or a holder died.
+    Ask(Resource, Token),
+    /// Try again to undo.
+    Undo(Token),
+}
+
+type Shard<'a> = MutexGuard<'a, HashMap<Resource, Entry>>;
+
+impl Locks {
+    fn new(settings: Settings) -> Result<Self, LockError> {
+        let keys = Keys::new(settings.prefix.as_str());
+        let link = Link::new(settings, keys, InboxId::random()?);
+        Ok(Self {
+            link: Arc::new(link),
+            agenda: Agenda::new(),
+            agenda_runs: AtomicBool::new(false),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            undos: Undos::default(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// How many resources anybody here is concerned with.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum::<usize>() + self.undos.len()
+    }
+
+    /// How many callers of this process wait for a resource.
+    pub(super) fn waiters(&self, resource: &Resource) -> usize {
+        self.shard(resource).get(resource).map_or(0, Entry::waiting)
+    }
+
+    /// Sees to it that the connection and the agenda are served. Inside a runtime.
+    fn serve(self: &Arc<Self>) {
+        self.link.serve(self);
+        if self.agenda_runs.load(SeqCst) || self.agenda_runs.swap(true, SeqCst) {
+            return;
+        }
+        let locks = Arc::clone(self);
+        tokio::spawn(async move {
+            let _running = Flag(&locks.agenda_runs);
+            locks.agenda.run(|due| locks.due(due)).await;
+        });
+    }
+
+    fn due(&self, due: Due) {
+        match due {
+            Due::Tenure(resource, token) => self.tenure_due(&resource, token),
+            Due::Ask(resource, token) => self.ask_due(&resource, token),
+            Due::Undo(token) => self.undo_due(token),
+        }
+    }
+
+    fn shard(&self, resource: &Resource) -> Shard<'_> {
+        let at = usize::try_from(self.hasher.hash_one(resource.as_str()) % SHARDS as u64).unwrap_or(0);
+        #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
+        self.shards[at].lock()
+    }
+
+    fn push(&self, resource: &Resource, token: Token, step: Step, purpose: Purpose) {
+        self.link.push(Call::new(Command { resource: resource.clone(), token, step }, purpose));
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+}
+
+impl Caller for Locks {
+    type Purpose = Purpose;
+
+    fn answered(self: &Arc<Self>, call: Call<Purpose>, outcome: Outcome) {
+        let Call { command, purpose, .. } = call;
+        match purpose {
+            Purpose::Ask => self.ask_answered(&command, outcome),
+            Purpose::Try(waiter) => self.try_answered(&command, &waiter, outcome),
+            Purpose::Turn => self.turn_answered(&command, outcome),
+            Purpose::Renew => self.renew_answered(&command, outcome),
+            Purpose::Look => self.look_answered(&command, &outcome),
+            Purpose::Extend { lease, duration, answer } => {
+                self.extend_answered(&command, &lease, duration, answer, outcome);
+            }
+            Purpose::Release(answer) => self.release_answered(&command, answer, outcome),
+            Purpose::Undo => self.undo_answered(&command, &outcome),
+        }
+    }
+
+    fn heard(self: &Arc<Self>, message: &str) {
+        let mut parts = message.splitn(5, ':');
+        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("granted"), Some(fence), Some(at), Some(token), Some(lock)) => {
+                if let (Ok(fence), Ok(at), Some(token), Some(resource)) =
+                    (fence.parse(), at.parse(), Token::parse(token), self.link.keys().resource(lock))
+                {
+                    self.granted_by_message(&resource, token, fence, at);
+                }
+            }
+            _ => {
+                if let Some((token, lock)) = message.strip_prefix("wanted:").and_then(|rest| rest.split_once(':'))
+                    && let (Some(token), Some(resource)) = (Token::parse(token), self.link.keys().resource(lock))
+                {
+                    self.wanted_by_others(&resource, token);
+                }
+            }
+        }
+    }
+
+    fn reconnected(self: &Arc<Self>) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            for (resource, entry) in shard.iter_mut() {
+                self.ask_again(resource, entry);
+                self.check_tenure(resource, entry);
+            }
+        }
+        self.undo_all_again();
+    }
+}
+
+/// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
+pub(super) struct Backend {
+    locks: Arc<Locks>,
+}
+
+impl Backend {
+    pub(super) fn new(settings: Settings) -> Result<Arc<Self>, LockError> {
+        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?) }))
+    }
+
+    pub(super) fn locks(&self) -> &Arc<Locks> {
+        &self.locks
+    }
+}
+
+impl LockBackend for Backend {
+    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
+        if self.locks.is_closed() {
+            return Acquiring::ready(Err(LockError::Closed));
+        }
+        self.locks.serve();
+        match Waiting::begin(self, resource, options, wait) {
+            Ok(waiting) => Acquiring::pending(waiting),
+            Err(answer) => Acquiring::ready(answer),
+        }
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("server", &self.locks.link.settings().server).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        // What has been pushed is sent still.
+        self.locks.link.retire();
+        self.locks.agenda.end();
+    }
+}
+
+/// Lowers a flag, also if its task ends with its runtime.
+struct Flag<'a>(&'a AtomicBool);
+
+impl Drop for Flag<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
+    }
+}
+
+/// What a lease on the server is worth here: two clocks may differ by a hundredth, and the server counts in whole
+/// milliseconds.
+fn worth(lease: Duration) -> Duration {
+    lease.saturating_sub(lease / 100 + Duration::from_millis(2))
+}

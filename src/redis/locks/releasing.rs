@@ -1,0 +1,74 @@
+//! Letting a lock go: to the next who waits here, or to the server.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::entry::Patience;
+use super::{Command, Locks, Purpose, Step, Wakers};
+use crate::LockError;
+use crate::provider::{Lease, Release, Releasing};
+use crate::redis::lease::RedisLease;
+use crate::redis::link::Outcome;
+use crate::redis::script::flag;
+
+impl Locks {
+    /// A guard is done with its lock.
+    pub(in crate::redis) fn release(&self, lease: &Arc<RedisLease>) -> Releasing {
+        let resource = lease.state().resource();
+        let mut wakers = Wakers::default();
+        let mut shard = self.shard(resource);
+        let released = lease.state().release();
+        let now = Instant::now();
+        let held = shard.get_mut(resource).filter(|entry| entry.tenure.is_some());
+        let Some(entry) = held else { return Releasing::ready(Ok(released)) };
+        let Some(tenure) = entry.tenure_held_by(lease) else { return Releasing::ready(Ok(released)) };
+        tenure.holder = None;
+        let someone_waits = entry.first().is_some();
+        let answer = if released == Release::AlreadyLost {
+            self.end_tenure(resource, entry);
+            self.ask_if_needed(resource, entry, Patience::Waiting);
+            Releasing::ready(Ok(Release::AlreadyLost))
+        } else if let Some(tenure) = entry.tenure.as_mut().filter(|tenure| someone_waits && tenure.may_turn(now)) {
+            tenure.turn();
+            self.serve_next(resource, entry, &mut wakers);
+            Releasing::ready(Ok(Release::Released))
+        } else {
+            let (answer, answered) = oneshot::channel();
+            if let Some(tenure) = entry.tenure.take() {
+                self.forget_due(tenure.due);
+                self.push(resource, tenure.token, Step::Release, Purpose::Release(Some(answer)));
+            }
+            // Behind the release in the same pipeline: whoever waits elsewhere comes first.
+            self.ask_if_needed(resource, entry, Patience::Waiting);
+            // Without an answer only if the provider is gone, and with it its connection.
+            Releasing::pending(async move { answered.await.unwrap_or(Err(LockError::Closed)) })
+        };
+        self.settle(resource, &mut shard);
+        drop(shard);
+        wakers.wake();
+        answer
+    }
+
+    pub(super) fn release_answered(
+        &self,
+        command: &Command,
+        answer: Option<oneshot::Sender<Result<Release, LockError>>>,
+        outcome: Outcome,
+    ) {
+        let released = match outcome {
+            Outcome::Answered { answer, .. } => {
+                flag(&answer).map(|ours| if ours.is_some() { Release::Released } else { Release::AlreadyLost })
+            }
+            Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error, .. } => Err(error),
+        };
+        if released.is_err() {
+            // In the background, until it is answered or the lease has ended by itself (R4).
+            self.undo_release(&command.resource, command.token);
+        }
+        if let Some(answer) = answer {
+            _ = answer.send(released);
+        }
+    }
+}

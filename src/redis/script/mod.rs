@@ -1,0 +1,57 @@
+//! The Lua scripts, what they are called with, and what they answer.
+//!
+//! The rules that they keep are numbered in `common.lua`, which is the beginning of each.
+
+mod answer;
+mod command;
+
+pub(super) use answer::{Acquired, ServerTime, Undone, acquired, flag, undone};
+pub(super) use command::{Command, Joining, Publishing, Step};
+
+use std::sync::LazyLock;
+
+/// A script on its way to the server: its text, and the digest by which the server knows it.
+pub(super) struct Script {
+    text: &'static str,
+    digest: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, digest: ::redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    /// The command that makes it known to the server.
+    pub(super) fn load(&self) -> ::redis::Cmd {
+        let mut load = ::redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.text);
+        load
+    }
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
+                Script::new(concat!(include_str!("common.lua"), "\n", include_str!($file)))
+            });
+        )*
+
+        /// Every script, to be loaded before the first is used.
+        pub(super) fn all() -> impl Iterator<Item = &'static Script> {
+            [$(&*$name),*].into_iter()
+        }
+    };
+}
+
+scripts! {
+    /// Takes the lock, or joins the queue for it.
+    ACQUIRE = "acquire.lua";
+    /// Lets a lease begin anew.
+    RENEW = "renew.lua";
+    /// Frees a lock, or hands it on.
+    RELEASE = "release.lua";
+    /// Takes an acquire back.
+    UNDO = "undo.lua";
+}

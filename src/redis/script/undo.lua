@@ -1,0 +1,20 @@
+-- Takes an acquire back, whatever became of it: out of the queue, and free if it was granted.
+--
+-- Answer 1, 0   it had been granted
+--        2, 0   it was in the queue
+--        0, 0   nothing was found
+
+local found = 0
+for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do
+  if string.sub(entry, -#me) == me then
+    redis.call('LREM', queue, 1, entry)
+    found = 2
+  end
+end
+if redis.call('GET', lock) == me then
+  redis.call('DEL', lock)
+  found = 1
+end
+-- Whoever stood behind us may be the first in line for a free lock now.
+if found > 0 and redis.call('EXISTS', lock) == 0 then promote() end
+return { found, 0 }

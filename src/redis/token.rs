@@ -1,0 +1,111 @@
+//! [`Token`]: the secret that says who owns a lock.
+
+use std::fmt;
+
+use crate::LockError;
+
+/// Where a process hears of its locks: the same for all its tokens, and no secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct InboxId(u64);
+
+impl InboxId {
+    /// One that nobody else has.
+    pub(super) fn random() -> Result<Self, LockError> {
+        Ok(Self(u64::from_ne_bytes(random()?)))
+    }
+}
+
+impl fmt::Display for InboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for InboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The value of a lock's key while we own it: the inbox, a dot, and 128 bits from the operating system's generator,
+/// fresh for every acquisition. Whoever knows it can free the lock, so it is in no `Debug`, log or answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Token {
+    inbox: u64,
+    secret: u128,
+}
+
+impl Token {
+    pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
+        Ok(Self { inbox: inbox.0, secret: u128::from_ne_bytes(random()?) })
+    }
+
+    /// As it stands on the server.
+    pub(super) fn written(&self) -> String {
+        format!("{:016x}.{:032x}", self.inbox, self.secret)
+    }
+
+    /// The token that is written so.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (inbox, secret) = text.split_once('.')?;
+        let hex = |text: &str, digits: usize| {
+            text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
+        if !hex(inbox, 16) || !hex(secret, 32) {
+            return None;
+        }
+        Some(Self {
+            inbox: u64::from_str_radix(inbox, 16).ok()?,
+            secret: u128::from_str_radix(secret, 16).ok()?,
+        })
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Bytes from the operating system. It fails on broken systems only, and then nothing is acquired.
+fn random<const N: usize>() -> Result<[u8; N], LockError> {
+    let mut bytes = [0; N];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => {
+            Err(LockError::backend(format!("the operating system's random number generator failed: {error}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_from_its_text_and_shows_nothing() {
+        let token = Token::random(InboxId::random().unwrap()).unwrap();
+        assert_eq!(Token::parse(&token.written()), Some(token));
+        assert_eq!(token.written().len(), 16 + 1 + 32);
+        assert_eq!(format!("{token:?}"), "Token(..)");
+    }
+
+    #[test]
+    fn tokens_differ() {
+        let inbox = InboxId::random().unwrap();
+        let tokens: std::collections::HashSet<_> = (0..10_000).map(|_| Token::random(inbox).unwrap()).collect();
+        assert_eq!(tokens.len(), 10_000);
+    }
+
+    #[test]
+    fn what_is_no_token_is_none() {
+        let token = Token::random(InboxId::random().unwrap()).unwrap().written();
+        for bad in ["", ".", "a.b", token.to_uppercase().as_str(), &token[1..], &format!("{token}0"), "host-42"] {
+            if bad != token {
+                assert_eq!(Token::parse(bad), None, "{bad}");
+            }
+        }
+    }
+}

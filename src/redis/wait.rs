@@ -1,0 +1,152 @@
+//! [`Waiting`]: the future of a caller who wants a lock.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project::{pin_project, pinned_drop};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::locks::{Backend, GaveUp};
+use super::waiter::{Answer, Waiter};
+use crate::provider::{Lease, Wait, time_after};
+use crate::{LockError, LockGuard, LockOptions, Resource};
+
+/// What an acquire comes to.
+type Acquired = Result<Option<LockGuard>, LockError>;
+
+/// Waits for the answer, until the caller's time is up.
+#[pin_project(PinnedDrop)]
+pub(super) struct Waiting {
+    backend: Arc<Backend>,
+    resource: Resource,
+    options: LockOptions,
+    wait: Wait,
+    until: Option<Instant>,
+    place: Option<Place>,
+    #[pin]
+    timer: Option<Sleep>,
+}
+
+/// Where the answer comes; with a ticket, if it waits in line.
+struct Place {
+    waiter: Arc<Waiter>,
+    ticket: Option<u64>,
+}
+
+impl Waiting {
+    /// Begins an acquire; or its answer, if that is known at once.
+    pub(super) fn begin(
+        backend: Arc<Backend>,
+        resource: Resource,
+        options: LockOptions,
+        wait: Wait,
+    ) -> Result<Self, Acquired> {
+        let until = match wait {
+            // A time too far away to be written down is as long as it takes.
+            Wait::AtMost(time) => time_after(Instant::now(), time),
+            Wait::No | Wait::Forever => None,
+        };
+        let place = Place::take(&backend, &resource, options, wait)?;
+        Ok(Self { backend, resource, options, wait, until, place: Some(place), timer: None })
+    }
+}
+
+impl Place {
+    fn take(backend: &Arc<Backend>, resource: &Resource, options: LockOptions, wait: Wait) -> Result<Self, Acquired> {
+        let waiter = Waiter::new(options, Arc::clone(backend));
+        let locks = backend.locks();
+        match wait {
+            Wait::No => match locks.try_at_once(resource, &waiter) {
+                Ok(true) => Ok(Self { waiter, ticket: None }),
+                Ok(false) => Err(Ok(None)),
+                Err(error) => Err(Err(error)),
+            },
+            Wait::AtMost(_) | Wait::Forever => match locks.join(resource, &waiter) {
+                Ok(ticket) => Ok(Self { waiter, ticket: Some(ticket) }),
+                Err(error) => Err(Err(error)),
+            },
+        }
+    }
+}
+
+impl Future for Waiting {
+    type Output = Acquired;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired> {
+        let mut this = self.project();
+        loop {
+            let Some(place) = this.place.as_ref() else { return Poll::Pending };
+            match place.waiter.poll(cx) {
+                Poll::Ready(answer) => {
+                    *this.place = None;
+                    let lease = match answer {
+                        Answer::Granted(lease) => lease,
+                        Answer::Busy => return Poll::Ready(Ok(None)),
+                        Answer::Failed(error) => return Poll::Ready(Err(error)),
+                    };
+                    if lease.take() {
+                        return Poll::Ready(Ok(Some(LockGuard::new(lease))));
+                    }
+                    // Granted, and over before anybody came for it. It was admitted long ago, whatever the queue is
+                    // like by now; and its time may be up.
+                    drop(lease.release());
+                    let options = this.options.max_waiters(None);
+                    let late = this.until.is_some_and(|until| Instant::now() >= until);
+                    let wait = if late { Wait::No } else { *this.wait };
+                    match Place::take(this.backend, this.resource, options, wait) {
+                        Ok(place) => *this.place = Some(place),
+                        Err(answer) => return Poll::Ready(answer),
+                    }
+                    continue;
+                }
+                Poll::Pending => {}
+            }
+            let (Some(until), Some(ticket)) = (*this.until, place.ticket) else { return Poll::Pending };
+            if Instant::now() >= until {
+                match this.backend.locks().give_up(this.resource, ticket) {
+                    GaveUp::Answered => continue,
+                    GaveUp::Held => {
+                        *this.place = None;
+                        return Poll::Ready(Ok(None));
+                    }
+                    GaveUp::Unknown(error) => {
+                        *this.place = None;
+                        return Poll::Ready(Err(error));
+                    }
+                }
+            }
+            if this.timer.is_none() {
+                this.timer.set(Some(sleep_until(until)));
+            }
+            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                ready!(timer.poll(cx));
+                // The timer counts in milliseconds and may be early by a part of one: then it is set anew.
+                this.timer.set(None);
+            }
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Waiting {
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        let Some(place) = this.place.take() else { return };
+        if let Some(Answer::Granted(lease)) = place.waiter.leave() {
+            // Granted at that moment. Hand it on.
+            drop(lease.release());
+        }
+        if let Some(ticket) = place.ticket {
+            this.backend.locks().leave(this.resource, ticket);
+        }
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("resource", &self.resource).finish_non_exhaustive()
+    }
+}
