@@ -53,8 +53,8 @@ impl RedisLockOptions {
     ///
     /// `host[:port]`, then options after commas: `redis.example.org,ssl=true,password=…,defaultDatabase=2`. Names are
     /// read in any case, spaces around commas are dropped. The port is 6379 unless it is given, and 6380 with
-    /// `ssl=true`. A server that begins with `!` is the path of a Unix socket. A password may have `=` in it; one with
-    /// a comma needs a URL.
+    /// `ssl=true`. A server that begins with `!` is the path of a Unix socket. The server comes before the password. A
+    /// password may have `=` in it; one with a comma needs a URL.
     ///
     /// | options | |
     /// | --- | --- |

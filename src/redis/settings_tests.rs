@@ -224,6 +224,7 @@ fn no_password_is_printed() {
         "{}@localhost:6379",
         "localhost,password={}",
         "localhost,password=a,{}",
+        "password=a,{}",
         "localhost,password=a,{}=b",
         "localhost,password=a,ssl={}",
         "localhost,password={},password={}",

@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     for (at, token) in tokens.enumerate() {
         match token.split_once('=') {
             Some((name, value)) => read.option(name.trim(), value.trim(), at + 1),
-            None => read.servers.push(token),
+            None => read.server_given(token),
         }
     }
     read.finish()
@@ -26,6 +26,8 @@ pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
 #[derive(Default)]
 struct Reader<'a> {
     servers: Vec<&'a str>,
+    /// Whether something without a name follows a password.
+    trailing: bool,
     seen: Vec<&'static str>,
     user: Option<String>,
     password: Option<String>,
@@ -83,21 +85,32 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Nothing after a password is taken for a server: it would be looked up, and shown, and may be the rest of a
+    /// password that has a comma in it.
+    fn server_given(&mut self, server: &'a str) {
+        if self.after_password {
+            self.trailing = true;
+        } else {
+            self.servers.push(server);
+        }
+    }
+
     fn server(&mut self) -> Option<Server> {
+        if self.trailing {
+            let reason = "the server has to come before the password; a password with a comma in it can be written \
+                          only in a URL, as %2C";
+            self.mistakes.push(Mistake::new("password", reason));
+        }
         let server = match self.servers.as_slice() {
+            [server] => *server,
+            // What stands after the password may have been meant for it.
+            [] if self.trailing => return None,
             [] => {
                 self.mistakes.push(Mistake::new("host", "none is given; one server is needed, such as localhost:6379"));
                 return None;
             }
-            [server] => *server,
             _ => {
-                let reason = if self.after_password {
-                    "one server is supported, and several are given; a password with a comma in it can be written \
-                     only in a URL, as %2C"
-                } else {
-                    "one server is supported, and several are given"
-                };
-                self.mistakes.push(Mistake::new("host", reason));
+                self.mistakes.push(Mistake::new("host", "one server is supported, and several are given"));
                 return None;
             }
         };

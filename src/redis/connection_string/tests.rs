@@ -80,7 +80,7 @@ fn strings_of_the_stackexchange_form_that_are_read() {
         ("10.0.0.1", r"10.0.0.1:6379 0 - -"),
         ("localhost,", r"localhost:6379 0 - -"),
         (" localhost:6380 ,  password = a=b== , user=u ", r#"localhost:6380 0 "u" "a=b==""#),
-        ("password=p,localhost", r#"localhost:6379 0 - "p""#),
+        ("ssl=false,localhost,password=p", r#"localhost:6379 0 - "p""#),
         ("localhost,PASSWORD=p,DefaultDatabase=3", r#"localhost:6379 3 - "p""#),
         ("localhost,password=a://b@c#d?e/f", r#"localhost:6379 0 - "a://b@c#d?e/f""#),
         ("localhost,password=%41", r#"localhost:6379 0 - "%41""#),
@@ -115,9 +115,16 @@ fn timeouts_are_read_in_their_units() {
     assert_eq!(target("localhost").response_timeout, None);
 }
 
+/// Each string is refused for one part alone.
+fn refused_for(expected: &[(&str, &str)]) {
+    for (text, part) in expected {
+        assert_eq!(parts(text), [*part], "{text:?}: {:?}", refused(text));
+    }
+}
+
 #[test]
-fn what_is_refused_is_named() {
-    for (text, expected) in [
+fn what_is_refused_of_urls_is_named() {
+    refused_for(&[
         ("", "text"),
         (" \t\n", "text"),
         ("local\0host", "text"),
@@ -177,6 +184,12 @@ fn what_is_refused_is_named() {
         ("unix:///a?pass=a+b", "password"),
         ("unix:///a?pass=p&q=1", "option 2"),
         ("unix:///a#b", "fragment"),
+    ]);
+}
+
+#[test]
+fn what_is_refused_of_the_stackexchange_form_is_named() {
+    refused_for(&[
         ("localhost:0", "port"),
         ("localhost:65536", "port"),
         ("localhost:abc", "port"),
@@ -187,7 +200,8 @@ fn what_is_refused_is_named() {
         ("a:6379,b:6379", "host"),
         ("u:p@localhost:6379", "host"),
         ("p@localhost", "host"),
-        ("localhost,password=a,b", "host"),
+        ("localhost,password=a,b", "password"),
+        ("password=a,localhost", "password"),
         ("localhost,foo=1", "option \"foo\""),
         ("localhost,foo", "host"),
         ("localhost,=1", "option 2"),
@@ -218,9 +232,7 @@ fn what_is_refused_is_named() {
         ("localhost,defaults=azure", "defaults"),
         ("localhost,tunnel=http:a:1", "tunnel"),
         ("localhost,$CONFIG=", "option 2, which starts with '$'"),
-    ] {
-        assert_eq!(parts(text), [expected], "{text:?}: {:?}", refused(text));
-    }
+    ]);
 }
 
 #[test]
