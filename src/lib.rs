@@ -71,6 +71,9 @@ pub mod middleware;
 mod observe;
 mod options;
 pub mod provider;
+#[cfg(feature = "redis")]
+#[allow(dead_code)]
+mod redis;
 mod registry;
 mod resource;
 mod sync;
@@ -79,6 +82,8 @@ mod sync;
 pub use self::http::MissingLock;
 #[cfg(feature = "http")]
 pub use self::http::{HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
+#[cfg(feature = "redis")]
+pub use self::redis::RedisLockOptions;
 pub use error::{BoxError, Cause, LockError};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};

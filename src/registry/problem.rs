@@ -13,7 +13,7 @@ pub struct BuildError {
 
 impl BuildError {
     /// The problems, at least one, or nothing if there are none.
-    pub(super) fn from_problems(problems: Vec<BuildProblem>) -> Result<(), Self> {
+    pub(crate) fn from_problems(problems: Vec<BuildProblem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 

@@ -1,0 +1,71 @@
+//! Which of the forms a connection string has.
+
+use super::mistake::Mistake;
+use super::target::Target;
+use super::{stackexchange, unix, url};
+
+/// Reads a connection string of any form.
+///
+/// # Errors
+///
+/// Every mistake that can be seen, at least one.
+pub(in crate::redis) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(vec![Mistake::new(
+            "text",
+            "empty; allowed are a URL such as redis://localhost:6379 and a server with options such as \
+             localhost:6379,password=...",
+        )]);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(vec![Mistake::new(
+            "text",
+            "it has a control character, such as a line break; in a URL, percent-encode it",
+        )]);
+    }
+    match Form::of(text) {
+        Form::Url { tls, rest } => url::parse(rest, tls),
+        Form::Unix { rest } => unix::parse(rest),
+        Form::StackExchange => stackexchange::parse(text),
+        Form::Unknown => Err(vec![Mistake::new(
+            "scheme",
+            "unknown; allowed are redis and valkey, rediss and valkeys for TLS, and unix, redis+unix and valkey+unix \
+             for a Unix socket",
+        )]),
+    }
+}
+
+enum Form<'a> {
+    /// What follows `//`.
+    Url {
+        tls: bool,
+        rest: &'a str,
+    },
+    /// What follows the scheme and its colon.
+    Unix {
+        rest: &'a str,
+    },
+    StackExchange,
+    Unknown,
+}
+
+impl<'a> Form<'a> {
+    fn of(text: &'a str) -> Self {
+        // `redis:6379` is a host and a port, so a scheme alone does not make a URL.
+        let Some((scheme, rest)) = text.split_once(':').filter(|(_, rest)| rest.starts_with('/')) else {
+            return Self::StackExchange;
+        };
+        if scheme.contains([',', '=']) {
+            // The colon stands in a later option.
+            return Self::StackExchange;
+        }
+        match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
+            ("redis" | "valkey", Some(rest)) => Self::Url { tls: false, rest },
+            ("rediss" | "valkeys", Some(rest)) => Self::Url { tls: true, rest },
+            ("unix" | "redis+unix" | "valkey+unix", _) => Self::Unix { rest },
+            (_, Some(_)) => Self::Unknown,
+            (_, None) => Self::StackExchange,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A host and a port, as all forms write them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use rustls::pki_types::ServerName;
+
+use super::mistake::Mistake;
+use super::target::Server;
+use super::value;
+
+/// Reads `host`, `host:port`, `[address]` or `[address]:port`.
+pub(super) fn parse(text: &str, default_port: u16, tls: bool, mistakes: &mut Vec<Mistake>) -> Option<Server> {
+    let (host, port) = match split(text) {
+        Ok(parts) => parts,
+        Err(reason) => {
+            mistakes.push(Mistake::new("host", reason));
+            return None;
+        }
+    };
+    let host = value::kept("host", checked(host, tls), mistakes);
+    let port = match port {
+        Some(port) => value::kept("port", value::port(port), mistakes),
+        None => Some(default_port),
+    };
+    Some(Server::Tcp { host: host?, port: port?, tls })
+}
+
+#[derive(Clone, Copy)]
+enum Host<'a> {
+    Name(&'a str),
+    Bracketed(&'a str),
+}
+
+fn split(text: &str) -> Result<(Host<'_>, Option<&str>), &'static str> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']').ok_or("the bracket of an IPv6 address is not closed")?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((Host::Bracketed(address), Some(port))),
+            None if rest.is_empty() => Ok((Host::Bracketed(address), None)),
+            None => Err("only a colon and a port may follow an IPv6 address"),
+        };
+    }
+    match text.split_once(':') {
+        // `::1:6379` is an address as a whole, too, so nothing is guessed.
+        Some((_, port)) if port.contains(':') => {
+            Err("more than one colon; write an IPv6 address in brackets, such as [::1]:6379")
+        }
+        Some((host, port)) => Ok((Host::Name(host), Some(port))),
+        None => Ok((Host::Name(text), None)),
+    }
+}
+
+fn checked(host: Host<'_>, tls: bool) -> Result<String, &'static str> {
+    const LONGEST: usize = 253;
+    let host = match host {
+        Host::Bracketed(text) => text.parse::<Ipv6Addr>().map_err(|_| "not an IPv6 address")?.to_string(),
+        Host::Name("") => return Err("empty; a name or an address is needed"),
+        Host::Name(text) if text.contains('@') => {
+            return Err("it has an '@'; a user and a password go into a URL or into the options user and password");
+        }
+        Host::Name(text) => text.to_owned(),
+    };
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+    if !host.chars().all(allowed) {
+        return Err("allowed are ASCII letters, digits, '-', '.' and '_', or an IPv6 address in brackets");
+    }
+    if host.len() > LONGEST {
+        return Err("longer than 253 characters");
+    }
+    // Servers listen on such an address; nobody can be reached at one.
+    if host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+        return Err("0.0.0.0 and [::] stand for every address of a machine; name one, such as localhost");
+    }
+    if tls && ServerName::try_from(host.as_str()).is_err() {
+        return Err("not a name or an address that a certificate can be for");
+    }
+    Ok(host)
+}

@@ -1,0 +1,69 @@
+//! [`Target`]: what a connection string says, whichever form it has.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A server, and how to present oneself to it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) server: Server,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) database: i64,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) response_timeout: Option<Duration>,
+    /// How long a connection is idle before the system probes it.
+    pub(crate) keep_alive: Option<Duration>,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Server {
+    Tcp {
+        /// A name or an address, an IPv6 one without brackets.
+        host: String,
+        port: u16,
+        tls: bool,
+    },
+    Unix {
+        path: String,
+    },
+}
+
+impl Target {
+    pub(super) fn new(server: Server) -> Self {
+        Self {
+            server,
+            user: None,
+            password: None,
+            database: 0,
+            connect_timeout: None,
+            response_timeout: None,
+            keep_alive: None,
+        }
+    }
+}
+
+/// Never the password.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("server", &self.server)
+            .field("database", &self.database)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("response_timeout", &self.response_timeout)
+            .field("keep_alive", &self.keep_alive)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `host:port`, `[address]:port` or `unix:/path`.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Unix { path } => write!(f, "unix:{path}"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `redis://` and `rediss://`.
+
+use super::host;
+use super::mistake::Mistake;
+use super::query::{Credentials, Query};
+use super::target::Target;
+use super::value;
+
+const DEFAULT_PORT: u16 = 6379;
+
+/// Reads `[user[:password]@]host[:port][/db][?parameters]`, which is what follows `//`.
+pub(super) fn parse(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
+    let end = text.find(['/', '?', '#']).unwrap_or(text.len());
+    let (authority, tail) = text.split_at_checked(end).unwrap_or((text, ""));
+    // Where a password has one of the separators in it, the parts are not what they seem: nothing else is looked at.
+    if tail.contains('@') || authority.matches('@').count() > 1 {
+        return Err(vec![Mistake::new(
+            "user and password",
+            "write '/' as %2F, '?' as %3F, '#' as %23 and '@' as %40 there, and nothing but the one '@' before the host",
+        )]);
+    }
+    let mut mistakes = Vec::new();
+    let (credentials, server) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = user_and_password(credentials, &mut mistakes);
+    let server = host::parse(server, DEFAULT_PORT, tls, &mut mistakes);
+    if authority.contains(',') && server.is_none() {
+        mistakes.push(Mistake::new("text", "options after a comma belong to the form without redis://"));
+    }
+    let (tail, fragment) = tail.split_once('#').map_or((tail, None), |(tail, fragment)| (tail, Some(fragment)));
+    if let Some(fragment) = fragment {
+        mistakes.push(refused_fragment(fragment));
+    }
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let in_path = path.strip_prefix('/').filter(|database| !database.is_empty());
+    let database = in_path.map(|text| value::kept("database", value::database(text), &mut mistakes));
+    let seen = if in_path.is_some() { vec!["db"] } else { Vec::new() };
+    let query = Query::parse(query, Credentials::BeforeHost, seen, &mut mistakes);
+    match server {
+        Some(server) if mistakes.is_empty() => Ok(Target {
+            user,
+            password,
+            database: database.flatten().or(query.database).unwrap_or(0),
+            connect_timeout: query.connect_timeout,
+            response_timeout: query.response_timeout,
+            ..Target::new(server)
+        }),
+        _ => Err(mistakes),
+    }
+}
+
+fn user_and_password(text: &str, mistakes: &mut Vec<Mistake>) -> (Option<String>, Option<String>) {
+    let (user, password) = text.split_once(':').map_or((text, None), |(user, password)| (user, Some(password)));
+    let before = mistakes.len();
+    let user = value::kept("user", value::decoded(user), mistakes);
+    let password = password.map(|password| value::kept("password", value::decoded(password), mistakes));
+    // Half of what does not decode would only give a second mistake for the same cause.
+    if mistakes.len() > before {
+        return (None, None);
+    }
+    value::credentials(user, password.flatten(), mistakes)
+}
+
+/// The `redis` crate has one fragment, which switches TLS's checks off.
+pub(super) fn refused_fragment(fragment: &str) -> Mistake {
+    let reason = if fragment.eq_ignore_ascii_case("insecure") {
+        "#insecure is refused: certificates are always checked; trust one of your own with tls_root_certificates"
+    } else {
+        "none is allowed; write '#' as %23"
+    };
+    Mistake::new("fragment", reason)
+}

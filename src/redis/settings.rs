@@ -1,0 +1,165 @@
+//! [`Settings`]: options that were checked, in the form in which a connection is made of them.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
+use ::redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+
+use super::RedisLockOptions;
+use super::connection_string::{self, Server, Target};
+use super::tls;
+use crate::{BuildError, BuildProblem, LockError};
+
+/// Everything that a provider has to know.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) info: ConnectionInfo,
+    pub(crate) prefix: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) response_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    /// `host:port` or `unix:/path`, for errors.
+    pub(crate) server: String,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+const LONGEST_PREFIX: usize = 128;
+
+impl RedisLockOptions {
+    /// Checks everything. Does no I/O.
+    ///
+    /// # Errors
+    ///
+    /// A [`BuildError`] with every mistake.
+    pub(crate) fn settings(&self) -> Result<Settings, BuildError> {
+        let mut problems: Vec<BuildProblem> =
+            self.out_of_range().into_iter().flatten().map(BuildProblem::Options).collect();
+        let target = match connection_string::parse(&self.connection_string) {
+            Ok(target) => Some(target),
+            Err(mistakes) => {
+                problems.extend(mistakes.into_iter().map(BuildProblem::from));
+                None
+            }
+        };
+        // Where the string does not tell, certificates are only looked at for themselves.
+        let tls = target.as_ref().is_none_or(|target| matches!(target.server, Server::Tcp { tls: true, .. }));
+        problems.extend(self.certificates.mistakes(tls).into_iter().map(BuildProblem::Options));
+        BuildError::from_problems(problems)?;
+        // Without a target or an address, a problem has been returned; this one is never seen.
+        let unusable = || BuildProblem::ConnectionString {
+            part: "text".to_owned(),
+            reason: "no connection can be made of it".to_owned(),
+        };
+        let target = target.ok_or_else(unusable)?;
+        let connect_timeout = self.connect_timeout.or(target.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
+        let response_timeout = self.response_timeout.or(target.response_timeout).unwrap_or(RESPONSE_TIMEOUT);
+        Ok(Settings {
+            info: self.info(&target, response_timeout).ok_or_else(unusable)?,
+            prefix: self.key_prefix.clone(),
+            connect_timeout,
+            response_timeout,
+            close_timeout: self.close_timeout,
+            server: target.server.to_string(),
+        })
+    }
+
+    fn out_of_range(&self) -> [Option<LockError>; 4] {
+        let short = |given| within(Duration::from_millis(10), Duration::from_secs(60), "10ms to 60s", given);
+        let long = |given| within(Duration::ZERO, Duration::from_secs(600), "0 to 10min", given);
+        [
+            self.connect_timeout.and_then(short).map(|wrong| wrong.of("connect_timeout")),
+            self.response_timeout.and_then(short).map(|wrong| wrong.of("response_timeout")),
+            long(self.close_timeout).map(|wrong| wrong.of("close_timeout")),
+            wrong_prefix(&self.key_prefix),
+        ]
+    }
+
+    fn info(&self, target: &Target, response_timeout: Duration) -> Option<ConnectionInfo> {
+        let address = match &target.server {
+            Server::Tcp { host, port, tls: true } => self.certificates.address(host, *port)?,
+            Server::Tcp { host, port, tls: false } => ConnectionAddr::Tcp(host.clone(), *port),
+            Server::Unix { path } => ConnectionAddr::Unix(path.into()),
+        };
+        // Without the library's name, a user who may do nothing but lock needs no permission for CLIENT.
+        let mut redis = RedisConnectionInfo::default()
+            .set_db(target.database)
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name();
+        if let Some(user) = &target.user {
+            redis = redis.set_username(user);
+        }
+        if let Some(password) = &target.password {
+            redis = redis.set_password(password);
+        }
+        let info = tls::info(address)?;
+        Some(info.set_tcp_settings(tcp(target.keep_alive, response_timeout)).set_redis_settings(redis))
+    }
+}
+
+/// Commands go out at once, and the system notices a peer that is gone also while nothing is sent.
+fn tcp(keep_alive: Option<Duration>, response_timeout: Duration) -> TcpSettings {
+    const IDLE: Duration = Duration::from_secs(10);
+    let probes = TcpKeepalive::new().with_time(keep_alive.unwrap_or(IDLE));
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios", windows))]
+    let probes = probes.with_interval(Duration::from_secs(5)).with_retries(3);
+    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(probes);
+    with_user_timeout(tcp, response_timeout)
+}
+
+/// The longest that sent bytes may stay unacknowledged. Not below the response timeout, which is what decides about a
+/// connection that is in use.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn with_user_timeout(tcp: TcpSettings, response_timeout: Duration) -> TcpSettings {
+    const SHORTEST: Duration = Duration::from_secs(10);
+    tcp.set_user_timeout(response_timeout.max(SHORTEST))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn with_user_timeout(tcp: TcpSettings, _: Duration) -> TcpSettings {
+    tcp
+}
+
+struct OutOfRange {
+    given: String,
+    allowed: &'static str,
+}
+
+impl OutOfRange {
+    fn of(self, option: &'static str) -> LockError {
+        LockError::InvalidOptions { option, given: self.given, allowed: self.allowed.to_owned() }
+    }
+}
+
+fn within(least: Duration, most: Duration, allowed: &'static str, given: Duration) -> Option<OutOfRange> {
+    (!(least..=most).contains(&given)).then(|| OutOfRange { given: format!("{given:?}"), allowed })
+}
+
+fn wrong_prefix(prefix: &str) -> Option<LockError> {
+    let given = if prefix.len() > LONGEST_PREFIX {
+        format!("{} bytes long", prefix.len())
+    } else if prefix.chars().any(|c| c.is_control() || matches!(c, '{' | '}')) {
+        format!("{prefix:?}")
+    } else {
+        return None;
+    };
+    let allowed = "0 to 128 bytes without control characters, and without '{' and '}', which would move keys to other \
+                   slots of a cluster";
+    Some(OutOfRange { given, allowed }.of("key_prefix"))
+}
+
+/// Nothing of the credentials, and nothing of keys.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("server", &self.server)
+            .field("tls", &matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }))
+            .field("database", &self.info.redis_settings().db())
+            .field("prefix", &self.prefix)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("response_timeout", &self.response_timeout)
+            .field("close_timeout", &self.close_timeout)
+            .finish_non_exhaustive()
+    }
+}

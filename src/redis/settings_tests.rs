@@ -1,0 +1,308 @@
+//! What options come to, what is refused of them, and that no password or key is ever printed.
+
+use std::time::Duration;
+
+use ::redis::{ConnectionAddr, ProtocolVersion};
+use proptest::prelude::*;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+use super::RedisLockOptions;
+use super::settings::Settings;
+use crate::{BuildError, BuildProblem, LockError};
+
+fn with(connection_string: &str) -> RedisLockOptions {
+    RedisLockOptions::default().connection_string(connection_string)
+}
+
+fn settings(options: &RedisLockOptions) -> Settings {
+    options.settings().unwrap_or_else(|error| panic!("{options:?} is refused: {error}"))
+}
+
+fn refused(options: &RedisLockOptions) -> BuildError {
+    options.settings().err().unwrap_or_else(|| panic!("{options:?} is accepted"))
+}
+
+/// The options that are refused, or the parts of the connection string.
+fn names(options: &RedisLockOptions) -> Vec<String> {
+    let name = |problem: &BuildProblem| match problem {
+        BuildProblem::Options(LockError::InvalidOptions { option, .. }) => (*option).to_owned(),
+        BuildProblem::ConnectionString { part, .. } => part.clone(),
+        other => panic!("unexpected: {other:?}"),
+    };
+    refused(options).problems().iter().map(name).collect()
+}
+
+#[test]
+fn the_defaults() {
+    let Settings { info, prefix, connect_timeout, response_timeout, close_timeout, server } =
+        settings(&RedisLockOptions::default());
+    assert_eq!(info.addr(), &ConnectionAddr::Tcp("localhost".to_owned(), 6379));
+    assert_eq!((prefix.as_str(), server.as_str()), ("orchestrix:lock:", "localhost:6379"));
+    assert_eq!((connect_timeout, response_timeout), (Duration::from_secs(2), Duration::from_secs(1)));
+    assert_eq!(close_timeout, Duration::from_secs(5));
+    let redis = info.redis_settings();
+    assert_eq!((redis.protocol(), redis.db()), (ProtocolVersion::RESP3, 0));
+    assert_eq!((redis.username(), redis.password(), redis.skip_set_lib_name()), (None, None, true));
+    assert!(info.tcp_settings().nodelay() && info.tcp_settings().keepalive().is_some());
+}
+
+#[test]
+fn what_the_string_says_reaches_the_connection() {
+    let Settings { info, server, .. } = settings(&with("redis://u:p@[::1]:7000/3"));
+    assert_eq!(info.addr(), &ConnectionAddr::Tcp("::1".to_owned(), 7000));
+    assert_eq!(server, "[::1]:7000");
+    let redis = info.redis_settings();
+    assert_eq!((redis.username(), redis.password(), redis.db()), (Some("u"), Some("p"), 3));
+
+    let unix = settings(&with("unix:///run/redis.sock"));
+    assert_eq!(unix.info.addr(), &ConnectionAddr::Unix("/run/redis.sock".into()));
+    assert_eq!(unix.server, "unix:/run/redis.sock");
+}
+
+/// A setter that was called wins over the string, whichever was called first.
+#[test]
+fn a_setter_counts_more_than_the_string() {
+    let string = "localhost,connectTimeout=100,asyncTimeout=200";
+    let from_string = settings(&with(string));
+    assert_eq!(from_string.connect_timeout, Duration::from_millis(100));
+    assert_eq!(from_string.response_timeout, Duration::from_millis(200));
+    let second = Duration::from_secs(1);
+    let set = RedisLockOptions::default().connect_timeout(second).response_timeout(second).connection_string(string);
+    assert_eq!((settings(&set).connect_timeout, settings(&set).response_timeout), (second, second));
+}
+
+#[test]
+fn ranges_hold_at_their_ends() {
+    let millis = Duration::from_millis;
+    for fits in [millis(10), millis(60_000)] {
+        settings(&RedisLockOptions::default().connect_timeout(fits).response_timeout(fits));
+    }
+    for wrong in [Duration::ZERO, millis(9), millis(60_001), Duration::MAX] {
+        let options = RedisLockOptions::default().connect_timeout(wrong).response_timeout(wrong);
+        assert_eq!(names(&options), ["connect_timeout", "response_timeout"]);
+    }
+    for fits in [Duration::ZERO, Duration::from_secs(600)] {
+        settings(&RedisLockOptions::default().close_timeout(fits));
+    }
+    assert_eq!(names(&RedisLockOptions::default().close_timeout(millis(600_001))), ["close_timeout"]);
+}
+
+#[test]
+fn prefixes() {
+    for fits in ["", "a", "orders:lock:", "grün/", &"a".repeat(128)] {
+        assert_eq!(settings(&RedisLockOptions::default().key_prefix(fits)).prefix, fits);
+    }
+    for wrong in ["{a}", "a{", "}", "a\nb", "\0", &"a".repeat(129)] {
+        assert_eq!(names(&RedisLockOptions::default().key_prefix(wrong)), ["key_prefix"], "{wrong:?}");
+    }
+    let told = refused(&RedisLockOptions::default().key_prefix("{a}")).to_string();
+    assert!(told.contains("key_prefix") && told.contains("128 bytes") && told.contains("slots"), "{told}");
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let options = with("localhost:0,foo=1")
+        .key_prefix("{")
+        .connect_timeout(Duration::ZERO)
+        .close_timeout(Duration::MAX)
+        .tls_root_certificates("none");
+    assert_eq!(
+        names(&options),
+        ["connect_timeout", "close_timeout", "key_prefix", "option \"foo\"", "port", "tls_root_certificates"]
+    );
+}
+
+struct Pem {
+    certificate: String,
+    key: String,
+}
+
+fn pem() -> Pem {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate is made");
+    Pem { certificate: cert.pem(), key: signing_key.serialize_pem() }
+}
+
+#[test]
+fn certificates_become_parameters_of_the_connection() {
+    let Pem { certificate, key } = pem();
+    let given = |options: &RedisLockOptions| match settings(options).info.addr() {
+        ConnectionAddr::TcpTls { host, port, insecure, tls_params } => {
+            assert_eq!((host.as_str(), *port, *insecure), ("localhost", 6380, false));
+            tls_params.is_some()
+        }
+        other => panic!("no TLS: {other:?}"),
+    };
+    let tls = with("localhost,ssl=true");
+    assert!(!given(&tls), "the system's certificates need no parameters");
+    assert!(given(&tls.clone().tls_root_certificates(certificate.clone())));
+    assert!(given(&tls.clone().tls_client_identity(certificate.clone(), key.clone())));
+    let bundle = format!("{certificate}{}", pem().certificate);
+    assert!(given(&tls.tls_root_certificates(bundle).tls_client_identity(certificate, key)));
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_named() {
+    let Pem { certificate, key } = pem();
+    let other = pem();
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let open = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+    let tls = with("rediss://localhost");
+    for roots in ["", "nothing", &key, broken, open, &format!("{certificate}{broken}")] {
+        assert_eq!(names(&tls.clone().tls_root_certificates(roots)), ["tls_root_certificates"], "{roots}");
+    }
+    for (certificate, key) in [
+        ("", key.as_str()),
+        (&certificate, ""),
+        (&certificate, &certificate),
+        (&key, &key),
+        (broken, &key),
+        (open, &key),
+        (&certificate, &other.key),
+    ] {
+        assert_eq!(names(&tls.clone().tls_client_identity(certificate, key)), ["tls_client_identity"]);
+    }
+    // Without TLS they would go unused, in silence.
+    let plain =
+        with("redis://localhost").tls_root_certificates(certificate.clone()).tls_client_identity(certificate, key);
+    assert_eq!(names(&plain), ["tls_root_certificates", "tls_client_identity"]);
+}
+
+#[test]
+fn the_process_gets_a_cryptography_once() {
+    super::tls::ensure_crypto_provider();
+    let first = rustls::crypto::CryptoProvider::get_default().expect("one is installed");
+    super::tls::ensure_crypto_provider();
+    let second = rustls::crypto::CryptoProvider::get_default().expect("one is installed");
+    assert!(std::sync::Arc::ptr_eq(first, second), "what was installed stays");
+}
+
+/// Everything that may be printed of options: themselves, and their settings or the error.
+fn printed(options: &RedisLockOptions) -> String {
+    match options.settings() {
+        Ok(settings) => format!("{options:?} {settings:?} {:?} {}", settings.info, settings.server),
+        Err(error) => format!("{options:?} {error:?} {error} {error:#?}"),
+    }
+}
+
+/// No name of an option looks like it, so it may be found nowhere.
+const CANARY: &str = "Sw0rdf1sh";
+
+#[test]
+fn no_password_is_printed() {
+    for text in [
+        "redis://u:{}@localhost",
+        "redis://:{}@localhost/x",
+        "redis://:{}",
+        "redis://{}@localhost",
+        "redis://u:a/{}@localhost",
+        "redis://u:{}/a@localhost",
+        "redis://u:{}?a=b@localhost",
+        "redis://u:a?{}=b@localhost",
+        "redis://u:a#{}@localhost",
+        "redis://u:a@{}@localhost",
+        "redis://u:%zz{}@localhost",
+        "redis://u:{}%zz@localhost:0",
+        "redis://u:[{}@localhost",
+        "redis://localhost,password={}",
+        "redis://localhost:6379,password={},ssl=true",
+        "redis://localhost?password={}",
+        "redis://localhost?pass={}",
+        "redis://localhost?{}",
+        "redis://localhost/{}",
+        "redis://localhost#{}",
+        "http://u:{}@localhost",
+        "{}://localhost",
+        "unix://u:{}@/run/redis.sock",
+        "unix:///run/redis.sock?pass={}",
+        "unix:///run/redis.sock?pass=a&{}=b",
+        "unix:///run/redis.sock?pass=a+{}",
+        "unix:///run/redis.sock?pass=%{}",
+        "unix:///run/redis.sock?pass=a#{}",
+        "unix:///run/redis.sock?pass={}&pass={}",
+        "u:{}@localhost:6379",
+        "{}@localhost:6379",
+        "localhost,password={}",
+        "localhost,password=a,{}",
+        "password=a,{}",
+        "localhost,password=a,{}=b",
+        "localhost,password=a,ssl={}",
+        "localhost,password={},password={}",
+        "localhost,password={},foo=1",
+        "localhost,sentinelPassword={}",
+        "localhost,{}=",
+        "localhost,{}==",
+        "localhost,{}",
+        "localhost,ssl={}",
+        "localhost,defaultDatabase={}",
+        "localhost,connectTimeout={}",
+        "localhost,proxy={}",
+        "localhost,$CONFIG={}",
+        "localhost,${}=a",
+        "localhost:{}",
+        "local\0host,password={}",
+    ] {
+        let text = text.replace("{}", CANARY);
+        let printed = printed(&with(&text));
+        assert!(!printed.contains(CANARY), "{text:?}: {printed}");
+    }
+}
+
+/// A password of nothing but letters, too, where it has the separator of the form in it.
+#[test]
+fn no_rest_of_a_password_is_printed() {
+    for text in [
+        "localhost,password=a,swordfish=b",
+        "unix:///run/a?pass=a&swordfish=b",
+        "localhost,swordfish=",
+        "redis://u:a?swordfish=b@h",
+    ] {
+        let printed = printed(&with(text));
+        assert!(!printed.contains("swordfish"), "{text:?}: {printed}");
+    }
+}
+
+#[test]
+fn no_key_is_printed() {
+    let Pem { certificate, key } = pem();
+    let secret: String = key.lines().nth(1).expect("a key has lines").to_owned();
+    let tls = with("rediss://localhost");
+    for options in [
+        tls.clone().tls_client_identity(certificate.clone(), key.clone()),
+        tls.clone().tls_client_identity(key.clone(), certificate.clone()),
+        tls.clone().tls_client_identity(certificate.clone(), format!("-----BEGIN {secret}")),
+        tls.clone().tls_client_identity(format!("-----BEGIN {secret}"), key.clone()),
+        tls.tls_root_certificates(format!("-----BEGIN {secret}")),
+        with("localhost").tls_client_identity(certificate, key),
+    ] {
+        let printed = printed(&options);
+        assert!(!printed.contains(&secret), "{printed}");
+    }
+}
+
+proptest! {
+    /// A password put anywhere into a string, good or broken, is never printed, unless the string makes it the host
+    /// or the path, or a user: these are no secrets.
+    #[test]
+    fn a_password_anywhere_is_never_printed(
+        template in prop::sample::select(&[
+            "redis://user:pass@localhost:6379/2?db=1#x",
+            "rediss://:pass@[::1]:6379?connectTimeout=100",
+            "unix:///run/redis.sock?db=1&user=u&pass=p",
+            "localhost:6379,user=u,password=p,ssl=true,defaultDatabase=1,foo=bar",
+            "password=p , localhost , serviceName=x,$A=b",
+        ][..]),
+        at in any::<prop::sample::Index>(),
+        before in "[/?#@%,=&:\\[\\]!$ \\x00a-c]{0,3}",
+        after in "[/?#@%,=&:\\[\\]!$ \\x00a-c]{0,3}",
+    ) {
+        let (head, tail) = template.split_at(at.index(template.len() + 1));
+        let options = with(&format!("{head}{before}{CANARY}{after}{tail}"));
+        let public = options.settings().is_ok_and(|settings| {
+            let user = settings.info.redis_settings().username();
+            settings.server.contains(CANARY) || user.is_some_and(|user| user.contains(CANARY))
+        });
+        let printed = printed(&options);
+        prop_assert!(public || !printed.contains(CANARY), "{:?}", printed);
+    }
+}

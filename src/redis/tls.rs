@@ -1,0 +1,132 @@
+//! TLS: the process's cryptography, and certificates that are checked before anything connects.
+
+use std::sync::Arc;
+
+use ::redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, TlsCertificates};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::LockError;
+
+/// Gives the process a cryptography for TLS if it has none; without one, the first TLS connection panics. An
+/// application that installed its own keeps it.
+pub(crate) fn ensure_crypto_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // An error says that somebody else has just installed one, which serves as well.
+        _ = ring::default_provider().install_default();
+    }
+}
+
+/// The certificates of a connection, as they were given: PEM.
+#[derive(Clone, Default)]
+pub(super) struct Certificates {
+    pub(super) roots: Option<Vec<u8>>,
+    pub(super) identity: Option<Identity>,
+}
+
+/// A certificate chain and its key, both PEM.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) certificate: Vec<u8>,
+    pub(super) key: Vec<u8>,
+}
+
+impl Certificates {
+    /// What is wrong with the certificates, option by option. The texts are our own: those of the parsers may quote
+    /// what they read, and that may be a key.
+    pub(super) fn mistakes(&self, tls: bool) -> Vec<LockError> {
+        let roots = self.roots.as_deref().and_then(|pem| {
+            let wrong = if tls { wrong_roots(pem) } else { Some(WITHOUT_TLS) };
+            wrong.map(|wrong| wrong.of("tls_root_certificates"))
+        });
+        let identity = self.identity.as_ref().and_then(|identity| {
+            let wrong = if tls { wrong_identity(identity) } else { Some(WITHOUT_TLS) };
+            wrong.map(|wrong| wrong.of("tls_client_identity"))
+        });
+        roots.into_iter().chain(identity).collect()
+    }
+
+    /// The address of a TLS server that is checked against these certificates, or, without any, against the
+    /// system's; nothing if they do not parse, which [`mistakes`](Self::mistakes) explains.
+    pub(super) fn address(&self, host: &str, port: u16) -> Option<ConnectionAddr> {
+        let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None };
+        if self.roots.is_none() && self.identity.is_none() {
+            return Some(address);
+        }
+        let certificates = TlsCertificates {
+            client_tls: self.identity.as_ref().map(|identity| ClientTlsConfig {
+                client_cert: identity.certificate.clone(),
+                client_key: identity.key.clone(),
+            }),
+            root_cert: self.roots.clone(),
+        };
+        // The parameters can be made only by a client; making one opens no connection.
+        let client = Client::build_with_tls(info(address)?, certificates).ok()?;
+        Some(client.get_connection_info().addr().clone())
+    }
+}
+
+/// Everything at its default, at this address.
+pub(super) fn info(address: ConnectionAddr) -> Option<ConnectionInfo> {
+    // An address always converts; the trait allows for those that do not.
+    ::redis::IntoConnectionInfo::into_connection_info(address).ok()
+}
+
+/// What an option was given, and what it may be.
+#[derive(Clone, Copy)]
+struct Wrong {
+    given: &'static str,
+    allowed: &'static str,
+}
+
+const WITHOUT_TLS: Wrong = Wrong {
+    given: "given, and the connection is without TLS",
+    allowed: "only with TLS: rediss:// in a URL, or ssl=true",
+};
+
+impl Wrong {
+    fn of(self, option: &'static str) -> LockError {
+        LockError::InvalidOptions { option, given: self.given.to_owned(), allowed: self.allowed.to_owned() }
+    }
+}
+
+fn wrong_roots(pem: &[u8]) -> Option<Wrong> {
+    let allowed = "one or more certificates of authorities, as PEM";
+    match certificates(pem) {
+        Some(roots) if roots.is_empty() => Some(Wrong { given: "without a certificate", allowed }),
+        Some(roots) => {
+            let mut store = RootCertStore::empty();
+            let (_, refused) = store.add_parsable_certificates(roots);
+            (refused > 0).then_some(Wrong { given: "a certificate that does not parse", allowed })
+        }
+        None => Some(Wrong { given: "not PEM", allowed }),
+    }
+}
+
+fn wrong_identity(identity: &Identity) -> Option<Wrong> {
+    let allowed = "a certificate with its chain, and its private key, both as PEM";
+    let Some(chain) = certificates(&identity.certificate) else {
+        return Some(Wrong { given: "a certificate that is not PEM", allowed });
+    };
+    if chain.is_empty() {
+        return Some(Wrong { given: "without a certificate", allowed });
+    }
+    let Ok(key) = PrivateKeyDer::from_pem_slice(&identity.key) else {
+        return Some(Wrong { given: "without a private key that parses", allowed });
+    };
+    // What is read here is what will be used on connecting, so a key of another certificate is noticed now.
+    let crypto = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
+    let config = ClientConfig::builder_with_provider(crypto).with_safe_default_protocol_versions();
+    let usable = config.and_then(|config| {
+        config.with_root_certificates(RootCertStore::empty()).with_client_auth_cert(chain, key).map(drop)
+    });
+    let given = "a key that is not the certificate's, or of a kind that is not supported";
+    usable.is_err().then_some(Wrong { given, allowed })
+}
+
+/// The certificates in a PEM text, or nothing if it is broken.
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
+}
