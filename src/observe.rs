@@ -19,6 +19,58 @@ pub(crate) fn lost(state: &LeaseState) {
     let _ = state;
 }
 
+/// The connection of a provider to its server.
+#[cfg(feature = "redis")]
+pub(crate) mod connection {
+    use std::fmt::Display;
+
+    /// There is a connection, after so many attempts that failed.
+    pub(crate) fn made(server: &str, failures: usize, messages: bool) {
+        count("connected");
+        #[cfg(feature = "tracing")]
+        {
+            tracing::info!(server, failures, "connected to the lock server");
+            if !messages {
+                tracing::warn!(
+                    server,
+                    "the user has no permission for channels: waiting locks ask again and again instead of being told"
+                );
+            }
+        }
+        let _ = (server, failures, messages);
+    }
+
+    /// A connection broke.
+    pub(crate) fn broke(server: &str, error: &dyn Display) {
+        count("broken");
+        #[cfg(feature = "tracing")]
+        tracing::warn!(server, %error, "the connection to the lock server broke");
+        let _ = (server, error);
+    }
+
+    /// An attempt to connect failed; so many have, one after the other.
+    pub(crate) fn failed(server: &str, failures: usize, error: &dyn Display) {
+        count("failed");
+        #[cfg(feature = "tracing")]
+        tracing::warn!(server, failures, %error, "no connection to the lock server");
+        let _ = (server, failures, error);
+    }
+
+    fn count(event: &'static str) {
+        #[cfg(feature = "metrics")]
+        metrics::counter!("orchestrix_locking_connections_total", "event" => event).increment(1);
+        let _ = event;
+    }
+}
+
+/// An option that is allowed, and that its user may not have meant.
+#[cfg(feature = "redis")]
+pub(crate) fn advise(server: &str, advice: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(server, "{advice}");
+    let _ = (server, advice);
+}
+
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 mod observed {
     use tokio::time::Instant;

@@ -39,7 +39,7 @@ pub use future::{Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
 pub use state::{LeaseState, Standing};
 pub use term::Term;
-#[cfg(feature = "memory")]
+#[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use term::time_after;
 pub(crate) use watch::Watcher;
 #[cfg(feature = "memory")]

@@ -1,10 +1,39 @@
 //! Locks across processes, on Redis or Valkey.
+//!
+//! A request for a lock passes through the files in this order:
+//!
+//! ```text
+//! provider            RedisLockProvider: the face; no I/O
+//!   wait              the caller's future: an answer, or its time is up
+//!     locks/          who holds, who waits, what the server was asked; decides, and does no I/O
+//!       script/       the calls: Lua on the server, and what it answers
+//!         link/       the one connection: pipelines, time-outs, a new connection when it breaks
+//! ```
+//!
+//! Answers come back the same way: `link` gives every call its outcome, `locks` decides what follows, a
+//! [`waiter`] is answered, its future returns a guard. Messages of other processes enter at `link` too. `agenda` says
+//! when something is due: a renewal, the end of a lease, a question to be asked again.
+//!
+//! `keys` has every name that is used on a server, `token` the secret that makes somebody an owner.
 
+mod agenda;
+mod check;
 mod connection_string;
+mod jitter;
+mod keys;
+mod lease;
+mod link;
+mod locks;
 mod options;
+mod provider;
+mod script;
 mod settings;
 #[cfg(test)]
 mod settings_tests;
 mod tls;
+mod token;
+mod wait;
+mod waiter;
 
 pub use options::RedisLockOptions;
+pub use provider::RedisLockProvider;

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use super::check;
 use super::locks::Backend;
 use super::options::RedisLockOptions;
-use crate::provider::BoxFuture;
-use crate::{
-    BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockBackend, LockError, LockOptions, Resource,
-};
+use crate::provider::{BoxFuture, LockBackend};
+use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
 /// Locks on a Redis or Valkey server, for services that run as many copies.
 ///

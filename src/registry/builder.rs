@@ -28,6 +28,14 @@ impl LockingBuilder {
         self.add_default("add_in_memory_locking", Ok(Arc::new(crate::InMemoryLockProvider::new())))
     }
 
+    /// Locks on a Redis or Valkey server by default. Connects at the first acquire or check.
+    #[cfg(feature = "redis")]
+    #[doc(alias = "AddRedisLocking")]
+    pub fn add_redis_locking(self, options: crate::RedisLockOptions) -> Self {
+        let made = crate::RedisLockProvider::new(options).map(|provider| Arc::new(provider) as _);
+        self.add_default("add_redis_locking", made)
+    }
+
     /// A provider of one's own by default.
     pub fn add_default_provider(self, provider: impl DistributedLockProvider) -> Self {
         self.add_default("add_default_provider", Ok(Arc::new(provider)))

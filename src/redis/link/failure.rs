@@ -22,7 +22,7 @@ pub(in crate::redis) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(server: &str, during: &'static str, source: RedisError, since: Instant) -> Self {
+    pub(in crate::redis) fn new(server: &str, during: &'static str, source: RedisError, since: Instant) -> Self {
         Self { server: server.into(), during, source, since }
     }
 

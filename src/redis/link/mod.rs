@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub(super) use connect::pool;
+pub(super) use connect::{made_none, pool};
 pub(super) use failure::Failure;
 
 use super::keys::Keys;

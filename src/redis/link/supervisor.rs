@@ -16,8 +16,9 @@ use super::batch::{Batch, Landed};
 use super::connect::{Connection, connect};
 use super::failure::{Failure, too_slow};
 use super::{Caller, Condition, Link, Outcome};
-use crate::observe;
+use crate::observe::connection as observe;
 use crate::redis::jitter::jittered;
+use crate::redis::script::Publishing;
 
 /// How many calls one pipeline has at most. More would make the first of them wait for the last.
 const MOST_IN_A_BATCH: usize = 256;
@@ -42,7 +43,8 @@ pub(super) async fn supervise<C: Caller>(link: Arc<Link<C::Purpose>>, caller: Ar
         match attempt(&link, &caller, failures).await {
             Ok(connection) => {
                 *link.condition.lock() = Condition::Up { publishing: connection.publishing };
-                observe::connected(&link.settings.server, failures, connection.publishing);
+                let messages = connection.publishing == Publishing::Allowed;
+                observe::made(&link.settings.server, failures, messages);
                 if link.connected_before.swap(true, SeqCst) {
                     caller.reconnected();
                 }
@@ -51,7 +53,7 @@ pub(super) async fn supervise<C: Caller>(link: Arc<Link<C::Purpose>>, caller: Ar
                 // One that broke at once is as good as one that was not made.
                 failures = if up.elapsed() < Duration::from_secs(1) { failures + 1 } else { 0 };
                 since = Instant::now();
-                observe::disconnected(&link.settings.server, &error);
+                observe::broke(&link.settings.server, &error);
                 if failures > 0 {
                     down(&link, "keeping a connection", error, since);
                     pause(&link, &caller, failures).await;
@@ -59,7 +61,7 @@ pub(super) async fn supervise<C: Caller>(link: Arc<Link<C::Purpose>>, caller: Ar
             }
             Err(error) => {
                 failures += 1;
-                observe::not_connected(&link.settings.server, failures, &error);
+                observe::failed(&link.settings.server, failures, &error);
                 down(&link, "connecting", error, since);
                 pause(&link, &caller, failures).await;
             }
@@ -137,6 +139,7 @@ async fn carry<C: Caller>(
             return None;
         }
         tokio::select! {
+            biased;
             Some(landed) = flying.next() => match landed {
                 Landed::Broken(error) => return Some(error),
                 Landed::Forgotten => reload = true,

@@ -198,8 +198,8 @@ impl Locks {
         let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let now = Instant::now();
-        if shard.get_mut(resource).is_none_or(|entry| entry.ask_of(*token).is_none()) {
-            return self.answered_too_late(&mut shard, command, &outcome);
+        if !shard.get(resource).is_some_and(|entry| entry.has_ask(*token)) {
+            return self.answered_too_late(&shard, command, &outcome);
         }
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(ask) = entry.ask_of(*token) else { return };
@@ -253,9 +253,9 @@ impl Locks {
         let mut shard = self.shard(resource);
         let now = Instant::now();
         let entry = match shard.get_mut(resource) {
-            Some(entry) if entry.ask_of(token).is_some() => entry,
+            Some(entry) if entry.has_ask(token) => entry,
             // Known already from an answer that overtook the message.
-            Some(entry) if entry.tenure_of(token).is_some() => return,
+            Some(entry) if entry.has_tenure(token) => return,
             // Nobody here wants it any more. Undone already, or to be: once more does no harm (R4).
             _ => return self.undo(resource, token, LockOptions::MAX_TTL, false),
         };
@@ -315,7 +315,7 @@ impl Locks {
 
     /// An answer to an ask that is over. Only a message can have ended it before its answer, and that was a grant:
     /// but whatever it was, what the server may still have of it is taken back (R4).
-    fn answered_too_late(&self, shard: &mut Shard<'_>, command: &Command, outcome: &Outcome) {
+    fn answered_too_late(&self, shard: &Shard<'_>, command: &Command, outcome: &Outcome) {
         let lease = match command.step {
             Step::Acquire { lease, .. } => lease,
             _ => return,
@@ -326,8 +326,8 @@ impl Locks {
             Outcome::Refused(_) | Outcome::Unknown { .. } => false,
         };
         // Where it said "queued" the grant came after it, by the message that we have had.
-        let tenure = shard.get_mut(&command.resource).and_then(|entry| entry.tenure_of(command.token));
-        if !queued && tenure.is_none() {
+        let ours = shard.get(&command.resource).is_some_and(|entry| entry.has_tenure(command.token));
+        if !queued && !ours {
             self.undo(&command.resource, command.token, lease, matches!(outcome, Outcome::Unknown { .. }));
         }
     }

@@ -146,6 +146,16 @@ impl Entry {
         self.tenure.as_mut().filter(|tenure| tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease)))
     }
 
+    /// Whether this token is the tenure's.
+    pub(super) fn has_tenure(&self, token: Token) -> bool {
+        self.tenure.as_ref().is_some_and(|tenure| tenure.token == token)
+    }
+
+    /// Whether this token is the ask's.
+    pub(super) fn has_ask(&self, token: Token) -> bool {
+        self.ask.as_ref().is_some_and(|ask| ask.token == token)
+    }
+
     /// Whether the lock is held in this process, and for some time yet.
     pub(super) fn is_held_here(&self, now: Instant) -> bool {
         self.tenure.as_ref().is_some_and(|tenure| tenure.lease_ends() > now)

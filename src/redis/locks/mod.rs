@@ -43,6 +43,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+pub(super) use self::acquiring::GaveUp;
 use self::entry::Entry;
 use self::undoing::Undos;
 use super::agenda::Agenda;
