@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 use redis::cmd;
 
 use super::{A_WHILE, LIMIT};
-use crate::support::{PlainLocker, RedisServer};
+use crate::support::{PlainLocker, RedisServer, process_state};
 
-/// Whether there is such a process. One that has ended and waits for its parent is none.
 fn exists(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z')))
+    process_state(pid).is_some()
 }
 
 fn until(what: &str, condition: impl Fn() -> bool) {

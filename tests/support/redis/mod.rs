@@ -29,3 +29,4 @@ pub(crate) use plain_locker::PlainLocker;
 pub(crate) use proxy::Proxy;
 pub(crate) use resp::{NotResp, Piece, Splitter};
 pub(crate) use server::RedisServer;
+pub(crate) use supervisor::process_state;

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
+use redis::Cmd;
 use redis::aio::MultiplexedConnection;
 
 /// One plain string key is the lock, its value the owner's token.
@@ -19,25 +20,21 @@ impl PlainLocker {
 
     /// `SET key token NX PX ttl`: the token, or `None` if somebody holds the key.
     pub(crate) async fn lock(&mut self, key: &str, ttl: Duration) -> Option<String> {
-        let token = format!("{:016x}", RandomState::new().hash_one(key));
         let ttl = u64::try_from(ttl.as_millis()).unwrap();
-        let taken: Option<String> = redis::cmd("SET")
-            .arg(key)
-            .arg(&token)
-            .arg("NX")
-            .arg("PX")
-            .arg(ttl)
-            .query_async(&mut self.connection)
-            .await
-            .unwrap();
-        taken.map(|_| token)
+        self.set(key, |command| command.arg("NX").arg("PX").arg(ttl)).await
     }
 
-    /// As [`lock`](Self::lock), without an end: some programs do that.
+    /// `SET key token NX`, without an end: some programs do that.
     pub(crate) async fn lock_for_ever(&mut self, key: &str) -> Option<String> {
+        self.set(key, |command| command.arg("NX")).await
+    }
+
+    async fn set(&mut self, key: &str, options: impl FnOnce(&mut Cmd) -> &mut Cmd) -> Option<String> {
         let token = format!("{:016x}", RandomState::new().hash_one(key));
-        let taken: bool = redis::cmd("SETNX").arg(key).arg(&token).query_async(&mut self.connection).await.unwrap();
-        taken.then_some(token)
+        let mut command = redis::cmd("SET");
+        let answer: Option<String> =
+            options(command.arg(key).arg(&token)).query_async(&mut self.connection).await.unwrap();
+        answer.map(|_| token)
     }
 
     /// Deletes the key if the token is still its value; false if not.

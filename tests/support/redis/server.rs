@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::builder::RedisServerBuilder;
 use super::directory::TemporaryDirectory;
-use super::supervisor::{Supervisor, state};
+use super::supervisor::{Supervisor, process_state};
 
 /// Far longer than a start, a stop or an answer takes on a busy machine.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
@@ -112,7 +112,7 @@ impl RedisServer {
         self.supervisor().stop();
         let deadline = Instant::now() + LIMIT;
         // A command in progress is still completed; after this, none is.
-        while state(self.pid()).is_some_and(|state| state != 'T') {
+        while process_state(self.pid()) != Some('T') {
             assert!(Instant::now() < deadline, "the server does not stop");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -151,12 +151,8 @@ impl RedisServer {
         }
     }
 
-    /// Whether the process is no more, as far as that can be seen from outside.
     fn ended(&self) -> bool {
-        match state(self.pid()) {
-            Some(state) => state == 'Z',
-            None => !self.answers() && cfg!(target_os = "linux"),
-        }
+        process_state(self.pid()).is_none()
     }
 
     fn supervisor(&self) -> std::sync::MutexGuard<'_, Supervisor> {

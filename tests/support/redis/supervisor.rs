@@ -89,11 +89,18 @@ impl Drop for Supervisor {
     }
 }
 
-/// One process of this server, as the kernel sees it: `T` is stopped, `Z` has ended. `None` where it can't be seen.
-pub(crate) fn state(pid: u32) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses before it may have any character.
-    stat.rsplit_once(") ")?.1.chars().next()
+/// What the kernel says of a process: `T` is stopped. `None` if there is none, or it has ended and only waits for its
+/// parent.
+pub(crate) fn process_state(pid: u32) -> Option<char> {
+    let state = if Path::new("/proc/self/stat").exists() {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses before it may have any character.
+        stat.rsplit_once(") ")?.1.chars().next()?
+    } else {
+        let output = Command::new("ps").args(["-o", "state=", "-p", &pid.to_string()]).output().expect("ps runs");
+        String::from_utf8_lossy(&output.stdout).trim_start().chars().next()?
+    };
+    (state != 'Z').then_some(state)
 }
 
 fn require_redis_server() {

@@ -129,7 +129,7 @@ impl<'a> Pump<'a> {
             }
             tokio::select! {
                 biased;
-                changed = changes.changed() => changed.map_err(Error::other)?,
+                result = changes.changed() => result.map_err(Error::other)?,
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && !faults.stall => {}
                 read = source.read(&mut buffer), if !ended && !faults.stall && line.len() < LONGEST_LINE => {
                     let count = read?;

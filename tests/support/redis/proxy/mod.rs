@@ -134,7 +134,8 @@ impl Proxy {
         self.change(|settings| settings.refuse = refuse);
     }
 
-    /// How many connections are open.
+    /// How many connections are open. One whose client has gone counts until that is passed on, so not while requests
+    /// are held or lost.
     pub(crate) fn connections(&self) -> usize {
         *self.shared.open.borrow()
     }
