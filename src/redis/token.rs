@@ -54,10 +54,7 @@ impl Token {
         if !hex(inbox, 16) || !hex(secret, 32) {
             return None;
         }
-        Some(Self {
-            inbox: u64::from_str_radix(inbox, 16).ok()?,
-            secret: u128::from_str_radix(secret, 16).ok()?,
-        })
+        Some(Self { inbox: u64::from_str_radix(inbox, 16).ok()?, secret: u128::from_str_radix(secret, 16).ok()? })
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::worth;
+use crate::FencingToken;
 use crate::provider::Lease;
 use crate::redis::agenda;
 use crate::redis::lease::RedisLease;
 use crate::redis::script::ServerTime;
 use crate::redis::token::Token;
 use crate::redis::waiter::Waiter;
-use crate::FencingToken;
 
 /// How many leases may follow each other in this process while others wait, and for how long. Bounded by both: many
 /// short holds cost the others little time, and a few long ones soon much.

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, Patience, Tenure};
 use super::{Command, Due, Locks, Purpose, Step, Token, Waiter, Wakers};
+use crate::Resource;
 use crate::provider::Lease;
 use crate::redis::lease::RedisLease;
 use crate::redis::link::Outcome;
 use crate::redis::script::flag;
 use crate::redis::waiter::Answer;
-use crate::Resource;
 
 impl Locks {
     /// The server has granted the lock to the ask of this process.

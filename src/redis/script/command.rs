@@ -118,5 +118,7 @@ pub(super) fn unexpected(answer: &::redis::Value) -> LockError {
         ::redis::Value::BulkString(_) | ::redis::Value::SimpleString(_) => "a text",
         _ => "something else",
     };
-    LockError::backend(format!("the server's answer is not the script's: it answered {kind}, where a list of numbers is expected"))
+    LockError::backend(format!(
+        "the server's answer is not the script's: it answered {kind}, where a list of numbers is expected"
+    ))
 }
