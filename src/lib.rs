@@ -82,7 +82,7 @@ pub use self::http::MissingLock;
 #[cfg(feature = "http")]
 pub use self::http::{HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisLockOptions, RedisLockProvider};
+pub use self::redis::{Finding, RedisLockOptions, RedisLockProvider};
 pub use error::{BoxError, Cause, LockError};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};

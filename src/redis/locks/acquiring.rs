@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::entry::{Ask, Entry, Patience, Queued, Tenure};
+use super::holding::lend;
 use super::{Due, Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
 use crate::redis::jitter::jittered;
 use crate::redis::link::{Condition, Outcome};
@@ -282,14 +283,16 @@ impl Locks {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
                 let mut shard = self.shard(resource);
                 let entry = shard.entry(resource.clone()).or_default();
-                let mut tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
                 if self.is_closed() {
                     wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
                 }
-                if !self.lend(resource, &mut tenure, waiter, &mut wakers) {
-                    self.push(resource, *token, Step::Release, Purpose::Release(None));
+                self.replace_tenure(resource, entry, Tenure::new(*token, fence, sent, ttl, others_wait));
+                let Some(tenure) = &mut entry.tenure else { return };
+                if lend(resource, tenure, waiter, &mut wakers) {
+                    self.schedule(resource, tenure);
                 } else {
-                    self.replace_tenure(resource, entry, tenure);
+                    // Nobody was there any more.
+                    self.end_tenure(resource, entry);
                 }
                 self.settle(resource, &mut shard);
             }
@@ -316,10 +319,7 @@ impl Locks {
     /// An answer to an ask that is over. Only a message can have ended it before its answer, and that was a grant:
     /// but whatever it was, what the server may still have of it is taken back (R4).
     fn answered_too_late(&self, shard: &Shard<'_>, command: &Command, outcome: &Outcome) {
-        let lease = match command.step {
-            Step::Acquire { lease, .. } => lease,
-            _ => return,
-        };
+        let Step::Acquire { lease, .. } = command.step else { return };
         let queued = match outcome {
             Outcome::Answered { answer, .. } => !matches!(acquired(answer), Ok(Acquired::Granted { .. })),
             Outcome::NotSent(_) => true,
