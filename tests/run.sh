@@ -126,21 +126,22 @@ example() {
 
 # The port is a guess: where it is taken, the server ends at once, and the next guess is made.
 start_redis() {
-    local port
+    local port deadline=$((SECONDS + 30))
     redis_dir="$(mktemp -d)"
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    while [ "$SECONDS" -lt "$deadline" ]; do
         port=$((10000 + RANDOM % 20000))
         redis-server --bind 127.0.0.1 --port "$port" --unixsocket "$redis_dir/socket" --dir "$redis_dir" \
             --save "" --appendonly no --loglevel warning </dev/null >"$redis_dir/log" 2>&1 &
         redis_pid=$!
         # Asked over its own socket: at the port somebody else's server could answer.
-        while kill -0 "$redis_pid" 2>/dev/null; do
+        while kill -0 "$redis_pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do
             if [ "$(redis-cli -s "$redis_dir/socket" PING 2>/dev/null)" = PONG ]; then
                 REDIS_URL="redis://127.0.0.1:$port"
                 return 0
             fi
             sleep 0.02
         done
+        kill -KILL "$redis_pid" 2>/dev/null || true
         wait "$redis_pid" || true
         redis_pid=
     done
