@@ -57,6 +57,7 @@ impl Lease for RedisLease {
     }
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
+        self.backend.serve_if_possible();
         let answer = self.backend.locks().extend(&self, duration);
         Box::pin(async move {
             match answer {
@@ -68,6 +69,7 @@ impl Lease for RedisLease {
     }
 
     fn release(self: Arc<Self>) -> Releasing {
+        self.backend.serve_if_possible();
         self.backend.locks().release(&self)
     }
 }

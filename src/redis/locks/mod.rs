@@ -41,6 +41,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 pub(super) use self::acquiring::GaveUp;
@@ -230,6 +231,14 @@ impl Backend {
 
     pub(super) fn locks(&self) -> &Arc<Locks> {
         &self.locks
+    }
+
+    /// Sees to it that the server is asked, as far as it can be done from here: the runtime that did it until now may
+    /// have ended, and outside of one there is none to do it.
+    pub(super) fn serve_if_possible(&self) {
+        if !self.locks.is_closed() && Handle::try_current().is_ok() {
+            self.locks.serve();
+        }
     }
 }
 
