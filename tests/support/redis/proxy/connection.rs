@@ -29,8 +29,9 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Infall
         if shared.settings.borrow().refuse {
             continue;
         }
-        let open = Open::new(Arc::clone(&shared));
+        // Before it counts as open: whoever waits for that may cut it at once.
         let mut cut = shared.cut.subscribe();
+        let open = Open::new(Arc::clone(&shared));
         tokio::spawn(async move {
             tokio::select! {
                 biased;
