@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use orchestrix_locking::{DistributedLockProvider, LockError};
 
-use super::scene::{LIMIT, NAME, SOON, Scene, ended, lock, provider_at, until_waiting, wait_for};
+use super::scene::{LIMIT, NAME, SOON, Scene, ended, lock, provider_at, until_clean, until_waiting, wait_for};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -29,7 +29,7 @@ async fn of_the_first_answers() {
         // The next one finds a connection, or finds the provider making one.
         let next = tokio::time::timeout(LIMIT, next_works(&lock)).await;
         assert!(next.is_ok(), "cut at {at}");
-        super::scene::until_clean(&scene.server, &provider, SOON).await;
+        until_clean(&scene.server, &provider, SOON).await;
         provider.close().await;
     }
 }
@@ -53,8 +53,9 @@ async fn next_works(lock: &orchestrix_locking::DistributedLock) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_the_answers_of_a_connection_in_use() {
     let scene = Scene::new();
-    let lock = scene.lock(TTL);
     for at in 0..200 {
+        let provider = provider_at(scene.proxy.url());
+        let lock = lock(&provider, NAME, TTL);
         next_works(&lock).await;
         scene.proxy.cut_after_answer_bytes(at);
         // Some forty bytes each: the cut hits one of them.
@@ -68,7 +69,7 @@ async fn of_the_answers_of_a_connection_in_use() {
             }
         }
         next_works(&lock).await;
-        scene.until_clean(SOON).await;
+        until_clean(&scene.server, &provider, SOON).await;
     }
 }
 
@@ -79,16 +80,17 @@ async fn of_the_message_that_hands_a_lock_over() {
     let other = provider_at(scene.server.url());
     for at in 0..200 {
         let held = lock(&other, NAME, TTL).acquire().await.unwrap();
-        let waiter = wait_for(&scene.lock(TTL), LIMIT);
-        until_waiting(&scene.server, &scene.provider, 1).await;
+        let provider = provider_at(scene.proxy.url());
+        let waiter = wait_for(&lock(&provider, NAME, TTL), LIMIT);
+        until_waiting(&scene.server, &provider, 1).await;
         scene.proxy.cut_after_answer_bytes(at);
         held.release().await.unwrap();
         let guard = ended(waiter).await.0.unwrap().expect("it had the time");
         assert!(guard.is_held());
         // This may be what is cut.
         typed(guard.release().await, at);
-        scene.until_clean(SOON).await;
-        next_works(&scene.lock(TTL)).await;
+        until_clean(&scene.server, &provider, SOON).await;
+        next_works(&lock(&provider, NAME, TTL)).await;
     }
 }
 
@@ -96,9 +98,10 @@ async fn of_the_message_that_hands_a_lock_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_the_commands() {
     let scene = Scene::new();
-    let lock = scene.lock(TTL);
     // One command has some three hundred bytes.
     for at in (0..700).step_by(3) {
+        let provider = provider_at(scene.proxy.url());
+        let lock = lock(&provider, NAME, TTL);
         next_works(&lock).await;
         scene.proxy.cut_after_request_bytes(at);
         match tokio::time::timeout(LIMIT, lock.try_acquire(Duration::from_secs(1))).await.unwrap() {
@@ -106,6 +109,6 @@ async fn of_the_commands() {
             answer => typed(answer, at),
         }
         next_works(&lock).await;
-        scene.until_clean(SOON).await;
+        until_clean(&scene.server, &provider, SOON).await;
     }
 }

@@ -107,7 +107,7 @@ async fn busy_with_a_script() {
     let dropped = lock(&scene.provider, "dropped", TTL).acquire().await.unwrap();
     let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
     until_waiting(&scene.server, &other, 1).await;
-    let script = "local t = redis.call('TIME') local stop = t[1] * 1000000 + t[2] + 6000000 \
+    let script = "local t = redis.call('TIME') local stop = t[1] * 1000000 + t[2] + 3000000 \
                   repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] > stop";
     let mut connection = scene.server.connection().await;
     let busy = tokio::spawn(async move { cmd("EVAL").arg(script).arg(0).exec_async(&mut connection).await });
@@ -167,7 +167,7 @@ async fn loading() {
         match lock(&scene.provider, "another", TTL).try_acquire(Duration::from_millis(50)).await {
             Ok(guard) => drop(guard),
             Err(error @ LockError::Backend { .. }) => {
-                assert!(error.to_string().contains("LOADING"), "{error}");
+                assert!(error.to_string().contains("oading"), "{error}");
                 told += 1;
                 drop(leaving.take());
             }

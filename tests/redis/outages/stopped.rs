@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use super::scene::{KEY, LIMIT, NAME, SOON, Scene, ended, lock, provider_at, unavailable, until_waiting, wait_for};
-use crate::support::{PlainLocker, RedisServer};
+use crate::support::RedisServer;
 
 const TTL: Duration = Duration::from_millis(800);
 
@@ -13,12 +13,19 @@ fn scene() -> Scene {
     Scene::with(RedisServer::start(), |options| options.response_timeout(Duration::from_millis(300)))
 }
 
+/// Takes the lock as other programs do, with a patience that outlasts the stop.
+async fn take(connection: &mut redis::aio::MultiplexedConnection) -> bool {
+    let mut set = redis::cmd("SET");
+    set.arg(KEY).arg("another").arg("NX").arg("PX").arg(60_000);
+    set.query_async::<Option<String>>(connection).await.unwrap().is_some()
+}
+
 /// The loss is told before anybody else can have the lock, and at no time does the guard believe in a lock that is
 /// somebody else's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_loss_is_told_before_another_gets_the_lock() {
     let scene = scene();
-    let mut plain = PlainLocker::connect(&scene.server.url()).await;
+    let mut plain = scene.server.connection().await;
     let guard = Arc::new(scene.lock(TTL).acquire().await.unwrap());
     let lost = {
         let lost = guard.lost();
@@ -33,7 +40,7 @@ async fn the_loss_is_told_before_another_gets_the_lock() {
     let other = tokio::spawn({
         let (guard, taken) = (Arc::clone(&guard), Arc::clone(&taken));
         async move {
-            while plain.lock(KEY, LIMIT).await.is_none() {}
+            while !take(&mut plain).await {}
             let believed = guard.is_held();
             taken.store(true, SeqCst);
             (believed, Instant::now(), plain)
@@ -47,8 +54,7 @@ async fn the_loss_is_told_before_another_gets_the_lock() {
     let (believed, at, mut plain) = ended(other).await;
     assert!(!believed, "two believed in it");
     assert!(lost <= at);
-    let token: String = scene.server.ask(redis::cmd("GET").arg(KEY));
-    assert!(plain.unlock(KEY, &token).await);
+    redis::cmd("DEL").arg(KEY).exec_async(&mut plain).await.unwrap();
     drop(guard);
     scene.until_clean(SOON).await;
     scene.works().await;
@@ -59,7 +65,7 @@ async fn the_loss_is_told_before_another_gets_the_lock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn at_the_edge_of_the_lease_it_is_kept_or_known_to_be_lost() {
     let scene = scene();
-    let mut plain = PlainLocker::connect(&scene.server.url()).await;
+    let mut plain = scene.server.connection().await;
     for before_the_end in [120, 40, 10, 4, 1, 0] {
         let guard = scene.lock(TTL).acquire().await.unwrap();
         scene.server.stop();
@@ -67,9 +73,9 @@ async fn at_the_edge_of_the_lease_it_is_kept_or_known_to_be_lost() {
         let trying = tokio::spawn(async move {
             let until = Instant::now() + TTL * 2;
             while Instant::now() < until {
-                if let Some(token) = plain.lock(KEY, LIMIT).await {
+                if take(&mut plain).await {
                     assert!(!guard.is_held(), "two believed in it");
-                    assert!(plain.unlock(KEY, &token).await);
+                    redis::cmd("DEL").arg(KEY).exec_async(&mut plain).await.unwrap();
                     return (plain, guard);
                 }
             }
