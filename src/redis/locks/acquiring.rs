@@ -410,8 +410,9 @@ fn granted_since(ask: &Ask, at: ServerTime, arrived: Instant) -> Instant {
     (queued.sent + since - since / 500).min(arrived)
 }
 
-/// Whether an error of the server is likely to pass: whoever waits already goes on waiting.
-fn may_pass(error: &LockError) -> bool {
+/// Whether an error of the server is likely to pass: whoever waits already goes on waiting, and what has to be undone
+/// still has to be.
+pub(super) fn may_pass(error: &LockError) -> bool {
     const PASSING: [&str; 9] =
         ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
     let source = std::error::Error::source(error).and_then(std::error::Error::source);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::acquiring::may_pass;
 use super::{Command, Due, Locks, Purpose, Step, Token};
 use crate::redis::jitter::jittered;
 use crate::redis::link::Outcome;
@@ -16,7 +17,7 @@ use crate::{LockOptions, Resource};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often an undoing that the server refuses is tried again.
+/// How often an undoing that the server refuses is tried again, if the refusal is not one that passes by itself.
 const MOST_REFUSALS: u32 = 5;
 
 /// What has to be taken back still.
@@ -84,7 +85,7 @@ impl Locks {
         if done {
             self.undos.0.lock().remove(&command.token);
         } else {
-            self.undo_later(command.token, matches!(outcome, Outcome::Refused(_)));
+            self.undo_later(command.token, matches!(outcome, Outcome::Refused(error) if !may_pass(error)));
         }
     }
 
