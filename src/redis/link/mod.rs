@@ -115,6 +115,8 @@ pub(super) enum Condition {
     Up {
         publishing: Publishing,
     },
+    /// It broke just now, and the next one is being made: whoever asks waits for that.
+    Broken(Failure),
     /// Out of reach.
     Down(Failure),
 }
@@ -179,6 +181,14 @@ impl<P: Send + 'static> Link<P> {
     pub(super) fn trouble(&self) -> Option<LockError> {
         match &*self.condition.lock() {
             Condition::Down(failure) => Some(failure.to_error()),
+            Condition::Starting | Condition::Up { .. } | Condition::Broken(_) => None,
+        }
+    }
+
+    /// Why the server's last word is an old one, if that is so: there is no connection on which it could say another.
+    pub(super) fn silence(&self) -> Option<LockError> {
+        match &*self.condition.lock() {
+            Condition::Broken(failure) | Condition::Down(failure) => Some(failure.to_error()),
             Condition::Starting | Condition::Up { .. } => None,
         }
     }

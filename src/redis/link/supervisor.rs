@@ -54,9 +54,12 @@ pub(super) async fn supervise<C: Caller>(link: Arc<Link<C::Purpose>>, caller: Ar
                 failures = if up.elapsed() < Duration::from_secs(1) { failures + 1 } else { 0 };
                 since = Instant::now();
                 observe::broke(&link.settings.server, &error);
+                let failure = Failure::new(&link.settings.server, "keeping a connection", error, since);
                 if failures > 0 {
-                    down(&link, "keeping a connection", error, since);
+                    *link.condition.lock() = Condition::Down(failure);
                     pause(&link, &caller, failures).await;
+                } else {
+                    *link.condition.lock() = Condition::Broken(failure);
                 }
             }
             Err(error) => {

@@ -110,7 +110,7 @@ impl Locks {
         if entry.is_held_here(now) {
             return GaveUp::Held;
         }
-        if let Some(error) = self.link.trouble() {
+        if let Some(error) = self.link.silence() {
             return GaveUp::Unknown(error);
         }
         let Some(ask) = &entry.ask else { return GaveUp::Held };
