@@ -58,6 +58,7 @@ impl Lease for RedisLease {
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
         let answer = self.backend.locks().extend(&self, duration);
+        self.backend.locks().serve();
         Box::pin(async move {
             match answer {
                 Ok(extended) => Ok(extended),
@@ -68,7 +69,9 @@ impl Lease for RedisLease {
     }
 
     fn release(self: Arc<Self>) -> Releasing {
-        self.backend.locks().release(&self)
+        let releasing = self.backend.locks().release(&self);
+        self.backend.locks().serve();
+        releasing
     }
 }
 

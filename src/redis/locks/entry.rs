@@ -121,6 +121,10 @@ impl Entry {
         self.waiters.pop_first().map(|(_, waiter)| waiter)
     }
 
+    pub(super) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
+        self.waiters.values()
+    }
+
     pub(super) fn take_waiters(&mut self) -> impl Iterator<Item = Arc<Waiter>> + use<> {
         std::mem::take(&mut self.waiters).into_values()
     }
