@@ -75,9 +75,14 @@ impl<T> Agenda<T> {
         self.changed.notify_one();
     }
 
+    /// Whether [`end`](Self::end) was called.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(SeqCst)
+    }
+
     /// Does what is due when it is due.
     pub(super) async fn run(&self, mut perform: impl FnMut(T)) {
-        while !self.ended.load(SeqCst) {
+        while !self.has_ended() {
             let next = loop {
                 let mut due = self.due.lock();
                 let first = due.things.first_key_value().map(|((at, _), _)| *at);

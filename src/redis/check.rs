@@ -70,7 +70,8 @@ pub(super) async fn check(backend: &Arc<Backend>) -> Result<Vec<Finding>, LockEr
     let settings = locks.link.settings();
     let began = Instant::now();
     let told = |error| Failure::new(&settings.server, "checking", error, began).to_error();
-    let mut connection = pool(settings).map_err(told)?.get().await.map_err(made_none).map_err(told)?;
+    let pool = backend.pool(|| pool(settings)).map_err(told)?;
+    let mut connection = pool.get().await.map_err(made_none).map_err(told)?;
     let info: RedisResult<String> = ::redis::cmd("INFO").query_async(&mut connection).await;
     let mut findings = match info {
         Ok(info) => findings(&info),

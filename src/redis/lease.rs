@@ -57,8 +57,8 @@ impl Lease for RedisLease {
     }
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
-        self.backend.serve_if_possible();
         let answer = self.backend.locks().extend(&self, duration);
+        self.backend.locks().serve();
         Box::pin(async move {
             match answer {
                 Ok(extended) => Ok(extended),
@@ -69,8 +69,9 @@ impl Lease for RedisLease {
     }
 
     fn release(self: Arc<Self>) -> Releasing {
-        self.backend.serve_if_possible();
-        self.backend.locks().release(&self)
+        let releasing = self.backend.locks().release(&self);
+        self.backend.locks().serve();
+        releasing
     }
 }
 

@@ -102,7 +102,8 @@ impl Future for Waiting {
                     }
                     continue;
                 }
-                Poll::Pending => {}
+                // The runtime that served the provider until now may have ended.
+                Poll::Pending => this.backend.locks().serve(),
             }
             let (Some(until), Some(ticket)) = (*this.until, place.ticket) else { return Poll::Pending };
             if Instant::now() >= until {

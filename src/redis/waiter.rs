@@ -81,6 +81,14 @@ impl Waiter {
         Poll::Pending
     }
 
+    /// By which the caller can be woken while it has no answer.
+    pub(super) fn waker(&self) -> Option<Waker> {
+        match &*self.slot.lock() {
+            Slot::Waiting(waker) => waker.clone(),
+            Slot::Answered(_) | Slot::Gone => None,
+        }
+    }
+
     /// The caller goes away. Returns the answer that it did not take.
     pub(super) fn leave(&self) -> Option<Answer> {
         let left = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);

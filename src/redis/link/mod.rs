@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use ::redis::Value;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -52,6 +53,9 @@ pub(super) trait Caller: Send + Sync + 'static {
 
     /// There is a connection again, after there was one before: what was believed may have changed.
     fn reconnected(self: &Arc<Self>);
+
+    /// The link's task has ended with its runtime: somebody in another one has to [serve](Link::serve) the link.
+    fn abandoned(self: &Arc<Self>);
 }
 
 /// One call of a script, and what its answer is for.
@@ -115,6 +119,8 @@ pub(super) enum Condition {
     Up {
         publishing: Publishing,
     },
+    /// It broke just now, and the next one is being made: whoever asks waits for that.
+    Broken(Failure),
     /// Out of reach.
     Down(Failure),
 }
@@ -162,12 +168,16 @@ impl<P: Send + 'static> Link<P> {
         }
     }
 
-    /// Sees to it that somebody serves the link: inside a runtime, whenever the task has ended with another one.
+    /// Sees to it that somebody serves the link: in the present runtime, if there is one, whenever the task has ended
+    /// with another one. Not under a mutex that an outcome needs: calls get theirs here if the runtime is ending.
     pub(super) fn serve<C: Caller<Purpose = P>>(self: &Arc<Self>, caller: &Arc<C>) {
-        if self.running.load(SeqCst) || self.running.swap(true, SeqCst) {
+        if self.running.load(SeqCst) || self.retired.load(SeqCst) && self.is_empty() || Handle::try_current().is_err() {
             return;
         }
-        tokio::spawn(supervisor::supervise(Arc::clone(self), Arc::clone(caller)));
+        if self.running.swap(true, SeqCst) {
+            return;
+        }
+        tokio::spawn(supervisor::supervise(supervisor::Running::new(self, caller)));
     }
 
     /// How the connection is.
@@ -179,6 +189,14 @@ impl<P: Send + 'static> Link<P> {
     pub(super) fn trouble(&self) -> Option<LockError> {
         match &*self.condition.lock() {
             Condition::Down(failure) => Some(failure.to_error()),
+            Condition::Starting | Condition::Up { .. } | Condition::Broken(_) => None,
+        }
+    }
+
+    /// Why the server's last word is an old one, if that is so: there is no connection on which it could say another.
+    pub(super) fn silence(&self) -> Option<LockError> {
+        match &*self.condition.lock() {
+            Condition::Broken(failure) | Condition::Down(failure) => Some(failure.to_error()),
             Condition::Starting | Condition::Up { .. } => None,
         }
     }

@@ -34,36 +34,39 @@ const DELAYS: [Duration; 6] = [
 ];
 
 /// Serves the link until it is retired.
-pub(super) async fn supervise<C: Caller>(link: Arc<Link<C::Purpose>>, caller: Arc<C>) {
-    let _running = Running(Arc::clone(&link));
+pub(super) async fn supervise<C: Caller>(running: Running<C>) {
+    let Running { link, caller } = &running;
     // Since when there has been no connection, and how often one was tried since.
     let mut since = Instant::now();
     let mut failures = 0_usize;
     loop {
-        match attempt(&link, &caller, failures).await {
+        match attempt(link, caller, failures).await {
             Ok(connection) => {
                 *link.condition.lock() = Condition::Up { publishing: connection.publishing };
                 let messages = connection.publishing == Publishing::Allowed;
-                observe::made(&link.settings.server, failures, messages);
+                observe::made(&link.settings.server, &link.inbox, failures, messages);
                 if link.connected_before.swap(true, SeqCst) {
                     caller.reconnected();
                 }
                 let up = Instant::now();
-                let Some(error) = carry(&link, &caller, &connection).await else { return };
+                let Some(error) = carry(link, caller, &connection).await else { return };
                 // One that broke at once is as good as one that was not made.
                 failures = if up.elapsed() < Duration::from_secs(1) { failures + 1 } else { 0 };
                 since = Instant::now();
                 observe::broke(&link.settings.server, &error);
+                let failure = Failure::new(&link.settings.server, "keeping a connection", error, since);
                 if failures > 0 {
-                    down(&link, "keeping a connection", error, since);
-                    pause(&link, &caller, failures).await;
+                    *link.condition.lock() = Condition::Down(failure);
+                    pause(link, caller, failures).await;
+                } else {
+                    *link.condition.lock() = Condition::Broken(failure);
                 }
             }
             Err(error) => {
                 failures += 1;
                 observe::failed(&link.settings.server, failures, &error);
-                down(&link, "connecting", error, since);
-                pause(&link, &caller, failures).await;
+                down(link, "connecting", error, since);
+                pause(link, caller, failures).await;
             }
         }
         if link.retired.load(SeqCst) && link.is_empty() {
@@ -193,12 +196,24 @@ pub(super) fn given_up() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection was closed"))
 }
 
-/// Notes that nobody serves the link any more, also if the task ends with its runtime.
-struct Running<P>(Arc<Link<P>>);
+/// A link that is served. Dropped it is not any more, also if its task ends with its runtime, or never began.
+pub(super) struct Running<C: Caller> {
+    link: Arc<Link<C::Purpose>>,
+    caller: Arc<C>,
+}
 
-impl<P> Drop for Running<P> {
+impl<C: Caller> Running<C> {
+    pub(super) fn new(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>) -> Self {
+        Self { link: Arc::clone(link), caller: Arc::clone(caller) }
+    }
+}
+
+impl<C: Caller> Drop for Running<C> {
     fn drop(&mut self) {
-        *self.0.condition.lock() = Condition::Starting;
-        self.0.running.store(false, SeqCst);
+        *self.link.condition.lock() = Condition::Starting;
+        // In this order: whoever pushes and finds the link served afterwards has its call refused here (K1).
+        self.link.running.store(false, SeqCst);
+        refuse_all(&self.link, &self.caller);
+        self.caller.abandoned();
     }
 }

@@ -111,7 +111,7 @@ impl Locks {
         if entry.is_held_here(now) {
             return GaveUp::Held;
         }
-        if let Some(error) = self.link.trouble() {
+        if let Some(error) = self.link.silence() {
             return GaveUp::Unknown(error);
         }
         let Some(ask) = &entry.ask else { return GaveUp::Held };
@@ -170,7 +170,8 @@ impl Locks {
         };
         let begun = Instant::now();
         let in_flight = Some(begun);
-        entry.ask = Some(Ask { token, ttl, patience, begun, in_flight, queued: None, due: None, polls: 0 });
+        entry.ask =
+            Some(Ask { token, ttl, patience, begun, in_flight, queued: None, wanted: false, due: None, polls: 0 });
         self.push(resource, token, Step::Acquire { lease: ttl, joining }, Purpose::Ask);
     }
 
@@ -311,8 +312,13 @@ impl Locks {
 
     /// Others wait for a lock that is ours.
     pub(super) fn wanted_by_others(&self, resource: &Resource, token: Token) {
-        if let Some(tenure) = self.shard(resource).get_mut(resource).and_then(|entry| entry.tenure_of(token)) {
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return };
+        if let Some(tenure) = entry.tenure_of(token) {
             tenure.others_wait(Instant::now());
+        } else if let Some(ask) = entry.ask_of(token) {
+            // The message has overtaken the grant.
+            ask.wanted = true;
         }
     }
 
@@ -410,8 +416,9 @@ fn granted_since(ask: &Ask, at: ServerTime, arrived: Instant) -> Instant {
     (queued.sent + since - since / 500).min(arrived)
 }
 
-/// Whether an error of the server is likely to pass: whoever waits already goes on waiting.
-fn may_pass(error: &LockError) -> bool {
+/// Whether an error of the server is likely to pass: whoever waits already goes on waiting, and what has to be undone
+/// still has to be.
+pub(super) fn may_pass(error: &LockError) -> bool {
     const PASSING: [&str; 9] =
         ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
     let source = std::error::Error::source(error).and_then(std::error::Error::source);
@@ -440,6 +447,7 @@ mod tests {
             begun: sent,
             in_flight: None,
             queued: Some(queued),
+            wanted: false,
             due: None,
             polls: 0,
         };

@@ -76,6 +76,8 @@ pub(super) struct Ask {
     pub(super) in_flight: Option<Instant>,
     /// The server has said that somebody else holds the lock. What is known of our place since:
     pub(super) queued: Option<Queued>,
+    /// Others wait for the lock that this ask has been granted: we have heard of them, and not of the grant.
+    pub(super) wanted: bool,
     pub(super) due: Option<agenda::Entry>,
     /// How often it was asked again without messages; such waiters ask at growing intervals.
     pub(super) polls: u32,
@@ -119,6 +121,10 @@ impl Entry {
 
     pub(super) fn pop(&mut self) -> Option<Arc<Waiter>> {
         self.waiters.pop_first().map(|(_, waiter)| waiter)
+    }
+
+    pub(super) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
+        self.waiters.values()
     }
 
     pub(super) fn take_waiters(&mut self) -> impl Iterator<Item = Arc<Waiter>> + use<> {

@@ -15,9 +15,12 @@ use crate::redis::waiter::Answer;
 
 impl Locks {
     /// The server has granted the lock to the ask of this process.
-    pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure, wakers: &mut Wakers) {
+    pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, mut tenure: Tenure, wakers: &mut Wakers) {
         if let Some(ask) = entry.ask.take() {
             self.forget_due(ask.due);
+            if ask.wanted {
+                tenure.others_wait(Instant::now());
+            }
         }
         self.replace_tenure(resource, entry, tenure);
         self.serve_next(resource, entry, wakers);

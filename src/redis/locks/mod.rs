@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use deadpool_redis::Pool;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -132,17 +133,32 @@ impl Locks {
         self.shard(resource).get(resource).map_or(0, Entry::waiting)
     }
 
-    /// Sees to it that the connection and the agenda are served. Inside a runtime.
-    fn serve(self: &Arc<Self>) {
+    /// Sees to it that the connection and the agenda are served, in the present runtime if in no other. Whoever pushes
+    /// something and waits for what comes of it calls this afterwards, so that it is not left alone with it.
+    pub(super) fn serve(self: &Arc<Self>) {
         self.link.serve(self);
-        if self.agenda_runs.load(SeqCst) || self.agenda_runs.swap(true, SeqCst) {
+        if self.agenda_runs.load(SeqCst) || self.agenda.has_ended() || Handle::try_current().is_err() {
             return;
         }
-        let locks = Arc::clone(self);
+        if self.agenda_runs.swap(true, SeqCst) {
+            return;
+        }
+        let running = AgendaRuns(Arc::clone(self));
         tokio::spawn(async move {
-            let _running = Flag(&locks.agenda_runs);
+            let AgendaRuns(locks) = &running;
             locks.agenda.run(|due| locks.due(due)).await;
         });
+    }
+
+    /// Wakes everybody who waits, so that one of them [serves](Self::serve) what its runtime has left alone.
+    fn wake_waiters(&self) {
+        let mut wakers = Wakers::default();
+        for shard in &self.shards {
+            for waiter in shard.lock().values().flat_map(Entry::waiters) {
+                wakers.add(waiter.waker());
+            }
+        }
+        wakers.wake();
     }
 
     fn due(&self, due: Due) {
@@ -217,28 +233,37 @@ impl Caller for Locks {
         }
         self.undo_all_again();
     }
+
+    fn abandoned(self: &Arc<Self>) {
+        self.wake_waiters();
+    }
 }
 
 /// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
 pub(super) struct Backend {
     locks: Arc<Locks>,
+    /// For what is not about locks. Made when it is needed first.
+    pool: Mutex<Option<Pool>>,
 }
 
 impl Backend {
     pub(super) fn new(settings: Settings) -> Result<Arc<Self>, LockError> {
-        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?) }))
+        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?), pool: Mutex::new(None) }))
     }
 
     pub(super) fn locks(&self) -> &Arc<Locks> {
         &self.locks
     }
 
-    /// Sees to it that the server is asked, as far as it can be done from here: the runtime that did it until now may
-    /// have ended, and outside of one there is none to do it.
-    pub(super) fn serve_if_possible(&self) {
-        if !self.locks.is_closed() && Handle::try_current().is_ok() {
-            self.locks.serve();
+    /// The pool of connections for what is not about locks.
+    pub(super) fn pool<E>(&self, make: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
+        let mut kept = self.pool.lock();
+        if let Some(pool) = &*kept {
+            return Ok(pool.clone());
         }
+        let made = make()?;
+        *kept = Some(made.clone());
+        Ok(made)
     }
 }
 
@@ -269,12 +294,13 @@ impl Drop for Backend {
     }
 }
 
-/// Lowers a flag, also if its task ends with its runtime.
-struct Flag<'a>(&'a AtomicBool);
+/// Says that the agenda is served. Dropped it is not any more, also if its task ends with its runtime, or never began.
+struct AgendaRuns(Arc<Locks>);
 
-impl Drop for Flag<'_> {
+impl Drop for AgendaRuns {
     fn drop(&mut self) {
-        self.0.store(false, SeqCst);
+        self.0.agenda_runs.store(false, SeqCst);
+        self.0.wake_waiters();
     }
 }
 

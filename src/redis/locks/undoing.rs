@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::acquiring::may_pass;
 use super::{Command, Due, Locks, Purpose, Step, Token};
 use crate::redis::jitter::jittered;
 use crate::redis::link::Outcome;
@@ -16,7 +17,7 @@ use crate::{LockOptions, Resource};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often an undoing that the server refuses is tried again.
+/// How often an undoing that the server refuses is tried again, if the refusal is not one that passes by itself.
 const MOST_REFUSALS: u32 = 5;
 
 /// What has to be taken back still.
@@ -26,7 +27,10 @@ pub(super) struct Undos(Mutex<HashMap<Token, Undo>>);
 #[derive(Debug)]
 struct Undo {
     resource: Resource,
-    /// The lease would have ended by itself then.
+    /// How long after it ran what was asked for would end by itself.
+    lease: Duration,
+    /// When it will have ended by itself. Counted from the server's first answer: one that is stopped runs what it was
+    /// sent when it goes on.
     until: Instant,
     /// The acquire may run yet: that nothing was found says nothing.
     doubtful: bool,
@@ -45,21 +49,22 @@ impl Undos {
 impl Locks {
     /// Takes an acquire back whose answer is known and not wanted, or, if it is doubtful, not known.
     pub(super) fn undo(&self, resource: &Resource, token: Token, lease: Duration, doubtful: bool) {
-        let until = Instant::now() + lease + self.link.settings().response_timeout;
-        self.begin_undo(resource, token, until, doubtful);
+        self.begin_undo(resource, token, lease, doubtful);
         self.push(resource, token, Step::Undo, Purpose::Undo);
     }
 
     /// A release that did not get through. Tried again after a pause, or when there is a connection again.
     pub(super) fn undo_release(&self, resource: &Resource, token: Token) {
-        self.begin_undo(resource, token, Instant::now() + LockOptions::MAX_TTL, false);
+        self.begin_undo(resource, token, LockOptions::MAX_TTL, false);
         self.undo_later(token, false);
     }
 
-    fn begin_undo(&self, resource: &Resource, token: Token, until: Instant, doubtful: bool) {
+    fn begin_undo(&self, resource: &Resource, token: Token, lease: Duration, doubtful: bool) {
+        let until = Instant::now() + LockOptions::MAX_TTL;
         let mut undos = self.undos.0.lock();
         let undo = undos.entry(token).or_insert_with(|| Undo {
             resource: resource.clone(),
+            lease,
             until,
             doubtful,
             in_flight: true,
@@ -77,14 +82,21 @@ impl Locks {
         };
         let done = match found {
             Some(Undone::Found) => true,
-            // It may come yet, from a connection that we have given up.
-            Some(Undone::Nothing) => !self.undos.0.lock().get(&command.token).is_some_and(|undo| undo.doubtful),
+            Some(Undone::Nothing) => match self.undos.0.lock().get_mut(&command.token) {
+                // It may come yet, from a connection that we have given up.
+                Some(undo) if undo.doubtful => {
+                    let timeout = self.link.settings().response_timeout;
+                    undo.until = undo.until.min(Instant::now() + undo.lease + timeout);
+                    false
+                }
+                _ => true,
+            },
             None => false,
         };
         if done {
             self.undos.0.lock().remove(&command.token);
         } else {
-            self.undo_later(command.token, matches!(outcome, Outcome::Refused(_)));
+            self.undo_later(command.token, matches!(outcome, Outcome::Refused(error) if !may_pass(error)));
         }
     }
 

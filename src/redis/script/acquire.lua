@@ -33,10 +33,10 @@ if owner == me then
   return { 1, number, now, call('LLEN', queue) }
 end
 
-local deadline, new
+local deadline, first
 if not owner then
   local number
-  if mode ~= 'n' then deadline, new = stand_in_line(ttl, mode, lives, known) end
+  if mode ~= 'n' then deadline, first = stand_in_line(ttl, mode, lives, known) end
   owner, number = promote()
   if not owner and call('EXISTS', queue) == 0 then
     owner, number = me, next_number(now)
@@ -46,7 +46,8 @@ if not owner then
 end
 
 if mode == 'n' then return { 2, call('PTTL', lock), now, 0 } end
-if not deadline then deadline, new = stand_in_line(ttl, mode, lives, known) end
--- The holder may hand the lock on within its own process, until it knows that others wait.
-if new and owner and call('LLEN', queue) == 1 then tell(owner, 'wanted:' .. owner .. ':' .. lock) end
+if not deadline then deadline, first = stand_in_line(ttl, mode, lives, known) end
+-- The holder may hand the lock on within its own process, until it knows that others wait. Said each time that the
+-- first in the queue asks, since a message may be lost.
+if first and owner then tell(owner, 'wanted:' .. owner .. ':' .. lock) end
 return { 0, call('PTTL', lock), now, deadline }

@@ -25,14 +25,14 @@ local function place_of_mine(ttl, mode, known)
 end
 
 -- Puts whoever asks into the queue, or lets its entry live on. Returns the entry's deadline in milliseconds, and
--- whether the entry is new.
+-- whether the entry is the first.
 local function stand_in_line(ttl, mode, lives, known)
   local present = math.floor(now / 1000)
   local deadline = present + lives
   local entry = digits(deadline) .. ':' .. ttl .. ':' .. mode .. ':' .. me
   local place = known and place_of_mine(ttl, mode, known)
   if not place then
-    call('RPUSH', queue, entry)
+    place = call('RPUSH', queue, entry) - 1
   elseif known - present < lives / 2 then
     call('LSET', queue, place, entry)
   else
@@ -40,7 +40,7 @@ local function stand_in_line(ttl, mode, lives, known)
   end
   -- Longer than any entry lives, so that a queue whose processes are all gone disappears.
   call('PEXPIRE', queue, 60000)
-  return deadline, not place
+  return deadline, place == 0
 end
 
 -- Grants a free lock to the first in the queue who is there to take it (S3). Returns its token and number, or

@@ -1,0 +1,16 @@
+//! What the provider promises when servers, networks and runtimes fail, one test for each fault.
+
+mod answers;
+mod connecting;
+mod credentials;
+mod cuts;
+mod full;
+mod killed;
+mod messages;
+mod refusals;
+mod renewals;
+mod restarts;
+mod runtimes;
+mod scene;
+mod stopped;
+mod unreachable;

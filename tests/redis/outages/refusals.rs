@@ -1,0 +1,187 @@
+//! The server answers, and refuses: read-only, loading, busy, or somebody's keys are in the way.
+
+use std::time::{Duration, Instant};
+
+use orchestrix_locking::LockError;
+use redis::cmd;
+
+use super::scene::{
+    FENCE, KEY, LIMIT, NAME, QUEUE, SOON, Scene, backend, granted, keys, lock, until, until_it_works, until_waiting,
+};
+use super::scene::{ended, provider_at, wait_for};
+use crate::support::RedisServer;
+
+/// Long, so that nothing here ends by itself.
+const TTL: Duration = Duration::from_secs(60);
+
+/// A server that has become a replica grants nothing, and says so; when it is a master again everything goes on:
+/// holders, waiters, and releases that it refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_only() {
+    let scene = Scene::new();
+    let other = provider_at(scene.server.url());
+    let guard = scene.lock(TTL).acquire().await.unwrap();
+    let leaving = lock(&scene.provider, "leaving", TTL).acquire().await.unwrap();
+    let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
+    until_waiting(&scene.server, &other, 1).await;
+    // Nobody listens at that port: it keeps its data.
+    scene.server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    for wait in [Duration::ZERO, LIMIT, Duration::ZERO, LIMIT] {
+        let begun = Instant::now();
+        let answer = lock(&scene.provider, "another", TTL).try_acquire(wait).await;
+        // The connection is given up, in case another leads to a master: a caller may see that as well.
+        if !matches!(answer, Err(LockError::Unavailable { .. })) {
+            backend(answer, "READONLY");
+        }
+        assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    }
+    assert!(leaving.release().await.is_err());
+    // Long enough for many attempts.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(guard.is_held() && !waiter.is_finished());
+    backend(lock(&scene.provider, "another", TTL).try_acquire(LIMIT).await, "READONLY");
+    scene.server.cli(&["REPLICAOF", "NO", "ONE"]);
+    until_it_works(&lock(&scene.provider, "another", TTL)).await;
+    until("the refused release is made up for", LIMIT / 2, || keys(&scene.server).len() <= 2).await;
+    until_it_works(&lock(&scene.provider, "leaving", TTL)).await;
+    assert!(guard.is_held());
+    guard.release().await.unwrap();
+    granted(waiter).await.release().await.unwrap();
+    scene.until_clean(SOON).await;
+}
+
+/// A key of another kind under one of our three names: the callers of that lock are told, others notice nothing, and
+/// we leave nothing beside it. When it is gone, the lock works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_another_kind() {
+    for (key, command) in [(KEY, "RPUSH"), (QUEUE, "SADD"), (FENCE, "RPUSH")] {
+        let scene = Scene::new();
+        scene.server.ask::<()>(cmd(command).arg(key).arg("of somebody else"));
+        for wait in [Duration::ZERO, SOON] {
+            let text = backend(scene.lock(TTL).try_acquire(wait).await, "WRONGTYPE");
+            assert!(text.contains(&scene.proxy.port().to_string()), "{text}");
+        }
+        assert_eq!(scene.server.keys(), [key], "nothing of ours beside it");
+        let guard = lock(&scene.provider, "another", TTL).acquire().await.unwrap();
+        assert!(guard.extend(TTL).await.unwrap());
+        guard.release().await.unwrap();
+        scene.server.ask::<()>(cmd("DEL").arg(key));
+        until_it_works(&scene.lock(TTL)).await;
+        scene.until_clean(LIMIT).await;
+    }
+}
+
+/// The same while the lock is held and waited for: a guard is never granted twice, the release frees the lock, and
+/// nobody waits for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_another_kind_that_come_later() {
+    for key in [KEY, QUEUE, FENCE] {
+        let scene = Scene::new();
+        let other = provider_at(scene.server.url());
+        let guard = scene.lock(TTL).acquire().await.unwrap();
+        let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
+        until_waiting(&scene.server, &other, 1).await;
+        let script = "redis.call('DEL', KEYS[1]) redis.call('SADD', KEYS[1], 'of somebody else')";
+        scene.server.ask::<()>(cmd("EVAL").arg(script).arg(1).arg(key));
+        // Whether it is told as an error or not: it is over.
+        _ = tokio::time::timeout(LIMIT, guard.release()).await.unwrap();
+        match ended(waiter).await.0 {
+            Err(error) => assert!(error.to_string().contains("WRONGTYPE"), "{error}"),
+            Ok(next) => drop(next.expect("it had the time").release().await),
+        }
+        scene.server.ask::<()>(cmd("DEL").arg(key));
+        scene.until_clean(LIMIT / 2).await;
+        until_it_works(&scene.lock(TTL)).await;
+    }
+}
+
+/// Somebody's script takes the server for seconds. New callers are told or wait, nobody is granted a lock that is
+/// held, holders keep theirs, and what was released meanwhile is free afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_with_a_script() {
+    let server = RedisServer::builder().config("busy-reply-threshold", "50").start();
+    let scene = Scene::on(server);
+    let other = provider_at(scene.server.url());
+    let guard = scene.lock(TTL).acquire().await.unwrap();
+    let leaving = lock(&scene.provider, "leaving", TTL).acquire().await.unwrap();
+    let dropped = lock(&scene.provider, "dropped", TTL).acquire().await.unwrap();
+    let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
+    until_waiting(&scene.server, &other, 1).await;
+    let script = "local t = redis.call('TIME') local stop = t[1] * 1000000 + t[2] + 3000000 \
+                  repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] > stop";
+    let mut connection = scene.server.connection().await;
+    let busy = tokio::spawn(async move { cmd("EVAL").arg(script).arg(0).exec_async(&mut connection).await });
+    let deadline = Instant::now() + SOON;
+    loop {
+        let answer = lock(&scene.provider, "another", TTL).try_acquire(Duration::ZERO).await;
+        match answer {
+            Err(LockError::Backend { .. }) => break drop(backend(answer, "BUSY")),
+            answer => assert!(Instant::now() < deadline, "{answer:?}"),
+        }
+    }
+    drop(dropped);
+    let released = leaving.release().await;
+    assert!(matches!(released, Err(LockError::Backend { .. } | LockError::Unavailable { .. })), "{released:?}");
+    while !busy.is_finished() {
+        match lock(&scene.provider, "another", TTL).try_acquire(Duration::from_millis(20)).await {
+            Ok(guard) => drop(guard),
+            Err(LockError::Backend { .. } | LockError::Unavailable { .. }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+        assert!(
+            lock(&other, NAME, TTL).try_acquire(Duration::from_millis(20)).await.is_ok_and(|guard| guard.is_none())
+                || guard.is_held()
+        );
+        assert!(guard.is_held() && !waiter.is_finished());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ended(busy).await.unwrap();
+    let left = || !keys(&scene.server).iter().any(|key| key.ends_with("leaving") || key.ends_with("dropped"));
+    until("what was released is free", LIMIT / 2, left).await;
+    guard.release().await.unwrap();
+    granted(waiter).await.release().await.unwrap();
+    scene.until_clean(SOON).await;
+}
+
+/// A server that loads its data is told from one that is away, and costs no lock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loading() {
+    let server = RedisServer::builder().append_only().config("key-load-delay", "500").start();
+    let scene = Scene::on(server);
+    let other = provider_at(scene.server.url());
+    let guard = scene.lock(TTL).acquire().await.unwrap();
+    let leaving = lock(&scene.provider, "leaving", TTL).acquire().await.unwrap();
+    let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
+    until_waiting(&scene.server, &other, 1).await;
+    let fill = "for key = 1, 8000 do redis.call('SET', 'filler:' .. key, '') end";
+    scene.server.ask::<()>(cmd("EVAL").arg(fill).arg(0));
+    scene.server.kill();
+    let scene = std::sync::Arc::new(scene);
+    let starting = tokio::task::spawn_blocking({
+        let scene = std::sync::Arc::clone(&scene);
+        move || scene.server.start_again()
+    });
+    let mut told = 0;
+    let mut leaving = Some(leaving);
+    while !starting.is_finished() {
+        match lock(&scene.provider, "another", TTL).try_acquire(Duration::from_millis(50)).await {
+            Ok(guard) => drop(guard),
+            Err(error @ LockError::Backend { .. }) => {
+                assert!(error.to_string().contains("oading"), "{error}");
+                told += 1;
+                drop(leaving.take());
+            }
+            Err(LockError::Unavailable { .. }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    ended(starting).await;
+    assert!(told > 0, "the server was never seen loading");
+    until_it_works(&lock(&scene.provider, "another", TTL)).await;
+    until("what was released is free", SOON, || !keys(&scene.server).iter().any(|key| key.ends_with("leaving"))).await;
+    assert!(guard.is_held() && !waiter.is_finished());
+    guard.release().await.unwrap();
+    granted(waiter).await.release().await.unwrap();
+    until("nothing is left", SOON, || scene.provider.is_empty() && !keys(&scene.server).contains(&KEY.into())).await;
+}
