@@ -78,7 +78,10 @@ mod sync;
 #[cfg(feature = "axum")]
 pub use self::http::MissingLock;
 #[cfg(feature = "http")]
-pub use self::http::{HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
+pub use self::http::{
+    Attached, Detachable, HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, OnDisconnect,
+    Refusal, key,
+};
 pub use error::{BoxError, Cause, LockError};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};

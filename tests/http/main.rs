@@ -3,9 +3,11 @@
 
 mod body;
 mod composed_keys;
+mod disconnect;
 mod grpc;
 mod keys;
 mod lifetime;
 mod refusals;
 mod release;
 mod support;
+mod vanishing;
