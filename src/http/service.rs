@@ -65,7 +65,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
                 request = Request::from_parts(parts, body);
                 Style::Custom { answer: answer.clone(), request: head }
             }
-            None => Style::of(&request),
+            None => Style::of(request.headers()),
         };
         let framing = Framing::of_request(&request);
         let wait = wait_for(&request, common.wait);

@@ -11,3 +11,4 @@ mod refusals;
 mod release;
 mod support;
 mod vanishing;
+mod wire;
