@@ -122,7 +122,8 @@ impl Client {
         let address = listener.local_addr().unwrap();
         let server = tonic::transport::Server::builder().add_service(service);
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true).connect().await.unwrap();
+        let channel =
+            Channel::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true).connect().await.unwrap();
         Self(tonic::client::Grpc::new(channel))
     }
 

@@ -4,6 +4,7 @@
 mod body;
 mod calls;
 mod composed_keys;
+mod composition;
 mod disconnect;
 mod grpc;
 mod keys;
