@@ -6,7 +6,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use bytes::{Buf, BufMut};
 
 #[derive(Debug, Clone, Copy)]
-pub struct TextCodec;
+pub(crate) struct TextCodec;
 
 impl Codec for TextCodec {
     type Encode = String;

@@ -1,6 +1,7 @@
 //! gRPC calls between a tonic client and a tonic server, over real connections.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,7 +25,6 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use crate::support::{LIMIT, becomes_free, is_free};
 
 #[path = "../../examples/support/text_codec.rs"]
-#[expect(unreachable_pub, reason = "shared with the examples")]
 mod text_codec;
 
 use text_codec::TextCodec;
@@ -54,7 +54,7 @@ impl Calls {
     }
 
     /// As many messages as the request says; `fail` ends with an error instead.
-    async fn download(self, request: tonic::Request<String>) -> Result<Messages, Status> {
+    fn download(self, request: &tonic::Request<String>) -> Result<Messages, Status> {
         let (count, fails) = match request.get_ref().as_str() {
             "fail" => (1, true),
             count => (count.parse().map_err(|_| Status::invalid_argument("no number"))?, false),
@@ -67,11 +67,6 @@ impl Calls {
             }
         });
         Ok(tonic::Response::new(messages.boxed()))
-    }
-
-    /// Sends every message back.
-    async fn echo(self, request: tonic::Request<Streaming<String>>) -> Result<Messages, Status> {
-        Ok(tonic::Response::new(request.into_inner().boxed()))
     }
 }
 
@@ -99,9 +94,13 @@ impl Service<Request<tonic::body::Body>> for Calls {
             Ok(match method.as_str() {
                 "/test.Calls/Unary" => grpc.unary(service_fn(|it| calls.clone().unary(it)), request).await,
                 "/test.Calls/Download" => {
-                    grpc.server_streaming(service_fn(|it| calls.clone().download(it)), request).await
+                    grpc.server_streaming(service_fn(|it| ready(calls.clone().download(&it))), request).await
                 }
-                "/test.Calls/Echo" => grpc.streaming(service_fn(|it| calls.clone().echo(it)), request).await,
+                // Sends every message back.
+                "/test.Calls/Echo" => {
+                    let echo = |it: tonic::Request<Streaming<String>>| it.into_inner().boxed();
+                    grpc.streaming(service_fn(|it| ready(Ok(tonic::Response::new(echo(it))))), request).await
+                }
                 _ => Status::unimplemented("no such method").into_http(),
             })
         })
@@ -240,9 +239,10 @@ async fn a_cancelled_call_ends_or_is_finished() {
     let (provider, calls) = (InMemoryLockProvider::new(), Calls::new());
     for finishes in [false, true] {
         let layer = layer(&provider);
-        let mut client = match finishes {
-            false => Client::of(layer.layer(calls.clone())).await,
-            true => Client::of(layer.on_disconnect(OnDisconnect::Finish).layer(calls.clone())).await,
+        let mut client = if finishes {
+            Client::of(layer.on_disconnect(OnDisconnect::Finish).layer(calls.clone())).await
+        } else {
+            Client::of(layer.layer(calls.clone())).await
         };
         tokio::select! {
             _ = client.unary("pay") => panic!("nobody has let it answer"),

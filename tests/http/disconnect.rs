@@ -233,6 +233,10 @@ async fn a_request_without_a_lock_ends_with_its_client() {
     assert_eq!(scene.gone.available_permits(), 1);
 }
 
+fn on_purpose() -> StatusCode {
+    panic!("on purpose")
+}
+
 #[tokio::test]
 async fn a_panic_reaches_the_caller_and_afterwards_frees_the_lock() {
     let scene = Scene::new();
@@ -243,9 +247,7 @@ async fn a_panic_reaches_the_caller_and_afterwards_frees_the_lock() {
             scene.begun.add_permits(1);
             happens(&scene.go).await;
             scene.finished.fetch_add(1, SeqCst);
-            if scene.finished.load(SeqCst) > 0 {
-                panic!("on purpose");
-            }
+            on_purpose()
         })
     };
     let router = Router::new().route("/", panicking).layer(scene.finishing()).layer(CatchPanicLayer::new());

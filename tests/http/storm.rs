@@ -49,14 +49,14 @@ pub(crate) async fn storm(provider: Arc<dyn DistributedLockProvider>, leftovers:
 
     let begun = Instant::now();
     let ledger = Arc::new(Ledger::new(requests));
-    let server = server::start(&provider, &ledger).await;
+    let server = server::start(&provider, &ledger);
 
     let mut clients = JoinSet::new();
     let all = HTTP1_CLIENTS + HTTP2_CLIENTS;
     for client in 0..all {
         let random = Random::new(seed.wrapping_add(client as u64));
         let (address, ledger) = (server.address, ledger.clone());
-        // Each client has every so manieth request.
+        // Each client has as many requests as the others.
         let ids = (client..requests).step_by(all);
         if client < HTTP1_CLIENTS {
             clients.spawn(http1::client(address, ids, random, ledger));

@@ -34,10 +34,13 @@ pub fn extension<T: Send + Sync + 'static>(read: impl Fn(&T) -> String + Send + 
     Key::from_extension(Extension { type_name: type_name::<T>(), read: Arc::new(read) })
 }
 
+/// `None` if there is no such extension.
+type Read = dyn Fn(&Extensions) -> Option<String> + Send + Sync;
+
 #[derive(Clone)]
 pub(super) struct Extension {
     type_name: &'static str,
-    read: Arc<dyn Fn(&Extensions) -> Option<String> + Send + Sync>,
+    read: Arc<Read>,
 }
 
 impl Extension {

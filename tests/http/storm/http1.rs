@@ -95,18 +95,15 @@ impl Answer {
         let text = String::from_utf8(self.bytes[..head].to_vec()).unwrap().to_ascii_lowercase();
         let status = text.split(' ').nth(1).unwrap().parse().unwrap();
         let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-        match length {
-            Some(length) => {
-                let length: usize = length.parse().unwrap();
-                while self.bytes.len() < head + length {
-                    self.more(random).await?;
-                }
+        if let Some(length) = length {
+            let length: usize = length.parse().unwrap();
+            while self.bytes.len() < head + length {
+                self.more(random).await?;
             }
-            None => {
-                assert!(text.contains("transfer-encoding: chunked"), "{text}");
-                while !self.bytes.ends_with(b"\r\n0\r\n\r\n") {
-                    self.more(random).await?;
-                }
+        } else {
+            assert!(text.contains("transfer-encoding: chunked"), "{text}");
+            while !self.bytes.ends_with(b"\r\n0\r\n\r\n") {
+                self.more(random).await?;
             }
         }
         Some(status)

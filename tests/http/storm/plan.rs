@@ -2,7 +2,7 @@
 
 pub(super) const KEYS: u64 = 8;
 
-/// SplitMix64: small, and the same everywhere.
+/// `SplitMix64`: small, and the same everywhere.
 pub(super) struct Random(u64);
 
 impl Random {

@@ -35,11 +35,11 @@ pub(super) struct Server {
     serving: JoinHandle<std::io::Result<()>>,
 }
 
-pub(super) async fn start(provider: &Arc<dyn DistributedLockProvider>, ledger: &Arc<Ledger>) -> Server {
+pub(super) fn start(provider: &Arc<dyn DistributedLockProvider>, ledger: &Arc<Ledger>) -> Server {
     let long = Duration::from_secs(10);
     let layer = |wait| layer(provider, ledger, wait);
     let routes = || Router::new().route("/{handler}/{key}/{id}", get(handle)).with_state(ledger.clone());
-    let router = Router::new()
+    let app = Router::new()
         .nest("/hasty", routes().route_layer(layer(Duration::ZERO)))
         .nest("/crowded", routes().route_layer(layer(Duration::from_millis(20)).max_waiters(2)))
         .nest("/patient", routes().route_layer(layer(long)))
@@ -54,7 +54,7 @@ pub(super) async fn start(provider: &Arc<dyn DistributedLockProvider>, ledger: &
     let listener = socket.listen(1024).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) });
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async { drop(stopped.await) });
     Server { address, stop, serving: tokio::spawn(serving.into_future()) }
 }
 
