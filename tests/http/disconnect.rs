@@ -375,3 +375,32 @@ async fn a_layer_that_was_told_nothing_takes_services_of_one_thread() {
     let layer = HttpLockLayer::new(InMemoryLockProvider::new(), key::constant(NAME));
     assert_eq!(layer.layer(inner).oneshot(http::Request::new(())).await.unwrap().status(), StatusCode::OK);
 }
+
+/// Over HTTP/1 a server finds the end of a connection behind what has not been read of it. A layer outside the lock that
+/// reads long bodies first lets the server see a client leave that waits.
+#[tokio::test]
+async fn a_client_that_waits_with_a_long_body_is_missed_once_the_body_is_read() {
+    use tokio::io::AsyncWriteExt;
+
+    async fn read_first(request: Request, next: Next) -> axum::response::Response {
+        let (head, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        next.run(Request::from_parts(head, Body::from(body))).await
+    }
+
+    let scene = Scene::new();
+    let _guard = hold(&scene.provider, NAME).await;
+    let router = Router::new().route("/", axum::routing::post(|_: Bytes| async {}));
+    let server = scene.serve(router.layer(scene.layer()).layer(from_fn(read_first))).await;
+    let mut client = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    client.write_all(b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 200000\r\n\r\n").await.unwrap();
+    client.write_all(&[b'x'; 200_000]).await.unwrap();
+    let name = Resource::try_from(NAME).unwrap();
+    let waiters = || scene.provider.inspect(&name).map_or(0, |lock| lock.waiters);
+    while waiters() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    happens(&scene.noticed).await;
+    assert_eq!(waiters(), 0);
+}

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use ledger::Ledger;
 use plan::Random;
 
-const REQUESTS: usize = 4_000;
+const REQUESTS: usize = 6_000;
 const SEED: u64 = 0x5EED_0F57_0B35;
 const HTTP1_CLIENTS: usize = 16;
 const HTTP2_CLIENTS: usize = 8;

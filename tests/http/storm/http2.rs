@@ -33,8 +33,13 @@ pub(super) async fn client(
         let connected =
             handshake.ok().map(|(sender, connection)| (sender, tokio::spawn(async move { drop(connection.await) })));
         // As many as one connection gets to send, a few of them at a time.
-        for id in ids.by_ref().take(1 + usize::try_from(random.below(30)).unwrap()) {
-            let Some((sender, _)) = &connected else { continue };
+        for _ in 0..=random.below(30) {
+            let Some((sender, connection)) = &connected else { break };
+            // A request may find the connection broken; the one after it goes to the next connection.
+            if connection.is_finished() {
+                break;
+            }
+            let Some(id) = ids.next() else { break };
             let (ledger, sender) = (ledger.clone(), sender.clone());
             let (path, conduct) = (random.path(id), random.conduct());
             let random = Random::new(random.below(u64::MAX));

@@ -106,7 +106,7 @@ impl Ledger {
         assert!(self.keys.iter().all(|key| key.inside.load(SeqCst) == 0), "handlers that are inside still");
         // It has to have been a storm, and not a calm.
         if sums.requests >= 1000 {
-            let many = sums.requests / 20;
+            let many = sums.requests / 50;
             assert!(
                 sums.ran > many
                     && sums.refused > many

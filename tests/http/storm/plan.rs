@@ -1,6 +1,6 @@
 //! What each request asks for, and how its client behaves, drawn from a seed.
 
-pub(super) const KEYS: u64 = 8;
+pub(super) const KEYS: u64 = 6;
 
 /// `SplitMix64`: small, and the same everywhere.
 pub(super) struct Random(u64);
@@ -31,7 +31,7 @@ impl Random {
 
     /// A path of the server's: the layer, the handler, the key, the request.
     pub(super) fn path(&mut self, id: usize) -> String {
-        let layer = self.one_of(&["hasty", "crowded", "patient", "patient", "finishing", "caught"]);
+        let layer = self.one_of(&["hasty", "hasty", "crowded", "patient", "patient", "finishing", "caught"]);
         let handler = self.one_of(&["text", "text", "work", "work", "stream", "stream", "large", "panic"]);
         match self.below(50) {
             // Longer than a name may be.
