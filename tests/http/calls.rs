@@ -259,7 +259,7 @@ async fn a_cancelled_call_ends_or_is_finished() {
 #[tokio::test]
 async fn a_loss_ends_a_stream_with_an_error() {
     let (provider, calls) = (InMemoryLockProvider::new(), Calls::new());
-    let options = LockOptions::default().ttl(Duration::from_millis(200)).auto_renew(false);
+    let options = LockOptions::default().ttl(Duration::from_secs(1)).auto_renew(false);
     let mut client = Client::of(layer(&provider).options(options).layer(calls.clone())).await;
     let mut messages = client.download("2").await.unwrap();
     calls.go.add_permits(1);

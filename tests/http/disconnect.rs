@@ -14,6 +14,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use http_body::Frame;
 use orchestrix_locking::{
@@ -264,6 +265,29 @@ async fn a_panic_reaches_the_caller_and_afterwards_frees_the_lock() {
     scene.go.add_permits(1);
     becomes_free(&scene.provider, NAME).await;
     assert_eq!((scene.finished.load(SeqCst), scene.gone.available_permits()), (2, 1));
+}
+
+/// What panicked must not be polled again, by nobody.
+#[tokio::test]
+async fn a_handler_that_panicked_is_dropped_and_not_carried_on() {
+    let (scene, polls) = (Scene::new(), Arc::new(AtomicUsize::new(0)));
+    let inner = {
+        let polls = polls.clone();
+        service_fn(move |_: http::Request<()>| {
+            let polls = polls.clone();
+            std::future::poll_fn(move |_| -> Poll<Result<Response<String>, Infallible>> {
+                polls.fetch_add(1, SeqCst);
+                std::panic::resume_unwind(Box::new("on purpose"))
+            })
+        })
+    };
+    let request = scene.finishing().layer(inner).oneshot(http::Request::new(()));
+    assert!(std::panic::AssertUnwindSafe(request).catch_unwind().await.is_err());
+    assert!(is_free(&scene.provider, NAME).await);
+    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(polls.load(SeqCst), 1);
 }
 
 #[tokio::test]

@@ -9,10 +9,10 @@ use http::Request;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::LIMIT;
 use super::faults::{Breaking, connect};
 use super::ledger::Ledger;
 use super::plan::{Conduct, Random};
-use crate::support::LIMIT;
 
 pub(super) async fn client(
     address: SocketAddr,

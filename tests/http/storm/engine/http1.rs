@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::LIMIT;
 use super::faults::connect;
 use super::ledger::Ledger;
 use super::plan::{Conduct, Random};
-use crate::support::LIMIT;
 
 pub(super) async fn client(
     address: SocketAddr,
