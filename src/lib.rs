@@ -47,7 +47,7 @@
 //! | `memory` (default) | [`InMemoryLockProvider`] |
 //! | `http` | `HttpLockLayer` for hyper, axum and tonic, and the module `key` |
 //! | `axum` | [`LockHandle`] as an extractor, `key::path_param`; includes `http` |
-//! | `tonic` | a locked service keeps tonic's `NamedService`; includes `http` |
+//! | `tonic` | a locked service keeps tonic's `NamedService`, `key::metadata`; includes `http` |
 //! | `tracing` | events: acquired, busy, refused, cancelled, lost |
 //! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_wait_seconds` |
 //! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
