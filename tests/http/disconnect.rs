@@ -157,7 +157,7 @@ async fn a_client_that_waits_with_a_long_body_is_missed_once_the_body_is_read() 
     let server = scene.serve(router.layer(scene.layer()).layer(from_fn(read_first))).await;
     let mut client = tokio::net::TcpStream::connect(server.address()).await.unwrap();
     client.write_all(b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 200000\r\n\r\n").await.unwrap();
-    client.write_all(&[b'x'; 200_000]).await.unwrap();
+    client.write_all(&vec![b'x'; 200_000]).await.unwrap();
     let name = Resource::try_from(NAME).unwrap();
     let waiters = || scene.provider.inspect(&name).map_or(0, |lock| lock.waiters);
     while waiters() == 0 {
