@@ -48,7 +48,7 @@
 //! | `redis` | `RedisLockProvider` and `RedisLockOptions`: Redis 6.2 or later, Valkey; TCP, TLS, Unix sockets |
 //! | `http` | `HttpLockLayer` for hyper, axum and tonic, and the module `key` |
 //! | `axum` | [`LockHandle`] as an extractor, `key::path_param`; includes `http` |
-//! | `tonic` | a locked service keeps tonic's `NamedService`; includes `http` |
+//! | `tonic` | a locked service keeps tonic's `NamedService`, `key::metadata`; includes `http` |
 //! | `tracing` | events: acquired, busy, refused, cancelled, lost; connected, broken |
 //! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_wait_seconds`, `orchestrix_locking_connections_total` by `event` |
 //! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
@@ -81,7 +81,10 @@ mod sync;
 #[cfg(feature = "axum")]
 pub use self::http::MissingLock;
 #[cfg(feature = "http")]
-pub use self::http::{HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
+pub use self::http::{
+    Attached, Detachable, HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, OnDisconnect,
+    Refusal, key,
+};
 #[cfg(feature = "redis")]
 pub use self::redis::{Finding, RedisLockOptions, RedisLockProvider};
 pub use error::{BoxError, Cause, LockError};

@@ -256,14 +256,14 @@ impl Backend {
     }
 
     /// The pool of connections for what is not about locks.
-    pub(super) fn pool<E>(&self, make: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
+    pub(super) fn pool<E>(&self, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
         let mut kept = self.pool.lock();
         if let Some(pool) = &*kept {
             return Ok(pool.clone());
         }
-        let made = make()?;
-        *kept = Some(made.clone());
-        Ok(made)
+        let pool = new()?;
+        *kept = Some(pool.clone());
+        Ok(pool)
     }
 }
 
