@@ -38,18 +38,31 @@ pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
 }
 
+/// Where a provider's locks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test binary uses one")]
+pub(crate) enum Backend {
+    Here,
+    /// On a server: a wait that is shorter than its answer takes under this load ends without its word.
+    Remote,
+}
+
 /// Storms `provider`. `leftovers` tells how many locks and waiters it has at the moment.
 ///
 /// Has to be run by `block_on` of a runtime of its own, where it is no task itself. The provider is closed at the end,
 /// and must have no tasks after that.
-pub(crate) async fn storm(provider: Arc<dyn DistributedLockProvider>, leftovers: impl AsyncFn() -> usize) {
+pub(crate) async fn storm(
+    provider: Arc<dyn DistributedLockProvider>,
+    backend: Backend,
+    leftovers: impl AsyncFn() -> usize,
+) {
     let requests = number("ORCHESTRIX_STORM_REQUESTS").map_or(REQUESTS, |it| usize::try_from(it).unwrap());
     let seed = number("ORCHESTRIX_STORM_SEED").unwrap_or(SEED);
     println!("storm: {requests} requests, ORCHESTRIX_STORM_SEED={seed}");
 
     let begun = Instant::now();
     let ledger = Arc::new(Ledger::new(requests));
-    let server = server::start(&provider, &ledger);
+    let server = server::start(&provider, backend, &ledger);
 
     let mut clients = JoinSet::new();
     let all = HTTP1_CLIENTS + HTTP2_CLIENTS;
