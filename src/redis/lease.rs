@@ -1,10 +1,11 @@
 //! [`RedisLease`]: one lock that is held.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::locks::Backend;
@@ -17,6 +18,8 @@ pub(super) struct RedisLease {
     options: LockOptions,
     /// A guard has come for it. Nothing renews a lease for which nobody came.
     taken: AtomicBool,
+    /// Where it was taken, if it is to be renewed.
+    runtime: OnceLock<Handle>,
     backend: Arc<Backend>,
 }
 
@@ -32,11 +35,16 @@ impl RedisLease {
     ) -> Arc<Self> {
         let term = Term::new(from, length).max_hold(options.get_max_hold());
         let state = LeaseState::held(resource, fence, term);
-        Arc::new(Self { state, options, taken: AtomicBool::new(false), backend })
+        Arc::new(Self { state, options, taken: AtomicBool::new(false), runtime: OnceLock::new(), backend })
     }
 
     /// A guard comes for it. `false` if it has ended before.
     pub(super) fn take(&self) -> bool {
+        if self.options.get_auto_renew()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            _ = self.runtime.set(runtime);
+        }
         self.taken.store(true, Relaxed);
         self.state.is_held()
     }
@@ -44,6 +52,11 @@ impl RedisLease {
     /// Whether it is renewed at present.
     pub(super) fn wants_renewal(&self) -> bool {
         self.options.get_auto_renew() && self.taken.load(Relaxed)
+    }
+
+    /// The runtime of the guard that came for it, where renewals can go on if the provider's own has ended.
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.get()
     }
 
     pub(super) fn options(&self) -> &LockOptions {

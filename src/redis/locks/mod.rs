@@ -150,15 +150,27 @@ impl Locks {
         });
     }
 
-    /// Wakes everybody who waits, so that one of them [serves](Self::serve) what its runtime has left alone.
-    fn wake_waiters(&self) {
+    /// What a runtime has left alone is served in another one: by whoever waits there, or for whoever holds a lock.
+    fn serve_elsewhere(self: &Arc<Self>) {
         let mut wakers = Wakers::default();
+        let mut runtimes = HashMap::new();
         for shard in &self.shards {
-            for waiter in shard.lock().values().flat_map(Entry::waiters) {
-                wakers.add(waiter.waker());
+            for entry in shard.lock().values() {
+                for waiter in entry.waiters() {
+                    wakers.add(waiter.waker());
+                }
+                let holder = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref());
+                if let Some(runtime) = holder.and_then(|holder| holder.runtime()) {
+                    runtimes.entry(runtime.id()).or_insert_with(|| runtime.clone());
+                }
             }
         }
         wakers.wake();
+        for runtime in runtimes.into_values() {
+            let locks = Arc::clone(self);
+            // In one that has ended as well, this is dropped without having run.
+            runtime.spawn(async move { locks.serve() });
+        }
     }
 
     fn due(&self, due: Due) {
@@ -235,7 +247,7 @@ impl Caller for Locks {
     }
 
     fn abandoned(self: &Arc<Self>) {
-        self.wake_waiters();
+        self.serve_elsewhere();
     }
 }
 
@@ -300,7 +312,7 @@ struct AgendaRuns(Arc<Locks>);
 impl Drop for AgendaRuns {
     fn drop(&mut self) {
         self.0.agenda_runs.store(false, SeqCst);
-        self.0.wake_waiters();
+        self.0.serve_elsewhere();
     }
 }
 

@@ -21,11 +21,8 @@ async fn a_grant_whose_answer_was_lost_is_undone() {
     for stall in [false, true] {
         for time in [Duration::from_millis(50), LIMIT, Duration::ZERO] {
             let scene = scene().await;
-            if stall {
-                scene.proxy.stall_answers(true)
-            } else {
-                scene.proxy.drop_answers(true)
-            }
+            scene.proxy.stall_answers(stall);
+            scene.proxy.drop_answers(!stall);
             let asked = wait_for(&scene.lock(TTL), time);
             until("the server has granted it", SOON, || keys(&scene.server) == [KEY]).await;
             unavailable(ended(asked).await.0);
@@ -127,11 +124,8 @@ async fn a_waiter_outlives_a_way_that_was_cut() {
         let held = lock(&other, NAME, TTL).acquire().await.unwrap();
         let waiter = wait_for(&scene.lock(TTL), LIMIT);
         until_waiting(&scene.server, &scene.provider, 1).await;
-        if answers {
-            scene.proxy.drop_answers(true)
-        } else {
-            scene.proxy.drop_requests(true)
-        }
+        scene.proxy.drop_answers(answers);
+        scene.proxy.drop_requests(!answers);
         held.release().await.unwrap();
         // Long enough for the connection to be given up.
         tokio::time::sleep(Duration::from_millis(1_500)).await;

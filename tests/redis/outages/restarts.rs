@@ -64,7 +64,7 @@ async fn waiters_survive(server: RedisServer) {
     let scene = Scene::on(server);
     let other = provider_at(scene.server.url());
     let guard = lock(&other, NAME, LIMIT).acquire().await.unwrap();
-    let (order, mut served) = tokio::sync::mpsc::unbounded_channel();
+    let (order, mut turns) = tokio::sync::mpsc::unbounded_channel();
     let mut waiters = Vec::new();
     for number in 0..5 {
         let (lock, order) = (scene.lock(TTL), order.clone());
@@ -81,7 +81,7 @@ async fn waiters_survive(server: RedisServer) {
     drop(guard);
     let mut last = None;
     for expected in 0..5 {
-        let (number, fence) = tokio::time::timeout(LIMIT, served.recv()).await.unwrap().unwrap();
+        let (number, fence) = tokio::time::timeout(LIMIT, turns.recv()).await.unwrap().unwrap();
         assert_eq!(number, expected);
         assert!(last.is_none_or(|last| last < fence));
         last = Some(fence);
@@ -108,7 +108,7 @@ async fn with_data_the_order_between_processes_stays() {
     let server = with_data();
     let providers: Vec<_> = (0..4).map(|_| provider_at(server.url())).collect();
     let guard = lock(&providers[0], NAME, LIMIT).acquire().await.unwrap();
-    let (order, mut served) = tokio::sync::mpsc::unbounded_channel();
+    let (order, mut turns) = tokio::sync::mpsc::unbounded_channel();
     for (number, provider) in providers.iter().enumerate().skip(1) {
         let (lock, order) = (lock(provider, NAME, TTL), order.clone());
         tokio::spawn(async move {
@@ -116,8 +116,7 @@ async fn with_data_the_order_between_processes_stays() {
             order.send(number).unwrap();
             guard.release().await.unwrap();
         });
-        let waiting = || server.ask::<usize>(redis::cmd("LLEN").arg(super::scene::QUEUE)) == number;
-        until("it is in the queue", LIMIT, waiting).await;
+        until_waiting(&server, provider, 1).await;
     }
     server.kill();
     server.start_again();
@@ -129,7 +128,7 @@ async fn with_data_the_order_between_processes_stays() {
     until("all are back", LIMIT, subscribed).await;
     guard.release().await.unwrap();
     for expected in 1..4 {
-        assert_eq!(tokio::time::timeout(LIMIT, served.recv()).await.unwrap().unwrap(), expected);
+        assert_eq!(tokio::time::timeout(LIMIT, turns.recv()).await.unwrap().unwrap(), expected);
     }
     until_clean(&server, &providers[3], SOON).await;
 }
