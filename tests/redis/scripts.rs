@@ -122,7 +122,7 @@ impl Model {
     }
 }
 
-/// Random numbers of a seed (SplitMix64, Steele, Lea and Flood, 2014).
+/// Random numbers of a seed (`SplitMix64`, Steele, Lea and Flood, 2014).
 struct Random(u64);
 
 impl Random {
@@ -131,7 +131,7 @@ impl Random {
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ (mixed >> 31)) % most as u64) as usize
+        usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap()
     }
 }
 
