@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub(super) use self::acquiring::GaveUp;
 use self::entry::Entry;
@@ -85,8 +86,13 @@ pub(super) enum Purpose {
     Renew,
     /// To see whether a lease is still ours, after a connection broke.
     Look,
-    /// Because a guard wants another end.
-    Extend { lease: Arc<RedisLease>, duration: Duration, answer: oneshot::Sender<Result<bool, LockError>> },
+    /// Because a guard wants another end; which may be this one, or later.
+    Extend {
+        lease: Arc<RedisLease>,
+        duration: Duration,
+        may_end: Instant,
+        answer: oneshot::Sender<Result<bool, LockError>>,
+    },
     /// Because a guard is done; `None` if nobody waits for the answer.
     Release(Option<oneshot::Sender<Result<Release, LockError>>>),
     /// To take an acquire back (R4).
@@ -178,8 +184,8 @@ impl Caller for Locks {
             Purpose::Turn => self.turn_answered(&command, outcome),
             Purpose::Renew => self.renew_answered(&command, outcome),
             Purpose::Look => self.look_answered(&command, &outcome),
-            Purpose::Extend { lease, duration, answer } => {
-                self.extend_answered(&command, &lease, duration, answer, outcome);
+            Purpose::Extend { lease, duration, may_end, answer } => {
+                self.extend_answered(&command, &lease, (duration, may_end), answer, outcome);
             }
             Purpose::Release(answer) => self.release_answered(&command, answer, outcome),
             Purpose::Undo => self.undo_answered(&command, &outcome),

@@ -49,7 +49,7 @@ impl Locks {
         let Some(holder) = tenure.holder.as_ref().filter(|holder| holder.wants_renewal()) else { return };
         let ttl = holder.options().get_ttl();
         // While an extension is under way the lease's end is not known.
-        if tenure.renewing || tenure.extending > 0 || now + ttl / TOGETHER < renewal_due(tenure, ttl) {
+        if tenure.renewing || !tenure.extending.is_empty() || now + ttl / TOGETHER < renewal_due(tenure, ttl) {
             return;
         }
         let left = holder.state().limit().map(|limit| limit.saturating_duration_since(now));
@@ -75,7 +75,8 @@ impl Locks {
                     if sent + worth(lease) > tenure.ends {
                         tenure.renewed(sent, lease);
                         if let Some(holder) = &tenure.holder {
-                            holder.state().renew(Instant::now(), sent, worth(lease));
+                            let length = tenure.ends.saturating_duration_since(sent);
+                            holder.state().renew(Instant::now(), sent, length);
                         }
                     }
                     if others_wait {
@@ -99,7 +100,7 @@ impl Locks {
         let Some(tenure) = &mut entry.tenure else { return };
         let Some(holder) = &tenure.holder else { return };
         // A renewal says it too, and gains time; but it must not undo an extension, nor pass a limit.
-        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && tenure.extending == 0;
+        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && tenure.extending.is_empty();
         let ttl = holder.options().get_ttl();
         if renewable && !tenure.renewing && Instant::now() + worth(ttl) > tenure.ends {
             tenure.renewing = true;
