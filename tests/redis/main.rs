@@ -2,6 +2,13 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod cancelling;
+mod close;
+mod commands;
+mod others;
+mod permissions;
+mod processes;
+mod steps;
 #[path = "../support/redis/mod.rs"]
 mod support;
 mod support_works;
