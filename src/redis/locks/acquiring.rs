@@ -215,7 +215,7 @@ impl Locks {
                 drop(shard);
                 return wakers.wake();
             }
-            Outcome::Unknown { error, .. } => {
+            Outcome::Unknown { error } => {
                 self.not_answered(resource, entry, &error, true, &mut wakers);
                 self.settle(resource, &mut shard);
                 drop(shard);
@@ -275,7 +275,7 @@ impl Locks {
         let (granted, doubtful) = match outcome {
             Outcome::Answered { answer, sent } => (acquired(&answer).map(|answer| (answer, sent)), false),
             Outcome::Refused(error) | Outcome::NotSent(error) => (Err(error), false),
-            Outcome::Unknown { error, .. } => (Err(error), true),
+            Outcome::Unknown { error } => (Err(error), true),
         };
         let mut wakers = Wakers::default();
         match granted {

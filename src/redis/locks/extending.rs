@@ -87,7 +87,7 @@ impl Locks {
                 Err(error) => Err(error),
             },
             // It may have run, and if the new end is the earlier one, that is believed in already (R2).
-            Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error, .. } => Err(error),
+            Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error } => Err(error),
         };
         self.schedule(resource, tenure);
         extended
