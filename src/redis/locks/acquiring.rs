@@ -169,7 +169,8 @@ impl Locks {
         };
         let begun = Instant::now();
         let in_flight = Some(begun);
-        entry.ask = Some(Ask { token, ttl, patience, begun, in_flight, queued: None, due: None, polls: 0 });
+        entry.ask =
+            Some(Ask { token, ttl, patience, begun, in_flight, queued: None, wanted: false, due: None, polls: 0 });
         self.push(resource, token, Step::Acquire { lease: ttl, joining }, Purpose::Ask);
     }
 
@@ -204,7 +205,7 @@ impl Locks {
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(ask) = entry.ask_of(*token) else { return };
         ask.in_flight = None;
-        let ttl = ask.ttl;
+        let (ttl, wanted) = (ask.ttl, ask.wanted);
         let (answer, sent) = match outcome {
             Outcome::Answered { answer, sent } => (acquired(&answer), sent),
             Outcome::Refused(error) => (Err(error), now),
@@ -224,7 +225,11 @@ impl Locks {
         };
         match answer {
             Ok(Acquired::Granted { fence, others_wait, .. }) => {
-                self.granted(resource, entry, Tenure::new(*token, fence, sent, ttl, others_wait), &mut wakers);
+                let mut tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
+                if wanted {
+                    tenure.others_wait(now);
+                }
+                self.granted(resource, entry, tenure, &mut wakers);
             }
             Ok(Acquired::Queued { lease_left, at, deadline }) => {
                 ask.queued = Some(Queued { deadline, sent, at });
@@ -248,7 +253,7 @@ impl Locks {
     }
 
     /// The lock is ours, by a message: whoever held it has handed it on.
-    pub(super) fn granted_by_message(&self, resource: &Resource, token: Token, fence: u64, at: u64) {
+    pub(super) fn granted_by_message(&self, resource: &Resource, token: Token, fence: u64, at: u64, others_wait: bool) {
         let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let now = Instant::now();
@@ -261,7 +266,10 @@ impl Locks {
         };
         let Some(ask) = entry.ask_of(token) else { return };
         let from = granted_since(ask, ServerTime(at), now);
-        let tenure = Tenure::new(token, fence, from, ask.ttl, false);
+        let mut tenure = Tenure::new(token, fence, from, ask.ttl, false);
+        if others_wait || ask.wanted {
+            tenure.others_wait(now);
+        }
         self.granted(resource, entry, tenure, &mut wakers);
         self.settle(resource, &mut shard);
         drop(shard);
@@ -308,8 +316,13 @@ impl Locks {
 
     /// Others wait for a lock that is ours.
     pub(super) fn wanted_by_others(&self, resource: &Resource, token: Token) {
-        if let Some(tenure) = self.shard(resource).get_mut(resource).and_then(|entry| entry.tenure_of(token)) {
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return };
+        if let Some(tenure) = entry.tenure_of(token) {
             tenure.others_wait(Instant::now());
+        } else if let Some(ask) = entry.ask_of(token) {
+            // The message has overtaken the answer that it is ours.
+            ask.wanted = true;
         }
     }
 
@@ -440,6 +453,7 @@ mod tests {
             begun: sent,
             in_flight: None,
             queued: Some(queued),
+            wanted: false,
             due: None,
             polls: 0,
         };

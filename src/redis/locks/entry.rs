@@ -76,6 +76,8 @@ pub(super) struct Ask {
     pub(super) in_flight: Option<Instant>,
     /// The server has said that somebody else holds the lock. What is known of our place since:
     pub(super) queued: Option<Queued>,
+    /// Others wait for it as for ours: so it is, though its answer has not come.
+    pub(super) wanted: bool,
     pub(super) due: Option<agenda::Entry>,
     /// How often it was asked again without messages; such waiters ask at growing intervals.
     pub(super) polls: u32,

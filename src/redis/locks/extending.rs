@@ -75,8 +75,7 @@ impl Locks {
                     tenure.renewed(sent, duration);
                     let now = Instant::now();
                     let length = tenure.ends.saturating_duration_since(sent);
-                    let renewed =
-                        tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
+                    let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
                     Ok(ours && renewed)
                 }
                 Ok(None) => {

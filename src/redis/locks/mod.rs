@@ -193,13 +193,17 @@ impl Caller for Locks {
     }
 
     fn heard(self: &Arc<Self>, message: &str) {
-        let mut parts = message.splitn(5, ':');
-        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("granted"), Some(fence), Some(at), Some(token), Some(lock)) => {
-                if let (Ok(fence), Ok(at), Some(token), Some(resource)) =
-                    (fence.parse(), at.parse(), Token::parse(token), self.link.keys().resource(lock))
-                {
-                    self.granted_by_message(&resource, token, fence, at);
+        let mut parts = message.splitn(6, ':');
+        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("granted"), Some(fence), Some(at), Some(waiting), Some(token), Some(lock)) => {
+                if let (Ok(fence), Ok(at), Ok(waiting), Some(token), Some(resource)) = (
+                    fence.parse(),
+                    at.parse(),
+                    waiting.parse::<u64>(),
+                    Token::parse(token),
+                    self.link.keys().resource(lock),
+                ) {
+                    self.granted_by_message(&resource, token, fence, at, waiting > 0);
                 }
             }
             _ => {

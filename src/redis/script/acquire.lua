@@ -24,11 +24,11 @@ if owner == me then
   return { 1, number, now, redis.call('LLEN', queue) }
 end
 
-local deadline, new
+local deadline, before
 if not owner then
   local number
   if redis.call('EXISTS', queue) == 1 then
-    if mode ~= 'n' then deadline, new = stand_in_line(ttl, mode, lives, known) end
+    if mode ~= 'n' then deadline, before = stand_in_line(ttl, mode, lives, known) end
     owner, number = promote()
   end
   if not owner and redis.call('EXISTS', queue) == 0 then
@@ -39,7 +39,8 @@ if not owner then
 end
 
 if mode == 'n' then return { 2, redis.call('PTTL', lock), now, 0 } end
-if not deadline then deadline, new = stand_in_line(ttl, mode, lives, known) end
--- The holder may hand the lock on within its own process, until it knows that others wait.
-if new and owner and redis.call('LLEN', queue) == 1 then tell(owner, 'wanted:' .. owner .. ':' .. lock) end
+if not deadline then deadline, before = stand_in_line(ttl, mode, lives, known) end
+-- The holder may hand the lock on within its own process, until it knows that others wait. Told once more by each
+-- later question of the first in the queue: messages may be lost.
+if owner and before == 0 then tell(owner, 'wanted:' .. owner .. ':' .. lock) end
 return { 0, redis.call('PTTL', lock), now, deadline }

@@ -60,14 +60,14 @@ local function place_of_mine(ttl, mode, known)
 end
 
 -- Puts whoever asks into the queue, or lets its entry live on. Returns the entry's deadline in milliseconds, and
--- whether the entry is new.
+-- how many stand before it.
 local function stand_in_line(ttl, mode, lives, known)
   local present = math.floor(now / 1000)
   local deadline = present + lives
   local entry = digits(deadline) .. ':' .. ttl .. ':' .. mode .. ':' .. me
   local place = known and place_of_mine(ttl, mode, known)
   if not place then
-    redis.call('RPUSH', queue, entry)
+    place = redis.call('RPUSH', queue, entry) - 1
   elseif known - present < lives / 2 then
     redis.call('LSET', queue, place, entry)
   else
@@ -75,7 +75,7 @@ local function stand_in_line(ttl, mode, lives, known)
   end
   -- Longer than any entry lives, so that a queue whose processes are all gone disappears.
   redis.call('PEXPIRE', queue, 60000)
-  return deadline, not place
+  return deadline, place
 end
 
 -- Grants a free lock to the first in the queue who is there to take it (S3). Returns its token and number, or
@@ -89,8 +89,8 @@ local function promote()
       if token ~= me and (mode == 'p' or inboxes == '') then return end
       local number = next_fence()
       redis.call('LPOP', queue)
-      local there = token == me
-        or tell(token, 'granted:' .. digits(number) .. ':' .. digits(now) .. ':' .. token .. ':' .. lock) > 0
+      local grant = { 'granted', digits(number), digits(now), redis.call('LLEN', queue), token, lock }
+      local there = token == me or tell(token, table.concat(grant, ':')) > 0
       if there then
         own(token, ttl, number)
         return token, number
