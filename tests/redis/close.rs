@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orchestrix_locking::{DistributedLockProvider, LockError, Release, RedisLockOptions, RedisLockProvider};
+use orchestrix_locking::{DistributedLockProvider, LockError, RedisLockOptions, RedisLockProvider, Release};
 use tokio::time::Instant;
 
 use crate::steps::{Random, acquired, at_once, key_of, lock, provider_at, soon, until};

@@ -134,13 +134,10 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new() -> Self {
-        let given = std::env::var("ORCHESTRIX_SEED").ok().map(|seed| seed.parse().expect("ORCHESTRIX_SEED is a number"));
+        let given =
+            std::env::var("ORCHESTRIX_SEED").ok().map(|seed| seed.parse().expect("ORCHESTRIX_SEED is a number"));
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(()));
         println!("ORCHESTRIX_SEED={seed}");
-        Self(seed)
-    }
-
-    pub(crate) fn of(seed: u64) -> Self {
         Self(seed)
     }
 
