@@ -10,7 +10,7 @@ use super::holding::lend;
 use super::{Due, Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
 use crate::redis::jitter::jittered;
 use crate::redis::link::{Condition, Outcome};
-use crate::redis::script::{Acquired, Command, Joining, Publishing, ServerTime, acquired};
+use crate::redis::script::{Acquired, Command, Grant, Joining, Publishing, ServerTime, acquired};
 use crate::redis::waiter::Answer;
 use crate::{LockError, LockOptions, Resource};
 
@@ -217,7 +217,7 @@ impl Locks {
                 drop(shard);
                 return wakers.wake();
             }
-            Outcome::Unknown { error, .. } => {
+            Outcome::Unknown { error } => {
                 self.not_answered(resource, entry, &error, true, &mut wakers);
                 self.settle(resource, &mut shard);
                 drop(shard);
@@ -250,20 +250,21 @@ impl Locks {
     }
 
     /// The lock is ours, by a message: whoever held it has handed it on.
-    pub(super) fn granted_by_message(&self, resource: &Resource, token: Token, fence: u64, at: u64) {
+    pub(super) fn granted_by_message(&self, grant: &Grant) {
+        let Grant { resource, token, .. } = grant;
         let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let now = Instant::now();
         let entry = match shard.get_mut(resource) {
-            Some(entry) if entry.has_ask(token) => entry,
+            Some(entry) if entry.has_ask(*token) => entry,
             // Known already from an answer that overtook the message.
-            Some(entry) if entry.has_tenure(token) => return,
+            Some(entry) if entry.has_tenure(*token) => return,
             // Nobody here wants it any more. Undone already, or to be: once more does no harm (R4).
-            _ => return self.undo(resource, token, LockOptions::MAX_TTL, false),
+            _ => return self.undo(resource, *token, LockOptions::MAX_TTL, false),
         };
-        let Some(ask) = entry.ask_of(token) else { return };
-        let from = granted_since(ask, ServerTime(at), now);
-        let tenure = Tenure::new(token, fence, from, ask.ttl, false);
+        let Some(ask) = entry.ask_of(*token) else { return };
+        let from = granted_since(ask, grant.at, now);
+        let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
         self.granted(resource, entry, tenure, &mut wakers);
         self.settle(resource, &mut shard);
         drop(shard);
@@ -277,7 +278,7 @@ impl Locks {
         let (granted, doubtful) = match outcome {
             Outcome::Answered { answer, sent } => (acquired(&answer).map(|answer| (answer, sent)), false),
             Outcome::Refused(error) | Outcome::NotSent(error) => (Err(error), false),
-            Outcome::Unknown { error, .. } => (Err(error), true),
+            Outcome::Unknown { error } => (Err(error), true),
         };
         let mut wakers = Wakers::default();
         match granted {

@@ -4,9 +4,11 @@
 
 mod answer;
 mod command;
+mod message;
 
 pub(super) use answer::{Acquired, ServerTime, Undone, acquired, flag, undone};
 pub(super) use command::{Command, Joining, Publishing, Step};
+pub(super) use message::{Grant, Message};
 
 use std::sync::LazyLock;
 

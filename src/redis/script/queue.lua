@@ -54,8 +54,8 @@ local function promote()
       if token ~= me and (mode == 'p' or inboxes == '') then return end
       local number = next_number(now)
       call('LPOP', queue)
-      local there = token == me
-        or tell(token, 'granted:' .. digits(number) .. ':' .. digits(now) .. ':' .. token .. ':' .. lock) > 0
+      local message = { 'granted', digits(number), digits(now), call('LLEN', queue), token, lock }
+      local there = token == me or tell(token, table.concat(message, ':')) > 0
       if there then
         own(token, ttl, number)
         return token, number
