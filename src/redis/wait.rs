@@ -107,7 +107,7 @@ impl Future for Waiting {
             }
             let (Some(until), Some(ticket)) = (*this.until, place.ticket) else { return Poll::Pending };
             if Instant::now() >= until {
-                match this.backend.locks().give_up(this.resource, ticket) {
+                match this.backend.locks().give_up(this.resource, ticket, &place.waiter) {
                     GaveUp::Answered => continue,
                     GaveUp::Held => {
                         *this.place = None;
@@ -141,7 +141,7 @@ impl PinnedDrop for Waiting {
             drop(lease.release());
         }
         if let Some(ticket) = place.ticket {
-            this.backend.locks().leave(this.resource, ticket);
+            this.backend.locks().leave(this.resource, ticket, &place.waiter);
         }
     }
 }

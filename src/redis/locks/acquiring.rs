@@ -57,8 +57,9 @@ impl Locks {
             }
             self.end_if_over(resource, entry, now);
         }
+        let patience = if entry.first().is_some() { Patience::Waiting } else { Patience::New };
         let ticket = entry.join(Arc::clone(waiter));
-        self.ask_if_needed(resource, entry, Patience::New);
+        self.ask_if_needed(resource, entry, patience);
         Ok(ticket)
     }
 
@@ -86,19 +87,19 @@ impl Locks {
     }
 
     /// A caller goes away, whatever it came to.
-    pub(in crate::redis) fn leave(&self, resource: &Resource, ticket: u64) {
+    pub(in crate::redis) fn leave(&self, resource: &Resource, ticket: u64, waiter: &Arc<Waiter>) {
         let mut shard = self.shard(resource);
         if let Some(entry) = shard.get_mut(resource) {
-            entry.leave(ticket);
+            entry.leave(ticket, waiter);
             self.settle(resource, &mut shard);
         }
     }
 
     /// A caller's time is up.
-    pub(in crate::redis) fn give_up(&self, resource: &Resource, ticket: u64) -> GaveUp {
+    pub(in crate::redis) fn give_up(&self, resource: &Resource, ticket: u64, waiter: &Arc<Waiter>) -> GaveUp {
         let mut shard = self.shard(resource);
         let Some(entry) = shard.get_mut(resource) else { return GaveUp::Answered };
-        if !entry.leave(ticket) {
+        if !entry.leave(ticket, waiter) {
             return GaveUp::Answered;
         }
         let gave_up = self.word_on(entry, Instant::now());
@@ -295,6 +296,7 @@ impl Locks {
                 } else {
                     // Nobody was there any more.
                     self.end_tenure(resource, entry);
+                    self.ask_if_needed(resource, entry, Patience::Waiting);
                 }
                 self.settle(resource, &mut shard);
             }

@@ -111,8 +111,11 @@ impl Entry {
         ticket
     }
 
-    pub(super) fn leave(&mut self, ticket: u64) -> bool {
-        self.waiters.remove(&ticket).is_some()
+    /// A caller leaves the line. `false` if it is not in it any more: its ticket may be another's by now, since an entry
+    /// that was removed and made anew counts from the beginning.
+    pub(super) fn leave(&mut self, ticket: u64, waiter: &Arc<Waiter>) -> bool {
+        let its = self.waiters.get(&ticket).is_some_and(|other| Arc::ptr_eq(other, waiter));
+        its && self.waiters.remove(&ticket).is_some()
     }
 
     pub(super) fn first(&self) -> Option<&Arc<Waiter>> {

@@ -75,7 +75,7 @@ fn layer(
             let silent = matches!(refusal.error(), LockError::Unavailable { .. })
                 && backend == Backend::Remote
                 && (!wait.is_zero() && wait < Duration::from_millis(100));
-            assert!(expected || silent, "{:?}", refusal.error());
+            assert!(expected || silent, "{}: {:?}", request.uri, refusal.error());
             ledger.refused(id(&request.uri));
             refusal.answer(request)
         },
