@@ -13,8 +13,8 @@
 //!   dropped. [`LockHandle`] is a view of it that can be passed along.
 //! - [`LockLayer`] runs the requests of any Tower service under a lock that each request names.
 //! - `HttpLockLayer` does so for HTTP and gRPC, and answers refused requests itself (feature `http`).
-//! - [`DistributedLockProvider`] is what keeps the locks. This release has [`InMemoryLockProvider`], for one process;
-//!   [`provider`] says how to write another.
+//! - [`DistributedLockProvider`] is what keeps the locks: `RedisLockProvider` on a Redis or Valkey server, for all copies
+//!   of a service (feature `redis`); [`InMemoryLockProvider`] in this process. [`provider`] says how to write another.
 //!
 //! Somebody else holding the lock, the backend being down, and a mistake in the request are told apart everywhere; see
 //! [`LockError`].
@@ -45,11 +45,12 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `memory` (default) | [`InMemoryLockProvider`] |
+//! | `redis` | `RedisLockProvider` and `RedisLockOptions`: Redis 6.2 or later, Valkey; TCP, TLS, Unix sockets |
 //! | `http` | `HttpLockLayer` for hyper, axum and tonic, and the module `key` |
 //! | `axum` | [`LockHandle`] as an extractor, `key::path_param`; includes `http` |
-//! | `tonic` | a locked service keeps tonic's `NamedService`; includes `http` |
-//! | `tracing` | events: acquired, busy, refused, cancelled, lost |
-//! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_wait_seconds` |
+//! | `tonic` | a locked service keeps tonic's `NamedService`, `key::metadata`; includes `http` |
+//! | `tracing` | events: acquired, busy, refused, cancelled, lost; connected, broken |
+//! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_wait_seconds`, `orchestrix_locking_connections_total` by `event` |
 //! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
 //! | `conformance` | the test suite for providers |
 //!
@@ -80,9 +81,12 @@ mod sync;
 #[cfg(feature = "axum")]
 pub use self::http::MissingLock;
 #[cfg(feature = "http")]
-pub use self::http::{HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, Refusal, key};
+pub use self::http::{
+    Attached, Detachable, HoldUntil, HttpKey, HttpLockFuture, HttpLockLayer, HttpLockService, LockBody, OnDisconnect,
+    Refusal, key,
+};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisLockOptions, RedisLockProvider};
+pub use self::redis::{Finding, RedisLockOptions, RedisLockProvider};
 pub use error::{BoxError, Cause, LockError};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};
@@ -97,7 +101,7 @@ pub use registry::{BuildError, BuildProblem, Locking, LockingBuilder};
 pub use resource::{Resource, ResourceError};
 
 /// The snippets of the README and the guides, as tests.
-#[cfg(all(doctest, feature = "memory", feature = "axum", feature = "conformance"))]
+#[cfg(all(doctest, feature = "memory", feature = "redis", feature = "axum", feature = "conformance"))]
 mod guides {
     #[doc = include_str!("../README.md")]
     mod readme {}
@@ -109,4 +113,6 @@ mod guides {
     mod migrating_from_dotnet {}
     #[doc = include_str!("../docs/providers.md")]
     mod providers {}
+    #[doc = include_str!("../docs/redis.md")]
+    mod redis {}
 }

@@ -24,12 +24,13 @@ pub(crate) fn lost(state: &LeaseState) {
 pub(crate) mod connection {
     use std::fmt::Display;
 
-    /// There is a connection, after so many attempts that failed.
-    pub(crate) fn made(server: &str, failures: usize, messages: bool) {
+    /// There is a connection, after so many attempts that failed. The inbox is what this process's tokens begin with,
+    /// so that whoever finds a token in a lock's key finds its process in the logs.
+    pub(crate) fn made(server: &str, inbox: &dyn Display, failures: usize, messages: bool) {
         count("connected");
         #[cfg(feature = "tracing")]
         {
-            tracing::info!(server, failures, "connected to the lock server");
+            tracing::info!(server, %inbox, failures, "connected to the lock server");
             if !messages {
                 tracing::warn!(
                     server,
@@ -37,7 +38,7 @@ pub(crate) mod connection {
                 );
             }
         }
-        let _ = (server, failures, messages);
+        let _ = (server, inbox, failures, messages);
     }
 
     /// A connection broke.

@@ -4,7 +4,8 @@
 #   tests/run.sh            everything, in its short form
 #   tests/run.sh --long     the same with a longer soak and more random cases
 #
-# Needs Rust and nothing else. Every step is run, also after one that failed; the last line says how it went.
+# Needs Rust and redis-server, which it installs with apt-get where it may. The tests start and stop servers of their
+# own. Every step is run, also after one that failed; the last line says how it went.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,7 +13,7 @@ long=false
 for argument in "$@"; do
     case "$argument" in
         --long) long=true ;;
-        -h | --help) sed -n '2,7s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
+        -h | --help) sed -n '2,8s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
         *) echo "tests/run.sh: unknown argument $argument; --long is the only one" >&2; exit 2 ;;
     esac
 done
@@ -25,7 +26,9 @@ fi
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 
 log="$(mktemp)"
-trap 'rm -f "$log"' EXIT
+redis_pid=
+redis_dir=
+trap 'stop_redis; rm -f "$log"' EXIT
 passed=0
 failed=0
 failures=()
@@ -81,6 +84,24 @@ component() {
     exit 2
 }
 
+# Installs redis-server where that needs nobody's password. Does not start it, and stops none that is there.
+redis_server() {
+    local as_root=()
+    if command -v redis-server >/dev/null 2>&1; then return 0; fi
+    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
+    if command -v apt-get >/dev/null 2>&1 && ${as_root[@]+"${as_root[@]}"} true 2>/dev/null; then
+        echo "==> installing redis-server"
+        if ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive sh -c \
+            'apt-get update && apt-get install -y --no-install-recommends redis-server' >"$log" 2>&1; then
+            return 0
+        fi
+        cat "$log"
+    fi
+    echo "tests/run.sh: redis-server is missing and can't be installed from here; install it with your system's" \
+        "package manager, on Debian and Ubuntu: apt-get install redis-server" >&2
+    exit 2
+}
+
 unit_and_integration_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run --all-features --lib --tests --no-fail-fast
@@ -103,20 +124,74 @@ example() {
     timeout 300 cargo run --quiet --example "$1" -- --once
 }
 
+# The port is a guess: where it is taken, the server ends at once, and the next guess is made.
+start_redis() {
+    local port deadline=$((SECONDS + 30))
+    redis_dir="$(mktemp -d)"
+    while [ "$SECONDS" -lt "$deadline" ]; do
+        port=$((10000 + RANDOM % 20000))
+        redis-server --bind 127.0.0.1 --port "$port" --unixsocket "$redis_dir/socket" --dir "$redis_dir" \
+            --save "" --appendonly no --loglevel warning </dev/null >"$redis_dir/log" 2>&1 &
+        redis_pid=$!
+        # Asked over its own socket: at the port somebody else's server could answer.
+        while kill -0 "$redis_pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do
+            if [ "$(redis-cli -s "$redis_dir/socket" PING 2>/dev/null)" = PONG ]; then
+                REDIS_URL="redis://127.0.0.1:$port"
+                return 0
+            fi
+            sleep 0.02
+        done
+        kill -KILL "$redis_pid" 2>/dev/null || true
+        wait "$redis_pid" || true
+        redis_pid=
+    done
+    cat "$redis_dir/log"
+    echo "no redis-server for the example"
+    stop_redis
+    return 1
+}
+
+# Also at the end of the script, however it ends.
+stop_redis() {
+    if [ -n "$redis_pid" ]; then
+        kill -KILL "$redis_pid" 2>/dev/null || true
+        wait "$redis_pid" 2>/dev/null || true
+        redis_pid=
+    fi
+    if [ -n "$redis_dir" ]; then
+        rm -rf "$redis_dir"
+        redis_dir=
+    fi
+}
+
+# As example, with a server of its own at $REDIS_URL.
+example_with_redis() {
+    local status=0
+    start_redis || return 1
+    REDIS_URL="$REDIS_URL" example "$1" || status=$?
+    stop_redis
+    return "$status"
+}
+
 component fmt rustfmt
 component clippy clippy
+redis_server
 
 step "format" cargo fmt --all --check
 step "lints, every feature" cargo clippy --all-features --all-targets -- -D warnings
 step "lints, no feature" cargo clippy --no-default-features -- -D warnings
-for feature in memory http axum tonic tracing metrics serde conformance; do
+for feature in memory redis http axum tonic tracing metrics serde conformance; do
     step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings
 done
 step "tests" unit_and_integration_tests
 step "documentation tests" cargo test --all-features --doc
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 for path in examples/*.rs; do
-    step "example $(basename "$path" .rs)" example "$(basename "$path" .rs)"
+    name="$(basename "$path" .rs)"
+    case "$name" in
+        redis | axum_redis) step "example $name" example_with_redis "$name" ;;
+        *) step "example $name" example "$name" ;;
+    esac
 done
 step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use ::http::request::Parts;
-use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -30,8 +30,8 @@ pub(super) enum Style {
 }
 
 impl Style {
-    pub(super) fn of<B>(request: &Request<B>) -> Self {
-        match grpc_content_type(request.headers()) {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        match grpc_content_type(headers) {
             Some(content_type) => Self::Grpc(content_type.clone()),
             None => Self::Problem,
         }
@@ -61,12 +61,12 @@ fn problem(refusal: &Refusal) -> Response<Bytes> {
     json.push_str("\",\"title\":");
     push_json_string(&mut json, case.title);
     // Writing to a string cannot fail.
-    let _ = write!(json, ",\"status\":{},\"detail\":", case.status.as_u16());
+    let _ = write!(json, ",\"status\":{},\"detail\":", refusal.status().as_u16());
     push_json_string(&mut json, &refusal.detail());
     json.push('}');
 
     let mut response = Response::new(Bytes::from(json));
-    *response.status_mut() = case.status;
+    *response.status_mut() = refusal.status();
     response.headers_mut().insert(CONTENT_TYPE, PROBLEM);
     if let Some(after) = refusal.retry_after() {
         // Rounded up: a client that came back early would be refused again.

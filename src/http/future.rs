@@ -11,11 +11,12 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use super::answer::Style;
+use super::course::Course;
 use super::framing::Framing;
 use super::letting_go::LettingGo;
 use super::settings::Settings;
 use super::{HoldUntil, LockBody, Refusal};
-use crate::middleware::{Enter, Outcome, Running};
+use crate::middleware::{Enter, Outcome};
 use crate::{LockError, LockGuard};
 
 /// Waits for the lock, runs the inner service under it, and resolves to its answer or to a refusal.
@@ -23,7 +24,8 @@ use crate::{LockError, LockGuard};
 /// # Cancel safety
 ///
 /// Dropping it, as servers do when the client is gone, gives up the place in the queue, or drops the inner future and
-/// then releases the lock.
+/// then releases the lock. With [`OnDisconnect::Finish`](crate::OnDisconnect::Finish) an inner future that has begun
+/// goes on in a task, and the lock is released after it.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 pub struct HttpLockFuture<S, ReqB, ResB>
@@ -31,7 +33,7 @@ where
     S: Service<Request<ReqB>>,
 {
     #[pin]
-    running: Running<S, Request<ReqB>, InsertHandle>,
+    course: Course<S, Request<ReqB>, InsertHandle>,
     /// The answer, kept back until the lock is free.
     kept: Option<Kept<ResB, S::Error>>,
     style: Style,
@@ -60,12 +62,12 @@ where
     S: Service<Request<ReqB>>,
 {
     pub(super) fn new(
-        running: Running<S, Request<ReqB>, InsertHandle>,
+        course: Course<S, Request<ReqB>, InsertHandle>,
         style: Style,
         framing: Framing,
         settings: Settings,
     ) -> Self {
-        Self { running, kept: None, style, framing, settings }
+        Self { course, kept: None, style, framing, settings }
     }
 }
 
@@ -91,7 +93,7 @@ where
                     answer => Poll::Ready(answer.map(|response| response.map(LockBody::free))),
                 };
             }
-            let (answer, guard) = match ready!(this.running.as_mut().poll(cx)) {
+            let (answer, guard) = match ready!(this.course.as_mut().poll(cx)) {
                 Outcome::Refused(error, _) => return refuse(error),
                 Outcome::Answered(answer, None) => {
                     return Poll::Ready(answer.map(|response| response.map(LockBody::free)));

@@ -1,6 +1,7 @@
 //! [`HttpLockLayer`].
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use tower_layer::Layer;
 
 use super::settings::Settings;
-use super::{HoldUntil, HttpLockService, Refusal};
+use super::{Attached, Detachable, HoldUntil, HttpLockService, OnDisconnect, Refusal};
 use crate::{DistributedLockProvider, LockOptions, Locking, OnLost};
 
 /// What [`HttpLockLayer::on_refusal`] was given.
@@ -21,13 +22,14 @@ pub(super) type OnRefusal = Arc<dyn Fn(&Refusal, &Parts) -> Response<Bytes> + Se
 #[doc = include_str!("guide.md")]
 ///
 /// `K` is the key that names the resource of a request: a [`Key`](super::key::Key), or a closure
-/// `Fn(&Request<B>) -> impl IntoResource`.
+/// `Fn(&Request<B>) -> impl IntoResource`. `D` says whether [`on_disconnect`](Self::on_disconnect) was set.
 #[must_use]
-pub struct HttpLockLayer<K> {
+pub struct HttpLockLayer<K, D = Attached> {
     pub(super) provider: Arc<dyn DistributedLockProvider>,
     pub(super) key: Arc<K>,
     pub(super) settings: Settings,
     pub(super) on_refusal: Option<OnRefusal>,
+    pub(super) kind: PhantomData<D>,
 }
 
 impl<K> HttpLockLayer<K> {
@@ -39,9 +41,12 @@ impl<K> HttpLockLayer<K> {
     }
 
     fn with(provider: Arc<dyn DistributedLockProvider>, key: K, options: LockOptions) -> Self {
-        Self { provider, key: Arc::new(key), settings: Settings::new(options), on_refusal: None }
+        let settings = Settings::new(options);
+        Self { provider, key: Arc::new(key), settings, on_refusal: None, kind: PhantomData }
     }
+}
 
+impl<K, D> HttpLockLayer<K, D> {
     /// How long a request waits for its lock, 10 s by default; then it is refused with 503. A shorter
     /// `grpc-timeout` of the request goes before. [`Duration::ZERO`]: it does not wait, and is refused with 409.
     pub fn wait(mut self, wait: Duration) -> Self {
@@ -88,6 +93,25 @@ impl<K> HttpLockLayer<K> {
         self
     }
 
+    /// What becomes of a handler whose client has gone away; [`OnDisconnect::Cancel`] by default.
+    ///
+    /// With [`OnDisconnect::Finish`] a handler that has begun runs to its response, under its lock, in a task that the
+    /// layer spawns when the server drops the request; so does one that a time-out outside the layer drops. Nobody is
+    /// there for the response: its body is dropped unread, and then the lock is freed. A client that leaves while the
+    /// body is being sent ends it as ever, and one that leaves while it waits for the lock gives up its place.
+    ///
+    /// As long as the client is there nothing differs. A panic reaches the caller while there is one, and ends the
+    /// task afterwards. Loss of the lock ends the handler in the task too, unless
+    /// [`OnLost::Continue`] says otherwise. What a handler still wants to read of the request's body it can no longer
+    /// have. A server's graceful shutdown does not know of the task;
+    /// [`DistributedLockProvider::close`] ends it as a loss, and so does the end of the runtime.
+    ///
+    /// The layer becomes one that asks the inner service, its future and the bodies to be `Send + 'static`.
+    pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> HttpLockLayer<K, Detachable> {
+        let Self { provider, key, settings, on_refusal, .. } = self;
+        HttpLockLayer { provider, key, settings: Settings { on_disconnect, ..settings }, on_refusal, kind: PhantomData }
+    }
+
     /// Writes the answer to refused requests, gRPC calls included, in place of the layer. Its body is anything that
     /// [`Bytes`] can be made from, such as a `String` or a `Vec<u8>`; axum's `Body`, which may be a stream, is not.
     ///
@@ -131,26 +155,27 @@ impl Locking {
     }
 }
 
-impl<S, K> Layer<S> for HttpLockLayer<K> {
-    type Service = HttpLockService<S, K>;
+impl<S, K, D> Layer<S> for HttpLockLayer<K, D> {
+    type Service = HttpLockService<S, K, D>;
 
     fn layer(&self, inner: S) -> Self::Service {
         HttpLockService { inner, layer: self.clone() }
     }
 }
 
-impl<K> Clone for HttpLockLayer<K> {
+impl<K, D> Clone for HttpLockLayer<K, D> {
     fn clone(&self) -> Self {
         Self {
             provider: Arc::clone(&self.provider),
             key: Arc::clone(&self.key),
             settings: self.settings,
             on_refusal: self.on_refusal.clone(),
+            kind: PhantomData,
         }
     }
 }
 
-impl<K> fmt::Debug for HttpLockLayer<K> {
+impl<K, D> fmt::Debug for HttpLockLayer<K, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpLockLayer")
             .field("provider", &self.provider)

@@ -4,11 +4,13 @@
 //! the crate `http` wherever somebody imports everything.
 //!
 //! `key` names the lock, `service` and `future` run a request under it (with `crate::middleware`), `body` goes on
-//! holding it, `framing` knows when an answer is whole, `letting_go` waits for the release, `refusal` says what went
+//! holding it, `course` lets a handler outlive its client, `framing` knows when an answer is whole, `letting_go` waits for the release, `refusal` says what went
 //! wrong and `answer` writes that.
 
 mod answer;
 mod body;
+mod course;
+mod disconnect;
 #[cfg(feature = "axum")]
 mod extractor;
 mod framing;
@@ -22,6 +24,7 @@ mod settings;
 mod timeout;
 
 pub use body::LockBody;
+pub use disconnect::{Attached, Detachable, OnDisconnect};
 #[cfg(feature = "axum")]
 pub use extractor::MissingLock;
 pub use future::HttpLockFuture;

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use ::http::StatusCode;
+use ::http::request::Parts;
+use ::http::{Response, StatusCode};
+use bytes::Bytes;
 
+use super::answer::Style;
 use super::key::KeyError;
 use crate::{LockError, ResourceError};
 
@@ -16,6 +19,7 @@ use crate::{LockError, ResourceError};
 pub struct Refusal {
     error: LockError,
     case: &'static Case,
+    status: StatusCode,
 }
 
 /// One row of the table: all that is said of one kind of refusal.
@@ -77,7 +81,7 @@ impl Refusal {
             LockError::Closed => &CLOSED,
             LockError::InvalidOptions { .. } | LockError::NoRuntime => &MISTAKE,
         };
-        Self { error, case }
+        Self { error, case, status: case.status }
     }
 
     /// What went wrong.
@@ -87,7 +91,35 @@ impl Refusal {
 
     /// The HTTP status that the answer has by default. A gRPC answer has 200 and a status of its own.
     pub fn status(&self) -> StatusCode {
-        self.case.status
+        self.status
+    }
+
+    /// The same refusal with another HTTP status. What a gRPC call is told stays as it is.
+    #[must_use]
+    pub fn with_status(&self, status: StatusCode) -> Self {
+        Self { status, ..self.clone() }
+    }
+
+    /// The answer that the layer itself would give to `request`: a problem, or the status of a gRPC call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")] {
+    /// use http::{StatusCode, request::Parts};
+    /// use orchestrix_locking::{HttpLockLayer, InMemoryLockProvider, LockError, Refusal, key};
+    ///
+    /// // 423 Locked while somebody else holds the lock; otherwise as ever.
+    /// let layer = HttpLockLayer::new(InMemoryLockProvider::new(), key::path()).on_refusal(
+    ///     |refusal: &Refusal, request: &Parts| match refusal.error() {
+    ///         LockError::Busy { .. } => refusal.with_status(StatusCode::LOCKED).answer(request),
+    ///         _ => refusal.answer(request),
+    ///     },
+    /// );
+    /// # let _ = layer; }
+    /// ```
+    pub fn answer(&self, request: &Parts) -> Response<Bytes> {
+        Style::of(&request.headers).answer(self)
     }
 
     /// After which time the client may try again, if that may help: whole seconds, one at least.

@@ -8,21 +8,22 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::answer::Style;
+use super::course::{Course, Finishing};
 use super::framing::Framing;
 use super::future::InsertHandle;
 use super::key::HttpKey;
 use super::timeout::grpc_timeout;
-use super::{HttpLockFuture, HttpLockLayer, LockBody};
+use super::{Attached, Detachable, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
 use crate::middleware::Running;
 
 /// An HTTP service whose requests run under a lock. Made by [`HttpLockLayer`], which says what it does.
 #[derive(Debug)]
-pub struct HttpLockService<S, K> {
+pub struct HttpLockService<S, K, D = Attached> {
     pub(super) inner: S,
-    pub(super) layer: HttpLockLayer<K>,
+    pub(super) layer: HttpLockLayer<K, D>,
 }
 
-impl<S, K> HttpLockService<S, K> {
+impl<S, K, D> HttpLockService<S, K, D> {
     /// The service inside.
     pub fn get_ref(&self) -> &S {
         &self.inner
@@ -34,9 +35,42 @@ impl<S, K> HttpLockService<S, K> {
     }
 }
 
-impl<S: Clone, K> Clone for HttpLockService<S, K> {
+impl<S: Clone, K, D> Clone for HttpLockService<S, K, D> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S, K, D> HttpLockService<S, K, D> {
+    fn start<ReqB, ResB>(
+        &self,
+        mut request: Request<ReqB>,
+        course: impl FnOnce(Running<S, Request<ReqB>, InsertHandle>) -> Course<S, Request<ReqB>, InsertHandle>,
+    ) -> HttpLockFuture<S, ReqB, ResB>
+    where
+        S: Service<Request<ReqB>> + Clone,
+        K: HttpKey<ReqB>,
+    {
+        let HttpLockLayer { provider, key, settings, on_refusal, .. } = &self.layer;
+        let common = &settings.common;
+        let lock = key
+            .resource(&mut request)
+            .and_then(|resource| resource.map(|resource| common.lock(provider, resource)).transpose());
+        // Whoever needs no lock is never refused.
+        let needs_head = on_refusal.as_ref().filter(|_| !matches!(lock, Ok(None)));
+        let style = match needs_head {
+            Some(answer) => {
+                let (parts, body) = request.into_parts();
+                let head = Box::new(parts.clone());
+                request = Request::from_parts(parts, body);
+                Style::Custom { answer: answer.clone(), request: head }
+            }
+            None => Style::of(request.headers()),
+        };
+        let framing = Framing::of_request(&request);
+        let wait = wait_for(&request, common.wait);
+        let running = Running::new(self.inner.clone(), request, lock, wait, common.on_lost, InsertHandle);
+        HttpLockFuture::new(course(running), style, framing, *settings)
     }
 }
 
@@ -55,27 +89,33 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<ReqB>) -> Self::Future {
-        let HttpLockLayer { provider, key, settings, on_refusal } = &self.layer;
-        let common = &settings.common;
-        let lock = key
-            .resource(&mut request)
-            .and_then(|resource| resource.map(|resource| common.lock(provider, resource)).transpose());
-        // Whoever needs no lock is never refused.
-        let needs_head = on_refusal.as_ref().filter(|_| !matches!(lock, Ok(None)));
-        let style = match needs_head {
-            Some(answer) => {
-                let (parts, body) = request.into_parts();
-                let head = Box::new(parts.clone());
-                request = Request::from_parts(parts, body);
-                Style::Custom { answer: answer.clone(), request: head }
-            }
-            None => Style::of(&request),
-        };
-        let framing = Framing::of_request(&request);
-        let wait = wait_for(&request, common.wait);
-        let running = Running::new(self.inner.clone(), request, lock, wait, common.on_lost, InsertHandle);
-        HttpLockFuture::new(running, style, framing, *settings)
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        self.start(request, Course::Attached)
+    }
+}
+
+impl<S, K, ReqB, ResB> Service<Request<ReqB>> for HttpLockService<S, K, Detachable>
+where
+    S: Service<Request<ReqB>, Response = Response<ResB>, Error: Send + 'static, Future: Send + 'static>,
+    S: Clone + Send + 'static,
+    K: HttpKey<ReqB>,
+    ReqB: Send + 'static,
+    ResB: Body + Send + 'static,
+{
+    type Response = Response<LockBody<ResB>>;
+    type Error = S::Error;
+    type Future = HttpLockFuture<S, ReqB, ResB>;
+
+    /// Always ready: the inner service is asked once the lock is held.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<ReqB>) -> Self::Future {
+        match self.layer.settings.on_disconnect {
+            OnDisconnect::Cancel => self.start(request, Course::Attached),
+            OnDisconnect::Finish => self.start(request, |running| Course::Detachable(Finishing::new(running))),
+        }
     }
 }
 
@@ -88,6 +128,6 @@ fn wait_for<B>(request: &Request<B>, wait: Duration) -> Duration {
 }
 
 #[cfg(feature = "tonic")]
-impl<S: tonic::server::NamedService, K> tonic::server::NamedService for HttpLockService<S, K> {
+impl<S: tonic::server::NamedService, K, D> tonic::server::NamedService for HttpLockService<S, K, D> {
     const NAME: &'static str = S::NAME;
 }

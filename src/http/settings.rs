@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::OnDisconnect;
 use crate::middleware::Settings as Common;
 use crate::{LockOptions, OnLost};
 
@@ -21,12 +22,18 @@ pub(super) struct Settings {
     pub(super) common: Common,
     pub(super) hold_until: HoldUntil,
     pub(super) release_timeout: Duration,
+    pub(super) on_disconnect: OnDisconnect,
 }
 
 impl Settings {
     pub(super) fn new(options: LockOptions) -> Self {
         let common = Common::new(options);
-        Self { common, hold_until: HoldUntil::default(), release_timeout: Duration::from_secs(5) }
+        Self {
+            common,
+            hold_until: HoldUntil::default(),
+            release_timeout: Duration::from_secs(5),
+            on_disconnect: OnDisconnect::default(),
+        }
     }
 
     /// Whether a lost lock ends what is done under it.

@@ -12,7 +12,8 @@ use super::shard::Shard;
 use crate::provider::BoxFuture;
 use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, Resource};
 
-/// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis.
+/// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis. For a
+/// service with several copies there is `RedisLockProvider` (feature `redis`).
 ///
 /// It behaves as a distributed lock does, down to the details: leases expire, are renewed, are lost
 /// and are extended; waiters are served strictly in the order in which they came; every grant has a fencing

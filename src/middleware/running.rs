@@ -91,6 +91,14 @@ where
     }
 }
 
+impl<S: Service<R>, R, H> Running<S, R, H> {
+    /// Whether the inner service has been called, under a lock, and has not answered.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_calling_under_lock(&self) -> bool {
+        matches!(self.stage, Stage::Calling { guard: Some(_), .. })
+    }
+}
+
 impl<S, R, H> Future for Running<S, R, H>
 where
     S: Service<R>,

@@ -20,6 +20,9 @@ pub(super) struct Agenda<T> {
 struct Due<T> {
     things: BTreeMap<(Instant, u64), T>,
     next: u64,
+    /// When the task looks next. Things come and go much more often than they are due: only one that is due earlier
+    /// than this has to wake it, and one that was taken off does not.
+    wakes: Option<Instant>,
 }
 
 /// By which a thing is taken off the agenda again.
@@ -36,7 +39,7 @@ impl Entry {
 impl<T> Agenda<T> {
     pub(super) fn new() -> Self {
         Self {
-            due: Mutex::new(Due { things: BTreeMap::new(), next: 0 }),
+            due: Mutex::new(Due { things: BTreeMap::new(), next: 0, wakes: None }),
             changed: Notify::new(),
             ended: AtomicBool::new(false),
         }
@@ -44,14 +47,18 @@ impl<T> Agenda<T> {
 
     /// Puts a thing on the agenda.
     pub(super) fn add(&self, at: Instant, thing: T) -> Entry {
-        let (entry, first) = {
+        let (entry, sooner) = {
             let mut due = self.due.lock();
             due.next += 1;
             let key = (at, due.next);
             due.things.insert(key, thing);
-            (Entry(key.0, key.1), due.things.first_key_value().is_some_and(|(first, _)| *first == key))
+            let sooner = due.wakes.is_none_or(|wakes| at < wakes);
+            if sooner {
+                due.wakes = Some(at);
+            }
+            (Entry(key.0, key.1), sooner)
         };
-        if first {
+        if sooner {
             self.changed.notify_one();
         }
         entry
@@ -78,14 +85,20 @@ impl<T> Agenda<T> {
         while !self.has_ended() {
             let next = loop {
                 let mut due = self.due.lock();
-                let Some(first) = due.things.first_entry() else { break None };
-                let at = first.key().0;
-                if at > Instant::now() {
-                    break Some(at);
+                let first = due.things.first_key_value().map(|((at, _), _)| *at);
+                match first {
+                    Some(at) if at <= Instant::now() => {
+                        let thing = due.things.pop_first();
+                        drop(due);
+                        if let Some((_, thing)) = thing {
+                            perform(thing);
+                        }
+                    }
+                    next => {
+                        due.wakes = next;
+                        break next;
+                    }
                 }
-                let thing = first.remove();
-                drop(due);
-                perform(thing);
             };
             match next {
                 Some(at) => tokio::select! {

@@ -10,5 +10,5 @@ pub(super) fn jittered(time: Duration) -> Duration {
         return time;
     }
     let [byte] = byte;
-    time - time * u32::from(byte) / 2550
+    time.saturating_sub(time * u32::from(byte) / 2550)
 }

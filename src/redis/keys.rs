@@ -1,14 +1,12 @@
 //! [`Keys`]: every name that this crate uses on a server, built in one place.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
 use super::token::InboxId;
 use crate::Resource;
-
-/// What a resource's name may not keep in a key: the braces of a hash tag, and the sign that stands for them.
-const ENCODED: &AsciiSet = &AsciiSet::EMPTY.add(b'%').add(b'{').add(b'}');
 
 /// The names of a provider's keys and inboxes: all begin with its prefix, which has no braces in it.
 #[derive(Debug, Clone)]
@@ -34,7 +32,7 @@ impl Keys {
     }
 
     pub(super) fn of(&self, resource: &Resource) -> ResourceKeys {
-        let lock = format!("{}{}", self.prefix, utf8_percent_encode(resource.as_str(), ENCODED));
+        let lock = format!("{}{}", self.prefix, encoded(resource.as_str()));
         ResourceKeys { queue: format!("{{{lock}}}:q"), fence: format!("{{{lock}}}:f"), lock }
     }
 
@@ -54,6 +52,15 @@ impl Keys {
     pub(super) fn inbox(&self, id: InboxId) -> String {
         format!("{}inbox:{id}", self.prefix)
     }
+}
+
+/// A name without what it may not keep in a key: the braces of a hash tag, and the sign that stands for them.
+/// Everything else stays as it is, so that programs of another make lock the same key.
+fn encoded(name: &str) -> Cow<'_, str> {
+    if !name.contains(['%', '{', '}']) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.replace('%', "%25").replace('{', "%7B").replace('}', "%7D"))
 }
 
 impl fmt::Display for ResourceKeys {
@@ -87,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_slot_function_is_the_one_of_the_specification() {
-        assert_eq!(slot("123456789"), 0x31C3 % 16384);
+        assert_eq!(slot("123456789"), 0x31C3);
         assert_eq!(slot("{user1000}.following"), slot("user1000"));
         assert_eq!(slot("foo{}{bar}"), slot("foo{}{bar}"), "an empty tag is none");
     }
@@ -99,6 +106,7 @@ mod tests {
         assert_eq!(of("order:42").lock, "orchestrix:lock:order:42");
         assert_eq!(of("order:42").queue, "{orchestrix:lock:order:42}:q");
         assert_eq!(of("order:42").fence, "{orchestrix:lock:order:42}:f");
+        assert_eq!(of("größe: 漢字, 42 €").lock, "orchestrix:lock:größe: 漢字, 42 €");
         assert_eq!(of("100%{a}").lock, "orchestrix:lock:100%25%7Ba%7D");
     }
 

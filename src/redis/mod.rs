@@ -35,5 +35,6 @@ mod token;
 mod wait;
 mod waiter;
 
+pub use check::Finding;
 pub use options::RedisLockOptions;
 pub use provider::RedisLockProvider;

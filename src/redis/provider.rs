@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
-use super::check;
+use super::check::{self, Finding};
 use super::locks::Backend;
 use super::options::RedisLockOptions;
+use crate::observe;
 use crate::provider::{BoxFuture, LockBackend};
 use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
@@ -43,7 +46,19 @@ use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, 
 #[derive(Clone)]
 pub struct RedisLockProvider {
     backend: Arc<Backend>,
+    /// What has been said once already.
+    advised: Arc<Advised>,
 }
+
+#[derive(Default)]
+struct Advised {
+    findings: AtomicBool,
+    short_lease: AtomicBool,
+}
+
+/// A lease below this is allowed, and hardly ever meant: the clocks' drift and one round trip are a part of it that
+/// counts, and a server that is busy for a moment ends it.
+const SHORT_LEASE: Duration = Duration::from_millis(100);
 
 impl RedisLockProvider {
     /// A provider with these options. Does no I/O.
@@ -52,9 +67,31 @@ impl RedisLockProvider {
     ///
     /// A [`BuildError`] with every mistake in the options: a connection string that does not parse, a prefix with
     /// braces, a time out of its range, certificates that cannot be read.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a provider is made once, from options that nobody needs after it"
+    )]
     pub fn new(options: RedisLockOptions) -> Result<Self, BuildError> {
         let backend = Backend::new(options.settings()?).map_err(BuildProblem::Options)?;
-        Ok(Self { backend })
+        Ok(Self { backend, advised: Arc::default() })
+    }
+
+    /// Checks the server as [`check`](DistributedLockProvider::check) does, and says what works but may not be what
+    /// one wants for locks: a server that may remove keys, a user without channels. `check` logs the same, once
+    /// (feature `tracing`).
+    ///
+    /// Takes the lock `orchestrix-locking check` for a moment, over the connection that all locks use.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] if the server cannot be reached or does not answer; [`LockError::Backend`] if it
+    /// refuses the user, a script or a key; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
+    pub async fn findings(&self) -> Result<Vec<Finding>, LockError> {
+        check::check(&self.backend).await
     }
 
     /// How many names this process holds or waits for.
@@ -75,11 +112,26 @@ impl RedisLockProvider {
 
 impl DistributedLockProvider for RedisLockProvider {
     fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
+        if options.get_ttl() < SHORT_LEASE && !self.advised.short_lease.swap(true, SeqCst) {
+            let server = &self.backend.locks().link.settings().server;
+            observe::advise(
+                server,
+                "a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it",
+            );
+        }
         DistributedLock::new(resource, options, Arc::clone(&self.backend) as Arc<dyn LockBackend>)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
-        Box::pin(check::check(self.backend.locks()))
+        Box::pin(async {
+            let findings = self.findings().await?;
+            if !self.advised.findings.swap(true, SeqCst) {
+                for finding in findings {
+                    observe::advise(&self.backend.locks().link.settings().server, &finding.to_string());
+                }
+            }
+            Ok(())
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

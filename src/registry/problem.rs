@@ -60,7 +60,7 @@ impl Error for BuildError {
 #[non_exhaustive]
 pub enum BuildProblem {
     /// Nothing was registered as the default.
-    #[error("no default provider: add one with add_in_memory_locking or add_default_provider")]
+    #[error("no default provider: add one with add_redis_locking, add_in_memory_locking or add_default_provider")]
     NoDefaultProvider,
     /// More than one default was registered.
     #[error("{} default providers ({}): one is allowed, give the others names with add_provider", .given.len(), .given.join(", "))]

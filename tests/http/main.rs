@@ -2,9 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod body;
+mod calls;
+mod composed_keys;
+mod composition;
+mod disconnect;
 mod grpc;
 mod keys;
 mod lifetime;
 mod refusals;
 mod release;
+mod storm;
 mod support;
+mod vanishing;
+mod wire;

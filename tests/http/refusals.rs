@@ -127,3 +127,22 @@ async fn on_refusal_writes_the_answer_and_sees_the_request() {
     drop(guard);
     assert_eq!(server.get("/a").await.body, "done");
 }
+
+#[tokio::test]
+async fn on_refusal_may_change_the_status_alone() {
+    let provider = InMemoryLockProvider::new();
+    let layer = HttpLockLayer::new(provider.clone(), key::constant(NAME)).wait(Duration::ZERO).on_refusal(
+        |refusal: &Refusal, request: &http::request::Parts| match refusal.error() {
+            LockError::Busy { .. } => refusal.with_status(StatusCode::LOCKED).answer(request),
+            _ => refusal.answer(request),
+        },
+    );
+    let server = serve(Router::new().route("/", get(|| async { "done" })).layer(layer)).await;
+    let _guard = hold(&provider, NAME).await;
+    expect(&server, 423, "held", None).await;
+    let call = server.request("GET", "/").header("content-type", "application/grpc").body(Body::empty()).unwrap();
+    let answer = server.send(Version::HTTP_2, call).await;
+    assert_eq!((answer.status, answer.header("grpc-status")), (StatusCode::OK, Some("10")));
+    provider.close().await;
+    expect(&server, 503, "closed", Some("1")).await;
+}

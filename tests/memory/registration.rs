@@ -8,7 +8,10 @@ use orchestrix_locking::{BuildProblem, InMemoryLockProvider, LockOptions, Lockin
 fn no_default_provider() {
     let error = Locking::builder().build().unwrap_err();
     assert!(matches!(error.problems(), [BuildProblem::NoDefaultProvider]));
-    assert_eq!(error.to_string(), "no default provider: add one with add_in_memory_locking or add_default_provider");
+    assert_eq!(
+        error.to_string(),
+        "no default provider: add one with add_redis_locking, add_in_memory_locking or add_default_provider"
+    );
     // One with a name is not the default.
     assert!(Locking::builder().add_provider("jobs", InMemoryLockProvider::new()).build().is_err());
 }

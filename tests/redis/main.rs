@@ -2,7 +2,15 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod cancelling;
+mod close;
+mod commands;
+mod others;
 mod outages;
+mod permissions;
+mod processes;
+mod scripts;
+mod steps;
 #[path = "../support/redis/mod.rs"]
 mod support;
 mod support_works;

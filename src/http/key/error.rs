@@ -35,6 +35,15 @@ pub enum KeyError {
         /// The header's name.
         name: HeaderName,
     },
+    /// A binary gRPC metadata value is not base64.
+    #[error("the metadata `{name}` is not base64")]
+    MetadataNotBase64 {
+        /// The metadata's name.
+        name: HeaderName,
+    },
+    /// What was read from an extension of the request has no characters.
+    #[error("the key that belongs to the request is empty")]
+    EmptyExtension,
     /// A path parameter is not UTF-8 once its percent encoding is undone.
     #[error("a parameter of the path is not UTF-8")]
     PathParamNotUtf8,
@@ -47,6 +56,17 @@ pub enum KeyError {
     /// The name given to [`header`](super::header) is not one that a header can have. A mistake in the program.
     #[error("no header can have the name that the key was given")]
     ImpossibleHeader,
+    /// The request has no extension of the type that [`extension`](super::extension) reads: the layer that inserts it is
+    /// missing, or inside the lock. A mistake in the program.
+    // Clients read the text, and types are none of theirs.
+    #[error("the request lacks the extension that its key is read from")]
+    MissingExtension {
+        /// The type's name.
+        type_name: &'static str,
+    },
+    /// [`parts`](super::parts) was given no keys. A mistake in the program.
+    #[error("the key has no parts")]
+    NoParts,
     /// The name given to [`constant`](super::constant) is not a resource's. A mistake in the program.
     #[error("the constant key is not valid: {reason}")]
     InvalidConstant {
@@ -58,7 +78,20 @@ pub enum KeyError {
 impl KeyError {
     /// Whether no request could have done better: the mistake is in the program that made the key.
     pub fn is_program_mistake(&self) -> bool {
-        matches!(self, Self::UnknownPathParam { .. } | Self::ImpossibleHeader | Self::InvalidConstant { .. })
+        match self {
+            Self::UnknownPathParam { .. }
+            | Self::ImpossibleHeader
+            | Self::MissingExtension { .. }
+            | Self::NoParts
+            | Self::InvalidConstant { .. } => true,
+            Self::MissingHeader { .. }
+            | Self::RepeatedHeader { .. }
+            | Self::EmptyHeader { .. }
+            | Self::HeaderNotUtf8 { .. }
+            | Self::MetadataNotBase64 { .. }
+            | Self::EmptyExtension
+            | Self::PathParamNotUtf8 => false,
+        }
     }
 }
 

@@ -7,9 +7,13 @@
 //! | [`method_and_path()`](method_and_path) | `POST /orders/42` |
 //! | [`constant(name)`](constant) | always `name` |
 //! | `path_param(name)` | a parameter of axum's route, its percent encoding undone (feature `axum`) |
+//! | `metadata(name)` | a gRPC metadata value, binary ones decoded (feature `tonic`) |
+//! | [`extension::<T>(read)`](extension) | what `read` takes from an extension, such as the authenticated user |
+//! | [`parts([…])`](parts) | the values of several keys, joined so that they never collide |
 //!
 //! Values are taken as they stand, and queries are ignored. [`Key::prefixed`] puts a name before the value, so
-//! that two kinds of things that are numbered alike do not share a lock.
+//! that two kinds of things that are numbered alike do not share a lock. A name that is too long or otherwise not valid
+//! is refused with 400 before a provider is asked for anything.
 //!
 //! A closure from `&Request<B>` does as well, and can return anything that is a resource: a
 //! [`Resource`](crate::Resource), a `String`, a `&'static str`, an `Option` of these (`None`: no lock is needed)
@@ -21,18 +25,25 @@
 //! use orchestrix_locking::key;
 //!
 //! let by_account = key::header("x-account").prefixed("account");
+//! let by_tenant_and_path = key::parts([key::header("x-tenant"), key::path()]);
 //! let by_request = |request: &http::Request<()>| request.headers().contains_key("x-exclusive").then_some("exclusive");
-//! # let _ = (by_account, by_request);
+//! # let _ = (by_account, by_tenant_and_path, by_request);
 //! ```
 
 mod error;
+mod extension;
 mod extract;
+#[cfg(feature = "tonic")]
+mod metadata;
 #[cfg(feature = "axum")]
 mod path_param;
 mod source;
 
 pub use error::KeyError;
+pub use extension::extension;
 pub use extract::HttpKey;
+#[cfg(feature = "tonic")]
+pub use metadata::metadata;
 #[cfg(feature = "axum")]
 pub use path_param::path_param;
-pub use source::{Key, constant, header, method_and_path, path};
+pub use source::{Key, constant, header, method_and_path, parts, path};

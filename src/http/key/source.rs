@@ -1,7 +1,11 @@
 //! [`Key`], and the functions that make one.
 
-use ::http::{HeaderName, Request};
+use std::borrow::Cow;
+use std::iter::once;
 
+use ::http::{HeaderMap, HeaderName, Request};
+
+use super::extension::Extension;
 use super::{HttpKey, KeyError};
 use crate::{LockError, Resource};
 
@@ -20,8 +24,18 @@ enum Source {
     Path,
     MethodAndPath,
     Constant(String),
+    Extension(Extension),
+    Parts(Vec<Key>),
     #[cfg(feature = "axum")]
     PathParam(super::path_param::PathParam),
+    #[cfg(feature = "tonic")]
+    BinaryMetadata(super::metadata::BinaryMetadata),
+}
+
+/// What a source finds in a request.
+enum Value<'r> {
+    One(Cow<'r, str>),
+    List(Vec<String>),
 }
 
 /// The value of the header `name`, which the request has to have once, not empty, and as UTF-8.
@@ -31,7 +45,9 @@ pub fn header(name: impl TryInto<HeaderName>) -> Key {
     Key::new(Source::Header(name.try_into().map_err(|_| KeyError::ImpossibleHeader)))
 }
 
-/// The request's path, without the query, as the client wrote it: `/a%62` and `/ab` are two keys.
+/// The request's path, without the query, as the client wrote it: `/a%62` and `/ab` are two keys. Routers undo
+/// percent encoding, so that both may be one route: where clients could gain by writing a path in another way, take
+/// `path_param`, which is decoded.
 ///
 /// With the `axum` feature it is the whole path inside a nested router too, where the request itself shows only
 /// the rest.
@@ -49,6 +65,23 @@ pub fn constant(name: impl Into<String>) -> Key {
     Key::new(Source::Constant(name.into()))
 }
 
+/// The values of several keys as one name, joined as [`Resource::from_parts`] does it: two requests with different
+/// values never share a lock. All of the keys need to have a value.
+///
+/// # Examples
+///
+/// ```
+/// # use orchestrix_locking::{Resource, key};
+/// // The lock of a request with `x-tenant: shop` and `x-order: 42` is the one that a job takes by this name:
+/// let key = key::parts([key::header("x-tenant"), key::header("x-order")]).prefixed("order");
+/// let name = Resource::from_parts(["order", "shop", "42"])?;
+/// # let _ = key;
+/// # Ok::<(), orchestrix_locking::LockError>(())
+/// ```
+pub fn parts(keys: impl IntoIterator<Item = Key>) -> Key {
+    Key::new(Source::Parts(keys.into_iter().collect()))
+}
+
 impl Key {
     fn new(source: Source) -> Self {
         Self { source, prefixes: Vec::new() }
@@ -59,7 +92,22 @@ impl Key {
         Self::new(Source::PathParam(param))
     }
 
-    /// Puts `prefix` before the value, as [`Resource::from_parts`] joins the two.
+    pub(super) fn from_extension(extension: Extension) -> Self {
+        Self::new(Source::Extension(extension))
+    }
+
+    #[cfg(feature = "tonic")]
+    pub(super) fn from_binary_metadata(metadata: super::metadata::BinaryMetadata) -> Self {
+        Self::new(Source::BinaryMetadata(metadata))
+    }
+
+    #[cfg(feature = "tonic")]
+    pub(super) fn impossible_header() -> Self {
+        Self::new(Source::Header(Err(KeyError::ImpossibleHeader)))
+    }
+
+    /// Puts `prefix` before the value, as [`Resource::from_parts`] joins the two; with [`parts`], before the first of
+    /// the values. A second prefix goes before the name that the first one made.
     ///
     /// # Examples
     ///
@@ -76,37 +124,62 @@ impl Key {
         self
     }
 
-    fn name(&self, value: &str) -> Result<Resource, LockError> {
-        let Some((first, more)) = self.prefixes.split_first() else { return Resource::try_from(value) };
-        let mut name = Resource::from_parts([first.as_str(), value])?;
-        for prefix in more {
-            name = Resource::from_parts([prefix.as_str(), name.as_str()])?;
+    fn value<'r, B>(&'r self, request: &'r mut Request<B>) -> Result<Value<'r>, LockError> {
+        let value: Cow<'r, str> = match &self.source {
+            Source::Header(name) => header_value(name.as_ref().map_err(Clone::clone)?, request.headers())?.into(),
+            Source::Path => path_of(request).into(),
+            Source::MethodAndPath => format!("{} {}", request.method(), path_of(request)).into(),
+            Source::Constant(name) => name.into(),
+            Source::Extension(extension) => extension.value(request.extensions())?.into(),
+            Source::Parts(keys) if keys.is_empty() => return Err(KeyError::NoParts.into()),
+            Source::Parts(keys) => {
+                return keys.iter().map(|key| key.part(request)).collect::<Result<_, _>>().map(Value::List);
+            }
+            #[cfg(feature = "axum")]
+            Source::PathParam(param) => param.value(request)?.into(),
+            #[cfg(feature = "tonic")]
+            Source::BinaryMetadata(metadata) => metadata.value(request.headers())?.into(),
+        };
+        Ok(Value::One(value))
+    }
+
+    fn name(&self, value: Value<'_>) -> Result<Resource, LockError> {
+        let name = match (self.prefixes.split_first(), value) {
+            (None, Value::One(value)) => Resource::try_from(&*value),
+            (None, Value::List(values)) => Resource::from_parts(values),
+            (Some((first, more)), value) => {
+                let name = match &value {
+                    Value::One(value) => Resource::from_parts([first, &**value]),
+                    Value::List(values) => Resource::from_parts(once(first).chain(values)),
+                };
+                more.iter().try_fold(name?, |name, prefix| Resource::from_parts([prefix, name.as_str()]))
+            }
+        };
+        match &self.source {
+            Source::Constant(_) => name.map_err(|error| KeyError::InvalidConstant { reason: error.to_string() }.into()),
+            _ => name,
         }
-        Ok(name)
+    }
+
+    /// The key as one of several. The parts are validated together, since one alone need not be a name.
+    fn part<B>(&self, request: &mut Request<B>) -> Result<String, LockError> {
+        match self.value(request)? {
+            Value::One(value) if self.prefixes.is_empty() && !matches!(self.source, Source::Constant(_)) => {
+                Ok(value.into_owned())
+            }
+            value => Ok(self.name(value)?.to_string()),
+        }
     }
 }
 
 impl<B> HttpKey<B> for Key {
     fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError> {
-        let name = match &self.source {
-            Source::Header(name) => self.name(header_value(name.as_ref().map_err(Clone::clone)?, request)?),
-            Source::Path => self.name(path_of(request)),
-            Source::MethodAndPath => {
-                let value = format!("{} {}", request.method(), path_of(request));
-                self.name(&value)
-            }
-            Source::Constant(name) => {
-                self.name(name).map_err(|error| KeyError::InvalidConstant { reason: error.to_string() }.into())
-            }
-            #[cfg(feature = "axum")]
-            Source::PathParam(param) => self.name(&param.value(request)?),
-        };
-        name.map(Some)
+        self.name(self.value(request)?).map(Some)
     }
 }
 
-fn header_value<'r, B>(name: &HeaderName, request: &'r Request<B>) -> Result<&'r str, KeyError> {
-    let mut values = request.headers().get_all(name).iter();
+pub(super) fn header_value<'r>(name: &HeaderName, headers: &'r HeaderMap) -> Result<&'r str, KeyError> {
+    let mut values = headers.get_all(name).iter();
     let value = values.next().ok_or_else(|| KeyError::MissingHeader { name: name.clone() })?;
     if values.next().is_some() {
         return Err(KeyError::RepeatedHeader { name: name.clone() });

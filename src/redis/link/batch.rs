@@ -120,7 +120,7 @@ impl<C: Caller> Batch<C> {
 
     fn unknown(&self, error: &RedisError) -> Outcome {
         let failure = Failure::new(&self.link.settings.server, "waiting for an answer", error.clone(), self.sent);
-        Outcome::Unknown { error: failure.to_error(), sent: self.sent }
+        Outcome::Unknown { error: failure.to_error() }
     }
 }
 

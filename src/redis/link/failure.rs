@@ -62,7 +62,11 @@ struct Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redis at {}, {}: {}", self.server, self.during, self.source)?;
+        write!(f, "redis at {}, {}: ", self.server, self.during)?;
+        // One line in a log, whatever came from whatever answered there.
+        for (at, line) in self.source.to_string().lines().enumerate() {
+            write!(f, "{}{}", if at > 0 { " " } else { "" }, line.trim())?;
+        }
         if self.lasting >= Duration::from_millis(1) {
             // To the millisecond: a reader compares it with time-outs.
             let lasting = Duration::from_millis(u64::try_from(self.lasting.as_millis()).unwrap_or(u64::MAX));

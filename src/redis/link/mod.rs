@@ -83,7 +83,7 @@ pub(super) enum Outcome {
     /// It has not run, and never will (K3).
     NotSent(LockError),
     /// It may have run, or may run yet.
-    Unknown { error: LockError, sent: Instant },
+    Unknown { error: LockError },
 }
 
 /// The calls under way to one server.

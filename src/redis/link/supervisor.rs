@@ -44,7 +44,7 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
             Ok(connection) => {
                 *link.condition.lock() = Condition::Up { publishing: connection.publishing };
                 let messages = connection.publishing == Publishing::Allowed;
-                observe::made(&link.settings.server, failures, messages);
+                observe::made(&link.settings.server, &link.inbox, failures, messages);
                 if link.connected_before.swap(true, SeqCst) {
                     caller.reconnected();
                 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::entry::{Ask, Entry, Patience, Queued, Tenure};
+use super::holding::lend;
 use super::{Due, Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
 use crate::redis::jitter::jittered;
 use crate::redis::link::{Condition, Outcome};
-use crate::redis::script::{Acquired, Command, Joining, Publishing, ServerTime, acquired};
+use crate::redis::script::{Acquired, Command, Grant, Joining, Publishing, ServerTime, acquired};
 use crate::redis::waiter::Answer;
 use crate::{LockError, LockOptions, Resource};
 
@@ -169,7 +170,8 @@ impl Locks {
         };
         let begun = Instant::now();
         let in_flight = Some(begun);
-        entry.ask = Some(Ask { token, ttl, patience, begun, in_flight, queued: None, due: None, polls: 0 });
+        entry.ask =
+            Some(Ask { token, ttl, patience, begun, in_flight, queued: None, wanted: false, due: None, polls: 0 });
         self.push(resource, token, Step::Acquire { lease: ttl, joining }, Purpose::Ask);
     }
 
@@ -215,7 +217,7 @@ impl Locks {
                 drop(shard);
                 return wakers.wake();
             }
-            Outcome::Unknown { error, .. } => {
+            Outcome::Unknown { error } => {
                 self.not_answered(resource, entry, &error, true, &mut wakers);
                 self.settle(resource, &mut shard);
                 drop(shard);
@@ -248,20 +250,21 @@ impl Locks {
     }
 
     /// The lock is ours, by a message: whoever held it has handed it on.
-    pub(super) fn granted_by_message(&self, resource: &Resource, token: Token, fence: u64, at: u64) {
+    pub(super) fn granted_by_message(&self, grant: &Grant) {
+        let Grant { resource, token, .. } = grant;
         let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let now = Instant::now();
         let entry = match shard.get_mut(resource) {
-            Some(entry) if entry.has_ask(token) => entry,
+            Some(entry) if entry.has_ask(*token) => entry,
             // Known already from an answer that overtook the message.
-            Some(entry) if entry.has_tenure(token) => return,
+            Some(entry) if entry.has_tenure(*token) => return,
             // Nobody here wants it any more. Undone already, or to be: once more does no harm (R4).
-            _ => return self.undo(resource, token, LockOptions::MAX_TTL, false),
+            _ => return self.undo(resource, *token, LockOptions::MAX_TTL, false),
         };
-        let Some(ask) = entry.ask_of(token) else { return };
-        let from = granted_since(ask, ServerTime(at), now);
-        let tenure = Tenure::new(token, fence, from, ask.ttl, false);
+        let Some(ask) = entry.ask_of(*token) else { return };
+        let from = granted_since(ask, grant.at, now);
+        let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
         self.granted(resource, entry, tenure, &mut wakers);
         self.settle(resource, &mut shard);
         drop(shard);
@@ -275,21 +278,23 @@ impl Locks {
         let (granted, doubtful) = match outcome {
             Outcome::Answered { answer, sent } => (acquired(&answer).map(|answer| (answer, sent)), false),
             Outcome::Refused(error) | Outcome::NotSent(error) => (Err(error), false),
-            Outcome::Unknown { error, .. } => (Err(error), true),
+            Outcome::Unknown { error } => (Err(error), true),
         };
         let mut wakers = Wakers::default();
         match granted {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
                 let mut shard = self.shard(resource);
                 let entry = shard.entry(resource.clone()).or_default();
-                let mut tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
                 if self.is_closed() {
                     wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
                 }
-                if !self.lend(resource, &mut tenure, waiter, &mut wakers) {
-                    self.push(resource, *token, Step::Release, Purpose::Release(None));
+                self.replace_tenure(resource, entry, Tenure::new(*token, fence, sent, ttl, others_wait));
+                let Some(tenure) = &mut entry.tenure else { return };
+                if lend(resource, tenure, waiter, &mut wakers) {
+                    self.schedule(resource, tenure);
                 } else {
-                    self.replace_tenure(resource, entry, tenure);
+                    // Nobody was there any more.
+                    self.end_tenure(resource, entry);
                 }
                 self.settle(resource, &mut shard);
             }
@@ -308,18 +313,20 @@ impl Locks {
 
     /// Others wait for a lock that is ours.
     pub(super) fn wanted_by_others(&self, resource: &Resource, token: Token) {
-        if let Some(tenure) = self.shard(resource).get_mut(resource).and_then(|entry| entry.tenure_of(token)) {
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return };
+        if let Some(tenure) = entry.tenure_of(token) {
             tenure.others_wait(Instant::now());
+        } else if let Some(ask) = entry.ask_of(token) {
+            // The message has overtaken the grant.
+            ask.wanted = true;
         }
     }
 
     /// An answer to an ask that is over. Only a message can have ended it before its answer, and that was a grant:
     /// but whatever it was, what the server may still have of it is taken back (R4).
     fn answered_too_late(&self, shard: &Shard<'_>, command: &Command, outcome: &Outcome) {
-        let lease = match command.step {
-            Step::Acquire { lease, .. } => lease,
-            _ => return,
-        };
+        let Step::Acquire { lease, .. } = command.step else { return };
         let queued = match outcome {
             Outcome::Answered { answer, .. } => !matches!(acquired(answer), Ok(Acquired::Granted { .. })),
             Outcome::NotSent(_) => true,
@@ -441,6 +448,7 @@ mod tests {
             begun: sent,
             in_flight: None,
             queued: Some(queued),
+            wanted: false,
             due: None,
             polls: 0,
         };

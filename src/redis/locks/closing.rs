@@ -52,8 +52,4 @@ impl Locks {
             self.agenda.end();
         }
     }
-
-    pub(in crate::redis) fn closed(&self) -> bool {
-        self.is_closed()
-    }
 }

@@ -51,8 +51,8 @@ pub(super) struct Tenure {
     others: Option<Run>,
     /// A renewal is under way.
     pub(super) renewing: bool,
-    /// So many extensions are under way.
-    pub(super) extending: usize,
+    /// The extensions under way: of each, when it may have the lease end (R2). They may be shortenings.
+    pub(super) extending: Vec<Instant>,
     pub(super) due: Option<agenda::Entry>,
 }
 
@@ -76,6 +76,8 @@ pub(super) struct Ask {
     pub(super) in_flight: Option<Instant>,
     /// The server has said that somebody else holds the lock. What is known of our place since:
     pub(super) queued: Option<Queued>,
+    /// Others wait for the lock that this ask has been granted: we have heard of them, and not of the grant.
+    pub(super) wanted: bool,
     pub(super) due: Option<agenda::Entry>,
     /// How often it was asked again without messages; such waiters ask at growing intervals.
     pub(super) polls: u32,
@@ -196,7 +198,7 @@ impl Tenure {
             holder: None,
             others: None,
             renewing: false,
-            extending: 0,
+            extending: Vec::new(),
             due: None,
         };
         if others_wait {
@@ -210,10 +212,11 @@ impl Tenure {
         FencingToken::saturating(self.fence << 10 | u64::from(self.turn))
     }
 
-    /// The server counts `ttl` anew, from `sent` at the earliest.
+    /// The server counts `ttl` anew, from `sent` at the earliest; or less, if an extension under way says so.
     pub(super) fn renewed(&mut self, sent: Instant, ttl: Duration) {
+        let ends = sent + worth(ttl);
         self.ttl = ttl;
-        self.ends = sent + worth(ttl);
+        self.ends = self.extending.iter().copied().fold(ends, Instant::min);
     }
 
     /// It became known that other processes wait.

@@ -24,10 +24,18 @@ impl Locks {
         let mut shard = self.shard(resource);
         let tenure = shard.get_mut(resource).and_then(|entry| entry.tenure_held_by(lease));
         let Some(tenure) = tenure.filter(|_| lease.state().is_held()) else { return Ok(false) };
-        tenure.extending += 1;
+        let now = Instant::now();
+        let may_end = now + worth(duration);
+        tenure.extending.push(may_end);
         let (answer, answered) = oneshot::channel();
-        let purpose = Purpose::Extend { lease: Arc::clone(lease), duration, answer };
+        let purpose = Purpose::Extend { lease: Arc::clone(lease), duration, may_end, answer };
         self.push(resource, tenure.token, Step::Renew { lease: duration }, purpose);
+        // A shorter lease counts from now on, whether its answer comes soon, late or never.
+        if may_end < tenure.ends {
+            tenure.ends = may_end;
+            lease.state().renew(now, now, worth(duration));
+            self.schedule(resource, tenure);
+        }
         Err(answered)
     }
 
@@ -35,11 +43,11 @@ impl Locks {
         &self,
         command: &Command,
         lease: &Arc<RedisLease>,
-        duration: Duration,
+        (duration, may_end): (Duration, Instant),
         answer: oneshot::Sender<Result<bool, LockError>>,
         outcome: Outcome,
     ) {
-        let extended = self.extended(command, lease, duration, outcome);
+        let extended = self.extended(command, lease, duration, may_end, outcome);
         // Nobody is there to hear it if the guard's future was dropped; the lease is as the server said all the same.
         _ = answer.send(extended);
     }
@@ -49,13 +57,16 @@ impl Locks {
         command: &Command,
         lease: &Arc<RedisLease>,
         duration: Duration,
+        may_end: Instant,
         outcome: Outcome,
     ) -> Result<bool, LockError> {
         let Command { resource, token, .. } = command;
         let mut shard = self.shard(resource);
         let Some(entry) = shard.get_mut(resource) else { return Ok(false) };
         let Some(tenure) = entry.tenure_of(*token) else { return Ok(false) };
-        tenure.extending = tenure.extending.saturating_sub(1);
+        if let Some(under_way) = tenure.extending.iter().position(|ends| *ends == may_end) {
+            tenure.extending.swap_remove(under_way);
+        }
         let ours = tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease));
         let extended = match outcome {
             Outcome::Answered { answer, sent } => match flag(&answer) {
@@ -63,8 +74,8 @@ impl Locks {
                     // For whoever holds it now: the server counts anew in any case.
                     tenure.renewed(sent, duration);
                     let now = Instant::now();
-                    let renewed =
-                        tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, worth(duration)));
+                    let length = tenure.ends.saturating_duration_since(sent);
+                    let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
                     Ok(ours && renewed)
                 }
                 Ok(None) => {
@@ -74,17 +85,8 @@ impl Locks {
                 }
                 Err(error) => Err(error),
             },
-            Outcome::Refused(error) | Outcome::NotSent(error) => Err(error),
-            Outcome::Unknown { error, sent } => {
-                // It may have run, and if the new end is the earlier one, that is the end to believe in (R2).
-                if sent + worth(duration) < tenure.ends {
-                    tenure.renewed(sent, duration);
-                    if let Some(holder) = &tenure.holder {
-                        holder.state().renew(Instant::now(), sent, worth(duration));
-                    }
-                }
-                Err(error)
-            }
+            // It may have run, and if the new end is the earlier one, that is believed in already (R2).
+            Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error } => Err(error),
         };
         self.schedule(resource, tenure);
         extended

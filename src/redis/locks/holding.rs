@@ -15,9 +15,12 @@ use crate::redis::waiter::Answer;
 
 impl Locks {
     /// The server has granted the lock to the ask of this process.
-    pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure, wakers: &mut Wakers) {
+    pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, mut tenure: Tenure, wakers: &mut Wakers) {
         if let Some(ask) = entry.ask.take() {
             self.forget_due(ask.due);
+            if ask.wanted {
+                tenure.others_wait(Instant::now());
+            }
         }
         self.replace_tenure(resource, entry, tenure);
         self.serve_next(resource, entry, wakers);
@@ -55,40 +58,10 @@ impl Locks {
             }
             entry.pop();
             let Some(tenure) = &mut entry.tenure else { return };
-            if self.lend(resource, tenure, &waiter, wakers) {
+            if lend(resource, tenure, &waiter, wakers) {
                 return self.schedule(resource, tenure);
             }
             // Nobody was there any more: the next.
-        }
-    }
-
-    /// Gives the present turn to a waiter. `false` if it is gone.
-    pub(super) fn lend(
-        &self,
-        resource: &Resource,
-        tenure: &mut Tenure,
-        waiter: &Arc<Waiter>,
-        wakers: &mut Wakers,
-    ) -> bool {
-        let now = Instant::now();
-        // One that was granted just now counts from where its tenure does.
-        let from = now.min(tenure.ends);
-        let lease = RedisLease::new(
-            resource.clone(),
-            tenure.fencing_token(),
-            from,
-            tenure.ends.saturating_duration_since(from),
-            *waiter.options(),
-            Arc::clone(waiter.backend()),
-        );
-        match waiter.answer(Answer::Granted(Arc::clone(&lease))) {
-            Ok(waker) => {
-                wakers.add(waker);
-                tenure.fresh = false;
-                tenure.holder = Some(lease);
-                true
-            }
-            Err(_) => false,
         }
     }
 
@@ -178,5 +151,29 @@ impl Locks {
         }
         self.forget_due(tenure.due.take());
         tenure.due = Some(self.agenda.add(at, Due::Tenure(resource.clone(), tenure.token)));
+    }
+}
+
+/// Gives the present turn to a waiter. `false` if it is gone.
+pub(super) fn lend(resource: &Resource, tenure: &mut Tenure, waiter: &Arc<Waiter>, wakers: &mut Wakers) -> bool {
+    let now = Instant::now();
+    // One that was granted just now counts from where its tenure does.
+    let from = now.min(tenure.ends);
+    let lease = RedisLease::new(
+        resource.clone(),
+        tenure.fencing_token(),
+        from,
+        tenure.ends.saturating_duration_since(from),
+        *waiter.options(),
+        Arc::clone(waiter.backend()),
+    );
+    match waiter.answer(Answer::Granted(Arc::clone(&lease))) {
+        Ok(waker) => {
+            wakers.add(waker);
+            tenure.fresh = false;
+            tenure.holder = Some(lease);
+            true
+        }
+        Err(_) => false,
     }
 }

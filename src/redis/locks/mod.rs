@@ -40,9 +40,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use deadpool_redis::Pool;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub(super) use self::acquiring::GaveUp;
 use self::entry::Entry;
@@ -51,7 +53,7 @@ use super::agenda::Agenda;
 use super::keys::Keys;
 use super::lease::RedisLease;
 use super::link::{Call, Caller, Link, Outcome};
-use super::script::{Command, Step};
+use super::script::{Command, Message, Step};
 use super::settings::Settings;
 use super::token::{InboxId, Token};
 use super::wait::Waiting;
@@ -86,8 +88,13 @@ pub(super) enum Purpose {
     Renew,
     /// To see whether a lease is still ours, after a connection broke.
     Look,
-    /// Because a guard wants another end.
-    Extend { lease: Arc<RedisLease>, duration: Duration, answer: oneshot::Sender<Result<bool, LockError>> },
+    /// Because a guard wants another end; which may be this one, or later.
+    Extend {
+        lease: Arc<RedisLease>,
+        duration: Duration,
+        may_end: Instant,
+        answer: oneshot::Sender<Result<bool, LockError>>,
+    },
     /// Because a guard is done; `None` if nobody waits for the answer.
     Release(Option<oneshot::Sender<Result<Release, LockError>>>),
     /// To take an acquire back (R4).
@@ -206,8 +213,8 @@ impl Caller for Locks {
             Purpose::Turn => self.turn_answered(&command, outcome),
             Purpose::Renew => self.renew_answered(&command, outcome),
             Purpose::Look => self.look_answered(&command, &outcome),
-            Purpose::Extend { lease, duration, answer } => {
-                self.extend_answered(&command, &lease, duration, answer, outcome);
+            Purpose::Extend { lease, duration, may_end, answer } => {
+                self.extend_answered(&command, &lease, (duration, may_end), answer, outcome);
             }
             Purpose::Release(answer) => self.release_answered(&command, answer, outcome),
             Purpose::Undo => self.undo_answered(&command, &outcome),
@@ -215,22 +222,10 @@ impl Caller for Locks {
     }
 
     fn heard(self: &Arc<Self>, message: &str) {
-        let mut parts = message.splitn(5, ':');
-        match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("granted"), Some(fence), Some(at), Some(token), Some(lock)) => {
-                if let (Ok(fence), Ok(at), Some(token), Some(resource)) =
-                    (fence.parse(), at.parse(), Token::parse(token), self.link.keys().resource(lock))
-                {
-                    self.granted_by_message(&resource, token, fence, at);
-                }
-            }
-            _ => {
-                if let Some((token, lock)) = message.strip_prefix("wanted:").and_then(|rest| rest.split_once(':'))
-                    && let (Some(token), Some(resource)) = (Token::parse(token), self.link.keys().resource(lock))
-                {
-                    self.wanted_by_others(&resource, token);
-                }
-            }
+        match Message::read(message, self.link.keys()) {
+            Some(Message::Granted(grant)) => self.granted_by_message(&grant),
+            Some(Message::Wanted(resource, token)) => self.wanted_by_others(&resource, token),
+            None => {}
         }
     }
 
@@ -253,15 +248,28 @@ impl Caller for Locks {
 /// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
 pub(super) struct Backend {
     locks: Arc<Locks>,
+    /// For what is not about locks. Made when it is needed first.
+    pool: Mutex<Option<Pool>>,
 }
 
 impl Backend {
     pub(super) fn new(settings: Settings) -> Result<Arc<Self>, LockError> {
-        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?) }))
+        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?), pool: Mutex::new(None) }))
     }
 
     pub(super) fn locks(&self) -> &Arc<Locks> {
         &self.locks
+    }
+
+    /// The pool of connections for what is not about locks.
+    pub(super) fn pool<E>(&self, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
+        let mut kept = self.pool.lock();
+        if let Some(pool) = &*kept {
+            return Ok(pool.clone());
+        }
+        let pool = new()?;
+        *kept = Some(pool.clone());
+        Ok(pool)
     }
 }
 

@@ -61,7 +61,7 @@ impl Locks {
             Outcome::Answered { answer, .. } => {
                 flag(&answer).map(|ours| if ours.is_some() { Release::Released } else { Release::AlreadyLost })
             }
-            Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error, .. } => Err(error),
+            Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error } => Err(error),
         };
         if released.is_err() {
             // In the background, until it is answered or the lease has ended by itself (R4).

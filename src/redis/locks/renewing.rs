@@ -1,5 +1,6 @@
 //! Keeping a tenure: renewals, and looks after a connection broke.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,9 +39,18 @@ pub(super) fn next_step(tenure: &Tenure, now: Instant) -> Instant {
     due.min(end)
 }
 
-/// The time at which two thirds of the lease are left. An extension to a longer lease puts it off.
+/// The time at which two thirds of the lease are left, or a little before. An extension to a longer lease puts it off.
 fn renewal_due(tenure: &Tenure, ttl: Duration) -> Instant {
-    tenure.ends.checked_sub(worth(ttl) / 3 * 2).unwrap_or(tenure.ends)
+    together(tenure.ends.checked_sub(worth(ttl) / 3 * 2).unwrap_or(tenure.ends), ttl)
+}
+
+/// The time just before `due` at which leases of this length are renewed: the same for all that are due soon after
+/// each other.
+fn together(due: Instant, ttl: Duration) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let step = (ttl / TOGETHER).as_nanos().max(1);
+    let beyond = due.saturating_duration_since(*FIRST).as_nanos() % step;
+    u64::try_from(beyond).ok().and_then(|beyond| due.checked_sub(Duration::from_nanos(beyond))).unwrap_or(due)
 }
 
 impl Locks {
@@ -49,7 +59,7 @@ impl Locks {
         let Some(holder) = tenure.holder.as_ref().filter(|holder| holder.wants_renewal()) else { return };
         let ttl = holder.options().get_ttl();
         // While an extension is under way the lease's end is not known.
-        if tenure.renewing || tenure.extending > 0 || now + ttl / TOGETHER < renewal_due(tenure, ttl) {
+        if tenure.renewing || !tenure.extending.is_empty() || now < renewal_due(tenure, ttl) {
             return;
         }
         let left = holder.state().limit().map(|limit| limit.saturating_duration_since(now));
@@ -75,7 +85,8 @@ impl Locks {
                     if sent + worth(lease) > tenure.ends {
                         tenure.renewed(sent, lease);
                         if let Some(holder) = &tenure.holder {
-                            holder.state().renew(Instant::now(), sent, worth(lease));
+                            let length = tenure.ends.saturating_duration_since(sent);
+                            holder.state().renew(Instant::now(), sent, length);
                         }
                     }
                     if others_wait {
@@ -99,7 +110,7 @@ impl Locks {
         let Some(tenure) = &mut entry.tenure else { return };
         let Some(holder) = &tenure.holder else { return };
         // A renewal says it too, and gains time; but it must not undo an extension, nor pass a limit.
-        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && tenure.extending == 0;
+        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && tenure.extending.is_empty();
         let ttl = holder.options().get_ttl();
         if renewable && !tenure.renewing && Instant::now() + worth(ttl) > tenure.ends {
             tenure.renewing = true;

@@ -10,36 +10,44 @@
 --
 -- Asking again with the same token is safe: the owner gets the same number, with a lease that begins now.
 
+local owner = call('GET', lock)
+if not owner and call('EXISTS', queue) == 0 then
+  local now = time()
+  local number = next_number(now)
+  own(me, ARGV[3], number)
+  return { 1, number, now, 0 }
+end
+
+--#include queue.lua
+
 local ttl, mode, lives, known = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 
-local owner = redis.call('GET', lock)
 if owner == me then
-  local number = tonumber(redis.call('GET', fence) or '0') or 0
+  local number = tonumber(call('GET', fence) or '0') or 0
   if number > 0 then
-    redis.call('PEXPIRE', lock, ttl)
+    call('PEXPIRE', lock, ttl)
   else
-    number = next_fence()
+    number = next_number(now)
     own(me, ttl, number)
   end
-  return { 1, number, now, redis.call('LLEN', queue) }
+  return { 1, number, now, call('LLEN', queue) }
 end
 
-local deadline, new
+local deadline, first
 if not owner then
   local number
-  if redis.call('EXISTS', queue) == 1 then
-    if mode ~= 'n' then deadline, new = stand_in_line(ttl, mode, lives, known) end
-    owner, number = promote()
-  end
-  if not owner and redis.call('EXISTS', queue) == 0 then
-    owner, number = me, next_fence()
+  if mode ~= 'n' then deadline, first = stand_in_line(ttl, mode, lives, known) end
+  owner, number = promote()
+  if not owner and call('EXISTS', queue) == 0 then
+    owner, number = me, next_number(now)
     own(me, ttl, number)
   end
-  if owner == me then return { 1, number, now, redis.call('LLEN', queue) } end
+  if owner == me then return { 1, number, now, call('LLEN', queue) } end
 end
 
-if mode == 'n' then return { 2, redis.call('PTTL', lock), now, 0 } end
-if not deadline then deadline, new = stand_in_line(ttl, mode, lives, known) end
--- The holder may hand the lock on within its own process, until it knows that others wait.
-if new and owner and redis.call('LLEN', queue) == 1 then tell(owner, 'wanted:' .. owner .. ':' .. lock) end
-return { 0, redis.call('PTTL', lock), now, deadline }
+if mode == 'n' then return { 2, call('PTTL', lock), now, 0 } end
+if not deadline then deadline, first = stand_in_line(ttl, mode, lives, known) end
+-- The holder may hand the lock on within its own process, until it knows that others wait. Said each time that the
+-- first in the queue asks, since a message may be lost.
+if first and owner then tell(owner, 'wanted:' .. owner .. ':' .. lock) end
+return { 0, call('PTTL', lock), now, deadline }

@@ -1,30 +1,36 @@
 //! The Lua scripts, what they are called with, and what they answer.
 //!
-//! The rules that they keep are numbered in `common.lua`, which is the beginning of each.
+//! The rules that they keep are numbered in `grant.lua`, which is the beginning of each.
 
 mod answer;
 mod command;
+mod message;
 
 pub(super) use answer::{Acquired, ServerTime, Undone, acquired, flag, undone};
 pub(super) use command::{Command, Joining, Publishing, Step};
+pub(super) use message::{Grant, Message};
 
 use std::sync::LazyLock;
 
 /// A script on its way to the server: its text, and the digest by which the server knows it.
 pub(super) struct Script {
-    text: &'static str,
+    text: String,
     digest: String,
 }
 
 impl Script {
-    fn new(text: &'static str) -> Self {
-        Self { text, digest: ::redis::Script::new(text).get_hash().to_owned() }
+    /// The script of this file: after the beginning that all share, and with what it includes.
+    fn new(body: &'static str) -> Self {
+        let body = body.replace("--#include queue.lua", include_str!("queue.lua"));
+        let text = format!("{}\n{body}", include_str!("grant.lua"));
+        let digest = ::redis::Script::new(&text).get_hash().to_owned();
+        Self { text, digest }
     }
 
     /// The command that makes it known to the server.
     pub(super) fn load(&self) -> ::redis::Cmd {
         let mut load = ::redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(self.text);
+        load.arg("LOAD").arg(self.text.as_str());
         load
     }
 }
@@ -34,7 +40,7 @@ macro_rules! scripts {
         $(
             $(#[$doc])*
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-                Script::new(concat!(include_str!("common.lua"), "\n", include_str!($file)))
+Script::new(include_str!($file))
             });
         )*
 

@@ -3,8 +3,12 @@
 -- Answer 1, 0   it was ours
 --        0, 0   it was not, and nothing was changed
 
-if redis.call('GET', lock) ~= me then return { 0, 0 } end
+if call('GET', lock) ~= me then return { 0, 0 } end
 -- A delete is allowed when memory is full, and after it the rest of the script is.
-redis.call('DEL', lock)
+call('DEL', lock)
+if call('EXISTS', queue) == 0 then return { 1, 0 } end
+
+--#include queue.lua
+
 promote()
 return { 1, 0 }

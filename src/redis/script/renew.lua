@@ -4,6 +4,6 @@
 -- Answer 1, others in the queue   ours
 --        0, 0                     not ours, and nothing was changed
 
-if redis.call('GET', lock) ~= me then return { 0, 0 } end
-if ARGV[3] ~= '0' then redis.call('PEXPIRE', lock, ARGV[3]) end
-return { 1, redis.call('LLEN', queue) }
+if call('GET', lock) ~= me then return { 0, 0 } end
+if ARGV[3] ~= '0' then call('PEXPIRE', lock, ARGV[3]) end
+return { 1, call('LLEN', queue) }

@@ -4,17 +4,19 @@
 --        2, 0   it was in the queue
 --        0, 0   nothing was found
 
+--#include queue.lua
+
 local found = 0
-for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do
+for _, entry in ipairs(call('LRANGE', queue, 0, -1)) do
   if string.sub(entry, -#me) == me then
-    redis.call('LREM', queue, 1, entry)
+    call('LREM', queue, 1, entry)
     found = 2
   end
 end
-if redis.call('GET', lock) == me then
-  redis.call('DEL', lock)
+if call('GET', lock) == me then
+  call('DEL', lock)
   found = 1
 end
 -- Whoever stood behind us may be the first in line for a free lock now.
-if found > 0 and redis.call('EXISTS', lock) == 0 then promote() end
+if found > 0 and call('EXISTS', lock) == 0 then promote() end
 return { found, 0 }

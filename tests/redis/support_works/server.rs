@@ -1,6 +1,6 @@
 //! Servers start, end, come back, freeze, and leave nothing behind.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -115,6 +115,21 @@ fn a_killed_server_comes_back_on_its_port_without_data() {
     assert_ne!(server.pid(), before);
     TcpStream::connect(("127.0.0.1", server.port())).unwrap();
     assert!(server.keys().is_empty());
+}
+
+#[test]
+fn a_server_comes_back_on_its_port_when_that_is_free() {
+    let server = RedisServer::start();
+    server.kill();
+    let taken = TcpListener::bind(("127.0.0.1", server.port())).unwrap();
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| server.start_again());
+        until("it is in the way", || server.log().contains("already in use"));
+        assert!(!starting.is_finished());
+        drop(taken);
+        starting.join().unwrap();
+    });
+    assert_eq!(server.cli(&["PING"]), "PONG");
 }
 
 #[test]

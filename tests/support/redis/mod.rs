@@ -17,6 +17,7 @@ mod command_log;
 mod directory;
 mod looks;
 mod plain_locker;
+mod port;
 mod proxy;
 mod resp;
 mod server;

@@ -1,7 +1,5 @@
 //! A `redis-server` process that belongs to one test.
 
-use std::hash::{BuildHasher, RandomState};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::builder::RedisServerBuilder;
 use super::directory::TemporaryDirectory;
+use super::port::bind_free_port;
 use super::supervisor::{Supervisor, process_state};
 
 /// Far longer than a start, a stop or an answer takes on a busy machine.
@@ -42,7 +41,7 @@ impl RedisServer {
         let mut server =
             Self { settings, port: 0, pid: AtomicU32::new(0), supervisor: Mutex::new(supervisor), directory };
         loop {
-            server.port = free_port();
+            server.port = bind_free_port().local_addr().unwrap().port();
             let path = server.directory.path().display().to_string();
             let conf = server.settings.redis_conf(&path, server.port);
             std::fs::write(server.directory.path().join("redis.conf"), conf).unwrap();
@@ -159,19 +158,4 @@ impl RedisServer {
         // A test that panicked elsewhere still has its server ended.
         self.supervisor.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// A port that nobody has at this moment.
-///
-/// Not one of the kernel's choice: those are also the ones it gives to outgoing connections. A client that tries to
-/// reach a killed server again and again would get, now and then, the server's own port as its source, connect to
-/// itself, and keep the server from coming back.
-fn free_port() -> u16 {
-    const FIRST: u64 = 10_000;
-    const COUNT: u64 = 20_000;
-    let start = RandomState::new().hash_one(std::process::id()) % COUNT;
-    (0..COUNT)
-        .filter_map(|step| u16::try_from(FIRST + (start + step) % COUNT).ok())
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a port is free")
 }

@@ -11,13 +11,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
 /// One word per line on standard input, one line of answer for each. Signals for the test's process group are not
-/// for the shell: it ends with its input, or a server would be left behind.
+/// for the shell: it ends with its input, or a server would be left behind. The log of an earlier start is gone before
+/// `start` is answered.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 server=
 while read -r word; do
     case "$word" in
-        start) redis-server "$1/redis.conf" >"$1/log" 2>&1 </dev/null & server=$!; echo "$server" ;;
+        start) : >"$1/log"; redis-server "$1/redis.conf" >>"$1/log" 2>&1 </dev/null & server=$!; echo "$server" ;;
         kill) kill -KILL "$server"; wait "$server"; server=; echo killed ;;
         stop) kill -STOP "$server"; echo stopped ;;
         resume) kill -CONT "$server"; echo resumed ;;

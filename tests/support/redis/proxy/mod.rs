@@ -10,13 +10,14 @@
 mod connection;
 mod settings;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::port::bind_free_port;
 use settings::{Settings, Shared};
 
 /// Passes everything through until it is told otherwise. Dropped, it closes all connections.
@@ -32,7 +33,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A proxy to this port of the loopback address.
     pub(crate) fn to(port: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listener = bind_free_port();
         listener.set_nonblocking(true).unwrap();
         let own = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::new(port));
@@ -114,7 +115,7 @@ impl Proxy {
         *self.shared.dropped_messages.borrow()
     }
 
-    /// Closes every connection now. New ones are welcome.
+    /// Closes every connection that [`connections`](Self::connections) counts now. New ones are welcome.
     pub(crate) fn cut(&self) {
         self.shared.cut.send_modify(|count| *count += 1);
     }

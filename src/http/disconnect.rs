@@ -1,0 +1,22 @@
+//! [`OnDisconnect`], and the two kinds of layer that it makes.
+
+/// What becomes of a handler whose client has gone away. See
+/// [`HttpLockLayer::on_disconnect`](crate::HttpLockLayer::on_disconnect).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDisconnect {
+    /// It is dropped where it stands, and then the lock is freed. The default.
+    #[default]
+    Cancel,
+    /// It runs to its response under the lock. The response is dropped with its body, and then the lock is freed.
+    Finish,
+}
+
+/// Marks a layer whose handlers end with their clients. Every layer is one until
+/// [`on_disconnect`](crate::HttpLockLayer::on_disconnect).
+#[derive(Debug, Clone, Copy)]
+pub struct Attached;
+
+/// Marks a layer whose handlers may outlive their clients, and so have to be `Send + 'static`. Made by
+/// [`on_disconnect`](crate::HttpLockLayer::on_disconnect).
+#[derive(Debug, Clone, Copy)]
+pub struct Detachable;

@@ -1,0 +1,91 @@
+//! What the scripts tell an inbox.
+
+use super::ServerTime;
+use crate::Resource;
+use crate::redis::keys::Keys;
+use crate::redis::token::Token;
+
+/// A message to the process that a token belongs to.
+#[derive(Debug)]
+pub(in crate::redis) enum Message {
+    /// The lock is ours: whoever held it has handed it on.
+    Granted(Grant),
+    /// Others wait for a lock that is ours.
+    Wanted(Resource, Token),
+}
+
+/// A lock that was handed to us.
+#[derive(Debug)]
+pub(in crate::redis) struct Grant {
+    pub(in crate::redis) resource: Resource,
+    pub(in crate::redis) token: Token,
+    pub(in crate::redis) fence: u64,
+    /// When it was granted.
+    pub(in crate::redis) at: ServerTime,
+    /// Others are in the queue behind us.
+    pub(in crate::redis) others_wait: bool,
+}
+
+impl Message {
+    /// `granted:fence:time:waiting:token:key` or `wanted:token:key`. Anybody who may publish may write anything here:
+    /// what is neither is no message.
+    pub(in crate::redis) fn read(text: &str, keys: &Keys) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix("wanted:") {
+            let (token, lock) = rest.split_once(':')?;
+            return Some(Self::Wanted(keys.resource(lock)?, Token::parse(token)?));
+        }
+        let mut parts = text.strip_prefix("granted:")?.splitn(5, ':');
+        let mut next = || parts.next();
+        let fence = next()?.parse().ok()?;
+        let at = ServerTime(next()?.parse().ok()?);
+        let waiting: u64 = next()?.parse().ok()?;
+        let token = Token::parse(next()?)?;
+        let resource = keys.resource(next()?)?;
+        Some(Self::Granted(Grant { resource, token, fence, at, others_wait: waiting > 0 }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef.0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn messages_are_read() {
+        let keys = Keys::new("p:");
+        let Some(Message::Granted(grant)) = Message::read(&format!("granted:7:8:1:{TOKEN}:p:a:b%7B"), &keys) else {
+            panic!("a grant is read")
+        };
+        assert_eq!(
+            (grant.resource.as_str(), grant.fence, grant.at, grant.others_wait),
+            ("a:b{", 7, ServerTime(8), true)
+        );
+        assert!(matches!(
+            Message::read(&format!("wanted:{TOKEN}:p:a:b"), &keys),
+            Some(Message::Wanted(resource, _)) if resource.as_str() == "a:b"
+        ));
+    }
+
+    #[test]
+    fn nonsense_is_no_message() {
+        let keys = Keys::new("p:");
+        for nonsense in [
+            "",
+            "granted",
+            "granted:",
+            "wanted:",
+            "granted:7:8:1:",
+            &format!("granted:7:8:1:{TOKEN}:other:a"),
+            &format!("granted:-7:8:1:{TOKEN}:p:a"),
+            &format!("granted:99999999999999999999:8:1:{TOKEN}:p:a"),
+            &format!("wanted:{TOKEN}"),
+            &format!("wanted:{TOKEN}:p:"),
+            "wanted:token:p:a",
+        ] {
+            assert!(Message::read(nonsense, &keys).is_none(), "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+-- The queue: joining it, and handing a free lock to its first. Included where a script needs it.
+
+local now = time()
+
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+-- Tells the owner of a token. Returns how many heard it: nobody, if the token is another program's, which looks as
+-- it likes and names no inbox.
+local function tell(token, message)
+  local inbox = inboxes ~= '' and string.match(token, '^(%x+)%.%x+$')
+  if not inbox or #inbox ~= 16 then return 0 end
+  return call('PUBLISH', inboxes .. inbox, message)
+end
+
+-- Where the entry of whoever asks stands in the queue, or nil. Its deadline may be another than the one that the
+-- asker knows, if an answer was lost.
+local function place_of_mine(ttl, mode, known)
+  local place = call('LPOS', queue, digits(known) .. ':' .. ttl .. ':' .. mode .. ':' .. me)
+  if place then return place end
+  for at, entry in ipairs(call('LRANGE', queue, 0, -1)) do
+    if string.sub(entry, -#me) == me then return at - 1 end
+  end
+end
+
+-- Puts whoever asks into the queue, or lets its entry live on. Returns the entry's deadline in milliseconds, and
+-- whether the entry is the first.
+local function stand_in_line(ttl, mode, lives, known)
+  local present = math.floor(now / 1000)
+  local deadline = present + lives
+  local entry = digits(deadline) .. ':' .. ttl .. ':' .. mode .. ':' .. me
+  local place = known and place_of_mine(ttl, mode, known)
+  if not place then
+    place = call('RPUSH', queue, entry) - 1
+  elseif known - present < lives / 2 then
+    call('LSET', queue, place, entry)
+  else
+    deadline = known
+  end
+  -- Longer than any entry lives, so that a queue whose processes are all gone disappears.
+  call('PEXPIRE', queue, 60000)
+  return deadline, place == 0
+end
+
+-- Grants a free lock to the first in the queue who is there to take it (S3). Returns its token and number, or
+-- nothing if nobody could be told: then either the queue is empty, or its first comes for the lock by itself.
+local function promote()
+  while true do
+    local first = call('LINDEX', queue, 0)
+    if not first then return end
+    local deadline, ttl, mode, token = string.match(first, '^(%d+):(%d+):(%a):(.+)$')
+    if token and tonumber(deadline) * 1000 >= now then
+      if token ~= me and (mode == 'p' or inboxes == '') then return end
+      local number = next_number(now)
+      call('LPOP', queue)
+      local message = { 'granted', digits(number), digits(now), call('LLEN', queue), token, lock }
+      local there = token == me or tell(token, table.concat(message, ':')) > 0
+      if there then
+        own(token, ttl, number)
+        return token, number
+      end
+      -- Nobody listens: that process is gone, and so is its place.
+    else
+      call('LPOP', queue)
+    end
+  end
+end

@@ -1,0 +1,262 @@
+//! The layer among other layers, outside and inside of each.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::error_handling::HandleErrorLayer;
+use axum::extract::Request;
+use axum::routing::get;
+use axum::{BoxError, Router};
+use futures_util::{StreamExt, stream};
+use http::{Response, StatusCode, Version};
+use http_body_util::BodyExt;
+use orchestrix_locking::{
+    DistributedLockProvider, HttpLockLayer, InMemoryLockProvider, LockError, LockHandle, LockLayer, key,
+};
+use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
+use tower::timeout::error::Elapsed;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::support::{Server, hold, is_free, serve};
+
+const NAME: &str = "the-lock";
+const BRIEFLY: Duration = Duration::from_millis(50);
+
+fn layer(provider: &InMemoryLockProvider) -> HttpLockLayer<key::Key> {
+    HttpLockLayer::new(provider.clone(), key::constant(NAME))
+}
+
+fn timeout() -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, BRIEFLY)
+}
+
+/// Never answers.
+fn stuck() -> Router {
+    Router::new().route("/", get(|| async { std::future::pending::<&'static str>().await }))
+}
+
+fn done() -> Router {
+    Router::new().route("/", get(|| async { "done" }))
+}
+
+// ---- trace ---------------------------------------------------------------------------------------------------
+
+/// Notes the status of each response that the trace layer sees, and each failure.
+macro_rules! trace {
+    ($seen:expr) => {{
+        let (responses, failures) = ($seen.clone(), $seen.clone());
+        TraceLayer::new_for_http()
+            .on_response(move |response: &Response<_>, _: Duration, _: &tracing::Span| {
+                responses.lock().unwrap().push(response.status().as_u16().to_string());
+            })
+            .on_failure(
+                move |failure: tower_http::classify::ServerErrorsFailureClass, _: Duration, _: &tracing::Span| {
+                    failures.lock().unwrap().push(format!("failed: {failure}"));
+                },
+            )
+    }};
+}
+
+#[tokio::test]
+async fn trace_outside_sees_refusals_too() {
+    let (provider, seen) = (InMemoryLockProvider::new(), Arc::new(Mutex::new(Vec::new())));
+    let server = serve(done().layer(layer(&provider).wait(BRIEFLY)).layer(trace!(seen))).await;
+    assert_eq!(server.get("/").await.status, StatusCode::OK);
+    let _guard = hold(&provider, NAME).await;
+    assert_eq!(server.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(*seen.lock().unwrap(), ["200", "503", "failed: Status code: 503 Service Unavailable"]);
+}
+
+#[tokio::test]
+async fn trace_inside_sees_the_requests_that_ran() {
+    let (provider, seen) = (InMemoryLockProvider::new(), Arc::new(Mutex::new(Vec::new())));
+    let server = serve(done().layer(trace!(seen)).layer(layer(&provider).wait(Duration::ZERO))).await;
+    let guard = hold(&provider, NAME).await;
+    assert_eq!(server.get("/").await.status, StatusCode::CONFLICT);
+    guard.release().await.unwrap();
+    assert_eq!(server.get("/").await.body, "done");
+    assert_eq!(*seen.lock().unwrap(), ["200"]);
+}
+
+// ---- timeout -------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn timeout_outside_bounds_the_wait_and_the_work() {
+    let provider = InMemoryLockProvider::new();
+    let server = serve(stuck().layer(layer(&provider)).layer(timeout())).await;
+    assert_eq!(server.get("/").await.status, StatusCode::GATEWAY_TIMEOUT);
+    assert!(provider.is_empty(), "the handler is dropped and its lock freed");
+    let _guard = hold(&provider, NAME).await;
+    assert_eq!(server.get("/").await.status, StatusCode::GATEWAY_TIMEOUT);
+    let waiters = provider.inspect(&NAME.try_into().unwrap()).unwrap().waiters;
+    assert_eq!(waiters, 0, "the place in the queue is given up");
+}
+
+#[tokio::test]
+async fn timeout_inside_bounds_the_work_alone() {
+    let provider = InMemoryLockProvider::new();
+    let server = serve(stuck().layer(timeout()).layer(layer(&provider).wait(4 * BRIEFLY))).await;
+    assert_eq!(server.get("/").await.status, StatusCode::GATEWAY_TIMEOUT);
+    assert!(is_free(&provider, NAME).await);
+    let _guard = hold(&provider, NAME).await;
+    let begun = std::time::Instant::now();
+    assert_eq!(server.get("/").await.json()["type"], "urn:orchestrix:locking:busy");
+    assert!(begun.elapsed() >= 4 * BRIEFLY, "the wait is the layer's own");
+}
+
+// ---- compression ---------------------------------------------------------------------------------------------
+
+/// A streamed answer whose second half comes when it is let.
+fn halves(go: &Arc<Semaphore>) -> Router {
+    let go = go.clone();
+    let handler = move || async move {
+        let frames = stream::unfold(0, move |count| {
+            let go = go.clone();
+            async move {
+                if count == 1 {
+                    go.acquire().await.unwrap().forget();
+                }
+                // Numbers, which do not compress to nothing.
+                let text: String =
+                    (0..20_000_u32).filter_map(|number| char::from_digit(number * 7919 % 10_007 % 10, 10)).collect();
+                (count < 2).then(|| (Ok::<_, Infallible>(Bytes::from(text)), count + 1))
+            }
+        });
+        Response::builder().header("content-type", "text/plain").body(Body::from_stream(frames.fuse())).unwrap()
+    };
+    Router::new().route("/", get(handler))
+}
+
+async fn compressed_to_the_end_under_the_lock(server: Server, provider: InMemoryLockProvider, go: &Semaphore) {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let request = server.request("GET", "/").header("accept-encoding", "gzip").body(Body::empty()).unwrap();
+        let answer = server.start(version, request).await;
+        assert_eq!(answer.headers()["content-encoding"], "gzip");
+        let mut body = answer.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first[..2], [0x1f, 0x8b]);
+        assert!(!is_free(&provider, NAME).await, "{version:?}: half of it is to come");
+        go.add_permits(1);
+        assert!(!body.collect().await.unwrap().to_bytes().is_empty());
+        assert!(is_free(&provider, NAME).await, "{version:?}: the client has its whole answer");
+    }
+}
+
+#[tokio::test]
+async fn compression_outside_ends_after_the_lock() {
+    let (provider, go) = (InMemoryLockProvider::new(), Arc::new(Semaphore::new(0)));
+    let server = serve(halves(&go).layer(layer(&provider)).layer(CompressionLayer::new())).await;
+    compressed_to_the_end_under_the_lock(server, provider, &go).await;
+}
+
+#[tokio::test]
+async fn compression_inside_is_done_under_the_lock() {
+    let (provider, go) = (InMemoryLockProvider::new(), Arc::new(Semaphore::new(0)));
+    let server = serve(halves(&go).layer(CompressionLayer::new()).layer(layer(&provider))).await;
+    compressed_to_the_end_under_the_lock(server, provider, &go).await;
+}
+
+// ---- catch-panic ---------------------------------------------------------------------------------------------
+
+fn panicking() -> Router {
+    async fn handler(lock: LockHandle) -> &'static str {
+        assert!(!lock.is_held(), "on purpose");
+        "unreachable"
+    }
+    Router::new().route("/", get(handler))
+}
+
+#[tokio::test]
+async fn catch_panic_outside_answers_once_the_lock_is_free() {
+    let provider = InMemoryLockProvider::new();
+    let server = serve(panicking().layer(layer(&provider).wait(Duration::ZERO)).layer(CatchPanicLayer::new())).await;
+    for _ in 0..5 {
+        assert_eq!(server.get("/").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(is_free(&provider, NAME).await);
+    }
+}
+
+#[tokio::test]
+async fn catch_panic_inside_makes_an_answer_like_any_other() {
+    let provider = InMemoryLockProvider::new();
+    let server = serve(panicking().layer(CatchPanicLayer::new()).layer(layer(&provider).wait(Duration::ZERO))).await;
+    for _ in 0..5 {
+        assert_eq!(server.get("/").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(is_free(&provider, NAME).await);
+    }
+}
+
+// ---- errors --------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn handle_error_outside_answers_what_a_generic_layer_refuses() {
+    let provider = InMemoryLockProvider::new();
+    let refused = |error: BoxError| async move {
+        match error.downcast_ref() {
+            Some(LockError::Busy { .. }) => (StatusCode::LOCKED, "somebody else is at it"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "no idea"),
+        }
+    };
+    let generic = LockLayer::new(provider.clone(), |_: &Request| NAME).wait(Duration::ZERO);
+    let layers = ServiceBuilder::new().layer(HandleErrorLayer::new(refused)).layer(generic);
+    let server = serve(done().layer(layers)).await;
+    assert_eq!(server.get("/").await.body, "done");
+    let _guard = hold(&provider, NAME).await;
+    let answer = server.get("/").await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::LOCKED, "somebody else is at it"));
+    provider.close().await;
+    assert_eq!(server.get("/").await.body, "no idea");
+}
+
+#[tokio::test]
+async fn handle_error_inside_answers_under_the_lock() {
+    let provider = InMemoryLockProvider::new();
+    let failed = |lock: LockHandle, error: BoxError| async move {
+        assert!(error.is::<Elapsed>());
+        (StatusCode::GATEWAY_TIMEOUT, format!("under {}", lock.resource()))
+    };
+    let layers = ServiceBuilder::new()
+        .layer(layer(&provider))
+        .layer(HandleErrorLayer::new(failed))
+        .layer(tower::timeout::TimeoutLayer::new(BRIEFLY));
+    let server = serve(stuck().layer(layers)).await;
+    let answer = server.get("/").await;
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::GATEWAY_TIMEOUT, "under the-lock"));
+    assert!(is_free(&provider, NAME).await);
+}
+
+// ---- all of them ---------------------------------------------------------------------------------------------
+
+/// The order that `docs/middleware.md` recommends.
+#[tokio::test]
+async fn all_of_them_in_the_recommended_order() {
+    let (provider, seen) = (InMemoryLockProvider::new(), Arc::new(Mutex::new(Vec::new())));
+    let layers = ServiceBuilder::new()
+        .layer(trace!(seen))
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::new())
+        .layer(layer(&provider).wait(BRIEFLY))
+        .layer(timeout());
+    let server = serve(
+        done()
+            .merge(Router::new().nest("/stuck", stuck()))
+            .merge(Router::new().nest("/panic", panicking()))
+            .layer(layers),
+    )
+    .await;
+    for (path, status) in [("/", 200), ("/stuck", 504), ("/panic", 500), ("/", 200)] {
+        assert_eq!(server.get(path).await.status.as_u16(), status, "{path}");
+        assert!(provider.is_empty(), "{path}");
+    }
+    let _guard = hold(&provider, NAME).await;
+    assert_eq!(server.get("/").await.json()["type"], "urn:orchestrix:locking:busy");
+    let statuses: Vec<_> = seen.lock().unwrap().iter().filter(|it| !it.starts_with("failed")).cloned().collect();
+    assert_eq!(statuses, ["200", "504", "500", "200", "503"]);
+}

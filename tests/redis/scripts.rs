@@ -1,0 +1,234 @@
+//! The scripts against a plain model: after every step of a random walk the server has what the model has.
+
+use std::collections::{HashMap, VecDeque};
+
+use redis::{Connection, Value};
+
+use crate::support::RedisServer;
+
+const INBOXES: &str = "orchestrix:lock:inbox:";
+const KEYS: [&str; 3] = ["orchestrix:lock:walk", "{orchestrix:lock:walk}:q", "{orchestrix:lock:walk}:f"];
+const STEPS: usize = 4_000;
+
+fn script(body: &str) -> redis::Script {
+    let body = body.replace("--#include queue.lua", include_str!("../../src/redis/script/queue.lua"));
+    redis::Script::new(&format!("{}\n{body}", include_str!("../../src/redis/script/grant.lua")))
+}
+
+struct Scripts {
+    connection: Connection,
+    acquire: redis::Script,
+    renew: redis::Script,
+    release: redis::Script,
+    undo: redis::Script,
+}
+
+impl Scripts {
+    fn new(server: &RedisServer) -> Self {
+        Self {
+            connection: server.client().get_connection().unwrap(),
+            acquire: script(include_str!("../../src/redis/script/acquire.lua")),
+            renew: script(include_str!("../../src/redis/script/renew.lua")),
+            release: script(include_str!("../../src/redis/script/release.lua")),
+            undo: script(include_str!("../../src/redis/script/undo.lua")),
+        }
+    }
+
+    fn run(&mut self, script: &redis::Script, arguments: &[&str]) -> Vec<i64> {
+        let mut call = script.prepare_invoke();
+        for key in KEYS {
+            call.key(key);
+        }
+        for argument in arguments {
+            call.arg(*argument);
+        }
+        call.invoke(&mut self.connection).unwrap()
+    }
+
+    fn owner(&mut self) -> Option<String> {
+        redis::cmd("GET").arg(KEYS[0]).query(&mut self.connection).unwrap()
+    }
+
+    fn queue(&mut self) -> Vec<String> {
+        let entries: Vec<String> =
+            redis::cmd("LRANGE").arg(KEYS[1]).arg(0).arg(-1).query(&mut self.connection).unwrap();
+        entries.into_iter().map(|entry| entry.splitn(4, ':').nth(3).unwrap().to_owned()).collect()
+    }
+}
+
+/// What the lock should be.
+#[derive(Default)]
+struct Model {
+    owner: Option<String>,
+    queue: VecDeque<String>,
+}
+
+impl Model {
+    /// Grants a free lock to the first who is alive, or who asks.
+    fn promote(&mut self, me: &str, alive: impl Fn(&str) -> bool) {
+        while let Some(first) = self.queue.pop_front() {
+            if first == me || alive(&first) {
+                self.owner = Some(first);
+                return;
+            }
+        }
+    }
+
+    fn acquire(&mut self, me: &str, joins: bool, alive: impl Fn(&str) -> bool) -> i64 {
+        if self.owner.as_deref() == Some(me) {
+            return 1;
+        }
+        let stand = |queue: &mut VecDeque<String>| {
+            if joins && !queue.iter().any(|other| other == me) {
+                queue.push_back(me.to_owned());
+            }
+        };
+        if self.owner.is_none() {
+            if !self.queue.is_empty() {
+                stand(&mut self.queue);
+                self.promote(me, alive);
+            }
+            if self.owner.is_none() {
+                self.owner = Some(me.to_owned());
+            }
+            if self.owner.as_deref() == Some(me) {
+                return 1;
+            }
+        }
+        stand(&mut self.queue);
+        if joins { 0 } else { 2 }
+    }
+
+    fn release(&mut self, me: &str, alive: impl Fn(&str) -> bool) -> i64 {
+        if self.owner.as_deref() != Some(me) {
+            return 0;
+        }
+        self.owner = None;
+        self.promote(me, alive);
+        1
+    }
+
+    fn undo(&mut self, me: &str, alive: impl Fn(&str) -> bool) -> bool {
+        let queued = self.queue.iter().any(|other| other == me);
+        self.queue.retain(|other| other != me);
+        let owned = self.owner.as_deref() == Some(me);
+        if owned {
+            self.owner = None;
+        }
+        if (queued || owned) && self.owner.is_none() {
+            self.promote(me, alive);
+        }
+        queued || owned
+    }
+}
+
+/// Random numbers of a seed (`SplitMix64`, Steele, Lea and Flood, 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap()
+    }
+}
+
+/// S1, S2 and S3: one owner, rising numbers, first come first served among those who are there; two of three
+/// processes listen, the third is gone.
+#[test]
+fn the_scripts_do_what_a_plain_model_does() {
+    for seed in 1..=3 {
+        walk(seed);
+    }
+}
+
+fn walk(seed: u64) {
+    let server = RedisServer::start();
+    let mut scripts = Scripts::new(&server);
+    let mut listening = server.client().get_connection().unwrap();
+    let mut listening = listening.as_pubsub();
+    for inbox in ["00000000000000aa", "00000000000000bb"] {
+        listening.subscribe(format!("{INBOXES}{inbox}")).unwrap();
+    }
+    let tokens: Vec<String> = ["aa", "bb", "cc"]
+        .iter()
+        .flat_map(|inbox| (0..3).map(move |number| format!("00000000000000{inbox}.{number:032x}")))
+        .collect();
+    let alive = |token: &str| !token.starts_with("00000000000000cc");
+    let mut random = Random(seed);
+    let mut model = Model::default();
+    let mut highest = 0;
+    let mut known: HashMap<&str, i64> = HashMap::new();
+    for step in 0..STEPS {
+        let me = tokens[random.below(tokens.len())].as_str();
+        let acquire = scripts.acquire.clone();
+        let (renew, release, undo) = (scripts.renew.clone(), scripts.release.clone(), scripts.undo.clone());
+        let at = format!("seed {seed}, step {step}, {me}");
+        match random.below(8) {
+            0..=3 => {
+                let joins = random.below(4) > 0;
+                // What a process knows of its entry, or nothing right any more.
+                let deadline = match (known.get(me), random.below(3)) {
+                    (Some(_), 0) => "0".to_owned(),
+                    (Some(deadline), _) => deadline.to_string(),
+                    (None, _) => String::new(),
+                };
+                let was_owner = model.owner.as_deref() == Some(me);
+                let mode = if joins { "m" } else { "n" };
+                let answer = scripts.run(&acquire, &[INBOXES, me, "60000", mode, "15000", &deadline]);
+                assert_eq!(answer[0], model.acquire(me, joins, alive), "acquire, {at}");
+                match answer[0] {
+                    1 if was_owner => assert_eq!(answer[1], highest, "asking again gives the same number, {at}"),
+                    1 => assert!(answer[1] > highest, "numbers rise, {at}"),
+                    0 => _ = known.insert(me, answer[3]),
+                    _ => {}
+                }
+            }
+            4 | 5 => {
+                // Most releases are the owner's.
+                let me = model.owner.clone().filter(|_| random.below(4) > 0).unwrap_or_else(|| me.to_owned());
+                let answer = scripts.run(&release, &[INBOXES, &me]);
+                assert_eq!(answer[0], model.release(&me, alive), "release, {at}");
+            }
+            6 => {
+                let answer = scripts.run(&undo, &[INBOXES, me]);
+                assert_eq!(answer[0] > 0, model.undo(me, alive), "undo, {at}");
+            }
+            _ => {
+                let answer = scripts.run(&renew, &[INBOXES, me, "60000"]);
+                assert_eq!(answer[0] == 1, model.owner.as_deref() == Some(me), "renew, {at}");
+            }
+        }
+        assert_eq!(scripts.owner(), model.owner, "the owner, {at}");
+        assert_eq!(scripts.queue(), Vec::from(model.queue.clone()), "the queue, {at}");
+        // Whoever is not in the queue any more comes without an entry.
+        known.retain(|token, _| model.queue.iter().any(|other| other == token));
+        let fence: Option<i64> = redis::cmd("GET").arg(KEYS[2]).query(&mut scripts.connection).unwrap();
+        let fence = fence.unwrap_or(0);
+        assert!(fence >= highest, "the fence never falls, {at}");
+        highest = fence;
+    }
+}
+
+/// S2: the number goes on above the last one though the server's clock is behind it; and nonsense in the fence's key
+/// is overcome.
+#[test]
+fn numbers_rise_over_a_clock_that_went_back() {
+    let server = RedisServer::start();
+    let mut scripts = Scripts::new(&server);
+    let acquire = scripts.acquire.clone();
+    let release = scripts.release.clone();
+    let token = "00000000000000aa.00000000000000000000000000000001";
+    let ahead = 4_000_000_000_000_000_i64;
+    let _: Value = redis::cmd("SET").arg(KEYS[2]).arg(ahead).query(&mut scripts.connection).unwrap();
+    for more in 1..=3 {
+        let answer = scripts.run(&acquire, &[INBOXES, token, "60000", "m", "15000", ""]);
+        assert_eq!(answer[..2], [1, ahead + more], "one more than the last, to the digit");
+        scripts.run(&release, &[INBOXES, token]);
+    }
+    let _: Value = redis::cmd("SET").arg(KEYS[2]).arg("nonsense").query(&mut scripts.connection).unwrap();
+    let answer = scripts.run(&acquire, &[INBOXES, token, "60000", "m", "15000", ""]);
+    assert!(answer[0] == 1 && answer[1] > 1_700_000_000_000_000, "the clock's number: {answer:?}");
+}
