@@ -21,8 +21,8 @@ use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, 
 ///
 /// Making a provider does no I/O: it connects when the first lock is acquired, keeps one connection, and replaces it
 /// whenever that breaks, for as long as the provider, a lock or a guard lives. The runtime in which the first lock is
-/// acquired drives the connection; if it ends, the next one in which a lock is acquired does. Cloning gives another
-/// face on the same locks.
+/// acquired drives the connection; if it ends, another one does in which a lock is held, waited for, acquired or
+/// released. Cloning gives another face on the same locks.
 ///
 /// # Examples
 ///

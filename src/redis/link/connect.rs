@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use ::redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
+use ::redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, SendError};
 use ::redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 use deadpool_redis::{Manager, Pool, PoolError};
 use tokio::sync::Notify;
@@ -71,9 +71,11 @@ pub(in crate::redis) fn made_none(error: PoolError) -> RedisError {
 async fn load_scripts(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     let mut pipeline = ::redis::pipe();
     for script in script::all() {
-        pipeline.add_command(script.load()).ignore();
+        pipeline.add_command(script.load());
     }
-    pipeline.query_async(connection).await
+    let answers = connection.req_packed_commands(&pipeline, 0, script::all().count()).await?;
+    // The first error by itself: that of a whole pipeline says the same for each script, and has no code.
+    answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop))
 }
 
 /// Subscribes our inbox, and sees whether messages get through: a user may lack the permission for channels.
