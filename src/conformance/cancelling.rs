@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Subject;
-use super::scene::{Scene, acquired, at_once, kept};
+use super::scene::{SHORT, Scene, acquired, at_once, granted, kept, lease};
 use crate::DistributedLock;
 
 /// The future is dropped before it was ever polled.
@@ -87,6 +87,26 @@ pub async fn cancelled_at_every_await_point(subject: impl Subject) {
             scene.nothing_left().await;
         }
     }
+}
+
+/// An acquire that was granted the lock, did not look until its lease had ended, and goes away then: those who wait by
+/// now keep their places.
+pub async fn cancelled_after_its_lease_ended(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("cancelled");
+    let holder = acquired(&lock).await;
+    let hasty = scene.lock_with("cancelled", lease(SHORT));
+    let mut late = Box::pin(hasty.acquire());
+    scene.line_up(&mut late, &lock, 1).await;
+    kept(holder.release().await, "a held lock can be released");
+    // Has it when the lease of the one that did not look has ended.
+    let next = acquired(&lock).await;
+    let behind = scene.wait_in_line(&lock, 1).await;
+    drop(late);
+    scene.queued(&lock, 1).await;
+    kept(next.release().await, "a held lock can be released");
+    drop(granted(behind, "whoever waits keeps its place when an earlier acquire goes away late").await);
+    scene.nothing_left().await;
 }
 
 /// A release whose future is dropped, polled or not, frees the lock all the same.

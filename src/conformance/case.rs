@@ -131,6 +131,7 @@ macro_rules! __conformance_cases {
             cancelled_during_the_wait
             cancelled_when_just_granted
             cancelled_at_every_await_point
+            cancelled_after_its_lease_ended
             cancelled_release_goes_on
 
             release_after_expiry_leaves_the_next_holder

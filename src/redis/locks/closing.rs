@@ -45,9 +45,14 @@ impl Locks {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        // What cannot be told ends with its lease.
+        // What cannot be told by then is told in the background, or ends with its lease.
         _ = timeout(self.link.settings().close_timeout, told).await;
-        if self.all_undone() {
+        self.end_if_told();
+    }
+
+    /// Ends the provider's tasks once it is closed and the server has been told everything.
+    pub(super) fn end_if_told(&self) {
+        if self.is_closed() && self.all_undone() {
             self.link.retire();
             self.agenda.end();
         }

@@ -95,6 +95,7 @@ impl Locks {
         };
         if done {
             self.undos.0.lock().remove(&command.token);
+            self.end_if_told();
         } else {
             self.undo_later(command.token, matches!(outcome, Outcome::Refused(error) if !may_pass(error)));
         }
