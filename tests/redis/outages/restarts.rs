@@ -152,6 +152,7 @@ async fn a_waiter_whose_time_runs_out_during_the_outage_is_told_of_it_on_time() 
     // Nor is it in the queue when the server is back with its data.
     scene.server.start_again();
     until("only the lock", SOON, || super::scene::keys(&scene.server) == [KEY]).await;
-    guard.release().await.unwrap();
+    // Its own connection may not be back yet. Then the release goes on in the background.
+    drop(guard);
     scene.until_clean(SOON).await;
 }
