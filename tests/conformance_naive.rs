@@ -7,31 +7,32 @@ mod naive;
 
 use naive::{Fault, Naive};
 use orchestrix_locking::conformance::{Case, cases};
-use tokio::task::JoinHandle;
 
 orchestrix_locking::conformance_tests!(Naive::with(Fault::None));
 
 /// Runs every case on a provider with this fault, and returns the names of those that fail: all at once, and once
-/// more, alone, where one failed. A broken promise is broken again; a moment in which the machine was too busy for a
+/// more where one failed. A broken promise is broken again; a moment in which the machine was too busy for a
 /// time to be kept is not.
 async fn caught(fault: Fault) -> Vec<&'static str> {
-    let fails = async |run: JoinHandle<()>| run.await.is_err_and(|error| error.is_panic());
-    let start = |case: Case<Naive>| tokio::spawn(async move { case.run(Naive::with(fault)).await });
-    let running: Vec<_> = cases::<Naive>().into_iter().map(|case| (case.name(), start(case))).collect();
+    let all: Vec<_> = cases::<Naive>().iter().map(Case::name).collect();
+    let failed = failing(fault, &all).await;
+    failing(fault, &failed).await
+}
+
+/// Runs these cases at the same time, and returns the names of those that fail.
+async fn failing(fault: Fault, names: &[&'static str]) -> Vec<&'static str> {
+    let running: Vec<_> = cases::<Naive>()
+        .into_iter()
+        .filter(|case| names.contains(&case.name()))
+        .map(|case| (case.name(), tokio::spawn(async move { case.run(Naive::with(fault)).await })))
+        .collect();
     let mut failed = Vec::new();
-    for (name, run) in running {
-        if fails(run).await {
+    for (name, task) in running {
+        if task.await.is_err_and(|error| error.is_panic()) {
             failed.push(name);
         }
     }
-    let mut again = Vec::new();
-    for case in cases::<Naive>().into_iter().filter(|case| failed.contains(&case.name())) {
-        let name = case.name();
-        if fails(start(case)).await {
-            again.push(name);
-        }
-    }
-    again
+    failed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
