@@ -7,8 +7,8 @@ use std::time::Duration;
 use ::redis::RedisResult;
 use tokio::time::Instant;
 
+use super::backend::Backend;
 use super::link::{Condition, Failure, made_none, pool};
-use super::locks::Backend;
 use super::script::Publishing;
 use crate::provider::{LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};

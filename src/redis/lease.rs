@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::locks::Backend;
+use super::backend::Backend;
 use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Term};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 

@@ -17,6 +17,7 @@
 //! `keys` has every name that is used on a server, `token` the secret that makes somebody an owner.
 
 mod agenda;
+mod backend;
 mod check;
 mod connection_string;
 mod jitter;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use super::backend::Backend;
 use super::check::{self, Finding};
-use super::locks::Backend;
 use super::options::RedisLockOptions;
 use crate::observe;
 use crate::provider::{BoxFuture, LockBackend};

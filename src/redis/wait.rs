@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::locks::{Backend, GaveUp};
+use super::backend::Backend;
+use super::locks::GaveUp;
 use super::waiter::{Answer, Waiter};
 use crate::provider::{Lease, Wait, time_after};
 use crate::{LockError, LockGuard, LockOptions, Resource};

@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use super::backend::Backend;
 use super::lease::RedisLease;
-use super::locks::Backend;
 use crate::{LockError, LockOptions};
 
 /// One acquire, from its call to its answer.

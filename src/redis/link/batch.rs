@@ -6,7 +6,7 @@ use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{Pipeline, RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
-use super::failure::{Failure, refused};
+use super::failure::{Failure, given_up, refused};
 use super::{Call, Caller, Link, Outcome};
 use crate::redis::script::{self, Publishing};
 
@@ -127,7 +127,7 @@ impl<C: Caller> Batch<C> {
 impl<C: Caller> Drop for Batch<C> {
     fn drop(&mut self) {
         if !self.calls.is_empty() {
-            self.lose(&super::supervisor::given_up());
+            self.lose(&given_up());
         }
     }
 }

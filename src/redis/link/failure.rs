@@ -51,6 +51,11 @@ pub(super) fn too_slow() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"))
 }
 
+/// The connection is gone, and nothing more is known.
+pub(super) fn given_up() -> RedisError {
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection was closed"))
+}
+
 /// As a user reads it.
 #[derive(Debug)]
 struct Told {

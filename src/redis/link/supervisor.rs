@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::{Batch, Landed};
 use super::connect::{Connection, connect};
-use super::failure::{Failure, too_slow};
+use super::failure::{Failure, given_up, too_slow};
 use super::{Caller, Condition, Link, Outcome};
 use crate::observe::connection as observe;
 use crate::redis::jitter::jittered;
@@ -189,11 +189,6 @@ fn refuse_all<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>) {
             link.answer(caller, call, Outcome::NotSent(error.clone()));
         }
     }
-}
-
-/// The connection is gone, and nothing more is known.
-pub(super) fn given_up() -> RedisError {
-    RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection was closed"))
 }
 
 /// A link that is served. Dropped it is not any more, also if its task ends with its runtime, or never began.

@@ -53,8 +53,7 @@ impl Locks {
     /// Ends the provider's tasks once it is closed and the server has been told everything.
     pub(super) fn end_if_told(&self) {
         if self.is_closed() && self.all_undone() {
-            self.link.retire();
-            self.agenda.end();
+            self.retire();
         }
     }
 }

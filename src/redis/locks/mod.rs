@@ -34,13 +34,11 @@ mod renewing;
 mod undoing;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use deadpool_redis::Pool;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -56,10 +54,9 @@ use super::link::{Call, Caller, Link, Outcome};
 use super::script::{Command, Message, Step};
 use super::settings::Settings;
 use super::token::{InboxId, Token};
-use super::wait::Waiting;
 use super::waiter::{Waiter, Wakers};
-use crate::provider::{Acquiring, LockBackend, Release, Wait};
-use crate::{LockError, LockOptions, Resource};
+use crate::provider::Release;
+use crate::{LockError, Resource};
 
 /// Many more than threads, so that two seldom meet at one.
 const SHARDS: usize = 64;
@@ -115,7 +112,7 @@ enum Due {
 type Shard<'a> = MutexGuard<'a, HashMap<Resource, Entry>>;
 
 impl Locks {
-    fn new(settings: Settings) -> Result<Self, LockError> {
+    pub(super) fn new(settings: Settings) -> Result<Self, LockError> {
         let keys = Keys::new(settings.prefix.as_str());
         let link = Link::new(settings, keys, InboxId::random()?);
         Ok(Self {
@@ -179,6 +176,12 @@ impl Locks {
         }
     }
 
+    /// Ends the provider's tasks. What has been pushed is sent still.
+    pub(super) fn retire(&self) {
+        self.link.retire();
+        self.agenda.end();
+    }
+
     fn due(&self, due: Due) {
         match due {
             Due::Tenure(resource, token) => self.tenure_due(&resource, token),
@@ -197,7 +200,7 @@ impl Locks {
         self.link.push(Call::new(Command { resource: resource.clone(), token, step }, purpose));
     }
 
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
     }
 }
@@ -242,61 +245,6 @@ impl Caller for Locks {
 
     fn abandoned(self: &Arc<Self>) {
         self.serve_elsewhere();
-    }
-}
-
-/// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
-pub(super) struct Backend {
-    locks: Arc<Locks>,
-    /// For what is not about locks. Made when it is needed first.
-    pool: Mutex<Option<Pool>>,
-}
-
-impl Backend {
-    pub(super) fn new(settings: Settings) -> Result<Arc<Self>, LockError> {
-        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?), pool: Mutex::new(None) }))
-    }
-
-    pub(super) fn locks(&self) -> &Arc<Locks> {
-        &self.locks
-    }
-
-    /// The pool of connections for what is not about locks.
-    pub(super) fn pool<E>(&self, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
-        let mut kept = self.pool.lock();
-        if let Some(pool) = &*kept {
-            return Ok(pool.clone());
-        }
-        let pool = new()?;
-        *kept = Some(pool.clone());
-        Ok(pool)
-    }
-}
-
-impl LockBackend for Backend {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        if self.locks.is_closed() {
-            return Acquiring::ready(Err(LockError::Closed));
-        }
-        self.locks.serve();
-        match Waiting::begin(self, resource, options, wait) {
-            Ok(waiting) => Acquiring::pending(waiting),
-            Err(answer) => Acquiring::ready(answer),
-        }
-    }
-}
-
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend").field("server", &self.locks.link.settings().server).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        // What has been pushed is sent still.
-        self.locks.link.retire();
-        self.locks.agenda.end();
     }
 }
 

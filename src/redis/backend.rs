@@ -1,0 +1,67 @@
+//! [`Backend`]: what a provider's faces, locks and guards share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use deadpool_redis::Pool;
+use parking_lot::Mutex;
+
+use super::locks::Locks;
+use super::settings::Settings;
+use super::wait::Waiting;
+use crate::provider::{Acquiring, LockBackend, Wait};
+use crate::{LockError, LockOptions, Resource};
+
+/// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
+pub(super) struct Backend {
+    locks: Arc<Locks>,
+    /// For what is not about locks. Made when it is needed first.
+    pool: Mutex<Option<Pool>>,
+}
+
+impl Backend {
+    pub(super) fn new(settings: Settings) -> Result<Arc<Self>, LockError> {
+        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?), pool: Mutex::new(None) }))
+    }
+
+    pub(super) fn locks(&self) -> &Arc<Locks> {
+        &self.locks
+    }
+
+    /// The pool of connections for what is not about locks.
+    pub(super) fn pool<E>(&self, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
+        let mut kept = self.pool.lock();
+        if let Some(pool) = &*kept {
+            return Ok(pool.clone());
+        }
+        let pool = new()?;
+        *kept = Some(pool.clone());
+        Ok(pool)
+    }
+}
+
+impl LockBackend for Backend {
+    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
+        if self.locks.is_closed() {
+            return Acquiring::ready(Err(LockError::Closed));
+        }
+        self.locks.serve();
+        match Waiting::begin(self, resource, options, wait) {
+            Ok(waiting) => Acquiring::pending(waiting),
+            Err(answer) => Acquiring::ready(answer),
+        }
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("server", &self.locks.link.settings().server).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        // What has been pushed is sent still.
+        self.locks.retire();
+    }
+}
