@@ -83,6 +83,11 @@ impl Locks {
         };
         if done {
             self.undos.0.lock().remove(&command.token);
+            // The last that a closed provider had to tell, after whoever closed it had stopped waiting for that.
+            if self.is_closed() && self.all_undone() && self.link.is_telling_the_last() {
+                self.link.retire();
+                self.agenda.end();
+            }
         } else {
             self.undo_later(command.token, matches!(outcome, Outcome::Refused(_)));
         }
