@@ -28,6 +28,9 @@ async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
     let renewed = lock_with(&one, "renewed", LockOptions::default().ttl(ttl)).acquire().await?;
     let began = Instant::now();
     let guard = lock(&one, "name").acquire().await?;
+    // Long enough for its place in the queue to be kept alive.
+    let patient = lock(&other, "name");
+    let patient = tokio::spawn(async move { patient.try_acquire(Duration::from_millis(9_500)).await });
     assert!(lock(&other, "name").try_acquire(Duration::ZERO).await?.is_none());
     assert!(guard.extend(LONG).await?);
     for waits_here in [false, true] {
@@ -42,11 +45,7 @@ async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
         holding.release().await?;
         soon("it is handed on", waiting).await.unwrap()?.release().await?;
     }
-    // A waiter that gives up, behind another process; twice, so that its place in the queue is looked for.
-    for _ in 0..2 {
-        assert!(lock(&other, "name").try_acquire(Duration::from_millis(1_200)).await?.is_none());
-    }
-    // A dead entry in the queue: a waiter whose connection is gone.
+    assert!(lock(&other, "name").try_acquire(Duration::from_millis(1_200)).await?.is_none());
     let lost = lock(&one, "lost").acquire().await?;
     server.cli(&["DEL", &key_of("lost")]);
     assert!(!lost.extend(LONG).await?);
@@ -55,6 +54,7 @@ async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
     }
     assert!(renewed.is_held());
     drop(renewed);
+    assert!(soon("its time is up", patient).await.unwrap()?.is_none());
     guard.release().await?;
     server.cli(&["SCRIPT", "FLUSH"]);
     drop(lock(&one, "after a flush").acquire().await?);
@@ -189,10 +189,8 @@ async fn a_mixed_pair_shares_a_lock() {
             }
             sides.push((provider, grants));
         }
-        let took = until("both get it again and again", || {
-            sides.iter().all(|(_, grants)| grants.load(SeqCst) >= 5 * tasks_each)
-        })
-        .await;
+        let took =
+            until("both get it again and again", || sides.iter().all(|(_, grants)| grants.load(SeqCst) >= 5)).await;
         let grants: Vec<_> = sides.iter().map(|(_, grants)| grants.load(SeqCst)).collect();
         println!("{tasks_each} tasks each, with and without channels: {grants:?} in {took:?}");
         tasks.shutdown().await;

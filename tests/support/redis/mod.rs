@@ -27,6 +27,7 @@ mod supervisor;
 pub(crate) use builder::RedisServerBuilder;
 pub(crate) use certificates::{Certificates, Identity};
 pub(crate) use command_log::{ClientCommand, CommandLog};
+pub(crate) use directory::TemporaryDirectory;
 pub(crate) use permissions::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES};
 pub(crate) use plain_locker::PlainLocker;
 pub(crate) use proxy::Proxy;
