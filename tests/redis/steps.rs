@@ -141,6 +141,11 @@ impl Random {
         Self(seed)
     }
 
+    /// The numbers of this seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Another row of numbers, for a task of its own.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.next())

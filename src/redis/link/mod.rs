@@ -222,6 +222,11 @@ impl<P: Send + 'static> Link<P> {
         }
     }
 
+    /// Whether no call but the one whose outcome is being told is without one.
+    pub(super) fn is_telling_the_last(&self) -> bool {
+        self.unanswered.load(SeqCst) <= 1
+    }
+
     /// Hands a call and its outcome to the caller (K1).
     fn answer<C: Caller<Purpose = P>>(&self, caller: &Arc<C>, call: Call<P>, outcome: Outcome) {
         caller.answered(call, outcome);

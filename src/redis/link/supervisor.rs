@@ -39,12 +39,15 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
     // Since when there has been no connection, and how often one was tried since.
     let mut since = Instant::now();
     let mut failures = 0_usize;
+    // The lack of messages is told once, and not by each connection.
+    let mut messages_before = true;
     loop {
         match attempt(link, caller, failures).await {
             Ok(connection) => {
                 *link.condition.lock() = Condition::Up { publishing: connection.publishing };
                 let messages = connection.publishing == Publishing::Allowed;
-                observe::made(&link.settings.server, &link.inbox, failures, messages);
+                let told = messages || !std::mem::replace(&mut messages_before, messages);
+                observe::made(&link.settings.server, &link.inbox, failures, told);
                 if link.connected_before.swap(true, SeqCst) {
                     caller.reconnected();
                 }

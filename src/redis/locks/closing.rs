@@ -52,7 +52,7 @@ impl Locks {
 
     /// Ends the provider's tasks once it is closed and the server has been told everything.
     pub(super) fn end_if_told(&self) {
-        if self.is_closed() && self.all_undone() {
+        if self.is_closed() && self.all_undone() && self.link.is_telling_the_last() {
             self.retire();
         }
     }

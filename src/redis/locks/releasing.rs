@@ -67,6 +67,7 @@ impl Locks {
             // In the background, until it is answered or the lease has ended by itself (R4).
             self.undo_release(&command.resource, command.token);
         }
+        self.end_if_told();
         if let Some(answer) = answer {
             _ = answer.send(released);
         }

@@ -6,6 +6,7 @@
 //! - [`CommandLog`]: what clients sent to the server, without what scripts called.
 //! - [`Certificates`]: good and bad ones for TLS.
 //! - [`PlainLocker`]: locks a key as other programs do.
+//! - [`FEWEST_COMMANDS`], [`FEWEST_KEYS`], [`INBOXES`]: what a user of the provider may do, as rules of an ACL.
 //!
 //! Processes and proxies live apart from the test's runtime: they work under paused time, and while the test blocks.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
@@ -16,6 +17,7 @@ mod certificates;
 mod command_log;
 mod directory;
 mod looks;
+mod permissions;
 mod plain_locker;
 mod port;
 mod proxy;
@@ -26,6 +28,8 @@ mod supervisor;
 pub(crate) use builder::RedisServerBuilder;
 pub(crate) use certificates::{Certificates, Identity};
 pub(crate) use command_log::{ClientCommand, CommandLog};
+pub(crate) use directory::TemporaryDirectory;
+pub(crate) use permissions::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES};
 pub(crate) use plain_locker::PlainLocker;
 pub(crate) use proxy::Proxy;
 pub(crate) use resp::{NotResp, Piece, Splitter};
