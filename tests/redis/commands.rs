@@ -96,7 +96,7 @@ async fn commands_per_hand_over(count: usize, rounds: u64) -> f64 {
     println!(
         "{count} providers: {granted} grants, {moved} to another process, {run} commands: {per_hand_over:.3} each"
     );
-    assert!(moved * 10 >= granted * 9, "the lock goes from process to process");
+    assert!(moved * 2 >= granted, "the lock goes from process to process");
     per_hand_over
 }
 
