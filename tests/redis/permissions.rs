@@ -55,6 +55,7 @@ async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
     assert!(renewed.is_held());
     drop(renewed);
     assert!(soon("its time is up", patient).await.unwrap()?.is_none());
+    until("its place in the queue is given up", || server.queue_of(&key_of("name")).is_empty()).await;
     guard.release().await?;
     server.cli(&["SCRIPT", "FLUSH"]);
     drop(lock(&one, "after a flush").acquire().await?);

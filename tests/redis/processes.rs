@@ -92,12 +92,11 @@ fn holds(process: usize, path: &Path) -> Vec<Hold> {
         let [what, fence, at, until] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let (fence, at, until): (u64, u128, u128) =
             (fence.parse().unwrap(), at.parse().unwrap(), until.parse().unwrap());
-        match what {
-            "granted" => holds.push(Hold { process, fence, granted: at, certain_until: until }),
-            _ => {
-                let hold = holds.last_mut().filter(|hold| hold.fence == fence).expect("of a hold that was granted");
-                hold.certain_until = if what == "done" { at } else { until };
-            }
+        if what == "granted" {
+            holds.push(Hold { process, fence, granted: at, certain_until: until });
+        } else {
+            let hold = holds.last_mut().filter(|hold| hold.fence == fence).expect("of a hold that was granted");
+            hold.certain_until = if what == "done" { at } else { until };
         }
     }
     holds

@@ -23,6 +23,11 @@ use crate::redis::script::Publishing;
 /// How many calls one pipeline has at most. More would make the first of them wait for the last.
 const MOST_IN_A_BATCH: usize = 256;
 
+/// How many pipelines are on their way at most. What is pushed beyond that waits here and not on the wire, where it
+/// would wait behind everything that was sent before: the time of an answer says how the server is, and not how much
+/// it was asked, and what is urgent goes out before what was pushed long ago.
+const MOST_FLYING: usize = 16;
+
 /// How long the next attempt to connect is put off, after the first, second, … that failed; jittered.
 const DELAYS: [Duration; 6] = [
     Duration::from_millis(10),
@@ -126,7 +131,7 @@ async fn carry<C: Caller>(
     let mut flying = FuturesUnordered::new();
     let mut reload = false;
     loop {
-        loop {
+        while flying.len() < MOST_FLYING {
             let calls = link.take(MOST_IN_A_BATCH);
             if calls.is_empty() {
                 break;
