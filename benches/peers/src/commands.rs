@@ -48,8 +48,7 @@ impl Monitor {
                 if let Some((client, words)) = line.split_once("] ")
                     && let Some(name) = words.split('"').nth(1)
                 {
-                    let of =
-                        if client.ends_with(" lua") { &mut names.by_scripts } else { &mut names.by_clients };
+                    let of = if client.ends_with(" lua") { &mut names.by_scripts } else { &mut names.by_clients };
                     of.insert(name.to_lowercase());
                 }
             }

@@ -29,7 +29,8 @@ pub(crate) fn describe(load_before: &str) -> String {
         rustc.split(" (").next().unwrap_or_default(),
         load(),
     );
-    let names = ["async-redis-lock", "rslock", "distributed-lock-redis", "redis", "lockable", "keyed-lock", "dashmap", "tokio"];
+    let names =
+        ["async-redis-lock", "rslock", "distributed-lock-redis", "redis", "lockable", "keyed-lock", "dashmap", "tokio"];
     for (at, name) in names.iter().enumerate() {
         _ = write!(text, "{} {name} {}", if at == 0 { "" } else { "," }, version(name));
     }

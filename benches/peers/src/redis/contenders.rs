@@ -11,10 +11,6 @@ use super::theirs::{AsyncRedisLock, DistributedLockRedis, RsLock};
 use super::{Client, Round, Scene, run};
 use crate::Result;
 
-pub(crate) const OURS: &str = "orchestrix-locking";
-pub(crate) const RAW: &str = "raw, 5 ms poll";
-pub(crate) const GATHERED: &str = "raw, gathered pipelines";
-
 type Rounding = Pin<Box<dyn Future<Output = Result<Round>> + Send>>;
 
 /// A name, and how a round of it is run.
@@ -25,19 +21,23 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
+    pub(crate) const OURS: &'static str = "orchestrix-locking";
+    pub(crate) const RAW: &'static str = "raw, 5 ms poll";
+    pub(crate) const GATHERED: &'static str = "raw, gathered pipelines";
+
     pub(crate) fn takes_part(&self, scene: &Scene) -> bool {
         (self.scenes)(scene)
     }
 
     pub(crate) async fn round(&self, url: &str, scene: &Scene, time: Duration) -> Result<Round> {
-        (self.round)(url.to_owned(), scene.clone(), time).await.map_err(|error| {
-            format!("{}, {}: {error}", self.name, scene.name).into()
-        })
+        (self.round)(url.to_owned(), scene.clone(), time)
+            .await
+            .map_err(|error| format!("{}, {}: {error}", self.name, scene.name).into())
     }
 
     /// Whether it is another crate's.
     pub(crate) fn is_peer(name: &str) -> bool {
-        name != OURS && name != RAW && name != GATHERED
+        ![Self::OURS, Self::RAW, Self::GATHERED].contains(&name)
     }
 }
 
@@ -57,17 +57,21 @@ pub(crate) fn contenders() -> Vec<Contender> {
     let contended: fn(&Scene) -> bool = Scene::contended;
     let uncontended: fn(&Scene) -> bool = |scene| !scene.contended();
     vec![
-        contender(OURS, always, |url| async move { Ours::connect(&url) }),
-        contender(RAW, always, |url| async move { Raw::connect(&url).await }),
-        contender(GATHERED, uncontended, |url| async move { Pipelined::connect(&url).await }),
+        contender(Contender::OURS, always, |url| async move { Ours::connect(&url) }),
+        contender(Contender::RAW, always, |url| async move { Raw::connect(&url).await }),
+        contender(Contender::GATHERED, uncontended, |url| async move { Pipelined::connect(&url).await }),
         contender("async-redis-lock", always, |url| async move { AsyncRedisLock::connect(&url, None).await }),
-        contender("async-redis-lock, 5 ms", contended, move |url| async move {
-            AsyncRedisLock::connect(&url, five).await
-        }),
+        contender(
+            "async-redis-lock, 5 ms",
+            contended,
+            move |url| async move { AsyncRedisLock::connect(&url, five).await },
+        ),
         contender("rslock", always, |url| async move { RsLock::connect(&url, None) }),
         contender("rslock, 0 to 5 ms", contended, move |url| async move { RsLock::connect(&url, five) }),
-        contender("distributed-lock-redis, 5 ms", always, |url| async move {
-            DistributedLockRedis::connect(&url).await
-        }),
+        contender(
+            "distributed-lock-redis, 5 ms",
+            always,
+            |url| async move { DistributedLockRedis::connect(&url).await },
+        ),
     ]
 }

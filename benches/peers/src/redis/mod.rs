@@ -15,7 +15,8 @@ use crate::Result;
 
 pub(crate) use contenders::{Contender, contenders};
 pub(crate) use raw::{connect, ping};
-pub(crate) use round::{Round, run};
+use round::run;
+pub(crate) use round::{NAMES, Round};
 pub(crate) use scenes::{Keys, SCENES, Scene};
 
 /// One client object, as a process has it. Clones share it.

@@ -149,10 +149,8 @@ pub(crate) fn redis_tables(results: &[RedisResult]) -> String {
 }
 
 pub(crate) fn memory_table(results: &[MemoryResult]) -> String {
-    let scenes: Vec<_> = memory::SCENES
-        .iter()
-        .filter(|scene| results.iter().any(|result| result.scene.name == scene.name))
-        .collect();
+    let scenes: Vec<_> =
+        memory::SCENES.iter().filter(|scene| results.iter().any(|result| result.scene.name == scene.name)).collect();
     if scenes.is_empty() {
         return String::new();
     }
@@ -208,7 +206,8 @@ pub(crate) fn plots(redis: &[RedisResult], memory: &[MemoryResult]) -> Result<()
         (longest.as_secs_f64(), format!("{} ms", millis(longest)))
     });
     write_plot("redis-longest-wait.svg", memory::OURS, &longest)?;
-    let commands = panels(true, "commands a cycle, less is better", |of| (of.commands(), format!("{:.1}", of.commands())));
+    let commands =
+        panels(true, "commands a cycle, less is better", |of| (of.commands(), format!("{:.1}", of.commands())));
     write_plot("redis-commands.svg", memory::OURS, &commands)?;
     let memory: Vec<_> = memory::SCENES
         .iter()
