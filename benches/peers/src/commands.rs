@@ -30,6 +30,7 @@ pub(crate) struct Monitor {
     thread: std::thread::JoinHandle<std::io::Result<Names>>,
 }
 
+const BEGIN: &str = "the-round-begins-here";
 const MARK: &str = "the-feed-ends-here";
 
 impl Monitor {
@@ -44,6 +45,11 @@ impl Monitor {
                 let line = line?;
                 if line.contains(MARK) {
                     break;
+                }
+                // What connecting took is not counted in a round either.
+                if line.contains(BEGIN) {
+                    names = Names::default();
+                    continue;
                 }
                 if let Some((client, words)) = line.split_once("] ")
                     && let Some(name) = words.split('"').nth(1)
@@ -64,6 +70,8 @@ impl Monitor {
 }
 
 pub(crate) async fn reset(admin: &mut MultiplexedConnection) -> Result<()> {
+    // The feed leaves out commands such as the next one.
+    redis::cmd("ECHO").arg(BEGIN).query_async::<()>(admin).await?;
     Ok(redis::cmd("CONFIG").arg("RESETSTAT").query_async(admin).await?)
 }
 

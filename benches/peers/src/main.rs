@@ -12,6 +12,7 @@ mod report;
 mod scale;
 mod server;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use args::Args;
@@ -40,11 +41,11 @@ fn main() -> Result<()> {
     }
 
     let mut text = machine::describe(&load);
-    text += &format!(" {} rounds of {} s, in turns.\n", args.rounds, args.time.as_secs_f64());
+    _ = writeln!(text, " {} rounds of {} s, in turns.", args.rounds, args.time.as_secs_f64());
     text += &report::redis_tables(&on_redis);
     text += &report::memory_table(&in_memory);
     for note in notes {
-        text += &format!("\n{note}\n");
+        _ = writeln!(text, "\n{note}");
     }
     println!("{text}");
     if args.write {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::{DistributedLockProvider, LockGuard, LockOptions, Resource};
+use orchestrix_locking::{DistributedLockProvider, LockError, LockGuard, LockOptions, Resource};
 
 use crate::Result;
 use crate::redis::ours::Ours;
@@ -31,7 +31,7 @@ fn processor_time() -> Option<f64> {
 pub(crate) async fn run(contender: &Contender, time: Duration) -> Result<(String, Measured)> {
     let mut text =
         "| leases held | TTL | bytes a lease beyond the names | renewals, of one core | one more cycle, µs | \
-                    lost |\n| ---: | ---: | ---: | ---: | ---: | ---: |\n"
+                    lost | unavailable |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
             .to_owned();
     let mut measured = Measured::new();
     let mut found = Vec::new();
@@ -41,11 +41,17 @@ pub(crate) async fn run(contender: &Contender, time: Duration) -> Result<(String
             let held = held(&server.url(), count, Duration::from_secs(ttl), time).await?;
             let bytes = if count >= 1_000 { format!("{:.0}", held.bytes) } else { "-".to_owned() };
             let share = held.share * 100.0;
-            let line = format!("| {count} | {ttl} s | {bytes} | {share:.1} % | {:.0} | {} |", held.cycle, held.lost);
+            let line = format!(
+                "| {count} | {ttl} s | {bytes} | {share:.1} % | {:.0} | {} | {} |",
+                held.cycle, held.lost, held.refused
+            );
             println!("{line}");
             _ = writeln!(text, "{line}");
             if count == GOAL {
-                found.push(format!("TTL {ttl} s: {} lost, {share:.1} % of one core, {bytes} bytes", held.lost));
+                found.push(format!(
+                    "TTL {ttl} s: {} lost, {} times unavailable, {share:.1} % of one core, {bytes} bytes",
+                    held.lost, held.refused
+                ));
             }
         }
     }
@@ -78,6 +84,8 @@ struct Held {
     share: f64,
     cycle: f64,
     lost: usize,
+    /// Acquires that were answered with "unavailable", and repeated.
+    refused: usize,
 }
 
 async fn held(url: &str, count: usize, ttl: Duration, time: Duration) -> Result<Held> {
@@ -91,18 +99,30 @@ async fn held(url: &str, count: usize, ttl: Duration, time: Duration) -> Result<
     let before = resident().unwrap_or_default();
     let mut tasks = Vec::new();
     for part in names.chunks(count.div_ceil(64)) {
-        let (provider, options, part) = (provider.clone(), options.clone(), part.to_vec());
+        let (provider, part) = (provider.clone(), part.to_vec());
         tasks.push(tokio::spawn(async move {
             let mut guards: Vec<LockGuard> = Vec::with_capacity(part.len());
+            let mut refused = 0;
             for name in part {
-                guards.push(provider.create_lock(name, options.clone())?.acquire().await?);
+                let lock = provider.create_lock(name, options)?;
+                loop {
+                    match lock.acquire().await {
+                        Ok(guard) => break guards.push(guard),
+                        Err(LockError::Unavailable { .. }) if refused < 1_000 => refused += 1,
+                        Err(error) => return Err(error),
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
-            Ok::<_, orchestrix_locking::LockError>(guards)
+            Ok((guards, refused))
         }));
     }
     let mut guards = Vec::new();
+    let mut refused = 0;
     for task in tasks {
-        guards.push(task.await??);
+        let (part, times) = task.await??;
+        guards.push(part);
+        refused += times;
     }
     // After one renewal of all, what renewing needs is there too.
     tokio::time::sleep(ttl / 2).await;
@@ -114,12 +134,14 @@ async fn held(url: &str, count: usize, ttl: Duration, time: Duration) -> Result<
 
     let (begun, mut cycles) = (Instant::now(), 0.0);
     while begun.elapsed() < time {
-        probe.acquire().await?.release().await?;
-        cycles += 1.0;
+        if let Ok(guard) = probe.acquire().await {
+            _ = guard.release().await;
+            cycles += 1.0;
+        }
     }
     let cycle = begun.elapsed().as_secs_f64() * 1e6 / cycles;
     let lost = guards.iter().flatten().filter(|guard| !guard.is_held()).count();
     drop(guards);
     provider.close().await;
-    Ok(Held { bytes, share, cycle, lost })
+    Ok(Held { bytes, share, cycle, lost, refused })
 }

@@ -17,7 +17,7 @@ redis-server --port "$1" --bind 127.0.0.1 --save '' --appendonly no --loglevel w
 server=$!
 read -r _
 kill -KILL "$server"
-wait "$server"
+wait "$server" 2>/dev/null
 "#;
 
 /// On a loopback port that nobody had, without persistence.
