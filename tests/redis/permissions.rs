@@ -23,6 +23,8 @@ fn server_with(rules: &[&str]) -> RedisServer {
 /// check, close.
 async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
     let (one, other) = (provider_at(url), provider_at(url));
+    // Twice: the second time on a connection that is there already.
+    one.check().await?;
     one.check().await?;
     let ttl = Duration::from_millis(600);
     let renewed = lock_with(&one, "renewed", LockOptions::default().ttl(ttl)).acquire().await?;

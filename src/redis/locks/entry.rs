@@ -20,6 +20,10 @@ use crate::redis::waiter::Waiter;
 const MOST_TURNS_BEFORE_OTHERS: u16 = 32;
 const LONGEST_RUN_BEFORE_OTHERS: Duration = Duration::from_millis(5);
 
+/// How long leases may follow each other in this process without a word from the server, which says whether others wait:
+/// not everybody who waits can tell us.
+const LONGEST_RUN_UNHEARD: Duration = Duration::from_secs(1);
+
 /// Turns of a tenure are numbered in the lower ten bits of the fence (R6).
 const TURNS: u16 = 1 << 10;
 
@@ -41,6 +45,8 @@ pub(super) struct Tenure {
     turn: u16,
     /// The lease that the server was last asked for.
     pub(super) ttl: Duration,
+    /// When it was asked for that, and so when we last heard whether others wait.
+    heard: Instant,
     /// Its end, by our clock, and on the safe side (R2).
     pub(super) ends: Instant,
     /// Nobody has held it since the server was last asked for `ttl`.
@@ -196,6 +202,7 @@ impl Tenure {
             fence,
             turn: 0,
             ttl,
+            heard: from,
             ends: from + worth(ttl),
             fresh: true,
             holder: None,
@@ -233,6 +240,7 @@ impl Tenure {
     pub(super) fn may_turn(&self, now: Instant) -> bool {
         self.turn + 1 < TURNS
             && now < self.ends
+            && now.saturating_duration_since(self.heard) < LONGEST_RUN_UNHEARD
             && self.others.as_ref().is_none_or(|run| {
                 run.turns < MOST_TURNS_BEFORE_OTHERS && now.duration_since(run.since) < LONGEST_RUN_BEFORE_OTHERS
             })
