@@ -10,7 +10,7 @@ use orchestrix_locking::{DistributedLock, LockGuard, RedisLockOptions, RedisLock
 use redis::cmd;
 
 use crate::outages::scene::{KEY, LIMIT, NAME, SOON, Scene, lock, provider_at, unavailable, until, until_clean};
-use crate::outages::scene::{granted, until_waiting, wait_for};
+use crate::outages::scene::{granted, until_it_works, until_waiting, wait_for};
 use crate::support::RedisServer;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -79,9 +79,8 @@ impl Late {
     async fn new() -> Self {
         let server = RedisServer::start();
         let way = LateWay::to(server.port());
-        let options = RedisLockOptions::default()
-            .connection_string(way.url())
-            .response_timeout(Duration::from_millis(200));
+        let options =
+            RedisLockOptions::default().connection_string(way.url()).response_timeout(Duration::from_millis(200));
         let provider = RedisLockProvider::new(options).unwrap();
         lock(&provider, "warm", LIMIT).acquire().await.unwrap().release().await.unwrap();
         Self { provider, way, server }
@@ -95,7 +94,7 @@ impl Late {
     async fn until_replaced(&self) {
         until("a call is late", LIMIT, || self.way.held() > 0).await;
         until("there is another connection", LIMIT, || self.way.accepted() >= 2).await;
-        lock(&self.provider, "warm", LIMIT).acquire().await.unwrap().release().await.unwrap();
+        until_it_works(&lock(&self.provider, "warm", LIMIT)).await;
     }
 
     /// Lets the late calls arrive, and waits until the server has run them.

@@ -25,9 +25,17 @@ impl Locks {
         let tenure = shard.get_mut(resource).and_then(|entry| entry.tenure_held_by(lease));
         let Some(tenure) = tenure.filter(|_| lease.state().is_held()) else { return Ok(false) };
         tenure.extending += 1;
+        // It counts from the moment at which the server does it, and that may be long before its answer (R2).
+        let now = Instant::now();
+        if now + worth(duration) < tenure.ends {
+            tenure.before.get_or_insert((tenure.ttl, tenure.ends));
+            tenure.renewed(now, duration);
+            lease.state().renew(now, now, worth(duration));
+            self.schedule(resource, tenure);
+        }
         let (answer, answered) = oneshot::channel();
         let purpose = Purpose::Extend { lease: Arc::clone(lease), duration, answer };
-        self.push(resource, tenure.token, Step::Renew { lease: duration }, purpose);
+        self.push(resource, tenure.token, Step::Reset { lease: duration }, purpose);
         Err(answered)
     }
 
@@ -57,15 +65,22 @@ impl Locks {
         let Some(tenure) = entry.tenure_of(*token) else { return Ok(false) };
         tenure.extending = tenure.extending.saturating_sub(1);
         let ours = tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease));
+        let before = tenure.before.take_if(|_| tenure.extending == 0 || !matches!(outcome, Outcome::NotSent(_)));
+        let now = Instant::now();
         let extended = match outcome {
             Outcome::Answered { answer, sent } => match flag(&answer) {
                 Ok(Some(_)) => {
                     // For whoever holds it now: the server counts anew in any case.
                     tenure.renewed(sent, duration);
-                    let now = Instant::now();
-                    let renewed =
-                        tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, worth(duration)));
-                    Ok(ours && renewed)
+                    let worth = tenure.worth(duration);
+                    let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, worth));
+                    match tenure.late_extension.filter(|late| ours && renewed && *late < duration) {
+                        Some(late) => Err(LockError::unavailable(format!(
+                            "the lease was extended, but an earlier extension to {late:?} was never answered, and may \
+                             be done yet"
+                        ))),
+                        None => Ok(ours && renewed),
+                    }
                 }
                 Ok(None) => {
                     self.lose_tenure(resource, entry);
@@ -74,13 +89,24 @@ impl Locks {
                 }
                 Err(error) => Err(error),
             },
-            Outcome::Refused(error) | Outcome::NotSent(error) => Err(error),
+            Outcome::Refused(error) => Err(error),
+            Outcome::NotSent(error) => {
+                if let Some((ttl, ends)) = before {
+                    tenure.ttl = ttl;
+                    tenure.ends = ends;
+                    if let Some(holder) = &tenure.holder {
+                        holder.state().renew(now, now, ends.saturating_duration_since(now));
+                    }
+                }
+                Err(error)
+            }
             Outcome::Unknown { error, sent } => {
+                tenure.late_extension = Some(tenure.late_extension.map_or(duration, |late| late.min(duration)));
                 // It may have run, and if the new end is the earlier one, that is the end to believe in (R2).
                 if sent + worth(duration) < tenure.ends {
                     tenure.renewed(sent, duration);
                     if let Some(holder) = &tenure.holder {
-                        holder.state().renew(Instant::now(), sent, worth(duration));
+                        holder.state().renew(now, sent, worth(duration));
                     }
                 }
                 Err(error)

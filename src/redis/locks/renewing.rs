@@ -72,10 +72,13 @@ impl Locks {
             match flag(&answer) {
                 Ok(Some(others_wait)) => {
                     // The next holder's lease, if there has been a turn meanwhile, profits as well.
-                    if sent + worth(lease) > tenure.ends {
+                    // What an extension has asked for since counts, also if it is shorter (R2).
+                    let worth = tenure.worth(lease);
+                    let newest = tenure.extending == 0 && sent >= tenure.counts_from;
+                    if newest && sent + worth > tenure.ends {
                         tenure.renewed(sent, lease);
                         if let Some(holder) = &tenure.holder {
-                            holder.state().renew(Instant::now(), sent, worth(lease));
+                            holder.state().renew(Instant::now(), sent, worth);
                         }
                     }
                     if others_wait {
