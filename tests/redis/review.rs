@@ -109,7 +109,7 @@ impl Late {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_renewal_does_not_shorten_an_extended_lease() {
     let late = Late::new().await;
-    let guard = late.lock(Duration::from_millis(3_000)).acquire().await.unwrap();
+    let guard = late.lock(Duration::from_secs(3)).acquire().await.unwrap();
     late.way.hold(true);
     late.until_replaced().await;
     assert!(guard.extend(LONG).await.unwrap());

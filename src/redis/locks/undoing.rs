@@ -37,6 +37,8 @@ struct Undo {
     doubt: Doubt,
     due: Option<agenda::Entry>,
     in_flight: bool,
+    /// The server has answered once.
+    looked: bool,
     tries: u32,
     refusals: u32,
 }
@@ -54,7 +56,13 @@ pub(super) enum Doubt {
 impl Undos {
     pub(super) fn len(&self) -> usize {
         // What may run yet but has been looked for once is no leftover: most likely there is nothing.
-        self.0.lock().values().filter(|undo| !(undo.doubt > Doubt::None && undo.tries > 0 && !undo.in_flight)).count()
+        let may_come = |undo: &&Undo| match undo.doubt {
+            Doubt::None => false,
+            Doubt::One => undo.tries > 0 && !undo.in_flight,
+            // The others of several may well be there, until the server has answered.
+            Doubt::More => undo.looked && !undo.in_flight,
+        };
+        self.0.lock().values().filter(|undo| !may_come(undo)).count()
     }
 }
 
@@ -88,6 +96,7 @@ impl Locks {
             doubt,
             due: None,
             in_flight: true,
+            looked: false,
             tries: 0,
             refusals: 0,
         });
@@ -108,6 +117,7 @@ impl Locks {
                 // It may come yet, from a connection that we have given up.
                 Some(undo) if undo.doubt == Doubt::More || undo.doubt == Doubt::One && found == Undone::Nothing => {
                     let timeout = self.link.settings().response_timeout;
+                    undo.looked = true;
                     undo.until = undo.until.min(Instant::now() + undo.lease + timeout);
                     false
                 }

@@ -75,20 +75,27 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
 fn send(mut from: TcpStream, mut to: TcpStream, state: &Weak<State>, first: bool) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        let mut counted = false;
-        while first {
-            let Some(state) = state.upgrade() else { return };
-            if !state.hold.load(SeqCst) {
-                break;
-            }
-            if !std::mem::replace(&mut counted, true) {
-                state.held.fetch_add(1, SeqCst);
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if first && !wait(state) {
+            return;
         }
         if to.write_all(&buffer[..count]).is_err() {
             return;
         }
     }
     _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+/// Waits for as long as calls are held back. `false` if the test has ended.
+fn wait(state: &Weak<State>) -> bool {
+    let mut counted = false;
+    while let Some(state) = state.upgrade() {
+        if !state.hold.load(SeqCst) {
+            return true;
+        }
+        if !std::mem::replace(&mut counted, true) {
+            state.held.fetch_add(1, SeqCst);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
 }
