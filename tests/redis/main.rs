@@ -9,6 +9,7 @@ mod others;
 mod outages;
 mod permissions;
 mod processes;
+mod review;
 mod scripts;
 mod steps;
 #[path = "../support/redis/mod.rs"]

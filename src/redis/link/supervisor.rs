@@ -10,6 +10,7 @@ use std::time::Duration;
 use ::redis::RedisError;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::task::coop::{consume_budget, unconstrained};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::{Batch, Landed};
@@ -132,12 +133,14 @@ async fn carry<C: Caller>(
     let mut reload = false;
     loop {
         while flying.len() < MOST_FLYING {
+            consume_budget().await;
             let calls = link.take(MOST_IN_A_BATCH);
             if calls.is_empty() {
                 break;
             }
             let batch = Batch::new(link, caller, calls, connection.publishing, std::mem::take(&mut reload));
-            let mut flight = Box::pin(batch.fly(connection.shared.clone()));
+            // Without a budget, which would keep one batch back and let a later one pass it.
+            let mut flight = Box::pin(unconstrained(batch.fly(connection.shared.clone())));
             // Polled once, here, so that batches go out in their order (K2).
             match poll_once(flight.as_mut()).await {
                 Some(Landed::Broken(error)) => return Some(error),

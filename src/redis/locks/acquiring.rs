@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::entry::{Ask, Entry, Patience, Queued, Tenure};
 use super::holding::lend;
+use super::undoing::Doubt;
 use super::{Due, Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
 use crate::redis::jitter::jittered;
 use crate::redis::link::{Condition, Outcome};
@@ -141,7 +142,7 @@ impl Locks {
             // One that is under way is undone when its answer comes (R4).
             if let Some(ask) = entry.ask.take_if(|ask| ask.in_flight.is_none()) {
                 self.forget_due(ask.due);
-                self.undo(resource, ask.token, ask.ttl, false);
+                self.undo(resource, ask.token, ask.ttl, ask.doubt());
             }
         }
         if entry.is_empty() {
@@ -171,8 +172,18 @@ impl Locks {
         };
         let begun = Instant::now();
         let in_flight = Some(begun);
-        entry.ask =
-            Some(Ask { token, ttl, patience, begun, in_flight, queued: None, wanted: false, due: None, polls: 0 });
+        entry.ask = Some(Ask {
+            token,
+            ttl,
+            patience,
+            begun,
+            in_flight,
+            queued: None,
+            wanted: false,
+            late: false,
+            due: None,
+            polls: 0,
+        });
         self.push(resource, token, Step::Acquire { lease: ttl, joining }, Purpose::Ask);
     }
 
@@ -202,7 +213,7 @@ impl Locks {
         let mut shard = self.shard(resource);
         let now = Instant::now();
         if !shard.get(resource).is_some_and(|entry| entry.has_ask(*token)) {
-            return self.answered_too_late(&shard, command, &outcome);
+            return self.answered_too_late(&mut shard, command, &outcome);
         }
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(ask) = entry.ask_of(*token) else { return };
@@ -261,7 +272,7 @@ impl Locks {
             // Known already from an answer that overtook the message.
             Some(entry) if entry.has_tenure(*token) => return,
             // Nobody here wants it any more. Undone already, or to be: once more does no harm (R4).
-            _ => return self.undo(resource, *token, LockOptions::MAX_TTL, false),
+            _ => return self.undo(resource, *token, LockOptions::MAX_TTL, Doubt::None),
         };
         let Some(ask) = entry.ask_of(*token) else { return };
         let from = granted_since(ask, grant.at, now);
@@ -289,9 +300,13 @@ impl Locks {
                 if self.is_closed() {
                     wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
                 }
-                self.replace_tenure(resource, entry, Tenure::new(*token, fence, sent, ttl, others_wait));
+                let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
+                let replaced = self.replace_tenure(resource, entry, tenure);
                 let Some(tenure) = &mut entry.tenure else { return };
-                if lend(resource, tenure, waiter, &mut wakers) {
+                if !replaced {
+                    // Somebody of this process holds it since.
+                    wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
+                } else if lend(resource, tenure, waiter, &mut wakers) {
                     self.schedule(resource, tenure);
                 } else {
                     // Nobody was there any more.
@@ -305,7 +320,7 @@ impl Locks {
             }
             Err(error) => {
                 if doubtful {
-                    self.undo(resource, *token, ttl, true);
+                    self.undo(resource, *token, ttl, Doubt::One);
                 }
                 wakers.add(waiter.answer(Answer::Failed(error)).unwrap_or_default());
             }
@@ -327,17 +342,21 @@ impl Locks {
 
     /// An answer to an ask that is over. Only a message can have ended it before its answer, and that was a grant:
     /// but whatever it was, what the server may still have of it is taken back (R4).
-    fn answered_too_late(&self, shard: &Shard<'_>, command: &Command, outcome: &Outcome) {
+    fn answered_too_late(&self, shard: &mut Shard<'_>, command: &Command, outcome: &Outcome) {
         let Step::Acquire { lease, .. } = command.step else { return };
         let queued = match outcome {
             Outcome::Answered { answer, .. } => !matches!(acquired(answer), Ok(Acquired::Granted { .. })),
             Outcome::NotSent(_) => true,
             Outcome::Refused(_) | Outcome::Unknown { .. } => false,
         };
+        let unknown = matches!(outcome, Outcome::Unknown { .. });
         // Where it said "queued" the grant came after it, by the message that we have had.
-        let ours = shard.get(&command.resource).is_some_and(|entry| entry.has_tenure(command.token));
-        if !queued && !ours {
-            self.undo(&command.resource, command.token, lease, matches!(outcome, Outcome::Unknown { .. }));
+        let ours = shard.get_mut(&command.resource).and_then(|entry| entry.tenure_of(command.token));
+        match ours {
+            Some(tenure) if unknown => tenure.late_acquire = Some(lease),
+            None if unknown => self.undo(&command.resource, command.token, lease, Doubt::More),
+            None if !queued => self.undo(&command.resource, command.token, lease, Doubt::None),
+            _ => {}
         }
     }
 
@@ -353,6 +372,7 @@ impl Locks {
         let Some(ask) = &mut entry.ask else { return };
         if ask.is_waiting() {
             // It waits, and goes on waiting: what it asked again is safe to be asked once more.
+            ask.late |= may_have_run;
             let due = Due::Ask(resource.clone(), ask.token);
             ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
             return;
@@ -360,7 +380,7 @@ impl Locks {
         let (token, ttl) = (ask.token, ask.ttl);
         entry.ask = None;
         if may_have_run {
-            self.undo(resource, token, ttl, true);
+            self.undo(resource, token, ttl, Doubt::One);
         }
         fail_waiters(entry, error, wakers);
     }
@@ -373,10 +393,10 @@ impl Locks {
             ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
             return;
         }
-        let (token, ttl) = (ask.token, ask.ttl);
+        let (token, ttl, doubt) = (ask.token, ask.ttl, ask.doubt());
         entry.ask = None;
         // A script that failed half-way may have left us in the queue.
-        self.undo(resource, token, ttl, false);
+        self.undo(resource, token, ttl, doubt);
         fail_waiters(entry, error, wakers);
     }
 
@@ -451,6 +471,7 @@ mod tests {
             in_flight: None,
             queued: Some(queued),
             wanted: false,
+            late: false,
             due: None,
             polls: 0,
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::undoing::Doubt;
 use super::worth;
 use crate::FencingToken;
 use crate::provider::Lease;
@@ -59,6 +60,15 @@ pub(super) struct Tenure {
     pub(super) renewing: bool,
     /// The extensions under way: of each, when it may have the lease end (R2). They may be shortenings.
     pub(super) extending: Vec<Instant>,
+    /// The lease and its end from before it was shortened by extensions that the server has not answered yet.
+    pub(super) before: Option<(Duration, Instant)>,
+    /// The shortest lease that an extension without an answer has asked for. It may run yet, after others that were
+    /// asked for since (R2).
+    pub(super) late_extension: Option<Duration>,
+    /// The lease of an acquire that may run yet, under this token: to be undone when the tenure has ended (R4).
+    pub(super) late_acquire: Option<Duration>,
+    /// When the server was asked for the present end.
+    pub(super) counts_from: Instant,
     pub(super) due: Option<agenda::Entry>,
 }
 
@@ -84,6 +94,8 @@ pub(super) struct Ask {
     pub(super) queued: Option<Queued>,
     /// Others wait for the lock that this ask has been granted: we have heard of them, and not of the grant.
     pub(super) wanted: bool,
+    /// It was asked again, and not answered: that may run yet, also after the ask has ended.
+    pub(super) late: bool,
     pub(super) due: Option<agenda::Entry>,
     /// How often it was asked again without messages; such waiters ask at growing intervals.
     pub(super) polls: u32,
@@ -188,6 +200,11 @@ impl Ask {
         self.queued.is_some() || self.patience == Patience::Waiting
     }
 
+    /// What is not known of it when it is undone.
+    pub(super) fn doubt(&self) -> Doubt {
+        if self.late { Doubt::More } else { Doubt::None }
+    }
+
     /// The deadline of our entry in the server's queue as far as we know it: of old, if that is not at all.
     pub(super) fn known_deadline(&self) -> u64 {
         self.queued.map_or(0, |queued| queued.deadline)
@@ -209,6 +226,10 @@ impl Tenure {
             others: None,
             renewing: false,
             extending: Vec::new(),
+            before: None,
+            late_extension: None,
+            late_acquire: None,
+            counts_from: from,
             due: None,
         };
         if others_wait {
@@ -224,9 +245,19 @@ impl Tenure {
 
     /// The server counts `ttl` anew, from `sent` at the earliest; or less, if an extension under way says so.
     pub(super) fn renewed(&mut self, sent: Instant, ttl: Duration) {
-        let ends = sent + worth(ttl);
         self.ttl = ttl;
-        self.ends = self.extending.iter().copied().fold(ends, Instant::min);
+        self.ends = self.extending.iter().copied().fold(sent + self.worth(ttl), Instant::min);
+        self.counts_from = sent;
+    }
+
+    /// What a lease is worth, of this tenure.
+    pub(super) fn worth(&self, lease: Duration) -> Duration {
+        worth(self.late_extension.map_or(lease, |late| late.min(lease)))
+    }
+
+    /// Whether the server granted it before another one.
+    pub(super) fn is_older_than(&self, other: &Self) -> bool {
+        self.fence < other.fence
     }
 
     /// It became known that other processes wait.

@@ -24,18 +24,19 @@ impl Locks {
         let mut shard = self.shard(resource);
         let tenure = shard.get_mut(resource).and_then(|entry| entry.tenure_held_by(lease));
         let Some(tenure) = tenure.filter(|_| lease.state().is_held()) else { return Ok(false) };
+        // It counts from the moment at which the server does it, and that may be long before its answer (R2).
         let now = Instant::now();
         let may_end = now + worth(duration);
         tenure.extending.push(may_end);
-        let (answer, answered) = oneshot::channel();
-        let purpose = Purpose::Extend { lease: Arc::clone(lease), duration, may_end, answer };
-        self.push(resource, tenure.token, Step::Renew { lease: duration }, purpose);
-        // A shorter lease counts from now on, whether its answer comes soon, late or never.
         if may_end < tenure.ends {
-            tenure.ends = may_end;
+            tenure.before.get_or_insert((tenure.ttl, tenure.ends));
+            tenure.renewed(now, duration);
             lease.state().renew(now, now, worth(duration));
             self.schedule(resource, tenure);
         }
+        let (answer, answered) = oneshot::channel();
+        let purpose = Purpose::Extend { lease: Arc::clone(lease), duration, may_end, answer };
+        self.push(resource, tenure.token, Step::Reset { lease: duration }, purpose);
         Err(answered)
     }
 
@@ -43,11 +44,11 @@ impl Locks {
         &self,
         command: &Command,
         lease: &Arc<RedisLease>,
-        (duration, may_end): (Duration, Instant),
+        asked: (Duration, Instant),
         answer: oneshot::Sender<Result<bool, LockError>>,
         outcome: Outcome,
     ) {
-        let extended = self.extended(command, lease, duration, may_end, outcome);
+        let extended = self.extended(command, lease, asked, outcome);
         // Nobody is there to hear it if the guard's future was dropped; the lease is as the server said all the same.
         _ = answer.send(extended);
     }
@@ -56,8 +57,7 @@ impl Locks {
         &self,
         command: &Command,
         lease: &Arc<RedisLease>,
-        duration: Duration,
-        may_end: Instant,
+        (duration, may_end): (Duration, Instant),
         outcome: Outcome,
     ) -> Result<bool, LockError> {
         let Command { resource, token, .. } = command;
@@ -68,15 +68,22 @@ impl Locks {
             tenure.extending.swap_remove(under_way);
         }
         let ours = tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease));
+        let before = tenure.before.take_if(|_| tenure.extending.is_empty() || !matches!(outcome, Outcome::NotSent(_)));
+        let now = Instant::now();
         let extended = match outcome {
             Outcome::Answered { answer, sent } => match flag(&answer) {
                 Ok(Some(_)) => {
                     // For whoever holds it now: the server counts anew in any case.
                     tenure.renewed(sent, duration);
-                    let now = Instant::now();
                     let length = tenure.ends.saturating_duration_since(sent);
                     let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
-                    Ok(ours && renewed)
+                    match tenure.late_extension.filter(|late| ours && renewed && *late < duration) {
+                        Some(late) => Err(LockError::unavailable(format!(
+                            "the lease was extended, but an earlier extension to {late:?} was never answered, and may \
+                             be done yet"
+                        ))),
+                        None => Ok(ours && renewed),
+                    }
                 }
                 Ok(None) => {
                     self.lose_tenure(resource, entry);
@@ -85,8 +92,28 @@ impl Locks {
                 }
                 Err(error) => Err(error),
             },
-            // It may have run, and if the new end is the earlier one, that is believed in already (R2).
-            Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error } => Err(error),
+            Outcome::Refused(error) => Err(error),
+            Outcome::NotSent(error) => {
+                if let Some((ttl, ends)) = before {
+                    tenure.ttl = ttl;
+                    tenure.ends = ends;
+                    if let Some(holder) = &tenure.holder {
+                        holder.state().renew(now, now, ends.saturating_duration_since(now));
+                    }
+                }
+                Err(error)
+            }
+            Outcome::Unknown { error } => {
+                tenure.late_extension = Some(tenure.late_extension.map_or(duration, |late| late.min(duration)));
+                // It may have run, and if the new end is the earlier one, that is the end to believe in (R2).
+                if may_end < tenure.ends {
+                    tenure.ends = may_end;
+                    if let Some(holder) = &tenure.holder {
+                        holder.state().renew(now, now, may_end.saturating_duration_since(now));
+                    }
+                }
+                Err(error)
+            }
         };
         self.schedule(resource, tenure);
         extended

@@ -18,24 +18,34 @@ impl Locks {
     pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, mut tenure: Tenure, wakers: &mut Wakers) {
         if let Some(ask) = entry.ask.take() {
             self.forget_due(ask.due);
+            tenure.late_acquire = ask.late.then_some(ask.ttl);
             if ask.wanted {
                 tenure.others_wait(Instant::now());
             }
         }
-        self.replace_tenure(resource, entry, tenure);
-        self.serve_next(resource, entry, wakers);
+        if self.replace_tenure(resource, entry, tenure) {
+            self.serve_next(resource, entry, wakers);
+        }
     }
 
     /// A new tenure, instead of any there was: the server would not have granted it beside another of ours (R1).
-    pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure) {
+    /// `false` if it is the older one, of which we hear late: an answer may be overtaken by a message.
+    pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure) -> bool {
+        if entry.tenure.as_ref().is_some_and(|present| tenure.is_older_than(present)) {
+            self.push(resource, tenure.token, Step::Release, Purpose::Release(None));
+            self.undo_late(resource, &tenure);
+            return false;
+        }
         if let Some(before) = entry.tenure.take() {
             self.forget_due(before.due);
+            self.undo_late(resource, &before);
             if let Some(holder) = before.holder {
                 holder.state().lose(Instant::now());
             }
         }
         let tenure = entry.tenure.insert(tenure);
         self.schedule(resource, tenure);
+        true
     }
 
     /// Gives a tenure that nobody holds to the first who waits here. If nobody does it ends.
@@ -54,7 +64,7 @@ impl Locks {
                 // The waiter stays in front until the server has answered.
                 let lease = waiter.options().get_ttl();
                 let token = tenure.token;
-                return self.push(resource, token, Step::Renew { lease }, Purpose::Turn);
+                return self.push(resource, token, Step::Reset { lease }, Purpose::Turn);
             }
             entry.pop();
             let Some(tenure) = &mut entry.tenure else { return };
@@ -73,6 +83,7 @@ impl Locks {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
         self.push(resource, tenure.token, Step::Release, Purpose::Release(None));
+        self.undo_late(resource, &tenure);
     }
 
     /// Ends a tenure whose lease is over, without waiting for the agenda.
@@ -86,6 +97,7 @@ impl Locks {
     pub(super) fn lose_tenure(&self, resource: &Resource, entry: &mut Entry) {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
+        self.undo_late(resource, &tenure);
         let now = Instant::now();
         if let Some(holder) = tenure.holder {
             holder.state().lose(now);
@@ -96,7 +108,7 @@ impl Locks {
     /// The lease that the next turn needed has been asked for.
     pub(super) fn turn_answered(&self, command: &Command, outcome: Outcome) {
         let Command { resource, token, step } = command;
-        let Step::Renew { lease } = *step else { return };
+        let Step::Reset { lease } = *step else { return };
         let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let Some(entry) = shard.get_mut(resource) else { return };

@@ -39,6 +39,7 @@ impl Locks {
             if let Some(tenure) = entry.tenure.take() {
                 self.forget_due(tenure.due);
                 self.push(resource, tenure.token, Step::Release, Purpose::Release(Some(answer)));
+                self.undo_late(resource, &tenure);
             }
             // Behind the release in the same pipeline: whoever waits elsewhere comes first.
             self.ask_if_needed(resource, entry, Patience::Waiting);

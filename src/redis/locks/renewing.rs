@@ -82,11 +82,13 @@ impl Locks {
             match flag(&answer) {
                 Ok(Some(others_wait)) => {
                     // The next holder's lease, if there has been a turn meanwhile, profits as well.
-                    if sent + worth(lease) > tenure.ends {
+                    // What an extension has asked for since counts, also if it is shorter (R2).
+                    let worth = tenure.worth(lease);
+                    let newest = tenure.extending.is_empty() && sent >= tenure.counts_from;
+                    if newest && sent + worth > tenure.ends {
                         tenure.renewed(sent, lease);
                         if let Some(holder) = &tenure.holder {
-                            let length = tenure.ends.saturating_duration_since(sent);
-                            holder.state().renew(Instant::now(), sent, length);
+                            holder.state().renew(Instant::now(), sent, worth);
                         }
                     }
                     if others_wait {

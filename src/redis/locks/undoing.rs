@@ -7,7 +7,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::acquiring::may_pass;
+use super::entry::Tenure;
 use super::{Command, Due, Locks, Purpose, Step, Token};
+use crate::redis::agenda;
 use crate::redis::jitter::jittered;
 use crate::redis::link::Outcome;
 use crate::redis::script::{Undone, undone};
@@ -32,47 +34,77 @@ struct Undo {
     /// When it will have ended by itself. Counted from the server's first answer: one that is stopped runs what it was
     /// sent when it goes on.
     until: Instant,
-    /// The acquire may run yet: that nothing was found says nothing.
-    doubtful: bool,
+    doubt: Doubt,
+    due: Option<agenda::Entry>,
     in_flight: bool,
+    /// The server has answered once.
+    looked: bool,
     tries: u32,
     refusals: u32,
+}
+
+/// Whether acquires may run yet, from a connection that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Doubt {
+    None,
+    /// The only one there was: that nothing was found says nothing.
+    One,
+    /// One of several: what was found may be another's.
+    More,
 }
 
 impl Undos {
     pub(super) fn len(&self) -> usize {
         // What may run yet but has been looked for once is no leftover: most likely there is nothing.
-        self.0.lock().values().filter(|undo| !(undo.doubtful && undo.tries > 0 && !undo.in_flight)).count()
+        let may_come = |undo: &&Undo| match undo.doubt {
+            Doubt::None => false,
+            Doubt::One => undo.tries > 0 && !undo.in_flight,
+            // The others of several may well be there, until the server has answered.
+            Doubt::More => undo.looked && !undo.in_flight,
+        };
+        self.0.lock().values().filter(|undo| !may_come(undo)).count()
     }
 }
 
 impl Locks {
     /// Takes an acquire back whose answer is known and not wanted, or, if it is doubtful, not known.
-    pub(super) fn undo(&self, resource: &Resource, token: Token, lease: Duration, doubtful: bool) {
-        self.begin_undo(resource, token, lease, doubtful);
+    pub(super) fn undo(&self, resource: &Resource, token: Token, lease: Duration, doubt: Doubt) {
+        self.begin_undo(resource, token, lease, doubt);
         self.push(resource, token, Step::Undo, Purpose::Undo);
     }
 
     /// A release that did not get through. Tried again after a pause, or when there is a connection again.
     pub(super) fn undo_release(&self, resource: &Resource, token: Token) {
-        self.begin_undo(resource, token, LockOptions::MAX_TTL, false);
+        self.begin_undo(resource, token, LockOptions::MAX_TTL, Doubt::None);
         self.undo_later(token, false);
     }
 
-    fn begin_undo(&self, resource: &Resource, token: Token, lease: Duration, doubtful: bool) {
+    /// A tenure has ended. An acquire of its token that may run yet is undone for as long as it would matter.
+    pub(super) fn undo_late(&self, resource: &Resource, tenure: &Tenure) {
+        if let Some(lease) = tenure.late_acquire {
+            self.undo(resource, tenure.token, lease, Doubt::More);
+        }
+    }
+
+    fn begin_undo(&self, resource: &Resource, token: Token, lease: Duration, doubt: Doubt) {
         let until = Instant::now() + LockOptions::MAX_TTL;
         let mut undos = self.undos.0.lock();
         let undo = undos.entry(token).or_insert_with(|| Undo {
             resource: resource.clone(),
             lease,
             until,
-            doubtful,
+            doubt,
+            due: None,
             in_flight: true,
+            looked: false,
             tries: 0,
             refusals: 0,
         });
         undo.in_flight = true;
-        undo.doubtful |= doubtful;
+        if doubt > undo.doubt {
+            undo.doubt = doubt;
+            undo.lease = lease;
+        }
     }
 
     pub(super) fn undo_answered(&self, command: &Command, outcome: &Outcome) {
@@ -81,11 +113,11 @@ impl Locks {
             Outcome::Refused(_) | Outcome::NotSent(_) | Outcome::Unknown { .. } => None,
         };
         let done = match found {
-            Some(Undone::Found) => true,
-            Some(Undone::Nothing) => match self.undos.0.lock().get_mut(&command.token) {
+            Some(found) => match self.undos.0.lock().get_mut(&command.token) {
                 // It may come yet, from a connection that we have given up.
-                Some(undo) if undo.doubtful => {
+                Some(undo) if undo.doubt == Doubt::More || undo.doubt == Doubt::One && found == Undone::Nothing => {
                     let timeout = self.link.settings().response_timeout;
+                    undo.looked = true;
                     undo.until = undo.until.min(Instant::now() + undo.lease + timeout);
                     false
                 }
@@ -113,7 +145,9 @@ impl Locks {
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << undo.tries.min(16)).min(LONGEST_PAUSE);
         undo.tries += 1;
-        self.agenda.add(now + jittered(pause), Due::Undo(token));
+        if let Some(due) = undo.due.replace(self.agenda.add(now + jittered(pause), Due::Undo(token))) {
+            self.agenda.remove(due);
+        }
     }
 
     pub(super) fn undo_due(&self, token: Token) {

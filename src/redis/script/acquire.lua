@@ -8,7 +8,8 @@
 --        0, lease left, time, deadline          somebody else's; we are in the queue
 --        2, lease left, time, 0                 somebody else's; we are not
 --
--- Asking again with the same token is safe: the owner gets the same number, with a lease that begins now.
+-- Asking again with the same token is safe: the owner gets the same number, with a lease that begins now,
+-- unless it has a longer one by now: the question may come late.
 
 local owner = call('GET', lock)
 if not owner and call('EXISTS', queue) == 0 then
@@ -25,7 +26,7 @@ local ttl, mode, lives, known = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(AR
 if owner == me then
   local number = tonumber(call('GET', fence) or '0') or 0
   if number > 0 then
-    call('PEXPIRE', lock, ttl)
+    if call('PTTL', lock) < tonumber(ttl) then call('PEXPIRE', lock, ttl) end
   else
     number = next_number(now)
     own(me, ttl, number)

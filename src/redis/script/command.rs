@@ -19,8 +19,10 @@ pub(in crate::redis) struct Command {
 pub(in crate::redis) enum Step {
     /// Take the lock with this lease, or queue for it.
     Acquire { lease: Duration, joining: Joining },
-    /// Let the lease begin anew.
+    /// Let the lease begin anew. One that would end later stays.
     Renew { lease: Duration },
+    /// Let exactly this lease begin, also if it ends earlier than the present one.
+    Reset { lease: Duration },
     /// Look whether it is still ours.
     Look,
     /// Free it, or hand it on.
@@ -82,6 +84,7 @@ impl Command {
                 };
             }
             Step::Renew { lease } => _ = call.arg(milliseconds(lease)),
+            Step::Reset { lease } => _ = call.arg(milliseconds(lease)).arg("e"),
             Step::Look => _ = call.arg(0),
             Step::Release | Step::Undo => {}
         }
@@ -91,7 +94,7 @@ impl Command {
     fn script(&self) -> &'static Script {
         match self.step {
             Step::Acquire { .. } => &ACQUIRE,
-            Step::Renew { .. } | Step::Look => &RENEW,
+            Step::Renew { .. } | Step::Reset { .. } | Step::Look => &RENEW,
             Step::Release => &RELEASE,
             Step::Undo => &UNDO,
         }

@@ -11,6 +11,6 @@ mod refusals;
 mod renewals;
 mod restarts;
 mod runtimes;
-mod scene;
+pub(super) mod scene;
 mod stopped;
 mod unreachable;

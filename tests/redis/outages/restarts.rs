@@ -152,7 +152,8 @@ async fn a_waiter_whose_time_runs_out_during_the_outage_is_told_of_it_on_time() 
     // Nor is it in the queue when the server is back with its data.
     scene.server.start_again();
     until("only the lock", SOON, || super::scene::keys(&scene.server) == [KEY]).await;
-    // Its own connection may not be back yet. Then the release goes on in the background.
-    drop(guard);
+    // The other's connection comes back at its own time.
+    super::scene::until_it_works(&lock(&other, "warm", TTL)).await;
+    guard.release().await.unwrap();
     scene.until_clean(SOON).await;
 }

@@ -12,61 +12,61 @@ use tokio::task::JoinHandle;
 use crate::support::{Proxy, RedisServer};
 
 /// Longer than anything here takes, so that a test that would hang fails.
-pub(super) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// For what takes some milliseconds, on a busy machine.
-pub(super) const SOON: Duration = Duration::from_secs(2);
+pub(crate) const SOON: Duration = Duration::from_secs(2);
 
 /// The name that most tests lock, and its keys.
-pub(super) const NAME: &str = "order:42";
-pub(super) const KEY: &str = "orchestrix:lock:order:42";
-pub(super) const QUEUE: &str = "{orchestrix:lock:order:42}:q";
-pub(super) const FENCE: &str = "{orchestrix:lock:order:42}:f";
+pub(crate) const NAME: &str = "order:42";
+pub(crate) const KEY: &str = "orchestrix:lock:order:42";
+pub(crate) const QUEUE: &str = "{orchestrix:lock:order:42}:q";
+pub(crate) const FENCE: &str = "{orchestrix:lock:order:42}:f";
 
 /// What an acquire in the background came to, and when.
-pub(super) type Outcome = (Result<Option<LockGuard>, LockError>, Instant);
+pub(crate) type Outcome = (Result<Option<LockGuard>, LockError>, Instant);
 
 /// A server, a proxy to it, and a provider that takes the proxy.
 #[derive(Debug)]
-pub(super) struct Scene {
-    pub(super) provider: RedisLockProvider,
-    pub(super) proxy: Proxy,
-    pub(super) server: RedisServer,
+pub(crate) struct Scene {
+    pub(crate) provider: RedisLockProvider,
+    pub(crate) proxy: Proxy,
+    pub(crate) server: RedisServer,
 }
 
 impl Scene {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on(RedisServer::start())
     }
 
-    pub(super) fn on(server: RedisServer) -> Self {
+    pub(crate) fn on(server: RedisServer) -> Self {
         Self::with(server, |options| options)
     }
 
-    pub(super) fn with(server: RedisServer, options: impl FnOnce(RedisLockOptions) -> RedisLockOptions) -> Self {
+    pub(crate) fn with(server: RedisServer, options: impl FnOnce(RedisLockOptions) -> RedisLockOptions) -> Self {
         let proxy = Proxy::to(server.port());
         let options = options(RedisLockOptions::default().connection_string(proxy.url()));
         Self { provider: RedisLockProvider::new(options).unwrap(), proxy, server }
     }
 
     /// The usual lock, of this length.
-    pub(super) fn lock(&self, ttl: Duration) -> DistributedLock {
+    pub(crate) fn lock(&self, ttl: Duration) -> DistributedLock {
         lock(&self.provider, NAME, ttl)
     }
 
     /// Makes the connection, so that a test begins with one.
-    pub(super) async fn warm(&self) {
+    pub(crate) async fn warm(&self) {
         let warm = lock(&self.provider, "warm", LIMIT);
         warm.try_acquire(LIMIT).await.unwrap().unwrap().release().await.unwrap();
     }
 
     /// Nothing is left of any lock, in the process and on the server, within this time.
-    pub(super) async fn until_clean(&self, within: Duration) {
+    pub(crate) async fn until_clean(&self, within: Duration) {
         until_clean(&self.server, &self.provider, within).await;
     }
 
     /// A lock can be had, now and without a wait that is worth mentioning, and leaves nothing.
-    pub(super) async fn works(&self) {
+    pub(crate) async fn works(&self) {
         let guard = self.lock(LIMIT).try_acquire(SOON).await.unwrap().expect("the lock is free");
         assert!(guard.is_held());
         guard.release().await.unwrap();
@@ -75,20 +75,20 @@ impl Scene {
 }
 
 /// A provider that goes straight to a server.
-pub(super) fn provider_at(url: impl Into<String>) -> RedisLockProvider {
+pub(crate) fn provider_at(url: impl Into<String>) -> RedisLockProvider {
     RedisLockProvider::new(RedisLockOptions::default().connection_string(url)).unwrap()
 }
 
-pub(super) fn lock(provider: &RedisLockProvider, name: &str, ttl: Duration) -> DistributedLock {
+pub(crate) fn lock(provider: &RedisLockProvider, name: &str, ttl: Duration) -> DistributedLock {
     provider.create_lock(name.try_into().unwrap(), LockOptions::default().ttl(ttl)).unwrap()
 }
 
-pub(super) fn resource(name: &str) -> Resource {
+pub(crate) fn resource(name: &str) -> Resource {
     name.try_into().unwrap()
 }
 
 /// Begins to wait in a task of its own.
-pub(super) fn wait_for(lock: &DistributedLock, time: Duration) -> JoinHandle<Outcome> {
+pub(crate) fn wait_for(lock: &DistributedLock, time: Duration) -> JoinHandle<Outcome> {
     let lock = lock.clone();
     tokio::spawn(async move {
         let answer = lock.try_acquire(time).await;
@@ -97,17 +97,17 @@ pub(super) fn wait_for(lock: &DistributedLock, time: Duration) -> JoinHandle<Out
 }
 
 /// What a task came to; it has to come to an end.
-pub(super) async fn ended<T>(task: JoinHandle<T>) -> T {
+pub(crate) async fn ended<T>(task: JoinHandle<T>) -> T {
     tokio::time::timeout(LIMIT, task).await.expect("it ends").unwrap()
 }
 
 /// A guard that was waited for.
-pub(super) async fn granted(task: JoinHandle<Outcome>) -> LockGuard {
+pub(crate) async fn granted(task: JoinHandle<Outcome>) -> LockGuard {
     ended(task).await.0.unwrap().expect("granted in time")
 }
 
 /// A guard, as soon as the server is back; the lock has to be free.
-pub(super) async fn until_granted(lock: &DistributedLock) -> LockGuard {
+pub(crate) async fn until_granted(lock: &DistributedLock) -> LockGuard {
     let deadline = Instant::now() + SOON;
     loop {
         match lock.try_acquire(SOON).await {
@@ -119,13 +119,13 @@ pub(super) async fn until_granted(lock: &DistributedLock) -> LockGuard {
 }
 
 /// The lock can be had and released, as soon as the server is back.
-pub(super) async fn until_it_works(lock: &DistributedLock) {
+pub(crate) async fn until_it_works(lock: &DistributedLock) {
     until_granted(lock).await.release().await.unwrap();
 }
 
 /// Waits until something is so, looked at again and again.
 #[track_caller]
-pub(super) fn until(what: &'static str, within: Duration, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+pub(crate) fn until(what: &'static str, within: Duration, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
         let deadline = Instant::now() + within;
@@ -137,18 +137,18 @@ pub(super) fn until(what: &'static str, within: Duration, mut is_so: impl FnMut(
 }
 
 /// Waits until so many callers of a process wait, and until the server has its place in the queue.
-pub(super) async fn until_waiting(server: &RedisServer, provider: &RedisLockProvider, count: usize) {
+pub(crate) async fn until_waiting(server: &RedisServer, provider: &RedisLockProvider, count: usize) {
     let name = resource(NAME);
     until("all of them wait", LIMIT, || provider.waiters(&name) == count).await;
     until("the server knows", LIMIT, || server.ask::<usize>(cmd("LLEN").arg(QUEUE)) > 0).await;
 }
 
 /// Every key but the fences, which outlive their locks on purpose.
-pub(super) fn keys(server: &RedisServer) -> Vec<String> {
+pub(crate) fn keys(server: &RedisServer) -> Vec<String> {
     server.keys().into_iter().filter(|key| !key.ends_with("}:f")).collect()
 }
 
-pub(super) async fn until_clean(server: &RedisServer, provider: &RedisLockProvider, within: Duration) {
+pub(crate) async fn until_clean(server: &RedisServer, provider: &RedisLockProvider, within: Duration) {
     let deadline = Instant::now() + within;
     loop {
         let (known, keys) = (provider.len(), keys(server));
@@ -162,7 +162,7 @@ pub(super) async fn until_clean(server: &RedisServer, provider: &RedisLockProvid
 
 /// An error of an unreachable server, as a text.
 #[track_caller]
-pub(super) fn unavailable<T: std::fmt::Debug>(answer: Result<T, LockError>) -> String {
+pub(crate) fn unavailable<T: std::fmt::Debug>(answer: Result<T, LockError>) -> String {
     let error = answer.expect_err("the server is out of reach");
     assert!(matches!(error, LockError::Unavailable { .. }), "{error:?}");
     error.to_string()
@@ -170,7 +170,7 @@ pub(super) fn unavailable<T: std::fmt::Debug>(answer: Result<T, LockError>) -> S
 
 /// An error that the server answered, as a text; it names this.
 #[track_caller]
-pub(super) fn backend<T: std::fmt::Debug>(answer: Result<T, LockError>, code: &str) -> String {
+pub(crate) fn backend<T: std::fmt::Debug>(answer: Result<T, LockError>, code: &str) -> String {
     let error = answer.expect_err("the server refuses");
     assert!(matches!(error, LockError::Backend { .. }), "{error:?}");
     let text = error.to_string();
