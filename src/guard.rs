@@ -104,7 +104,8 @@ impl LockGuard {
     ///
     /// [`LockError::InvalidOptions`] if `duration` is out of its range, or would carry the lease past
     /// [`max_hold`](crate::LockOptions::max_hold); [`LockError::Unavailable`] or [`LockError::Backend`] if
-    /// the backend did not do it. The lease is then as it was.
+    /// the backend did not do it, or did not say that it did. The lease is then as it was; but where a shorter one was
+    /// asked for, and no answer came, it may have become that, and ends then.
     #[doc(alias = "ExtendAsync")]
     pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
         check_lease("duration (of extend)", duration)?;

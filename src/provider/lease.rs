@@ -30,7 +30,8 @@ pub trait Lease: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`LockError::Unavailable`] or [`LockError::Backend`]. The lease is then as it was.
+    /// [`LockError::Unavailable`] or [`LockError::Backend`]. The lease is then as it was, or, where a shorter one was
+    /// asked for without an answer, believed to be that.
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>>;
 
     /// Frees the lock if it is still ours, and nobody else's lock ever.

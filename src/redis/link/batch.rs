@@ -25,6 +25,19 @@ pub(super) struct Batch<C: Caller> {
     sent: Instant,
 }
 
+/// A batch with its answers. They are given in the order in which batches were sent, whichever is looked at first.
+pub(super) struct Flown<C: Caller> {
+    batch: Batch<C>,
+    answers: RedisResult<Vec<Value>>,
+}
+
+impl<C: Caller> Flown<C> {
+    /// Gives every call its outcome.
+    pub(super) fn land(self) -> Landed {
+        self.batch.land(self.answers)
+    }
+}
+
 /// How a batch came back.
 pub(super) enum Landed {
     /// Every call has its outcome.
@@ -57,13 +70,13 @@ impl<C: Caller> Batch<C> {
         Self { link: Arc::clone(link), caller: Arc::clone(caller), calls, pipeline, loads, sent: Instant::now() }
     }
 
-    /// Sends the calls and gives each its outcome.
-    pub(super) async fn fly(mut self, mut connection: MultiplexedConnection) -> Landed {
+    /// Sends the calls, and waits for their answers.
+    pub(super) async fn fly(mut self, mut connection: MultiplexedConnection) -> Flown<C> {
         // Before the first byte can be on its way: deadlines are counted from here.
         self.sent = Instant::now();
         let expected = self.loads + self.calls.len();
         let answers = connection.req_packed_commands(&self.pipeline, 0, expected).await;
-        self.land(answers)
+        Flown { batch: self, answers }
     }
 
     fn land(mut self, answers: RedisResult<Vec<Value>>) -> Landed {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::redis::RedisError;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::FuturesOrdered;
 use tokio::task::coop::{consume_budget, unconstrained};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -129,7 +129,7 @@ async fn carry<C: Caller>(
     caller: &Arc<C>,
     connection: &Connection,
 ) -> Option<RedisError> {
-    let mut flying = FuturesUnordered::new();
+    let mut flying = FuturesOrdered::new();
     let mut reload = false;
     loop {
         while flying.len() < MOST_FLYING {
@@ -142,19 +142,20 @@ async fn carry<C: Caller>(
             // Without a budget, which would keep one batch back and let a later one pass it.
             let mut flight = Box::pin(unconstrained(batch.fly(connection.shared.clone())));
             // Polled once, here, so that batches go out in their order (K2).
-            match poll_once(flight.as_mut()).await {
-                Some(Landed::Broken(error)) => return Some(error),
-                Some(Landed::Forgotten) => reload = true,
-                Some(Landed::Well) => {}
-                None => flying.push(flight),
-            }
+            let flown = poll_once(flight.as_mut()).await;
+            flying.push_back(async move {
+                match flown {
+                    Some(flown) => flown,
+                    None => flight.await,
+                }
+            });
         }
         if flying.is_empty() && link.retired.load(SeqCst) && link.is_empty() {
             return None;
         }
         tokio::select! {
             biased;
-            Some(landed) = flying.next() => match landed {
+            Some(flown) = flying.next() => match flown.land() {
                 Landed::Broken(error) => return Some(error),
                 Landed::Forgotten => reload = true,
                 Landed::Well => {}
@@ -163,8 +164,8 @@ async fn carry<C: Caller>(
             () = connection.broken.notified() => {
                 // Answers that came before the break are there to be taken; the rest fail by themselves.
                 let mut error = None;
-                while let Ok(Some(landed)) = timeout(Duration::from_millis(10), flying.next()).await {
-                    if let Landed::Broken(broken) = landed {
+                while let Ok(Some(flown)) = timeout(Duration::from_millis(10), flying.next()).await {
+                    if let Landed::Broken(broken) = flown.land() {
                         error = Some(broken);
                     }
                 }

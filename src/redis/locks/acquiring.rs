@@ -46,7 +46,8 @@ impl Locks {
         }
         let now = Instant::now();
         let entry = shard.entry(resource.clone()).or_default();
-        let is_first = entry.first().is_none() && entry.tenure.is_none() && entry.ask.is_none();
+        // Behind nobody: an ask that is under way for a caller who has left is as good as one of its own.
+        let is_first = entry.first().is_none() && entry.tenure.is_none();
         if !is_first && waiter.options().get_max_waiters().is_some_and(|most| entry.waiting() >= most) {
             return Err(LockError::TooManyWaiters);
         }
@@ -244,14 +245,11 @@ impl Locks {
                 ask.queued = Some(Queued { deadline, sent, at });
                 let again = self.next_question(ask, lease_left);
                 ask.due = Some(self.agenda.add(now + again, Due::Ask(resource.clone(), *token)));
+                fail_who_does_not_wait(entry, &mut wakers);
             }
             Ok(Acquired::Busy) => {
                 entry.ask = None;
-                if entry.first().is_some_and(|first| first.options().get_max_waiters() == Some(0))
-                    && let Some(waiter) = entry.pop()
-                {
-                    wakers.add(waiter.answer(Answer::Failed(LockError::TooManyWaiters)).unwrap_or_default());
-                }
+                fail_who_does_not_wait(entry, &mut wakers);
                 self.ask_if_needed(resource, entry, Patience::New);
             }
             Err(error) => self.refused(resource, entry, &error, &mut wakers),
@@ -418,6 +416,15 @@ impl Locks {
         if let Some(due) = due {
             self.agenda.remove(due);
         }
+    }
+}
+
+/// Whoever allows nobody to wait, and has been admitted because nobody did, does not wait either.
+fn fail_who_does_not_wait(entry: &mut Entry, wakers: &mut Wakers) {
+    if entry.first().is_some_and(|first| first.options().get_max_waiters() == Some(0))
+        && let Some(waiter) = entry.pop()
+    {
+        wakers.add(waiter.answer(Answer::Failed(LockError::TooManyWaiters)).unwrap_or_default());
     }
 }
 

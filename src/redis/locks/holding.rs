@@ -124,7 +124,11 @@ impl Locks {
                     self.schedule(resource, tenure);
                     self.serve_next(resource, entry, &mut wakers);
                 }
-                Ok(None) | Err(_) => self.lose_tenure(resource, entry),
+                Ok(None) => self.lose_tenure(resource, entry),
+                Err(_) => {
+                    self.end_tenure(resource, entry);
+                    self.ask_if_needed(resource, entry, Patience::Waiting);
+                }
             },
             // Whether it is ours still is not known. Those who wait go on waiting, for another.
             Outcome::Refused(_) | Outcome::NotSent(_) | Outcome::Unknown { .. } => {
