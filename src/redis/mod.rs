@@ -3,7 +3,7 @@
 //! A request for a lock passes through the files in this order:
 //!
 //! ```text
-//! provider            RedisLockProvider: the face; no I/O
+//! provider, backend   RedisLockProvider: the face; no I/O
 //!   wait              the caller's future: an answer, or its time is up
 //!     locks/          who holds, who waits, what the server was asked; decides, and does no I/O
 //!       script/       the calls: Lua on the server, and what it answers

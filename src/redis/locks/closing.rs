@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::acquiring::fail_waiters;
+use super::callers::fail_waiters;
 use super::{Locks, Wakers};
 use crate::LockError;
 use crate::provider::Lease;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::entry::{Entry, Patience, Tenure};
+use super::entry::{Entry, Patience};
+use super::tenure::Tenure;
 use super::{Command, Due, Locks, Purpose, Step, Token, Waiter, Wakers};
 use crate::Resource;
 use crate::provider::Lease;

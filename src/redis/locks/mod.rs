@@ -24,13 +24,16 @@
 //! - **R6** Fences rise: the server's number in the upper bits rises from tenure to tenure, the turn in the lower ten
 //!   bits within one. A tenure of 1024 turns ends.
 
-mod acquiring;
+mod asking;
+mod callers;
 mod closing;
 mod entry;
 mod extending;
 mod holding;
+mod messages;
 mod releasing;
 mod renewing;
+mod tenure;
 mod undoing;
 
 use std::collections::HashMap;
@@ -44,10 +47,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub(super) use self::acquiring::GaveUp;
+pub(super) use self::callers::GaveUp;
 use self::entry::Entry;
 use self::undoing::Undos;
-use super::agenda::Agenda;
+use super::agenda::{self, Agenda};
 use super::keys::Keys;
 use super::lease::RedisLease;
 use super::link::{Call, Caller, Link, Outcome};
@@ -198,6 +201,13 @@ impl Locks {
 
     fn push(&self, resource: &Resource, token: Token, step: Step, purpose: Purpose) {
         self.link.push(Call::new(Command { resource: resource.clone(), token, step }, purpose));
+    }
+
+    /// Takes something off the agenda, if it is there.
+    fn forget_due(&self, due: Option<agenda::Entry>) {
+        if let Some(due) = due {
+            self.agenda.remove(due);
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {

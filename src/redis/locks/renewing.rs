@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::{Entry, Tenure};
+use super::entry::Entry;
+use super::tenure::Tenure;
 use super::{Command, Locks, Purpose, Step, worth};
 use crate::Resource;
 use crate::provider::Lease;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::acquiring::may_pass;
-use super::entry::Tenure;
+use super::asking::may_pass;
+use super::tenure::Tenure;
 use super::{Command, Due, Locks, Purpose, Step, Token};
 use crate::redis::agenda;
 use crate::redis::jitter::jittered;

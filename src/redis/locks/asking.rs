@@ -1,0 +1,222 @@
+//! The ask: the one place in the server's queue that all waiters of this process share.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::callers::{fail_waiters, fail_who_does_not_wait};
+use super::entry::{Ask, Entry, Patience, Queued};
+use super::tenure::Tenure;
+use super::undoing::Doubt;
+use super::{Due, Locks, Purpose, Shard, Step, Token, Wakers};
+use crate::redis::jitter::jittered;
+use crate::redis::link::{Condition, Outcome};
+use crate::redis::script::{Acquired, Command, Joining, Publishing, acquired};
+use crate::{LockError, Resource};
+
+/// How long a waiter relies on messages before it asks again: a lost message costs no more, and a holder of another
+/// make, which tells nobody, is noticed gone within it. Ten seconds of waiting are about eleven commands.
+const ASK_AGAIN: Duration = Duration::from_millis(920);
+
+/// What is added to a lease's end before asking whether it has ended: a server's keys expire by the millisecond.
+const AFTER_THE_END: Duration = Duration::from_millis(2);
+
+/// Where messages are not permitted: the first interval between two questions, and the longest.
+const FIRST_POLL: Duration = Duration::from_millis(10);
+const LONGEST_POLL: Duration = Duration::from_millis(400);
+
+impl Locks {
+    /// Asks the server for the lock if somebody waits for it here and has no other way to it (R3).
+    pub(super) fn ask_if_needed(&self, resource: &Resource, entry: &mut Entry, patience: Patience) {
+        if entry.tenure.is_some() || entry.ask.is_some() {
+            return;
+        }
+        let Some(first) = entry.first() else { return };
+        let token = match Token::random(self.link.inbox()) {
+            Ok(token) => token,
+            Err(error) => {
+                let mut wakers = Wakers::default();
+                fail_waiters(entry, &error, &mut wakers);
+                return wakers.wake();
+            }
+        };
+        let ttl = first.options().get_ttl();
+        // Whoever allows nobody to wait does not wait either.
+        let joining = match first.options().get_max_waiters() {
+            Some(0) => Joining::No,
+            _ => Joining::Queue { deadline: None },
+        };
+        let begun = Instant::now();
+        let in_flight = Some(begun);
+        entry.ask = Some(Ask {
+            token,
+            ttl,
+            patience,
+            begun,
+            in_flight,
+            queued: None,
+            wanted: false,
+            late: false,
+            due: None,
+            polls: 0,
+        });
+        self.push(resource, token, Step::Acquire { lease: ttl, joining }, Purpose::Ask);
+    }
+
+    /// Asks again for a lock for which we are in the queue: a message may have been lost.
+    pub(super) fn ask_again(&self, resource: &Resource, entry: &mut Entry) {
+        let Some(ask) = entry.ask.as_mut().filter(|ask| ask.in_flight.is_none()) else { return };
+        self.forget_due(ask.due.take());
+        ask.in_flight = Some(Instant::now());
+        let joining = Joining::Queue { deadline: Some(ask.known_deadline()) };
+        self.push(resource, ask.token, Step::Acquire { lease: ask.ttl, joining }, Purpose::Ask);
+    }
+
+    pub(super) fn ask_due(&self, resource: &Resource, token: Token) {
+        let mut shard = self.shard(resource);
+        if let Some(entry) = shard.get_mut(resource)
+            && let Some(ask) = entry.ask_of(token)
+        {
+            ask.due = None;
+            self.ask_again(resource, entry);
+        }
+    }
+
+    /// When to ask again for a lock that somebody else holds.
+    fn next_question(&self, ask: &mut Ask, lease_left: Option<Duration>) -> Duration {
+        let usual = match self.link.condition() {
+            Condition::Up { publishing: Publishing::Refused } => {
+                let grown = FIRST_POLL.saturating_mul(1 << ask.polls.min(16)).min(LONGEST_POLL);
+                ask.polls += 1;
+                grown
+            }
+            _ => ASK_AGAIN,
+        };
+        let usual = jittered(usual);
+        lease_left.map_or(usual, |left| usual.min(left + AFTER_THE_END))
+    }
+
+    /// The server has answered, or has not, to the ask of this process.
+    pub(super) fn ask_answered(&self, command: &Command, outcome: Outcome) {
+        let Command { resource, token, .. } = command;
+        let mut wakers = Wakers::default();
+        let mut shard = self.shard(resource);
+        let now = Instant::now();
+        if !shard.get(resource).is_some_and(|entry| entry.has_ask(*token)) {
+            return self.answered_too_late(&mut shard, command, &outcome);
+        }
+        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some(ask) = entry.ask_of(*token) else { return };
+        ask.in_flight = None;
+        let ttl = ask.ttl;
+        let (answer, sent) = match outcome {
+            Outcome::Answered { answer, sent } => (acquired(&answer), sent),
+            Outcome::Refused(error) => (Err(error), now),
+            // It has not run: nothing to undo.
+            Outcome::NotSent(error) => {
+                self.not_answered(resource, entry, &error, false, &mut wakers);
+                self.settle(resource, &mut shard);
+                drop(shard);
+                return wakers.wake();
+            }
+            Outcome::Unknown { error } => {
+                self.not_answered(resource, entry, &error, true, &mut wakers);
+                self.settle(resource, &mut shard);
+                drop(shard);
+                return wakers.wake();
+            }
+        };
+        match answer {
+            Ok(Acquired::Granted { fence, others_wait, .. }) => {
+                self.granted(resource, entry, Tenure::new(*token, fence, sent, ttl, others_wait), &mut wakers);
+            }
+            Ok(Acquired::Queued { lease_left, at, deadline }) => {
+                ask.queued = Some(Queued { deadline, sent, at });
+                let again = self.next_question(ask, lease_left);
+                ask.due = Some(self.agenda.add(now + again, Due::Ask(resource.clone(), *token)));
+                fail_who_does_not_wait(entry, &mut wakers);
+            }
+            Ok(Acquired::Busy) => {
+                entry.ask = None;
+                fail_who_does_not_wait(entry, &mut wakers);
+                self.ask_if_needed(resource, entry, Patience::New);
+            }
+            Err(error) => self.refused(resource, entry, &error, &mut wakers),
+        }
+        self.settle(resource, &mut shard);
+        drop(shard);
+        wakers.wake();
+    }
+
+    /// An answer to an ask that is over. Only a message can have ended it before its answer, and that was a grant:
+    /// but whatever it was, what the server may still have of it is taken back (R4).
+    fn answered_too_late(&self, shard: &mut Shard<'_>, command: &Command, outcome: &Outcome) {
+        let Step::Acquire { lease, .. } = command.step else { return };
+        let queued = match outcome {
+            Outcome::Answered { answer, .. } => !matches!(acquired(answer), Ok(Acquired::Granted { .. })),
+            Outcome::NotSent(_) => true,
+            Outcome::Refused(_) | Outcome::Unknown { .. } => false,
+        };
+        let unknown = matches!(outcome, Outcome::Unknown { .. });
+        // Where it said "queued" the grant came after it, by the message that we have had.
+        let ours = shard.get_mut(&command.resource).and_then(|entry| entry.tenure_of(command.token));
+        match ours {
+            Some(tenure) if unknown => tenure.late_acquire = Some(lease),
+            None if unknown => self.undo(&command.resource, command.token, lease, Doubt::More),
+            None if !queued => self.undo(&command.resource, command.token, lease, Doubt::None),
+            _ => {}
+        }
+    }
+
+    /// The server was not reached, or has not said what it did.
+    fn not_answered(
+        &self,
+        resource: &Resource,
+        entry: &mut Entry,
+        error: &LockError,
+        may_have_run: bool,
+        wakers: &mut Wakers,
+    ) {
+        let Some(ask) = &mut entry.ask else { return };
+        if ask.is_waiting() {
+            // It waits, and goes on waiting: what it asked again is safe to be asked once more.
+            ask.late |= may_have_run;
+            let due = Due::Ask(resource.clone(), ask.token);
+            ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
+            return;
+        }
+        let (token, ttl) = (ask.token, ask.ttl);
+        entry.ask = None;
+        if may_have_run {
+            self.undo(resource, token, ttl, Doubt::One);
+        }
+        fail_waiters(entry, error, wakers);
+    }
+
+    /// The server has answered with an error.
+    fn refused(&self, resource: &Resource, entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
+        let Some(ask) = &mut entry.ask else { return };
+        if ask.is_waiting() && may_pass(error) {
+            let due = Due::Ask(resource.clone(), ask.token);
+            ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
+            return;
+        }
+        let (token, ttl, doubt) = (ask.token, ask.ttl, ask.doubt());
+        entry.ask = None;
+        // A script that failed half-way may have left us in the queue.
+        self.undo(resource, token, ttl, doubt);
+        fail_waiters(entry, error, wakers);
+    }
+}
+
+/// Whether an error of the server is likely to pass: whoever waits already goes on waiting, and what has to be undone
+/// still has to be.
+pub(super) fn may_pass(error: &LockError) -> bool {
+    const PASSING: [&str; 9] =
+        ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
+    let source = std::error::Error::source(error).and_then(std::error::Error::source);
+    source
+        .and_then(|source| source.downcast_ref::<::redis::RedisError>())
+        .and_then(::redis::RedisError::code)
+        .is_some_and(|code| PASSING.contains(&code))
+}

@@ -1,0 +1,202 @@
+//! Callers who come for a lock, and go.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::entry::{Entry, Patience};
+use super::holding::lend;
+use super::tenure::Tenure;
+use super::undoing::Doubt;
+use super::{Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
+use crate::redis::link::Outcome;
+use crate::redis::script::{Acquired, Command, Joining, acquired};
+use crate::redis::waiter::Answer;
+use crate::{LockError, Resource};
+
+/// How a caller who gives up leaves.
+pub(in crate::redis) enum GaveUp {
+    /// Somebody else holds the lock, as the server said.
+    Held,
+    /// Nobody knows.
+    Unknown(LockError),
+    /// The answer came at the last moment.
+    Answered,
+}
+
+impl Locks {
+    /// A caller wants the lock, and is ready to wait. Returns its ticket.
+    pub(in crate::redis) fn join(&self, resource: &Resource, waiter: &Arc<Waiter>) -> Result<u64, LockError> {
+        let mut shard = self.shard(resource);
+        // Under the mutex: closing goes through the shards after it has been noted.
+        if self.is_closed() {
+            return Err(LockError::Closed);
+        }
+        let now = Instant::now();
+        let entry = shard.entry(resource.clone()).or_default();
+        // Behind nobody: an ask that is under way for a caller who has left is as good as one of its own.
+        let is_first = entry.first().is_none() && entry.tenure.is_none();
+        if !is_first && waiter.options().get_max_waiters().is_some_and(|most| entry.waiting() >= most) {
+            return Err(LockError::TooManyWaiters);
+        }
+        if !entry.is_held_here(now) {
+            // Whoever waits already goes on waiting while the server is out of reach. Nobody begins to.
+            if let Some(error) = self.link.trouble() {
+                self.settle(resource, &mut shard);
+                return Err(error);
+            }
+            self.end_if_over(resource, entry, now);
+        }
+        let patience = if entry.first().is_some() { Patience::Waiting } else { Patience::New };
+        let ticket = entry.join(Arc::clone(waiter));
+        self.ask_if_needed(resource, entry, patience);
+        Ok(ticket)
+    }
+
+    /// A caller wants the lock at once or not at all. `false` if it is held in this process.
+    pub(in crate::redis) fn try_at_once(&self, resource: &Resource, waiter: &Arc<Waiter>) -> Result<bool, LockError> {
+        let mut shard = self.shard(resource);
+        if self.is_closed() {
+            return Err(LockError::Closed);
+        }
+        if let Some(entry) = shard.get_mut(resource) {
+            let now = Instant::now();
+            // Our own lease is as good as the server's word.
+            if entry.is_held_here(now) {
+                return Ok(false);
+            }
+            self.end_if_over(resource, entry, now);
+            self.ask_if_needed(resource, entry, Patience::Waiting);
+            self.settle(resource, &mut shard);
+        }
+        // Not for the others who wait here: whether the server answers at all has to be found out.
+        let token = Token::random(self.link.inbox())?;
+        let step = Step::Acquire { lease: waiter.options().get_ttl(), joining: Joining::No };
+        self.push(resource, token, step, Purpose::Try(Arc::clone(waiter)));
+        Ok(true)
+    }
+
+    /// The server has answered, or has not, to a caller who does not wait.
+    pub(super) fn try_answered(&self, command: &Command, waiter: &Arc<Waiter>, outcome: Outcome) {
+        let Command { resource, token, .. } = command;
+        let ttl = waiter.options().get_ttl();
+        let (granted, doubtful) = match outcome {
+            Outcome::Answered { answer, sent } => (acquired(&answer).map(|answer| (answer, sent)), false),
+            Outcome::Refused(error) | Outcome::NotSent(error) => (Err(error), false),
+            Outcome::Unknown { error } => (Err(error), true),
+        };
+        let mut wakers = Wakers::default();
+        match granted {
+            Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
+                let mut shard = self.shard(resource);
+                let entry = shard.entry(resource.clone()).or_default();
+                if self.is_closed() {
+                    wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
+                }
+                let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
+                let replaced = self.replace_tenure(resource, entry, tenure);
+                let Some(tenure) = &mut entry.tenure else { return };
+                if !replaced {
+                    // Somebody of this process holds it since.
+                    wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
+                } else if lend(resource, tenure, waiter, &mut wakers) {
+                    self.schedule(resource, tenure);
+                } else {
+                    // Nobody was there any more.
+                    self.end_tenure(resource, entry);
+                    self.ask_if_needed(resource, entry, Patience::Waiting);
+                }
+                self.settle(resource, &mut shard);
+            }
+            Ok((Acquired::Queued { .. } | Acquired::Busy, _)) => {
+                wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
+            }
+            Err(error) => {
+                if doubtful {
+                    self.undo(resource, *token, ttl, Doubt::One);
+                }
+                wakers.add(waiter.answer(Answer::Failed(error)).unwrap_or_default());
+            }
+        }
+        wakers.wake();
+    }
+
+    /// A caller goes away, whatever it came to.
+    pub(in crate::redis) fn leave(&self, resource: &Resource, ticket: u64, waiter: &Arc<Waiter>) {
+        let mut shard = self.shard(resource);
+        if let Some(entry) = shard.get_mut(resource) {
+            entry.leave(ticket, waiter);
+            self.settle(resource, &mut shard);
+        }
+    }
+
+    /// A caller's time is up.
+    pub(in crate::redis) fn give_up(&self, resource: &Resource, ticket: u64, waiter: &Arc<Waiter>) -> GaveUp {
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return GaveUp::Answered };
+        if !entry.leave(ticket, waiter) {
+            return GaveUp::Answered;
+        }
+        let gave_up = self.word_on(entry, Instant::now());
+        self.settle(resource, &mut shard);
+        gave_up
+    }
+
+    /// What is known of a lock that we do not hold: the server's word, or that it is silent.
+    fn word_on(&self, entry: &Entry, now: Instant) -> GaveUp {
+        if entry.is_held_here(now) {
+            return GaveUp::Held;
+        }
+        if let Some(error) = self.link.silence() {
+            return GaveUp::Unknown(error);
+        }
+        let Some(ask) = &entry.ask else { return GaveUp::Held };
+        let silent = ask.in_flight.map(|since| now.duration_since(since));
+        let settings = self.link.settings();
+        match silent {
+            // Half the time after which the connection is taken for dead is too long for an answer on its way.
+            Some(silent) if !ask.is_waiting() || silent > settings.response_timeout / 2 => {
+                GaveUp::Unknown(LockError::unavailable(format!(
+                    "redis at {} has not answered for {} ms, and the caller's time is up",
+                    settings.server,
+                    silent.as_millis()
+                )))
+            }
+            _ => GaveUp::Held,
+        }
+    }
+
+    /// Brings an entry in order after somebody left it (R3, R5).
+    pub(super) fn settle(&self, resource: &Resource, shard: &mut Shard<'_>) {
+        let Some(entry) = shard.get_mut(resource) else { return };
+        if entry.first().is_none() {
+            if entry.tenure.as_ref().is_some_and(|tenure| tenure.holder.is_none()) {
+                self.end_tenure(resource, entry);
+            }
+            // One that is under way is undone when its answer comes (R4).
+            if let Some(ask) = entry.ask.take_if(|ask| ask.in_flight.is_none()) {
+                self.forget_due(ask.due);
+                self.undo(resource, ask.token, ask.ttl, ask.doubt());
+            }
+        }
+        if entry.is_empty() {
+            shard.remove(resource);
+        }
+    }
+}
+
+/// Whoever allows nobody to wait, and has been admitted because nobody did, does not wait either.
+pub(super) fn fail_who_does_not_wait(entry: &mut Entry, wakers: &mut Wakers) {
+    if entry.first().is_some_and(|first| first.options().get_max_waiters() == Some(0))
+        && let Some(waiter) = entry.pop()
+    {
+        wakers.add(waiter.answer(Answer::Failed(LockError::TooManyWaiters)).unwrap_or_default());
+    }
+}
+
+/// Ends every wait of an entry with an error.
+pub(super) fn fail_waiters(entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
+    for waiter in entry.take_waiters() {
+        wakers.add(waiter.answer(Answer::Failed(error.clone())).unwrap_or_default());
+    }
+}

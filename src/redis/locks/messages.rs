@@ -1,0 +1,96 @@
+//! What other processes tell ours: that a lock is our own now, or that they wait for it.
+
+use tokio::time::Instant;
+
+use super::entry::Ask;
+use super::tenure::Tenure;
+use super::undoing::Doubt;
+use super::{Locks, Token, Wakers};
+use crate::redis::script::{Grant, ServerTime};
+use crate::{LockOptions, Resource};
+
+impl Locks {
+    /// The lock is ours, by a message: whoever held it has handed it on.
+    pub(super) fn granted_by_message(&self, grant: &Grant) {
+        let Grant { resource, token, .. } = grant;
+        let mut wakers = Wakers::default();
+        let mut shard = self.shard(resource);
+        let now = Instant::now();
+        let entry = match shard.get_mut(resource) {
+            Some(entry) if entry.has_ask(*token) => entry,
+            // Known already from an answer that overtook the message.
+            Some(entry) if entry.has_tenure(*token) => return,
+            // Nobody here wants it any more. Undone already, or to be: once more does no harm (R4).
+            _ => return self.undo(resource, *token, LockOptions::MAX_TTL, Doubt::None),
+        };
+        let Some(ask) = entry.ask_of(*token) else { return };
+        let from = granted_since(ask, grant.at, now);
+        let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
+        self.granted(resource, entry, tenure, &mut wakers);
+        self.settle(resource, &mut shard);
+        drop(shard);
+        wakers.wake();
+    }
+
+    /// Others wait for a lock that is ours.
+    pub(super) fn wanted_by_others(&self, resource: &Resource, token: Token) {
+        let mut shard = self.shard(resource);
+        let Some(entry) = shard.get_mut(resource) else { return };
+        if let Some(tenure) = entry.tenure_of(token) {
+            tenure.others_wait(Instant::now());
+        } else if let Some(ask) = entry.ask_of(token) {
+            // The message has overtaken the grant.
+            ask.wanted = true;
+        }
+    }
+}
+
+/// The earliest time, by our clock, at which a lease can have begun that a message tells of.
+///
+/// The message may be late, so that the time of its arrival is of no use alone. The server's clock says how long
+/// after our last question the grant was, and our clock when that question was sent: earlier than the server read
+/// its clock. A five-hundredth is taken off for what the two clocks may differ by in between.
+fn granted_since(ask: &Ask, at: ServerTime, arrived: Instant) -> Instant {
+    let Some(queued) = ask.queued else { return ask.begun };
+    let since = at.since(queued.at);
+    (queued.sent + since - since / 500).min(arrived)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::redis::locks::entry::{Patience, Queued};
+
+    /// A message that is an hour late grants a lease that is over.
+    #[tokio::test(start_paused = true)]
+    async fn a_late_message_does_not_make_a_lease_longer() {
+        let sent = Instant::now();
+        let token = Token::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap();
+        let queued = Queued { deadline: 0, sent, at: ServerTime(1_000_000_000) };
+        let mut ask = Ask {
+            token,
+            ttl: Duration::from_secs(30),
+            patience: Patience::New,
+            begun: sent,
+            in_flight: None,
+            queued: Some(queued),
+            wanted: false,
+            late: false,
+            due: None,
+            polls: 0,
+        };
+        let grant = ServerTime(1_000_000_000 + 5_000_000);
+        let in_time = granted_since(&ask, grant, sent + Duration::from_secs(6));
+        assert!(in_time <= sent + Duration::from_secs(5) && in_time > sent + Duration::from_millis(4_980));
+        let late = granted_since(&ask, grant, sent + Duration::from_secs(3_600));
+        assert_eq!(late, in_time, "it counts from the grant, whenever the message came");
+        let early = granted_since(&ask, grant, sent + Duration::from_secs(1));
+        assert_eq!(early, sent + Duration::from_secs(1), "a server's clock that ran ahead counts from the arrival");
+        ask.queued = None;
+        assert_eq!(granted_since(&ask, grant, sent + Duration::from_secs(1)), sent, "without an answer, from the ask");
+    }
+}
