@@ -1,0 +1,106 @@
+//! The HTTP layer over locks on a real Redis server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[path = "http/storm/engine/mod.rs"]
+mod engine;
+#[path = "support/redis/mod.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use futures_util::stream;
+use orchestrix_locking::{HttpLockLayer, RedisLockOptions, RedisLockProvider, key};
+use support::RedisServer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+fn provider(server: &RedisServer) -> RedisLockProvider {
+    RedisLockProvider::new(RedisLockOptions::default().connection_string(server.url())).unwrap()
+}
+
+#[test]
+fn nothing_overlaps_and_nothing_is_left_on_redis() {
+    let server = RedisServer::start();
+    engine::runtime().block_on(async {
+        let provider = provider(&server);
+        let left = provider.clone();
+        let kept = || server.keys().iter().filter(|key| !key.ends_with("}:f")).count();
+        engine::storm(Arc::new(provider), engine::Backend::Remote, async || left.len() + kept()).await;
+    });
+}
+
+const TTL: Duration = Duration::from_millis(300);
+const CHUNKS: u32 = 10;
+
+/// When a request's handler began, and when the last part of its answer was made.
+type Times = Arc<Mutex<Vec<(Instant, Option<Instant>)>>>;
+
+/// A copy of a service whose answer takes more than three leases to stream.
+async fn copy(server: &RedisServer, times: &Times, begun: mpsc::UnboundedSender<()>) -> SocketAddr {
+    let layer = HttpLockLayer::new(provider(server), key::constant("stream")).ttl(TTL).wait(Duration::from_secs(10));
+    let times = Arc::clone(times);
+    let handler = async move || {
+        let number = {
+            let mut times = times.lock().unwrap();
+            times.push((Instant::now(), None));
+            times.len() - 1
+        };
+        begun.send(()).unwrap();
+        Body::from_stream(stream::unfold(0, move |sent| {
+            let times = Arc::clone(&times);
+            async move {
+                if sent == CHUNKS {
+                    return None;
+                }
+                sleep(TTL * 7 / 20).await;
+                times.lock().unwrap()[number].1 = Some(Instant::now());
+                Some((Ok::<_, std::io::Error>("part "), sent + 1))
+            }
+        }))
+    };
+    let app = Router::new().route("/", get(handler).route_layer(layer));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// The whole answer, as it came.
+async fn ask(address: SocketAddr) -> String {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// An answer that streams for more than three leases is produced under its lock to the end: a request to another copy
+/// of the service begins after the last part of the first one's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_streamed_answer_holds_its_lock_for_three_leases() {
+    let server = RedisServer::start();
+    let times = Times::default();
+    let (begun, mut has_begun) = mpsc::unbounded_channel();
+    let one = copy(&server, &times, begun.clone()).await;
+    let other = copy(&server, &times, begun).await;
+    let first = tokio::spawn(ask(one));
+    timeout(Duration::from_secs(10), has_begun.recv()).await.unwrap().unwrap();
+    let second = tokio::spawn(ask(other));
+    for answer in [first, second] {
+        let answer = timeout(Duration::from_secs(20), answer).await.unwrap().unwrap();
+        assert_eq!(answer.matches("part ").count(), CHUNKS as usize, "{answer}");
+    }
+    let times = times.lock().unwrap();
+    let [(begun_first, Some(ended_first)), (begun_second, Some(_))] = times[..] else {
+        panic!("two requests: {times:?}")
+    };
+    assert!(ended_first - begun_first > 3 * TTL, "it streamed for {:?}", ended_first - begun_first);
+    assert!(begun_second >= ended_first, "the second began {:?} before", ended_first - begun_second);
+}
