@@ -35,7 +35,7 @@ impl Locks {
         let now = Instant::now();
         let entry = shard.entry(resource.clone()).or_default();
         // Behind nobody: an ask that is under way for a caller who has left is as good as one of its own.
-        let is_first = entry.first().is_none() && entry.tenure.is_none();
+        let is_first = entry.first().is_none() && !entry.is_held_here(now);
         if !is_first && waiter.options().get_max_waiters().is_some_and(|most| entry.waiting() >= most) {
             return Err(LockError::TooManyWaiters);
         }

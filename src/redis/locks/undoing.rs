@@ -141,7 +141,8 @@ impl Locks {
         let now = Instant::now();
         if now >= undo.until || undo.refusals > MOST_REFUSALS {
             undos.remove(&token);
-            return;
+            drop(undos);
+            return self.end_if_told();
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << undo.tries.min(16)).min(LONGEST_PAUSE);
         undo.tries += 1;
@@ -158,7 +159,8 @@ impl Locks {
         }
         if Instant::now() >= undo.until {
             undos.remove(&token);
-            return;
+            drop(undos);
+            return self.end_if_told();
         }
         undo.in_flight = true;
         self.push(&undo.resource, token, Step::Undo, Purpose::Undo);
