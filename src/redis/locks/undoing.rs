@@ -17,7 +17,10 @@ use crate::{LockOptions, Resource};
 
 /// The first pause before an undoing is tried again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks for what may come yet.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Where the server has not answered, or refuses: somebody may be waiting for what is to be taken back.
+const LONGEST_UNANSWERED_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often an undoing that the server refuses is tried again, if the refusal is not one that passes by itself.
 const MOST_REFUSALS: u32 = 5;
@@ -76,7 +79,7 @@ impl Locks {
     /// A release that did not get through. Tried again after a pause, or when there is a connection again.
     pub(super) fn undo_release(&self, resource: &Resource, token: Token) {
         self.begin_undo(resource, token, LockOptions::MAX_TTL, Doubt::None);
-        self.undo_later(token, false);
+        self.undo_later(token, LONGEST_UNANSWERED_PAUSE, false);
     }
 
     /// A tenure has ended. An acquire of its token that may run yet is undone for as long as it would matter.
@@ -129,11 +132,12 @@ impl Locks {
             self.undos.0.lock().remove(&command.token);
             self.end_if_told();
         } else {
-            self.undo_later(command.token, matches!(outcome, Outcome::Refused(error) if !may_pass(error)));
+            let longest = if found.is_some() { LONGEST_PAUSE } else { LONGEST_UNANSWERED_PAUSE };
+            self.undo_later(command.token, longest, matches!(outcome, Outcome::Refused(error) if !may_pass(error)));
         }
     }
 
-    fn undo_later(&self, token: Token, refused: bool) {
+    fn undo_later(&self, token: Token, longest: Duration, refused: bool) {
         let mut undos = self.undos.0.lock();
         let Some(undo) = undos.get_mut(&token) else { return };
         undo.in_flight = false;
@@ -144,7 +148,7 @@ impl Locks {
             drop(undos);
             return self.end_if_told();
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << undo.tries.min(16)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE.saturating_mul(1 << undo.tries.min(16)).min(longest);
         undo.tries += 1;
         if let Some(due) = undo.due.replace(self.agenda.add(now + jittered(pause), Due::Undo(token))) {
             self.agenda.remove(due);

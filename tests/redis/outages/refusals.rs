@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use orchestrix_locking::LockError;
 use redis::cmd;
+use tokio::task::JoinHandle;
 
 use super::scene::{
     FENCE, KEY, LIMIT, NAME, QUEUE, SOON, Scene, backend, granted, keys, lock, until, until_it_works, until_waiting,
@@ -48,6 +49,19 @@ async fn read_only() {
     guard.release().await.unwrap();
     granted(waiter).await.release().await.unwrap();
     scene.until_clean(SOON).await;
+}
+
+/// However long the server has refused to release a lock: when it takes commands again, the lock is free within about
+/// a second, and not only after a pause that has grown with the outage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_was_refused_for_long_is_made_up_for_soon() {
+    let scene = Scene::on(RedisServer::builder().config("busy-reply-threshold", "50").start());
+    let guard = scene.lock(TTL).acquire().await.unwrap();
+    let busy = keep_busy(&scene.server, Duration::from_millis(3_400)).await;
+    until_refused(&scene).await;
+    assert!(guard.release().await.is_err());
+    ended(busy).await.unwrap();
+    scene.until_clean(Duration::from_millis(1_600)).await;
 }
 
 /// A key of another kind under one of our three names: the callers of that lock are told, others notice nothing, and
@@ -95,6 +109,27 @@ async fn keys_of_another_kind_that_come_later() {
     }
 }
 
+/// Somebody's script takes the server for that long.
+async fn keep_busy(server: &RedisServer, time: Duration) -> JoinHandle<redis::RedisResult<()>> {
+    let script = "local t = redis.call('TIME') local stop = t[1] * 1000000 + t[2] + ARGV[1] \
+                  repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] > stop";
+    let mut connection = server.connection().await;
+    tokio::spawn(async move {
+        cmd("EVAL").arg(script).arg(0).arg(time.as_micros().to_string()).exec_async(&mut connection).await
+    })
+}
+
+async fn until_refused(scene: &Scene) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let answer = lock(&scene.provider, "another", TTL).try_acquire(Duration::ZERO).await;
+        match answer {
+            Err(LockError::Backend { .. }) => break drop(backend(answer, "BUSY")),
+            answer => assert!(Instant::now() < deadline, "{answer:?}"),
+        }
+    }
+}
+
 /// Somebody's script takes the server for seconds. New callers are told or wait, nobody is granted a lock that is
 /// held, holders keep theirs, and what was released meanwhile is free afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,18 +142,8 @@ async fn busy_with_a_script() {
     let dropped = lock(&scene.provider, "dropped", TTL).acquire().await.unwrap();
     let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
     until_waiting(&scene.server, &other, 1).await;
-    let script = "local t = redis.call('TIME') local stop = t[1] * 1000000 + t[2] + 3000000 \
-                  repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] > stop";
-    let mut connection = scene.server.connection().await;
-    let busy = tokio::spawn(async move { cmd("EVAL").arg(script).arg(0).exec_async(&mut connection).await });
-    let deadline = Instant::now() + SOON;
-    loop {
-        let answer = lock(&scene.provider, "another", TTL).try_acquire(Duration::ZERO).await;
-        match answer {
-            Err(LockError::Backend { .. }) => break drop(backend(answer, "BUSY")),
-            answer => assert!(Instant::now() < deadline, "{answer:?}"),
-        }
-    }
+    let busy = keep_busy(&scene.server, Duration::from_secs(3)).await;
+    until_refused(&scene).await;
     drop(dropped);
     let released = leaving.release().await;
     assert!(matches!(released, Err(LockError::Backend { .. } | LockError::Unavailable { .. })), "{released:?}");

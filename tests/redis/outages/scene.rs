@@ -15,7 +15,7 @@ use crate::support::{Proxy, RedisServer};
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// For what takes some milliseconds, on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(2);
+pub(crate) const SOON: Duration = Duration::from_secs(4);
 
 /// The name that most tests lock, and its keys.
 pub(crate) const NAME: &str = "order:42";
