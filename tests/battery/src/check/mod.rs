@@ -1,0 +1,1 @@
+//! Decides from a history whether the locks kept their promises.

@@ -1,0 +1,1 @@
+//! Plans faults from a seed, and carries them out beside the workers.
