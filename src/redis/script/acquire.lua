@@ -2,33 +2,35 @@
 --
 -- ARGV   3 the lease in milliseconds
 --        4 'm' join the queue, to be told by message; 'p' join it, to ask again; 'n' do not join
---        5 for how many milliseconds an entry in the queue counts as alive
---        6 the deadline of our entry, as far as we know it, or nothing
+--        5 the deadline of our entry, as far as we know it
 -- Answer 1, number, time, others in the queue   ours
+--        time                                   ours, with that time as its number; nobody is in the queue
 --        0, lease left, time, deadline          somebody else's; we are in the queue
 --        2, lease left, time, 0                 somebody else's; we are not
 --
 -- Asking again with the same token is safe: the owner gets the same number, with a lease that begins now,
 -- unless it has a longer one by now: the question may come late.
 
-local owner = call('GET', lock)
-if not owner and call('EXISTS', queue) == 0 then
-  local now = time()
-  local number = next_number(now)
+--#include grant.lua
+
+if call('EXISTS', lock, queue) == 0 then
+  local number = next_number()
   own(me, ARGV[3], number)
+  if number == now then return now end
   return { 1, number, now, 0 }
 end
 
 --#include queue.lua
 
-local ttl, mode, lives, known = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local owner = call('GET', lock)
+local ttl, mode, known = ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 if owner == me then
   local number = tonumber(call('GET', fence) or '0') or 0
   if number > 0 then
     if call('PTTL', lock) < tonumber(ttl) then call('PEXPIRE', lock, ttl) end
   else
-    number = next_number(now)
+    number = next_number()
     own(me, ttl, number)
   end
   return { 1, number, now, call('LLEN', queue) }
@@ -37,17 +39,17 @@ end
 local deadline, first
 if not owner then
   local number
-  if mode ~= 'n' then deadline, first = stand_in_line(ttl, mode, lives, known) end
+  if mode ~= 'n' then deadline, first = stand_in_line(ttl, mode, known) end
   owner, number = promote()
   if not owner and call('EXISTS', queue) == 0 then
-    owner, number = me, next_number(now)
+    owner, number = me, next_number()
     own(me, ttl, number)
   end
   if owner == me then return { 1, number, now, call('LLEN', queue) } end
 end
 
 if mode == 'n' then return { 2, call('PTTL', lock), now, 0 } end
-if not deadline then deadline, first = stand_in_line(ttl, mode, lives, known) end
+if not deadline then deadline, first = stand_in_line(ttl, mode, known) end
 -- The holder may hand the lock on within its own process, until it knows that others wait. Said each time that the
 -- first in the queue asks, since a message may be lost.
 if first and owner then tell(owner, 'wanted:' .. owner .. ':' .. lock) end

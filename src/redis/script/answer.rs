@@ -38,6 +38,12 @@ pub(in crate::redis) enum Undone {
 
 /// The answer of `acquire.lua`.
 pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> {
+    if let Value::Int(time) = answer
+        && *time > 0
+    {
+        let time = time.unsigned_abs();
+        return Ok(Acquired::Granted { fence: time, at: ServerTime(time), others_wait: false });
+    }
     let [kind, first, at, last] = numbers(answer)?;
     let at = ServerTime(at.unsigned_abs());
     match kind {
@@ -55,26 +61,26 @@ pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> 
 
 /// The answer of `renew.lua` and `release.lua`: whether the lock was ours, and whether others wait for it.
 pub(in crate::redis) fn flag(answer: &Value) -> Result<Option<bool>, LockError> {
-    match numbers(answer)? {
-        [1, waiting] => Ok(Some(waiting > 0)),
-        [0, _] => Ok(None),
+    match answer {
+        Value::Int(0) => Ok(None),
+        Value::Int(ours @ 1..) => Ok(Some(*ours > 1)),
         _ => Err(unexpected(answer)),
     }
 }
 
 /// The answer of `undo.lua`.
 pub(in crate::redis) fn undone(answer: &Value) -> Result<Undone, LockError> {
-    match numbers(answer)? {
-        [0, _] => Ok(Undone::Nothing),
-        [1 | 2, _] => Ok(Undone::Found),
+    match answer {
+        Value::Int(0) => Ok(Undone::Nothing),
+        Value::Int(1 | 2) => Ok(Undone::Found),
         _ => Err(unexpected(answer)),
     }
 }
 
-fn numbers<const N: usize>(answer: &Value) -> Result<[i64; N], LockError> {
+fn numbers(answer: &Value) -> Result<[i64; 4], LockError> {
     let Value::Array(values) = answer else { return Err(unexpected(answer)) };
-    let mut numbers = [0; N];
-    if values.len() != N {
+    let mut numbers = [0; 4];
+    if values.len() != numbers.len() {
         return Err(unexpected(answer));
     }
     for (number, value) in numbers.iter_mut().zip(values) {

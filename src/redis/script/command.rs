@@ -47,17 +47,6 @@ pub(in crate::redis) enum Publishing {
     Refused,
 }
 
-impl Publishing {
-    /// For how long an entry in the queue counts as alive. With messages a process that is gone is noticed at once,
-    /// and the time only bounds what a cluster or a client without messages has to wait for it.
-    fn entry_lives(self) -> Duration {
-        match self {
-            Self::Allowed => Duration::from_secs(15),
-            Self::Refused => Duration::from_secs(3),
-        }
-    }
-}
-
 impl Command {
     /// Appends the call to a pipeline.
     pub(in crate::redis) fn write(&self, keys: &Keys, publishing: Publishing, pipeline: &mut ::redis::Pipeline) {
@@ -77,11 +66,10 @@ impl Command {
                     (Joining::Queue { deadline }, Publishing::Allowed) => ("m", deadline),
                     (Joining::Queue { deadline }, Publishing::Refused) => ("p", deadline),
                 };
-                call.arg(mode).arg(milliseconds(publishing.entry_lives()));
-                match deadline {
-                    Some(deadline) => call.arg(deadline),
-                    None => call.arg(""),
-                };
+                call.arg(mode);
+                if let Some(deadline) = deadline {
+                    call.arg(deadline);
+                }
             }
             Step::Renew { lease } => _ = call.arg(milliseconds(lease)),
             Step::Reset { lease } => _ = call.arg(milliseconds(lease)).arg("e"),
@@ -116,12 +104,12 @@ pub(super) fn unexpected(answer: &::redis::Value) -> LockError {
     // Never the answer itself: it is not known what is in it.
     let kind = match answer {
         ::redis::Value::Nil => "nothing",
-        ::redis::Value::Int(_) => "a number",
+        ::redis::Value::Int(_) => "another number",
         ::redis::Value::Array(_) => "another list",
         ::redis::Value::BulkString(_) | ::redis::Value::SimpleString(_) => "a text",
         _ => "something else",
     };
     LockError::backend(format!(
-        "the server's answer is not the script's: it answered {kind}, where a list of numbers is expected"
+        "the server's answer is not the script's: it answered {kind}, where numbers are expected"
     ))
 }

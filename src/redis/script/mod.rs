@@ -1,6 +1,6 @@
 //! The Lua scripts, what they are called with, and what they answer.
 //!
-//! The rules that they keep are numbered in `grant.lua`, which is the beginning of each.
+//! The rules that they keep are numbered in `head.lua`, which is the beginning of each.
 
 mod answer;
 mod command;
@@ -21,8 +21,10 @@ pub(super) struct Script {
 impl Script {
     /// The script of this file: after the beginning that all share, and with what it includes.
     fn new(body: &'static str) -> Self {
-        let body = body.replace("--#include queue.lua", include_str!("queue.lua"));
-        let text = format!("{}\n{body}", include_str!("grant.lua"));
+        let body = body
+            .replace("--#include grant.lua", include_str!("grant.lua"))
+            .replace("--#include queue.lua", include_str!("queue.lua"));
+        let text = format!("{}\n{body}", include_str!("head.lua"));
         let digest = ::redis::Script::new(&text).get_hash().to_owned();
         Self { text, digest }
     }

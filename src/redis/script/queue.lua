@@ -1,6 +1,4 @@
--- The queue: joining it, and handing a free lock to its first. Included where a script needs it.
-
-local now = time()
+-- The queue: joining it, and handing a free lock to its first. Included, after grant.lua, where a script needs it.
 
 local function digits(number)
   return string.format('%.0f', number)
@@ -24,9 +22,14 @@ local function place_of_mine(ttl, mode, known)
   end
 end
 
+-- For how many milliseconds an entry counts as alive. With messages a process that is gone is noticed at once, and the
+-- time only bounds what a cluster or a client without messages has to wait for it.
+local lives_for = { m = 15000, p = 3000 }
+
 -- Puts whoever asks into the queue, or lets its entry live on. Returns the entry's deadline in milliseconds, and
 -- whether the entry is the first.
-local function stand_in_line(ttl, mode, lives, known)
+local function stand_in_line(ttl, mode, known)
+  local lives = lives_for[mode]
   local present = math.floor(now / 1000)
   local deadline = present + lives
   local entry = digits(deadline) .. ':' .. ttl .. ':' .. mode .. ':' .. me
@@ -52,7 +55,7 @@ local function promote()
     local deadline, ttl, mode, token = string.match(first, '^(%d+):(%d+):(%a):(.+)$')
     if token and tonumber(deadline) * 1000 >= now then
       if token ~= me and (mode == 'p' or inboxes == '') then return end
-      local number = next_number(now)
+      local number = next_number()
       call('LPOP', queue)
       local message = { 'granted', digits(number), digits(now), call('LLEN', queue), token, lock }
       local there = token == me or tell(token, table.concat(message, ':')) > 0

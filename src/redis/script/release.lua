@@ -1,14 +1,15 @@
 -- Frees our lock, or hands it to the first in the queue.
 --
--- Answer 1, 0   it was ours
---        0, 0   it was not, and nothing was changed
+-- Answer 1   it was ours
+--        0   it was not, and nothing was changed
 
-if call('GET', lock) ~= me then return { 0, 0 } end
+if call('GET', lock) ~= me then return 0 end
 -- A delete is allowed when memory is full, and after it the rest of the script is.
 call('DEL', lock)
-if call('EXISTS', queue) == 0 then return { 1, 0 } end
+if call('EXISTS', queue) == 0 then return 1 end
 
+--#include grant.lua
 --#include queue.lua
 
 promote()
-return { 1, 0 }
+return 1

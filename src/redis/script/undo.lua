@@ -1,9 +1,10 @@
 -- Takes an acquire back, whatever became of it: out of the queue, and free if it was granted.
 --
--- Answer 1, 0   it had been granted
---        2, 0   it was in the queue
---        0, 0   nothing was found
+-- Answer 1   it had been granted
+--        2   it was in the queue
+--        0   nothing was found
 
+--#include grant.lua
 --#include queue.lua
 
 local found = 0
@@ -19,4 +20,4 @@ if call('GET', lock) == me then
 end
 -- Whoever stood behind us may be the first in line for a free lock now.
 if found > 0 and call('EXISTS', lock) == 0 then promote() end
-return { found, 0 }
+return found
