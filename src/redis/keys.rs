@@ -12,28 +12,65 @@ use crate::Resource;
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     prefix: String,
+    inboxes: String,
 }
 
 /// The three keys of one resource. All are in one slot of a cluster: the companions have the whole lock key as
 /// their hash tag, and the lock key has no tag, so that the whole of it counts.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct ResourceKeys {
+#[derive(Debug)]
+pub(super) struct ResourceKeys<'a> {
+    prefix: &'a str,
+    name: Cow<'a, str>,
+}
+
+/// One of the three, as it is written on the server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key<'a> {
+    of: &'a ResourceKeys<'a>,
+    /// What comes after the hash tag; the lock itself has none.
+    companion: Option<char>,
+}
+
+impl ResourceKeys<'_> {
     /// The lock: the owner's token.
-    pub(super) lock: String,
+    pub(super) fn lock(&self) -> Key<'_> {
+        Key { of: self, companion: None }
+    }
+
     /// Who waits.
-    pub(super) queue: String,
+    pub(super) fn queue(&self) -> Key<'_> {
+        Key { of: self, companion: Some('q') }
+    }
+
     /// The number of the latest grant.
-    pub(super) fence: String,
+    pub(super) fn fence(&self) -> Key<'_> {
+        Key { of: self, companion: Some('f') }
+    }
+
+    /// How many bytes the three have.
+    pub(super) fn len(&self) -> usize {
+        3 * (self.prefix.len() + self.name.len()) + 2 * "{}:q".len()
+    }
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ResourceKeys { prefix, name } = self.of;
+        match self.companion {
+            None => write!(f, "{prefix}{name}"),
+            Some(companion) => write!(f, "{{{prefix}{name}}}:{companion}"),
+        }
+    }
 }
 
 impl Keys {
     pub(super) fn new(prefix: impl Into<String>) -> Self {
-        Self { prefix: prefix.into() }
+        let prefix = prefix.into();
+        Self { inboxes: format!("{prefix}inbox:"), prefix }
     }
 
-    pub(super) fn of(&self, resource: &Resource) -> ResourceKeys {
-        let lock = format!("{}{}", self.prefix, encoded(resource.as_str()));
-        ResourceKeys { queue: format!("{{{lock}}}:q"), fence: format!("{{{lock}}}:f"), lock }
+    pub(super) fn of<'a>(&'a self, resource: &'a Resource) -> ResourceKeys<'a> {
+        ResourceKeys { prefix: &self.prefix, name: encoded(resource.as_str()) }
     }
 
     /// The resource whose lock key this is.
@@ -44,13 +81,13 @@ impl Keys {
     }
 
     /// What the names of all inboxes begin with.
-    pub(super) fn inboxes(&self) -> String {
-        format!("{}inbox:", self.prefix)
+    pub(super) fn inboxes(&self) -> &str {
+        &self.inboxes
     }
 
     /// The channel on which one process hears of its locks.
     pub(super) fn inbox(&self, id: InboxId) -> String {
-        format!("{}inbox:{id}", self.prefix)
+        format!("{}{id}", self.inboxes)
     }
 }
 
@@ -63,15 +100,9 @@ fn encoded(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.replace('%', "%25").replace('{', "%7B").replace('}', "%7D"))
 }
 
-impl fmt::Display for ResourceKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lock)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -92,6 +123,10 @@ mod tests {
         crc % 16384
     }
 
+    fn written(keys: &ResourceKeys<'_>) -> [String; 3] {
+        [keys.lock(), keys.queue(), keys.fence()].map(|key| key.to_string())
+    }
+
     #[test]
     fn the_slot_function_is_the_one_of_the_specification() {
         assert_eq!(slot("123456789"), 0x31C3);
@@ -102,12 +137,13 @@ mod tests {
     #[test]
     fn a_lock_key_is_prefix_and_resource() {
         let keys = Keys::new("orchestrix:lock:");
-        let of = |name: &str| keys.of(&Resource::try_from(name).unwrap());
-        assert_eq!(of("order:42").lock, "orchestrix:lock:order:42");
-        assert_eq!(of("order:42").queue, "{orchestrix:lock:order:42}:q");
-        assert_eq!(of("order:42").fence, "{orchestrix:lock:order:42}:f");
-        assert_eq!(of("größe: 漢字, 42 €").lock, "orchestrix:lock:größe: 漢字, 42 €");
-        assert_eq!(of("100%{a}").lock, "orchestrix:lock:100%25%7Ba%7D");
+        let of = |name: &str| written(&keys.of(&Resource::try_from(name).unwrap()));
+        let [lock, queue, fence] = of("order:42");
+        assert_eq!(lock, "orchestrix:lock:order:42");
+        assert_eq!(queue, "{orchestrix:lock:order:42}:q");
+        assert_eq!(fence, "{orchestrix:lock:order:42}:f");
+        assert_eq!(of("größe: 漢字, 42 €")[0], "orchestrix:lock:größe: 漢字, 42 €");
+        assert_eq!(of("100%{a}")[0], "orchestrix:lock:100%25%7Ba%7D");
     }
 
     /// Companions are in their lock's slot, keys of different names are different, and a name comes back from its
@@ -121,10 +157,12 @@ mod tests {
             for name in names {
                 let resource = Resource::try_from(name).unwrap();
                 let of = keys.of(&resource);
-                assert_eq!(slot(&of.lock), slot(&of.queue), "{name}");
-                assert_eq!(slot(&of.lock), slot(&of.fence), "{name}");
-                assert_eq!(keys.resource(&of.lock), Some(resource), "{name}");
-                for key in [of.lock, of.queue, of.fence] {
+                let [lock, queue, fence] = written(&of);
+                assert_eq!(lock.len() + queue.len() + fence.len(), of.len(), "{name}");
+                assert_eq!(slot(&lock), slot(&queue), "{name}");
+                assert_eq!(slot(&lock), slot(&fence), "{name}");
+                assert_eq!(keys.resource(&lock), Some(resource.clone()), "{name}");
+                for key in [lock, queue, fence] {
                     assert!(seen.insert(key.clone()), "{key} is the key of two things");
                 }
             }

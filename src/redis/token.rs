@@ -35,14 +35,25 @@ pub(super) struct Token {
     secret: u128,
 }
 
+const INBOX_DIGITS: usize = 16;
+const SECRET_DIGITS: usize = 32;
+
 impl Token {
+    /// In bytes, as it is written.
+    pub(super) const LENGTH: usize = INBOX_DIGITS + 1 + SECRET_DIGITS;
+
     pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
         Ok(Self { inbox: inbox.0, secret: u128::from_ne_bytes(random()?) })
     }
 
-    /// As it stands on the server.
-    pub(super) fn written(&self) -> String {
-        format!("{:016x}.{:032x}", self.inbox, self.secret)
+    /// As it stands on the server: hexadecimal digits, and a dot between the two parts.
+    pub(super) fn written(&self) -> [u8; Self::LENGTH] {
+        let mut written = [b'.'; Self::LENGTH];
+        let (inbox, rest) = written.split_at_mut(INBOX_DIGITS);
+        write_hex(inbox, self.inbox.into());
+        let (_dot, secret) = rest.split_at_mut(1);
+        write_hex(secret, self.secret);
+        written
     }
 
     /// The token that is written so.
@@ -51,7 +62,7 @@ impl Token {
         let hex = |text: &str, digits: usize| {
             text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
         };
-        if !hex(inbox, 16) || !hex(secret, 32) {
+        if !hex(inbox, INBOX_DIGITS) || !hex(secret, SECRET_DIGITS) {
             return None;
         }
         Some(Self { inbox: u64::from_str_radix(inbox, 16).ok()?, secret: u128::from_str_radix(secret, 16).ok()? })
@@ -61,6 +72,16 @@ impl Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
+    }
+}
+
+/// The lowest digits of a number, as many as there is room for. The standard library's formatting takes ten times as
+/// long, and a token is written for every command.
+fn write_hex(digits: &mut [u8], mut number: u128) {
+    for digit in digits.iter_mut().rev() {
+        let nibble = (number & 0xf) as u8;
+        *digit = if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+        number >>= 4;
     }
 }
 
@@ -84,8 +105,9 @@ mod tests {
     #[test]
     fn a_token_comes_back_from_its_text_and_shows_nothing() {
         let token = Token::random(InboxId::random().unwrap()).unwrap();
-        assert_eq!(Token::parse(&token.written()), Some(token));
-        assert_eq!(token.written().len(), 16 + 1 + 32);
+        assert_eq!(Token::parse(std::str::from_utf8(&token.written()).unwrap()), Some(token));
+        let Token { inbox, secret } = token;
+        assert_eq!(token.written(), *format!("{inbox:016x}.{secret:032x}").as_bytes());
         assert_eq!(format!("{token:?}"), "Token(..)");
     }
 
@@ -99,6 +121,7 @@ mod tests {
     #[test]
     fn what_is_no_token_is_none() {
         let token = Token::random(InboxId::random().unwrap()).unwrap().written();
+        let token = std::str::from_utf8(&token).unwrap();
         for bad in ["", ".", "a.b", token.to_uppercase().as_str(), &token[1..], &format!("{token}0"), "host-42"] {
             if bad != token {
                 assert_eq!(Token::parse(bad), None, "{bad}");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ::redis::RedisWrite;
+
 use super::{ACQUIRE, RELEASE, RENEW, Script, UNDO};
 use crate::redis::keys::Keys;
 use crate::redis::token::Token;
@@ -47,17 +49,25 @@ pub(in crate::redis) enum Publishing {
     Refused,
 }
 
+/// The arguments of the longest call, and how many bytes they have besides the names; so that a call is written
+/// without moving what is written already.
+const MOST_ARGUMENTS: usize = 11;
+const OTHER_ARGUMENTS: usize = "EVALSHA".len() + 40 + Token::LENGTH + 3 * 20;
+
 impl Command {
     /// Appends the call to a pipeline.
     pub(in crate::redis) fn write(&self, keys: &Keys, publishing: Publishing, pipeline: &mut ::redis::Pipeline) {
         let of = keys.of(&self.resource);
-        let mut call = ::redis::cmd("EVALSHA");
-        call.arg(self.script().digest.as_str()).arg(3).arg(of.lock).arg(of.queue).arg(of.fence);
+        let mut call = ::redis::Cmd::with_capacity(MOST_ARGUMENTS, of.len() + keys.inboxes().len() + OTHER_ARGUMENTS);
+        call.arg("EVALSHA").arg(self.script().digest.as_str()).arg(3);
+        call.write_arg_fmt(of.lock());
+        call.write_arg_fmt(of.queue());
+        call.write_arg_fmt(of.fence());
         match publishing {
             Publishing::Allowed => call.arg(keys.inboxes()),
             Publishing::Refused => call.arg(""),
         };
-        call.arg(self.token.written());
+        call.arg(&self.token.written()[..]);
         match self.step {
             Step::Acquire { lease, joining } => {
                 call.arg(milliseconds(lease));
