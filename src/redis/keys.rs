@@ -1,7 +1,6 @@
 //! [`Keys`]: every name that this crate uses on a server, built in one place.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
@@ -17,49 +16,31 @@ pub(super) struct Keys {
 
 /// The three keys of one resource. All are in one slot of a cluster: the companions have the whole lock key as
 /// their hash tag, and the lock key has no tag, so that the whole of it counts.
+///
+/// They are written for every command, so one string has them all, one after the other.
 #[derive(Debug)]
-pub(super) struct ResourceKeys<'a> {
-    prefix: &'a str,
-    name: Cow<'a, str>,
+pub(super) struct ResourceKeys {
+    queue: String,
 }
 
-/// One of the three, as it is written on the server.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Key<'a> {
-    of: &'a ResourceKeys<'a>,
-    /// What comes after the hash tag; the lock itself has none.
-    companion: Option<char>,
-}
-
-impl ResourceKeys<'_> {
+impl ResourceKeys {
     /// The lock: the owner's token.
-    pub(super) fn lock(&self) -> Key<'_> {
-        Key { of: self, companion: None }
+    pub(super) fn lock(&self) -> &str {
+        let tagged = self.queue.strip_prefix('{').and_then(|rest| rest.strip_suffix("}:q"));
+        tagged.unwrap_or_default()
     }
 
     /// Who waits.
-    pub(super) fn queue(&self) -> Key<'_> {
-        Key { of: self, companion: Some('q') }
+    pub(super) fn queue(&self) -> &str {
+        &self.queue
     }
 
     /// The number of the latest grant.
-    pub(super) fn fence(&self) -> Key<'_> {
-        Key { of: self, companion: Some('f') }
-    }
-
-    /// How many bytes the three have.
-    pub(super) fn len(&self) -> usize {
-        3 * (self.prefix.len() + self.name.len()) + 2 * "{}:q".len()
-    }
-}
-
-impl fmt::Display for Key<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ResourceKeys { prefix, name } = self.of;
-        match self.companion {
-            None => write!(f, "{prefix}{name}"),
-            Some(companion) => write!(f, "{{{prefix}{name}}}:{companion}"),
-        }
+    pub(super) fn into_fence(self) -> String {
+        let mut fence = self.queue;
+        fence.pop();
+        fence.push('f');
+        fence
     }
 }
 
@@ -69,8 +50,13 @@ impl Keys {
         Self { inboxes: format!("{prefix}inbox:"), prefix }
     }
 
-    pub(super) fn of<'a>(&'a self, resource: &'a Resource) -> ResourceKeys<'a> {
-        ResourceKeys { prefix: &self.prefix, name: encoded(resource.as_str()) }
+    pub(super) fn of(&self, resource: &Resource) -> ResourceKeys {
+        let name = encoded(resource.as_str());
+        let mut queue = String::with_capacity(self.prefix.len() + name.len() + "{}:q".len());
+        for part in ["{", &self.prefix, &name, "}:q"] {
+            queue.push_str(part);
+        }
+        ResourceKeys { queue }
     }
 
     /// The resource whose lock key this is.
@@ -123,8 +109,8 @@ mod tests {
         crc % 16384
     }
 
-    fn written(keys: &ResourceKeys<'_>) -> [String; 3] {
-        [keys.lock(), keys.queue(), keys.fence()].map(|key| key.to_string())
+    fn written(keys: ResourceKeys) -> [String; 3] {
+        [keys.lock().to_owned(), keys.queue().to_owned(), keys.into_fence()]
     }
 
     #[test]
@@ -137,7 +123,7 @@ mod tests {
     #[test]
     fn a_lock_key_is_prefix_and_resource() {
         let keys = Keys::new("orchestrix:lock:");
-        let of = |name: &str| written(&keys.of(&Resource::try_from(name).unwrap()));
+        let of = |name: &str| written(keys.of(&Resource::try_from(name).unwrap()));
         let [lock, queue, fence] = of("order:42");
         assert_eq!(lock, "orchestrix:lock:order:42");
         assert_eq!(queue, "{orchestrix:lock:order:42}:q");
@@ -156,9 +142,7 @@ mod tests {
             let mut seen = std::collections::HashSet::new();
             for name in names {
                 let resource = Resource::try_from(name).unwrap();
-                let of = keys.of(&resource);
-                let [lock, queue, fence] = written(&of);
-                assert_eq!(lock.len() + queue.len() + fence.len(), of.len(), "{name}");
+                let [lock, queue, fence] = written(keys.of(&resource));
                 assert_eq!(slot(&lock), slot(&queue), "{name}");
                 assert_eq!(slot(&lock), slot(&fence), "{name}");
                 assert_eq!(keys.resource(&lock), Some(resource.clone()), "{name}");

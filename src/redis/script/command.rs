@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ::redis::RedisWrite;
-
 use super::{ACQUIRE, RELEASE, RENEW, Script, UNDO};
 use crate::redis::keys::Keys;
 use crate::redis::token::Token;
@@ -58,11 +56,10 @@ impl Command {
     /// Appends the call to a pipeline.
     pub(in crate::redis) fn write(&self, keys: &Keys, publishing: Publishing, pipeline: &mut ::redis::Pipeline) {
         let of = keys.of(&self.resource);
-        let mut call = ::redis::Cmd::with_capacity(MOST_ARGUMENTS, of.len() + keys.inboxes().len() + OTHER_ARGUMENTS);
+        let bytes = 3 * of.queue().len() + keys.inboxes().len() + OTHER_ARGUMENTS;
+        let mut call = ::redis::Cmd::with_capacity(MOST_ARGUMENTS, bytes);
         call.arg("EVALSHA").arg(self.script().digest.as_str()).arg(3);
-        call.write_arg_fmt(of.lock());
-        call.write_arg_fmt(of.queue());
-        call.write_arg_fmt(of.fence());
+        call.arg(of.lock()).arg(of.queue()).arg(of.into_fence());
         match publishing {
             Publishing::Allowed => call.arg(keys.inboxes()),
             Publishing::Refused => call.arg(""),
