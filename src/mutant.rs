@@ -68,6 +68,8 @@ mutants! {
     NoSlowRecheck,
     /// After one error a lease is not renewed any more.
     RenewalStopsAfterError,
+    /// An error of a renewal releases the lock.
+    RenewalErrorReleases,
     /// After the connection broke nobody looks whether the locks are still held.
     ReconnectsWithoutALook,
     /// All acquires of a process share one token.
@@ -98,6 +100,8 @@ mutants! {
     LossCancelsNothing,
     /// The lock is freed when the response is there, before its body has ended.
     FreedBeforeBodyEnds,
+    /// The last frame of an answer does not wait for the release to be answered.
+    LastFrameBeforeRelease,
 }
 
 /// Whether this mistake is to be made.

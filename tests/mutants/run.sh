@@ -24,7 +24,7 @@ while [ "$#" -gt 0 ]; do
     esac
 done
 
-at_once=3
+at_once=4
 longest=60
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
@@ -70,7 +70,7 @@ file_of() {
 # run NUMBER MUTANT BINARY TEST: runs one check, without a mutant where that is "-". Writes what became of it, and how
 # long it took, as "verdict<tab>seconds".
 run() {
-    local status=0 begun verdict log="$work/$1.log" executable
+    local begun executable verdict status=0 log="$work/$1.log"
     executable="$(file_of "$3")"
     begun="$(date +%s%N)"
     if [ "$2" = - ]; then
@@ -84,10 +84,12 @@ run() {
         verdict="no such test"
     elif [ "$status" -eq 0 ]; then
         verdict=passed
-    elif [ "$status" -eq 101 ] && grep -qE '^test .* FAILED$' "$log" && grep -q 'panicked at ' "$log"; then
+    elif [ "$status" -ne 101 ] || ! grep -qE '^test result: FAILED' "$log"; then
+        verdict="ended with status $status"
+    elif [ "$3" = lib ] || grep -qE 'panicked at (tests|src/conformance)/' "$log"; then
         verdict=failed
     else
-        verdict="ended with status $status"
+        verdict="failed, and not by an assertion of its own"
     fi
     printf '%s\t%s\n' "$verdict" "$((($(date +%s%N) - begun) / 1000000))" >"$work/$1.result"
 }

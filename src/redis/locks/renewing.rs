@@ -79,7 +79,8 @@ impl Locks {
         let mut shard = self.shard(resource);
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token) else { return };
-        tenure.renewing = is(Mutant::RenewalStopsAfterError) && !matches!(outcome, Outcome::Answered { .. });
+        let answered = matches!(outcome, Outcome::Answered { .. });
+        tenure.renewing = is(Mutant::RenewalStopsAfterError) && !answered;
         if let Outcome::Answered { answer, sent } = outcome {
             match flag(&answer) {
                 Ok(Some(others_wait)) => {
@@ -104,6 +105,9 @@ impl Locks {
                 }
                 Err(_) => {}
             }
+        }
+        if is(Mutant::RenewalErrorReleases) && !answered {
+            return self.push(resource, *token, Step::Release, Purpose::Release(None));
         }
         // One that did not get through is tried again until the lease ends.
         self.schedule(resource, tenure);
