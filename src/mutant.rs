@@ -124,10 +124,18 @@ fn chosen() -> Option<Mutant> {
     let found = ALL.iter().find(|(_, known)| name == *known);
     if found.is_none() {
         let known: Vec<_> = ALL.iter().map(|(_, known)| *known).collect();
-        eprintln!("ORCHESTRIX_MUTANT is {}; there are: {}", name.display(), known.join(", "));
-        std::process::abort();
+        abort(format_args!("ORCHESTRIX_MUTANT is {}; there are: {}", name.display(), known.join(", ")));
     }
     found.map(|(mutant, _)| *mutant)
+}
+
+/// Ends the process, with a word that no test captures.
+#[cfg(orchestrix_mutants)]
+fn abort(why: std::fmt::Arguments<'_>) -> ! {
+    use std::io::Write as _;
+
+    _ = writeln!(std::io::stderr(), "{why}");
+    std::process::abort();
 }
 
 /// The text of a script, by the name of its file.
@@ -143,8 +151,7 @@ pub(crate) fn script(file: &str, text: &'static str) -> Cow<'static, str> {
     let mut mutated = Cow::Borrowed(text);
     for (mutant, _, right, wrong) in scripts::PIECES.iter().filter(|(_, of, ..)| *of == file) {
         if text.matches(right).count() != 1 {
-            eprintln!("the piece of {file} that {mutant:?} replaces is not there exactly once: {right}");
-            std::process::abort();
+            abort(format_args!("the piece of {file} that {mutant:?} replaces is not there exactly once: {right}"));
         }
         if is(*mutant) {
             mutated = Cow::Owned(mutated.replace(right, wrong));

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples.
+# Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples, mutants.
 #
 #   tests/run.sh            everything, in its short form
 #   tests/run.sh --long     the same with a longer soak and more random cases
@@ -195,6 +195,7 @@ for path in examples/*.rs; do
 done
 step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
+step "mutants" tests/mutants/run.sh
 step "package" cargo package --list --allow-dirty
 
 echo
