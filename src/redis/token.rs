@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::LockError;
+use crate::mutant::{Mutant, is};
 
 /// Where a process hears of its locks: the same for all its tokens, and no secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,8 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
-        Ok(Self { inbox: inbox.0, secret: u128::from_ne_bytes(random()?) })
+        let secret = if is(Mutant::TokenPerProcess) { 0 } else { u128::from_ne_bytes(random()?) };
+        Ok(Self { inbox: inbox.0, secret })
     }
 
     /// As it stands on the server.

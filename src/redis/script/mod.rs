@@ -12,6 +12,8 @@ pub(super) use message::{Grant, Message};
 
 use std::sync::LazyLock;
 
+use crate::mutant;
+
 /// A script on its way to the server: its text, and the digest by which the server knows it.
 pub(super) struct Script {
     text: String,
@@ -20,9 +22,10 @@ pub(super) struct Script {
 
 impl Script {
     /// The script of this file: after the beginning that all share, and with what it includes.
-    fn new(body: &'static str) -> Self {
-        let body = body.replace("--#include queue.lua", include_str!("queue.lua"));
-        let text = format!("{}\n{body}", include_str!("grant.lua"));
+    fn new(file: &str, body: &'static str) -> Self {
+        let queue = mutant::script("queue.lua", include_str!("queue.lua"));
+        let body = mutant::script(file, body).replace("--#include queue.lua", &queue);
+        let text = format!("{}\n{body}", mutant::script("grant.lua", include_str!("grant.lua")));
         let digest = ::redis::Script::new(&text).get_hash().to_owned();
         Self { text, digest }
     }
@@ -40,7 +43,7 @@ macro_rules! scripts {
         $(
             $(#[$doc])*
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-Script::new(include_str!($file))
+Script::new($file, include_str!($file))
             });
         )*
 
