@@ -69,6 +69,7 @@ mod lost;
 #[cfg(feature = "memory")]
 mod memory;
 pub mod middleware;
+mod mutant;
 mod observe;
 mod options;
 pub mod provider;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples.
+# Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples, mutants.
 #
 #   tests/run.sh            everything, in its short form
 #   tests/run.sh --long     the same with a longer soak and more random cases
@@ -179,6 +179,7 @@ redis_server
 
 step "format" cargo fmt --all --check
 step "lints, every feature" cargo clippy --all-features --all-targets -- -D warnings
+step "lints, mutants" cargo clippy --all-features --lib -- --cfg orchestrix_mutants -D warnings
 step "lints, no feature" cargo clippy --no-default-features -- -D warnings
 for feature in memory redis http axum tonic tracing metrics serde conformance; do
     step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings
@@ -195,6 +196,7 @@ for path in examples/*.rs; do
 done
 step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
+step "mutants" tests/mutants/run.sh
 step "package" cargo package --list --allow-dirty
 
 echo

@@ -17,6 +17,7 @@ use super::letting_go::LettingGo;
 use super::settings::Settings;
 use super::{HoldUntil, LockBody, Refusal};
 use crate::middleware::{Enter, Outcome};
+use crate::mutant::{Mutant, is};
 use crate::{LockError, LockGuard};
 
 /// Waits for the lock, runs the inner service under it, and resolves to its answer or to a refusal.
@@ -101,7 +102,7 @@ where
                 Outcome::Answered(answer, Some(guard)) => (answer, guard),
             };
             match answer {
-                Ok(response) if this.settings.hold_until == HoldUntil::BodyEnd => {
+                Ok(response) if this.settings.hold_until == HoldUntil::BodyEnd && !is(Mutant::FreedBeforeBodyEnds) => {
                     this.framing.see(&response);
                     if !this.framing.is_complete() {
                         let body = |inner| LockBody::held(inner, guard, *this.settings, this.framing);

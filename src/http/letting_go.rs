@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use crate::LockGuard;
+use crate::mutant::{Mutant, is};
 use crate::provider::{Release, Releasing};
 
 /// Resolves when the release has been answered, or its time is up: the answer to a client must not hang on a
@@ -34,6 +35,9 @@ impl Future for LettingGo {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         if let Poll::Ready(answer) = Pin::new(&mut self.releasing).poll(cx) {
             return Poll::Ready(matches!(answer, Ok(Release::AlreadyLost)));
+        }
+        if is(Mutant::LastFrameBeforeRelease) {
+            return Poll::Ready(false);
         }
         let patience = self.patience;
         self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx).map(|()| false)

@@ -25,6 +25,7 @@ use hashbrown::hash_table::Entry as Slot;
 use tokio::time::Instant;
 
 use super::lease::{MemoryLease, term, untaken_term};
+use crate::mutant::{Mutant, is};
 use crate::provider::{LeaseState, replace_waker};
 use crate::{FencingToken, LockOptions, Resource};
 
@@ -136,7 +137,7 @@ impl Table {
 
     /// Puts a pending lease at the end of the queue for its name (M4), which has an entry (M1).
     pub(super) fn join(&mut self, lease: &Arc<MemoryLease>) -> Ticket {
-        let ticket = Ticket(self.ticket);
+        let ticket = Ticket(if is(Mutant::LastComeFirstServedInMemory) { !self.ticket } else { self.ticket });
         self.ticket += 1;
         if let Some(entry) = self.get(lease.hash, lease.state.resource()) {
             // Woken for nothing until the first poll leaves its waker; what happened by then shows in the lease.

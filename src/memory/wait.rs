@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::lease::MemoryLease;
 use super::shard::{Attempt, Look};
 use super::table::Ticket;
+use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Standing, Wait, time_after};
 use crate::{LockError, LockGuard};
 
@@ -125,7 +126,7 @@ impl PinnedDrop for Waiting {
         let this = self.project();
         let Some(ticket) = this.ticket.take() else { return };
         // Not in the queue any more: granted, and nobody came for it. Hand it on.
-        if !this.lease.shard().leave(this.lease, ticket) {
+        if !this.lease.shard().leave(this.lease, ticket) && !is(Mutant::DroppedWaiterKeepsGrantInMemory) {
             drop(Arc::clone(this.lease).release());
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::OnLost;
+use crate::mutant::{Mutant, is};
 use crate::provider::{Acquiring, Wait};
 use crate::{DistributedLock, LockError, LockGuard, Lost};
 
@@ -87,6 +88,7 @@ where
         hook: H,
     ) -> Self {
         let stage = Stage::Created { call: Some((service, request)), lock, wait: Wait::from(wait) };
+        let on_lost = if is(Mutant::LossCancelsNothing) { OnLost::Continue } else { on_lost };
         Self { stage, hook, on_lost }
     }
 }

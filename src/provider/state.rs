@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::Release;
 use super::Term;
 use super::watch::{Watcher, Watchers};
+use crate::mutant::{Mutant, is};
 use crate::sync::{AtomicU64, Mutex};
 use crate::{FencingToken, Resource};
 
@@ -120,7 +121,7 @@ impl LeaseState {
             }
             loop {
                 let before = self.ends.load(Acquire);
-                if !self.held_at(before, || now) {
+                if !self.held_at(before, || now) && !is(Mutant::LateRenewalRevives) {
                     return false;
                 }
                 let ends = written(term.ends());
@@ -170,7 +171,9 @@ impl LeaseState {
                 }
             }
         };
-        wakers.wake();
+        if !is(Mutant::LossWakesNobody) {
+            wakers.wake();
+        }
         true
     }
 
@@ -269,7 +272,7 @@ impl LeaseState {
             if matches!(ends, PENDING | RELEASED | LOST) {
                 return false;
             }
-            if now < ends {
+            if now < ends || is(Mutant::HeldFlagForClock) {
                 return true;
             }
             match self.ends.compare_exchange(ends, LOST, ReleaseOrder, Acquire) {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::mutant::{Mutant, is};
+
 /// When a lease ends if nobody does anything.
 ///
 /// # Examples
@@ -46,7 +48,8 @@ impl Term {
     /// The longest hold, counted from the start: the lease ends then at the latest.
     pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         // A time too far away to be written down is no limit.
-        self.limit = max_hold.and_then(|max_hold| time_after(self.from, max_hold));
+        self.limit =
+            max_hold.filter(|_| !is(Mutant::MaxHoldIgnored)).and_then(|max_hold| time_after(self.from, max_hold));
         self
     }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::backend::Backend;
 use super::locks::GaveUp;
 use super::waiter::{Answer, Waiter};
+use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Wait, time_after};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
@@ -137,7 +138,9 @@ impl PinnedDrop for Waiting {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
         let Some(place) = this.place.take() else { return };
-        if let Some(Answer::Granted(lease)) = place.waiter.leave() {
+        if let Some(Answer::Granted(lease)) = place.waiter.leave()
+            && !is(Mutant::DroppedWaiterKeepsGrantOnRedis)
+        {
             // Granted at that moment. Hand it on.
             drop(lease.release());
         }

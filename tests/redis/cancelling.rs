@@ -183,6 +183,33 @@ async fn dropped_while_the_grant_is_on_its_way_the_next_gets_it() {
     }
 }
 
+/// A waiter is dropped when it has been granted the lock and has not looked: the lock goes on to the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_with_the_grant_untaken_the_next_gets_it() {
+    let server = RedisServer::start();
+    let providers = [provider_at(&server.url()), provider_at(&server.url())];
+    let [ours, other] = &providers;
+    let name = "name".try_into().unwrap();
+    for held_here in [true, false] {
+        let holder = if held_here { ours } else { other };
+        let guard = acquired(&lock(holder, "name")).await;
+        let own = lock(ours, "name");
+        let (waiting, _) = polled(Box::pin(async move { own.acquire().await.map(drop) }), 1, TRIP).await;
+        until("it waits", || ours.waiters(&name) == 1).await;
+        if !held_here {
+            until("the server knows", || server.queue_of(&key_of("name")).len() == 1).await;
+        }
+        guard.release().await.unwrap();
+        until("it has been granted the lock", || ours.waiters(&name) == 0).await;
+        assert!(at_once(&lock(other, "name")).await.is_none());
+        drop(waiting.expect("it has not looked"));
+        let next = lock(other, "name");
+        let next = tokio::spawn(async move { next.acquire().await });
+        drop(within_round_trips("the next gets the lock", next).await);
+        nothing_left(A_FEW_ROUND_TRIPS, &server, &providers).await;
+    }
+}
+
 async fn within_round_trips(what: &str, task: JoinHandle<Result<LockGuard, LockError>>) -> LockGuard {
     timeout(A_FEW_ROUND_TRIPS, task).await.unwrap_or_else(|_| panic!("{what}: it does not in time")).unwrap().unwrap()
 }

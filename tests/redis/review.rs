@@ -29,6 +29,53 @@ fn key_outlives(server: &RedisServer, guard: &LockGuard) {
     assert!(believed <= lives + Duration::from_millis(5), "believed: {believed:?}, but the key lives {lives:?}");
 }
 
+/// The time that an answer takes is no part of a lease: a grant, an extension and a renewal count from before their
+/// command was sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_of_an_answer_is_no_part_of_the_lease() {
+    const TTL: Duration = Duration::from_millis(2_500);
+    let scene = Scene::new();
+    scene.warm().await;
+    scene.proxy.delay_answers(Duration::from_millis(300));
+    for wait in [Duration::ZERO, LIMIT] {
+        let guard = scene.lock(TTL).try_acquire(wait).await.unwrap().expect("the lock is free");
+        key_outlives(&scene.server, &guard);
+        let granted = guard.expires_at();
+        until("it is renewed", TTL, || guard.expires_at() > granted).await;
+        key_outlives(&scene.server, &guard);
+        assert!(guard.extend(TTL * 2).await.unwrap());
+        key_outlives(&scene.server, &guard);
+        guard.release().await.unwrap();
+    }
+    scene.until_clean(SOON).await;
+}
+
+/// Two clocks may differ by a hundredth: a lease ends that much before its key, whether it was granted, extended or
+/// handed over by another process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_ends_before_its_key_by_what_clocks_may_differ() {
+    let ends_before = |server: &RedisServer, guard: &LockGuard, lease: Duration| {
+        // In this order: what passes between the two looks makes what is believed less.
+        let lives = key_lives(server);
+        let believed = guard.remaining();
+        assert!(believed + lease / 100 <= lives, "believed: {believed:?}, and the key lives {lives:?}");
+        assert!(believed > lease / 2, "and it is a lease of use: {believed:?}");
+    };
+    let scene = Scene::new();
+    let other = provider_at(scene.server.url());
+    let guard = scene.lock(LONG).acquire().await.unwrap();
+    ends_before(&scene.server, &guard, LONG);
+    assert!(guard.extend(LONG * 5).await.unwrap());
+    ends_before(&scene.server, &guard, LONG * 5);
+    let waiter = wait_for(&lock(&other, NAME, LONG), LIMIT);
+    until_waiting(&scene.server, &other, 1).await;
+    guard.release().await.unwrap();
+    let guard = granted(waiter).await;
+    ends_before(&scene.server, &guard, LONG);
+    guard.release().await.unwrap();
+    until_clean(&scene.server, &other, SOON).await;
+}
+
 /// While the answer to an extension to a shorter lease is on its way, the earlier end is believed in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_extension_to_a_shorter_lease_is_believed_in_before_its_answer() {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::failure::{Failure, given_up, refused};
 use super::{Call, Caller, Link, Outcome};
+use crate::mutant::{Mutant, is};
 use crate::redis::script::{self, Publishing};
 
 /// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in
@@ -76,6 +77,9 @@ impl<C: Caller> Batch<C> {
         self.sent = Instant::now();
         let expected = self.loads + self.calls.len();
         let answers = connection.req_packed_commands(&self.pipeline, 0, expected).await;
+        if is(Mutant::DeadlineFromAnswer) {
+            self.sent = Instant::now();
+        }
         Flown { batch: self, answers }
     }
 

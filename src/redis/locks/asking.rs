@@ -9,6 +9,7 @@ use super::entry::{Ask, Entry, Patience, Queued};
 use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Due, Locks, Purpose, Shard, Step, Token, Wakers};
+use crate::mutant::{Mutant, is};
 use crate::redis::jitter::jittered;
 use crate::redis::link::{Condition, Outcome};
 use crate::redis::script::{Acquired, Command, Joining, Publishing, acquired};
@@ -84,6 +85,9 @@ impl Locks {
 
     /// When to ask again for a lock that somebody else holds.
     fn next_question(&self, ask: &mut Ask, lease_left: Option<Duration>) -> Duration {
+        if is(Mutant::NoSlowRecheck) {
+            return Duration::from_secs(3_600);
+        }
         let usual = match self.link.condition() {
             Condition::Up { publishing: Publishing::Refused } => {
                 let grown = FIRST_POLL.saturating_mul(1 << ask.polls.min(16)).min(LONGEST_POLL);
@@ -187,7 +191,7 @@ impl Locks {
         }
         let (token, ttl) = (ask.token, ask.ttl);
         entry.ask = None;
-        if may_have_run {
+        if may_have_run && !is(Mutant::LostAnswerIsNotUndone) {
             self.undo(resource, token, ttl, Doubt::One);
         }
         fail_waiters(entry, error, wakers);

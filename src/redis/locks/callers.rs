@@ -9,6 +9,7 @@ use super::holding::lend;
 use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
+use crate::mutant::{Mutant, is};
 use crate::redis::link::Outcome;
 use crate::redis::script::{Acquired, Command, Joining, acquired};
 use crate::redis::waiter::Answer;
@@ -112,10 +113,11 @@ impl Locks {
                 wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
             }
             Err(error) => {
-                if doubtful {
+                if doubtful && !is(Mutant::LostAnswerIsNotUndone) {
                     self.undo(resource, *token, ttl, Doubt::One);
                 }
-                wakers.add(waiter.answer(Answer::Failed(error)).unwrap_or_default());
+                let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error) };
+                wakers.add(waiter.answer(answer).unwrap_or_default());
             }
         }
         wakers.wake();
@@ -176,7 +178,9 @@ impl Locks {
             // One that is under way is undone when its answer comes (R4).
             if let Some(ask) = entry.ask.take_if(|ask| ask.in_flight.is_none()) {
                 self.forget_due(ask.due);
-                self.undo(resource, ask.token, ask.ttl, ask.doubt());
+                if !is(Mutant::CancelledAskStaysQueued) {
+                    self.undo(resource, ask.token, ask.ttl, ask.doubt());
+                }
             }
         }
         if entry.is_empty() {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::tenure::Tenure;
 use super::undoing::Doubt;
+use crate::mutant::{Mutant, is};
 use crate::redis::agenda;
 use crate::redis::lease::RedisLease;
 use crate::redis::script::ServerTime;
@@ -69,7 +70,7 @@ pub(super) struct Queued {
 impl Entry {
     /// A caller joins at the end of the line.
     pub(super) fn join(&mut self, waiter: Arc<Waiter>) -> u64 {
-        let ticket = self.next_ticket;
+        let ticket = if is(Mutant::LastComeFirstServedInProcess) { !self.next_ticket } else { self.next_ticket };
         self.next_ticket += 1;
         self.waiters.insert(ticket, waiter);
         ticket

@@ -8,6 +8,7 @@ use super::entry::{Entry, Patience};
 use super::tenure::Tenure;
 use super::{Command, Due, Locks, Purpose, Step, Token, Waiter, Wakers};
 use crate::Resource;
+use crate::mutant::{Mutant, is};
 use crate::provider::Lease;
 use crate::redis::lease::RedisLease;
 use crate::redis::link::Outcome;
@@ -55,6 +56,7 @@ impl Locks {
         while let Some(ends) = entry.tenure.as_ref().map(|tenure| tenure.ends) {
             let waiter = match entry.first() {
                 Some(waiter) if now < ends => Arc::clone(waiter),
+                None if is(Mutant::CancelledAcquireStaysGranted) => return entry.tenure = None,
                 _ => {
                     self.end_tenure(resource, entry);
                     return self.ask_if_needed(resource, entry, Patience::Waiting);

@@ -6,6 +6,7 @@ use super::entry::Ask;
 use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Locks, Token, Wakers};
+use crate::mutant::{Mutant, is};
 use crate::redis::script::{Grant, ServerTime};
 use crate::{LockOptions, Resource};
 
@@ -52,6 +53,9 @@ impl Locks {
 /// its clock. A five-hundredth is taken off for what the two clocks may differ by in between.
 fn granted_since(ask: &Ask, at: ServerTime, arrived: Instant) -> Instant {
     let Some(queued) = ask.queued else { return ask.begun };
+    if is(Mutant::LateMessageLengthensLease) {
+        return arrived;
+    }
     let since = at.since(queued.at);
     (queued.sent + since - since / 500).min(arrived)
 }

@@ -58,6 +58,7 @@ use super::script::{Command, Message, Step};
 use super::settings::Settings;
 use super::token::{InboxId, Token};
 use super::waiter::{Waiter, Wakers};
+use crate::mutant::{Mutant, is};
 use crate::provider::Release;
 use crate::{LockError, Resource};
 
@@ -243,6 +244,9 @@ impl Caller for Locks {
     }
 
     fn reconnected(self: &Arc<Self>) {
+        if is(Mutant::ReconnectsWithoutALook) {
+            return;
+        }
         for shard in &self.shards {
             let mut shard = shard.lock();
             for (resource, entry) in shard.iter_mut() {
@@ -271,5 +275,6 @@ impl Drop for AgendaRuns {
 /// What a lease on the server is worth here: two clocks may differ by a hundredth, and the server counts in whole
 /// milliseconds.
 fn worth(lease: Duration) -> Duration {
-    lease.saturating_sub(lease / 100 + Duration::from_millis(2))
+    let drift = if is(Mutant::NoDrift) { Duration::ZERO } else { lease / 100 + Duration::from_millis(2) };
+    lease.saturating_sub(drift)
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::entry::Patience;
 use super::{Command, Locks, Purpose, Step, Wakers};
 use crate::LockError;
+use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Release, Releasing};
 use crate::redis::lease::RedisLease;
 use crate::redis::link::Outcome;
@@ -64,7 +65,7 @@ impl Locks {
             }
             Outcome::Refused(error) | Outcome::NotSent(error) | Outcome::Unknown { error } => Err(error),
         };
-        if released.is_err() {
+        if released.is_err() && !is(Mutant::LostReleaseIsForgotten) {
             // In the background, until it is answered or the lease has ended by itself (R4).
             self.undo_release(&command.resource, command.token);
         }

@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::tenure::Tenure;
 use super::{Command, Locks, Purpose, Step, worth};
 use crate::Resource;
+use crate::mutant::{Mutant, is};
 use crate::provider::Lease;
 use crate::redis::link::Outcome;
 use crate::redis::script::flag;
@@ -78,7 +79,8 @@ impl Locks {
         let mut shard = self.shard(resource);
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token) else { return };
-        tenure.renewing = false;
+        let answered = matches!(outcome, Outcome::Answered { .. });
+        tenure.renewing = is(Mutant::RenewalStopsAfterError) && !answered;
         if let Outcome::Answered { answer, sent } = outcome {
             match flag(&answer) {
                 Ok(Some(others_wait)) => {
@@ -103,6 +105,9 @@ impl Locks {
                 }
                 Err(_) => {}
             }
+        }
+        if is(Mutant::RenewalErrorReleases) && !answered {
+            return self.push(resource, *token, Step::Release, Purpose::Release(None));
         }
         // One that did not get through is tried again until the lease ends.
         self.schedule(resource, tenure);

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::worth;
 use crate::FencingToken;
+use crate::mutant::{Mutant, is};
 use crate::provider::Lease;
 use crate::redis::agenda;
 use crate::redis::lease::RedisLease;
@@ -123,9 +124,12 @@ impl Tenure {
 
     /// Whether the next caller of this process may have the lock before other processes.
     pub(super) fn may_turn(&self, now: Instant) -> bool {
-        self.turn + 1 < TURNS
-            && now < self.ends
-            && now.saturating_duration_since(self.heard) < LONGEST_RUN_UNHEARD
+        self.turn + 1 < TURNS && now < self.ends && (self.others_are_patient(now) || is(Mutant::CrowdKeepsOthersOut))
+    }
+
+    /// Whether other processes have not waited too long, as far as we have heard.
+    fn others_are_patient(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.heard) < LONGEST_RUN_UNHEARD
             && self.others.as_ref().is_none_or(|run| {
                 run.turns < MOST_TURNS_BEFORE_OTHERS && now.duration_since(run.since) < LONGEST_RUN_BEFORE_OTHERS
             })
@@ -133,7 +137,9 @@ impl Tenure {
 
     /// The next turn begins.
     pub(super) fn turn(&mut self) {
-        self.turn += 1;
+        if !is(Mutant::LocalTurnKeepsFence) {
+            self.turn += 1;
+        }
         self.fresh = false;
         if let Some(run) = &mut self.others {
             run.turns += 1;

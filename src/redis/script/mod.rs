@@ -12,6 +12,8 @@ pub(super) use message::{Grant, Message};
 
 use std::sync::LazyLock;
 
+use crate::mutant;
+
 /// A script on its way to the server: its text, and the digest by which the server knows it.
 pub(super) struct Script {
     text: String,
@@ -20,10 +22,11 @@ pub(super) struct Script {
 
 impl Script {
     /// The script of this file: after the beginning that all share, and with what it includes.
-    fn new(body: &'static str) -> Self {
-        let body = body
-            .replace("--#include grant.lua", include_str!("grant.lua"))
-            .replace("--#include queue.lua", include_str!("queue.lua"));
+    fn new(file: &str, body: &'static str) -> Self {
+        let grant = mutant::script("grant.lua", include_str!("grant.lua"));
+        let queue = mutant::script("queue.lua", include_str!("queue.lua"));
+        let body =
+            mutant::script(file, body).replace("--#include grant.lua", &grant).replace("--#include queue.lua", &queue);
         let text = format!("{}\n{body}", include_str!("head.lua"));
         let digest = ::redis::Script::new(&text).get_hash().to_owned();
         Self { text, digest }
@@ -42,7 +45,7 @@ macro_rules! scripts {
         $(
             $(#[$doc])*
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-Script::new(include_str!($file))
+Script::new($file, include_str!($file))
             });
         )*
 

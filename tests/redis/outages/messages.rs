@@ -50,6 +50,23 @@ async fn a_lock_that_was_freed_without_a_message_is_noticed() {
     scene.until_clean(SOON).await;
 }
 
+/// Nor does it profit whoever comes just then: the lock is the waiter's, whom the newcomer's question tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_was_freed_without_a_message_is_no_newcomers() {
+    let scene = Scene::new();
+    let other = provider_at(scene.server.url());
+    let newcomer = lock(&other, NAME, TTL);
+    let mut plain = PlainLocker::connect(&scene.server.url()).await;
+    let token = plain.lock_for_ever(KEY).await.unwrap();
+    assert!(newcomer.try_acquire(Duration::ZERO).await.unwrap().is_none());
+    let waiter = wait_for(&scene.lock(TTL), LIMIT);
+    until_waiting(&scene.server, &scene.provider, 1).await;
+    assert!(plain.unlock(KEY, &token).await);
+    assert!(newcomer.try_acquire(Duration::ZERO).await.unwrap().is_none(), "somebody was there before");
+    granted(waiter).await.release().await.unwrap();
+    scene.until_clean(SOON).await;
+}
+
 /// "Others wait" is lost too: the holder's process learns it with its next renewal, and lets them have a turn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_not_told_of_others_lets_them_in_all_the_same() {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::LockGuard;
+use orchestrix_locking::{DistributedLockProvider, LockGuard, LockOptions};
 
-use super::scene::{KEY, LIMIT, SOON, Scene, keys, until};
+use super::scene::{KEY, LIMIT, NAME, SOON, Scene, keys, resource, until};
 use crate::support::RedisServer;
 
 const TTL: Duration = Duration::from_millis(1_500);
@@ -101,6 +101,51 @@ async fn a_renewal_error_releases_nothing() {
     drop(guard);
     scene.proxy.drop_requests(false);
     scene.until_clean(SOON).await;
+}
+
+/// Nor is that of one that was cut off with its connection, though a release would get through on the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewal_that_was_cut_off_releases_nothing() {
+    let (scene, guard) = held().await;
+    let (end, run) = (guard.expires_at(), scene.server.scripts_run());
+    scene.proxy.stall_answers(true);
+    until("a renewal is under way", TTL, || scene.server.scripts_run() > run).await;
+    scene.proxy.cut();
+    scene.proxy.stall_answers(false);
+    let gets_through = || {
+        assert_eq!(keys(&scene.server), [KEY]);
+        guard.expires_at() > end
+    };
+    until("the next renewal gets through", TTL, gets_through).await;
+    assert!(guard.is_held());
+    guard.release().await.unwrap();
+    scene.until_clean(SOON).await;
+}
+
+/// A lock that is gone from the server is lost, and nothing that we do makes it anew: neither a renewal, nor an
+/// extension, nor the look after a connection broke.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_gone_is_lost_and_not_made_anew() {
+    for step in ["extension", "look", "renewal"] {
+        let scene = Scene::new();
+        let ttl = if step == "renewal" { TTL } else { LIMIT };
+        let options = LockOptions::default().ttl(ttl).auto_renew(step == "renewal");
+        let guard = scene.provider.create_lock(resource(NAME), options).unwrap().acquire().await.unwrap();
+        let end = guard.expires_at();
+        let lost = tokio::spawn(guard.lost());
+        scene.server.cli(&["DEL", KEY]);
+        assert!(guard.is_held(), "nobody has told us");
+        match step {
+            "extension" => assert!(!guard.extend(LIMIT).await.unwrap(), "{step}: there is nothing to extend"),
+            "look" => scene.proxy.cut(),
+            _ => {}
+        }
+        tokio::time::timeout(SOON, lost).await.expect("it is told").unwrap();
+        assert!(tokio::time::Instant::now() < end, "{step}: it is told of the loss, and not by the end of the lease");
+        assert_eq!(keys(&scene.server), [""; 0], "{step}");
+        drop(guard);
+        scene.until_clean(SOON).await;
+    }
 }
 
 /// Connections that break again and again are no reason to lose a lock.
