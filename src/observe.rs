@@ -120,6 +120,7 @@ mod observed {
                     tracing::warn!(resource = %self.resource, ?waited, %error, "lock could not be acquired");
                     count(match error {
                         LockError::TooManyWaiters => "too_many_waiters",
+                        LockError::TooManyWaitersInTotal => "too_many_waiters_in_total",
                         LockError::Unavailable { .. } => "unavailable",
                         LockError::Closed => "closed",
                         _ => "error",

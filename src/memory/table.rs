@@ -25,7 +25,7 @@ use hashbrown::hash_table::Entry as Slot;
 use tokio::time::Instant;
 
 use super::lease::{MemoryLease, term, untaken_term};
-use crate::provider::{LeaseState, replace_waker};
+use crate::provider::{LeaseState, Seat, replace_waker};
 use crate::{FencingToken, LockOptions, Resource};
 
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub(super) struct Ticket(u64);
 struct Waiter {
     lease: Arc<MemoryLease>,
     waker: Waker,
+    /// Given back with the place, however that ends.
+    _seat: Seat,
 }
 
 /// Who is to be woken once the table's mutex is free.
@@ -135,12 +137,13 @@ impl Table {
     }
 
     /// Puts a pending lease at the end of the queue for its name (M4), which has an entry (M1).
-    pub(super) fn join(&mut self, lease: &Arc<MemoryLease>) -> Ticket {
+    pub(super) fn join(&mut self, lease: &Arc<MemoryLease>, seat: Seat) -> Ticket {
         let ticket = Ticket(self.ticket);
         self.ticket += 1;
         if let Some(entry) = self.get(lease.hash, lease.state.resource()) {
             // Woken for nothing until the first poll leaves its waker; what happened by then shows in the lease.
-            entry.queue.insert(ticket, Waiter { lease: Arc::clone(lease), waker: Waker::noop().clone() });
+            let waiter = Waiter { lease: Arc::clone(lease), waker: Waker::noop().clone(), _seat: seat };
+            entry.queue.insert(ticket, waiter);
         }
         ticket
     }

@@ -5,6 +5,7 @@
 mod cancelling;
 mod close;
 mod commands;
+mod crowd;
 mod others;
 mod outages;
 mod permissions;

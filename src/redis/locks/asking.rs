@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::callers::{fail_waiters, fail_who_does_not_wait};
+use super::callers::{fail_waiters, begin_to_wait};
 use super::entry::{Ask, Entry, Patience, Queued};
 use super::tenure::Tenure;
 use super::undoing::Doubt;
@@ -134,11 +134,11 @@ impl Locks {
                 ask.queued = Some(Queued { deadline, sent, at });
                 let again = self.next_question(ask, lease_left);
                 ask.due = Some(self.agenda.add(now + again, Due::Ask(resource.clone(), *token)));
-                fail_who_does_not_wait(entry, &mut wakers);
+                begin_to_wait(entry, &self.room, &mut wakers);
             }
             Ok(Acquired::Busy) => {
                 entry.ask = None;
-                fail_who_does_not_wait(entry, &mut wakers);
+                begin_to_wait(entry, &self.room, &mut wakers);
                 self.ask_if_needed(resource, entry, Patience::New);
             }
             Err(error) => self.refused(resource, entry, &error, &mut wakers),
