@@ -70,7 +70,8 @@ mod tests {
         let room = WaitingRoom::new(7);
         for _ in 0..200 {
             let seats: Vec<_> = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| [room.enter(), room.enter(), room.enter()])).collect();
+                let threads: Vec<_> =
+                    (0..4).map(|_| scope.spawn(|| [room.enter(), room.enter(), room.enter()])).collect();
                 threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).flatten().collect()
             });
             assert_eq!((seats.len(), room.taken()), (7, 7));

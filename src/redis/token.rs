@@ -36,6 +36,9 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// How long it is as it is written, in bytes.
+    pub(super) const WRITTEN: usize = 16 + 1 + 32;
+
     pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
         Ok(Self { inbox: inbox.0, secret: u128::from_ne_bytes(random()?) })
     }

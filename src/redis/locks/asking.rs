@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::callers::{fail_waiters, begin_to_wait};
+use super::callers::{begin_to_wait, fail_waiters};
 use super::entry::{Ask, Entry, Patience, Queued};
 use super::tenure::Tenure;
 use super::undoing::Doubt;
