@@ -8,6 +8,7 @@ mod cancelling;
 mod close;
 mod commands;
 mod crowd;
+mod names;
 mod others;
 mod outages;
 mod permissions;
