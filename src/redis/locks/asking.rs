@@ -202,9 +202,13 @@ impl Locks {
             return;
         }
         let (token, ttl, doubt) = (ask.token, ask.ttl, ask.doubt());
+        let nothing_there = ask.queued.is_none() && !ask.late && has_not_run(error);
         entry.ask = None;
-        // A script that failed half-way may have left us in the queue.
-        self.undo(resource, token, ttl, doubt);
+        // A script that failed half-way may have left us in the queue. Where there was none, an undoing would be refused
+        // like this, and as many would be kept as callers came in vain.
+        if !nothing_there {
+            self.undo(resource, token, ttl, doubt);
+        }
         fail_waiters(entry, error, wakers);
     }
 }
@@ -214,9 +218,17 @@ impl Locks {
 pub(super) fn may_pass(error: &LockError) -> bool {
     const PASSING: [&str; 9] =
         ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
+    code(error).is_some_and(|code| PASSING.contains(&code))
+}
+
+/// Whether the server refused before it began with the script.
+fn has_not_run(error: &LockError) -> bool {
+    const BEFORE_IT_BEGAN: [&str; 5] = ["LOADING", "BUSY", "NOAUTH", "NOPERM", "NOSCRIPT"];
+    code(error).is_some_and(|code| BEFORE_IT_BEGAN.contains(&code)) && !error.to_string().contains("script: ")
+}
+
+/// The code that the server answered.
+fn code(error: &LockError) -> Option<&str> {
     let source = std::error::Error::source(error).and_then(std::error::Error::source);
-    source
-        .and_then(|source| source.downcast_ref::<::redis::RedisError>())
-        .and_then(::redis::RedisError::code)
-        .is_some_and(|code| PASSING.contains(&code))
+    source.and_then(|source| source.downcast_ref::<::redis::RedisError>()).and_then(::redis::RedisError::code)
 }
