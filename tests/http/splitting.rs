@@ -25,11 +25,10 @@ async fn a_refusal_has_no_bytes_of_the_request_in_its_headers() {
     let server = serve(app).await;
     for mark in MARKS {
         // What is no name is refused as well, and the detail may say so.
-        let _held = match mark.contains('\t') {
-            true => None,
-            false => Some((hold(&provider, mark).await, hold(&provider, &format!("{mark}\u{e9}")).await)),
-        };
-        let encoded: String = format!("{mark}\r\nx-marked: 1").bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let held = !mark.contains('\t');
+        let _held = if held { Some(hold(&provider, mark).await) } else { None };
+        // As a path has it: what is escaped here is a line's end, and a header of its own.
+        let encoded = mark.replace('%', "%25").replace(['\t', ' ', '"', '\u{fc}'], "%20") + "%0d%0ax-marked:%201";
         let requests = [
             server.request("GET", "/header").header("x-name", HeaderValue::from_bytes(mark.as_bytes()).unwrap()),
             server.request("GET", "/header").header("x-name", HeaderValue::from_bytes(b"marked\xff").unwrap()),

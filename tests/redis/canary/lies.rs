@@ -18,7 +18,7 @@ const LIES: [Lie; 14] = [
     |command| format!("-LOADING {}\r\n", all(command)).into_bytes(),
     |command| format!("-MISCONF {}\r\n", all(command)).into_bytes(),
     |command| format!("-MOVED 1 {}:1\r\n", all(command)).into_bytes(),
-    |command| format!("!{}\r\n{}\r\n", all(command).len() + 4, format!("ERR {}", all(command))).into_bytes(),
+    |command| format!("!{}\r\nERR {}\r\n", all(command).len() + 4, all(command)).into_bytes(),
     |command| format!("+{}\r\n", all(command)).into_bytes(),
     |command| format!("${}\r\n{}\r\n", all(command).len(), all(command)).into_bytes(),
     |command| format!("={}\r\ntxt:{}\r\n", all(command).len() + 4, all(command)).into_bytes(),

@@ -42,10 +42,10 @@ impl Outputs {
             metrics::with_local_recorder(&recorder, || runtime.block_on(test(&outputs)));
         });
         outputs.keep(&format!("{:?}", snapshotter.snapshot().into_vec()));
-        let text = outputs.text();
-        assert!(text.contains("orchestrix_locking"), "events were kept");
-        scan(&text);
-        text
+        let told = outputs.text();
+        assert!(told.contains("orchestrix_locking"), "events were kept");
+        scan(&told);
+        told
     }
 
     fn keep(&self, text: &str) {

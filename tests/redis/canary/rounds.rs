@@ -61,9 +61,10 @@ pub(super) async fn hold(out: &Outputs, provider: &RedisLockProvider, guard: Loc
 
 async fn requests(out: &Outputs, provider: &RedisLockProvider) {
     let shared: Arc<dyn DistributedLockProvider> = Arc::new(provider.clone());
-    let plain = LockLayer::new(Arc::clone(&shared), |_: &()| "a").wait(Duration::from_millis(50));
+    let plain = LockLayer::new(Arc::clone(&shared), |(): &()| "a").wait(Duration::from_millis(50));
     out.debug(&plain);
-    let service = ServiceBuilder::new().layer(plain).service(service_fn(|()| async { Ok::<_, std::io::Error>(()) }));
+    let service =
+        ServiceBuilder::new().layer(plain).service(service_fn(|(): ()| async { Ok::<_, std::io::Error>(()) }));
     if let Err(error) = service.oneshot(()).await {
         out.error(&*error);
     }
