@@ -96,7 +96,8 @@ struct TableLease {
 impl Inner {
     /// Grants the lock to the first in the queue, which has just become the first.
     fn grant_first(&mut self, resource: &Resource) {
-        let Some(first) = self.queues.get(resource).and_then(VecDeque::front) else { return };
+        let Some(queue) = self.queues.get(resource) else { return };
+        let Some(first) = queue.front() else { return };
         self.fence += 1;
         let fence = FencingToken::new(self.fence).unwrap_or(FencingToken::MAX);
         let ttl = first.options.get_ttl();
@@ -106,6 +107,10 @@ impl Inner {
         let term = if first.options.get_auto_renew() { term.self_renewing(ttl) } else { term };
         first.state.grant(fence, term);
         first.changed.notify_one();
+        // Whoever is next waits for the end of another lease from now on: the first may never come for its own.
+        if let Some(next) = queue.get(1) {
+            next.changed.notify_one();
+        }
     }
 
     /// Takes a lease out of its queue, wherever it stands there, and lets the next one move up.

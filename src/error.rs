@@ -28,6 +28,10 @@ pub enum LockError {
     /// As many callers as are allowed wait for this lock in this process already. See
     /// [`LockOptions::max_waiters`](crate::LockOptions::max_waiters).
     TooManyWaiters,
+    /// As many callers as are allowed wait in this process already, whatever for. See
+    /// [`InMemoryLockProvider::max_waiters_in_total`](crate::InMemoryLockProvider::max_waiters_in_total) and
+    /// [`RedisLockOptions::max_waiters_in_total`](crate::RedisLockOptions::max_waiters_in_total).
+    TooManyWaitersInTotal,
     /// The name is not a [`Resource`](crate::Resource), or the closure that was to tell the name failed.
     InvalidResource {
         /// What is wrong with the name, or what the closure returned.
@@ -82,7 +86,10 @@ impl fmt::Display for LockError {
         match self {
             Self::Busy { waited } if waited.is_zero() => f.write_str("somebody else holds the lock"),
             Self::Busy { waited } => write!(f, "somebody else held the lock for the {waited:?} that the caller waited"),
-            Self::TooManyWaiters => f.write_str("as many callers as allowed wait for this lock already"),
+            Self::TooManyWaiters => f.write_str("as many callers as allowed wait for this name's lock already"),
+            Self::TooManyWaitersInTotal => {
+                f.write_str("as many callers as allowed wait for locks in this process already, over all names")
+            }
             Self::InvalidResource { source } => write!(f, "invalid resource name: {source}"),
             Self::InvalidOptions { option, given, allowed } => {
                 write!(f, "the option {option} is {given}; allowed: {allowed}")

@@ -87,7 +87,8 @@ impl DistributedLock {
     ///
     /// [`LockError::Unavailable`] if the backend cannot be reached or does not answer,
     /// [`LockError::Backend`] if it answers with an error, [`LockError::TooManyWaiters`] if as many as
-    /// [`LockOptions::max_waiters`] allows wait already, [`LockError::Closed`] after the provider was closed,
+    /// [`LockOptions::max_waiters`] allows wait already, [`LockError::TooManyWaitersInTotal`] if as many as the provider
+    /// allows over all names do, [`LockError::Closed`] after the provider was closed,
     /// [`LockError::NoRuntime`] outside a tokio runtime.
     ///
     /// # Panics

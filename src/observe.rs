@@ -1,7 +1,9 @@
 //! What locks tell of themselves: events with the `tracing` feature, counters with the `metrics` feature.
 //!
 //! Written once for every provider, where acquires begin and guards end. Without either feature nothing of it is left.
-//! The name of a resource stands in events and never in a metric's labels, since names have no bound.
+//! The name of a resource stands in events and never in a metric's labels, since names have no bound. It is recorded as
+//! a string and not as text of ours: whoever writes events down quotes and escapes it, so that a name that a client chose
+//! can be taken neither for another field nor for another line.
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 pub(crate) use observed::Attempt;
@@ -15,7 +17,11 @@ pub(crate) fn lost(state: &LeaseState) {
     #[cfg(feature = "metrics")]
     metrics::counter!("orchestrix_locking_lost_total").increment(1);
     #[cfg(feature = "tracing")]
-    tracing::warn!(resource = %state.resource(), fencing_token = state.fencing_token().get(), "lock was lost while it was held");
+    tracing::warn!(
+        resource = state.resource().as_str(),
+        fencing_token = state.fencing_token().get(),
+        "lock was lost while it was held"
+    );
     let _ = state;
 }
 
@@ -106,20 +112,26 @@ mod observed {
                     #[cfg(feature = "metrics")]
                     metrics::histogram!("orchestrix_locking_wait_seconds").record(waited.as_secs_f64());
                     #[cfg(feature = "tracing")]
-                    tracing::debug!(resource = %self.resource, fencing_token = guard.fencing_token().get(), ?waited, "lock acquired");
+                    tracing::debug!(
+                        resource = self.resource.as_str(),
+                        fencing_token = guard.fencing_token().get(),
+                        ?waited,
+                        "lock acquired"
+                    );
                     let _ = guard;
                     count("granted");
                 }
                 Ok(None) => {
                     #[cfg(feature = "tracing")]
-                    tracing::debug!(resource = %self.resource, ?waited, "lock is held by somebody else");
+                    tracing::debug!(resource = self.resource.as_str(), ?waited, "lock is held by somebody else");
                     count("busy");
                 }
                 Err(error) => {
                     #[cfg(feature = "tracing")]
-                    tracing::warn!(resource = %self.resource, ?waited, %error, "lock could not be acquired");
+                    tracing::warn!(resource = self.resource.as_str(), ?waited, %error, "lock could not be acquired");
                     count(match error {
                         LockError::TooManyWaiters => "too_many_waiters",
+                        LockError::TooManyWaitersInTotal => "too_many_waiters_in_total",
                         LockError::Unavailable { .. } => "unavailable",
                         LockError::Closed => "closed",
                         _ => "error",
@@ -134,7 +146,7 @@ mod observed {
         fn drop(&mut self) {
             if !self.answered {
                 #[cfg(feature = "tracing")]
-                tracing::debug!(resource = %self.resource, waited = ?self.since.elapsed(), "acquire was cancelled");
+                tracing::debug!(resource = self.resource.as_str(), waited = ?self.since.elapsed(), "acquire was cancelled");
                 count("cancelled");
             }
         }

@@ -21,6 +21,11 @@ impl Subject for Memory {
     async fn leftovers(&self) -> usize {
         self.0.len()
     }
+
+    /// As in the next life of a process.
+    async fn restart(&self) -> Option<Arc<dyn DistributedLockProvider>> {
+        Some(Arc::new(InMemoryLockProvider::new()))
+    }
 }
 
 orchestrix_locking::conformance_tests!(Memory::default());

@@ -67,9 +67,11 @@ async fn serving_the_last_first_is_caught() {
         [
             "waiters_are_served_in_order",
             "cancelled_waiters_keep_the_order",
+            "dead_waiters_are_passed_over",
             "holder_expires_with_waiters",
             "fences_rise_along_a_queue",
-            "waiters_are_limited"
+            "waiters_are_limited",
+            "hand_over_keeps_its_budget"
         ]
     );
 }
@@ -80,10 +82,12 @@ async fn a_constant_fence_is_caught() {
     assert_eq!(
         failed,
         [
+            "another_provider_is_excluded",
             "fences_rise_over_releases",
             "fences_rise_over_expiry",
             "fences_rise_over_abandonment",
-            "fences_rise_along_a_queue"
+            "fences_rise_along_a_queue",
+            "fences_rise_over_a_restart"
         ]
     );
 }
@@ -102,4 +106,31 @@ async fn a_flag_for_the_clock_is_caught() {
             "loss_before_it_is_asked_for"
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_shares_nothing_is_caught() {
+    let failed = caught(Fault::WorldOfItsOwn).await;
+    assert_eq!(failed, ["another_provider_is_excluded", "hand_over_keeps_its_budget"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_waiter_that_stays_is_caught() {
+    let failed = caught(Fault::DeadWaiterStays).await;
+    assert_eq!(failed, ["dead_waiters_are_passed_over", "cancelled_after_its_lease_ended"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_begins_anew_is_caught() {
+    assert_eq!(caught(Fault::FenceBeginsAnew).await, ["fences_rise_over_a_restart"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_before_each_acquire_is_caught() {
+    assert_eq!(caught(Fault::AsksBeforeItAsks).await, ["uncontended_cycle_keeps_its_budget"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_wakes_everybody_is_caught() {
+    assert_eq!(caught(Fault::WakesEverybody).await, ["hand_over_keeps_its_budget"]);
 }

@@ -82,8 +82,40 @@ fn events_name_the_resource_and_the_fencing_token() {
         .finish();
     tracing::subscriber::with_default(subscriber, tell);
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-    for line in ["DEBUG", "lock acquired resource=secret:42 fencing_token=", "lock was lost while it was held", "WARN"]
+    for line in
+        ["DEBUG", "lock acquired resource=\"secret:42\" fencing_token=", "lock was lost while it was held", "WARN"]
     {
         assert!(text.contains(line), "{line:?} is missing in:\n{text}");
+    }
+}
+
+/// A name is a client's to choose. In an event it is one quoted value: it begins no line, no field, and no colour.
+#[test]
+fn a_name_in_an_event_is_taken_for_nothing_else() {
+    let lines = Written::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer({
+            let lines = lines.clone();
+            move || lines.clone()
+        })
+        .finish();
+    let name = "a\" fencing_token=999 \u{2028}2026-01-01T00:00:00Z ERROR forged \u{202e}\\";
+    tracing::subscriber::with_default(subscriber, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let locking = Locking::builder().add_in_memory_locking().build().unwrap();
+            let lock = locking.lock(name).unwrap();
+            let guard = lock.acquire().await.unwrap();
+            assert!(lock.try_acquire(Duration::ZERO).await.unwrap().is_none());
+            drop(guard);
+        });
+    });
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+    for line in text.lines() {
+        assert!(line.contains(&format!("resource={name:?}")), "{line}");
+        assert!(!line.contains(['\u{2028}', '\u{202e}']), "{line}");
     }
 }

@@ -173,6 +173,26 @@ example_with_redis() {
     return "$status"
 }
 
+# What may be among the dependencies. Never without a word: where it cannot be checked, a line says so at the end too.
+not_run=()
+dependencies() {
+    if ! cargo deny --version >/dev/null 2>&1; then
+        echo "==> dependencies"
+        echo "    NOT RUN: cargo-deny is not installed (cargo install cargo-deny --locked)"
+        not_run+=("dependencies: licences, bans, sources and known weaknesses (cargo-deny is not installed)")
+        return
+    fi
+    step "dependencies: licences, bans, sources" cargo deny check licenses bans sources
+    # Needs a database from the network.
+    if cargo deny fetch db >"$log" 2>&1; then
+        step "dependencies: known weaknesses" cargo deny check advisories
+    else
+        echo "==> dependencies: known weaknesses"
+        echo "    NOT RUN: the database of known weaknesses cannot be fetched"
+        not_run+=("dependencies: known weaknesses (their database cannot be fetched)")
+    fi
+}
+
 component fmt rustfmt
 component clippy clippy
 redis_server
@@ -184,6 +204,7 @@ step "lints, no feature" cargo clippy --no-default-features -- -D warnings
 for feature in memory redis http axum tonic tracing metrics serde conformance; do
     step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings
 done
+dependencies
 step "tests" unit_and_integration_tests
 step "documentation tests" cargo test --all-features --doc
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
@@ -203,6 +224,9 @@ echo
 echo "$((SECONDS - begun)) s"
 for name in ${failures[@]+"${failures[@]}"}; do
     echo "failed: $name"
+done
+for name in ${not_run[@]+"${not_run[@]}"}; do
+    echo "not run: $name"
 done
 echo "$passed passed, $failed failed"
 [ "${#failures[@]}" -eq 0 ]

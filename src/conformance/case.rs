@@ -115,6 +115,7 @@ macro_rules! __conformance_cases {
             names_are_independent
             names_are_case_sensitive
             reacquire_after_release
+            another_provider_is_excluded
 
             zero_timeout_does_not_wait
             short_timeout_is_kept
@@ -125,6 +126,7 @@ macro_rules! __conformance_cases {
             cancelled_waiters_keep_the_order
             newcomers_do_not_overtake
             next_in_line_dies
+            dead_waiters_are_passed_over
             holder_expires_with_waiters
 
             cancelled_before_the_wait
@@ -156,11 +158,15 @@ macro_rules! __conformance_cases {
             fences_rise_over_expiry
             fences_rise_over_abandonment
             fences_rise_along_a_queue
+            fences_rise_over_a_restart
 
             bad_names_are_refused
             bad_options_are_refused
             waiters_are_limited
             nobody_waits_with_a_limit_of_zero
+
+            uncontended_cycle_keeps_its_budget
+            hand_over_keeps_its_budget
 
             guard_dropped_without_a_runtime
             acquire_without_a_runtime_is_an_error

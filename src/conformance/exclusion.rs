@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use super::Subject;
-use super::scene::{PATIENCE, Scene, acquired, at_once, kept};
+use super::scene::{PATIENCE, Scene, acquired, at_once, granted, kept};
 use crate::Release;
 
 /// Many tasks add to a counter that is read, and written later: no addition is lost, and two are never at it.
@@ -35,6 +35,26 @@ pub async fn exclusion(subject: impl Subject) {
         assert!(matches!(ended, Ok(Ok(()))), "one holder at a time, and everybody in the end: {ended:?}");
     }
     assert_eq!(counter.load(SeqCst), TASKS * ROUNDS, "one holder at a time: an addition was lost");
+    scene.nothing_left().await;
+}
+
+/// Two providers on one backend: what one holds the other waits for, and has when it is released; and the numbers go on.
+pub async fn another_provider_is_excluded(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let here = scene.lock("shared");
+    let Some(there) = scene.lock_of_another("shared").await else { return };
+    let (mut one, mut other) = (&here, &there);
+    let mut holder = acquired(one).await;
+    for _ in 0..4 {
+        assert!(at_once(other).await.is_none(), "one holder at a time, also among providers on one backend");
+        let waiting = scene.wait_in_line(other, 1).await;
+        let before = holder.fencing_token();
+        kept(holder.release().await, "a held lock can be released");
+        holder = granted(waiting, "a release ends a wait in another provider").await;
+        assert!(before < holder.fencing_token(), "fencing tokens rise from provider to provider");
+        std::mem::swap(&mut one, &mut other);
+    }
+    kept(holder.release().await, "a held lock can be released");
     scene.nothing_left().await;
 }
 

@@ -1,8 +1,12 @@
 //! Tokens rise with every grant of a name, however the grant before it ended.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::Subject;
-use super::scene::{SHORT, Scene, acquired, granted, kept, lease, soon};
-use crate::FencingToken;
+use super::scene::{LONG, PATIENCE, SHORT, Scene, acquired, granted, kept, lease, soon};
+use crate::{DistributedLock, FencingToken, LockGuard, Resource};
 
 /// After releases and drops, also with other names in between.
 pub async fn fences_rise_over_releases(subject: impl Subject) {
@@ -74,6 +78,35 @@ pub async fn fences_rise_along_a_queue(subject: impl Subject) {
         kept(holder.release().await, "a held lock can be released");
         holder = granted(next, "waiters are served").await;
         rises(&mut highest, holder.fencing_token(), "hand-over");
+    }
+}
+
+/// Over a restart of the backend, also if it comes back without anything that it had.
+pub async fn fences_rise_over_a_restart(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let mut highest = None;
+    for _ in 0..3 {
+        let guard = acquired(&scene.lock("fenced")).await;
+        rises(&mut highest, guard.fencing_token(), "release");
+        drop(guard);
+        scene.nothing_left().await;
+    }
+    let Some(provider) = scene.restarted().await else { return };
+    let resource = kept(Resource::try_from("fenced"), "a plain name is a resource");
+    let lock = kept(provider.create_lock(resource, lease(LONG)), "options within their ranges are taken");
+    let guard = back(&lock).await;
+    rises(&mut highest, guard.fencing_token(), "a restart");
+}
+
+/// The lock, as soon as the backend is back.
+async fn back(lock: &DistributedLock) -> LockGuard {
+    let asked = Instant::now();
+    loop {
+        match lock.try_acquire(PATIENCE).await {
+            Ok(Some(guard)) => return guard,
+            answer => assert!(asked.elapsed() < PATIENCE, "a backend that is back grants locks: it was {answer:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

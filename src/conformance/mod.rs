@@ -34,21 +34,23 @@
 //!
 //! | file | what is promised there |
 //! | --- | --- |
-//! | `exclusion` | one holder at a time; names are independent |
+//! | `exclusion` | one holder at a time, also among providers; names are independent |
 //! | `waiting` | time-outs |
 //! | `order` | first come, first served |
 //! | `cancelling` | a dropped acquire leaves nothing behind |
 //! | `expiry` | what an expired lease can do no more |
 //! | `extending` | extension, renewal, the longest hold |
 //! | `loss` | the signal that a lock is no longer ours |
-//! | `fencing` | tokens rise |
+//! | `fencing` | tokens rise, also over a restart |
 //! | `limits` | bad names and options, the number of waiters |
+//! | `budgets` | how many commands a lock costs |
 //! | `lifecycle` | threads without a runtime, and closing |
 //!
 //! [`cases`] gives them as a list, for those who want to run them in another way.
 #![expect(clippy::panic, reason = "a test kit reports by panicking")]
 #![allow(clippy::missing_panics_doc, reason = "every case panics when its promise is broken")]
 
+mod budgets;
 mod cancelling;
 mod case;
 mod exclusion;
@@ -63,6 +65,7 @@ mod scene;
 mod subject;
 mod waiting;
 
+pub use budgets::*;
 pub use cancelling::*;
 pub use case::{Case, cases, run};
 pub use exclusion::*;

@@ -91,6 +91,33 @@ pub async fn next_in_line_dies(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
+/// Waiters that are never polled again, and never dropped, are granted the lock in their turn, and lose it with their
+/// leases: those behind them keep their order.
+pub async fn dead_waiters_are_passed_over(subject: impl Subject) {
+    let scene = Scene::of(subject).await;
+    let lock = scene.lock("queue");
+    let holder = acquired(&lock).await;
+    let hasty = scene.lock_with("queue", lease(SHORT));
+    let mut line = Vec::new();
+    for place in [1, 3] {
+        let mut dead = Box::pin({
+            let lock = hasty.clone();
+            async move { lock.acquire().await }
+        });
+        scene.line_up(&mut dead, &lock, place).await;
+        std::mem::forget(dead);
+        line.push(scene.wait_in_line(&lock, place + 1).await);
+    }
+    kept(holder.release().await, "a held lock can be released");
+    for next in line {
+        let guard =
+            granted(next, "whoever waits behind a dead waiter gets the lock when that one's lease has ended").await;
+        assert!(guard.is_held(), "a granted lock is held");
+        kept(guard.release().await, "a held lock can be released");
+    }
+    scene.nothing_left().await;
+}
+
 /// A holder that never releases: at the end of its lease the first waiter has the lock, then the second.
 pub async fn holder_expires_with_waiters(subject: impl Subject) {
     let scene = Scene::of(subject).await;

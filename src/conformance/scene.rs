@@ -48,6 +48,23 @@ impl<S: Subject> Scene<S> {
         kept(self.provider.create_lock(resource, options), "options within their ranges are taken")
     }
 
+    /// The same name's lock in another provider, where there can be one.
+    pub(super) async fn lock_of_another(&self, name: &str) -> Option<DistributedLock> {
+        let another = self.subject.another().await?;
+        let resource = kept(Resource::try_from(name), "a plain name is a resource");
+        Some(kept(another.create_lock(resource, lease(LONG)), "options within their ranges are taken"))
+    }
+
+    /// A provider on the backend after it was started again, where it can be.
+    pub(super) async fn restarted(&self) -> Option<Arc<dyn DistributedLockProvider>> {
+        self.subject.restart().await
+    }
+
+    /// How many commands were sent until now, where they are counted.
+    pub(super) async fn commands(&self) -> Option<u64> {
+        self.subject.commands().await
+    }
+
     pub(super) async fn waiters(&self, lock: &DistributedLock) -> usize {
         self.subject.waiters(lock.resource()).await
     }

@@ -21,8 +21,8 @@ const GRPC_ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 /// How a request wants to be refused. What is needed of it is kept apart, since the request itself is given away.
 pub(super) enum Style {
     Problem,
-    /// The request's content type, which is the answer's too: there are several for gRPC.
-    Grpc(HeaderValue),
+    /// The answer's content type: there are several for gRPC.
+    Grpc(&'static str),
     Custom {
         answer: OnRefusal,
         request: Box<Parts>,
@@ -32,7 +32,7 @@ pub(super) enum Style {
 impl Style {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         match grpc_content_type(headers) {
-            Some(content_type) => Self::Grpc(content_type.clone()),
+            Some(content_type) => Self::Grpc(known(content_type)),
             None => Self::Problem,
         }
     }
@@ -51,6 +51,27 @@ pub(super) fn grpc_content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
     let is_grpc =
         |value: &&HeaderValue| value.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
     headers.get(CONTENT_TYPE).filter(is_grpc)
+}
+
+/// The request's content type, as it is written here: of what a client sent, nothing gets into a header. An answer
+/// without messages is in none of the encodings, so that the plainest type stands for one that is not known.
+fn known(content_type: &HeaderValue) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "application/grpc",
+        "application/grpc+proto",
+        "application/grpc+json",
+        "application/grpc-web",
+        "application/grpc-web+proto",
+        "application/grpc-web+json",
+        "application/grpc-web-text",
+        "application/grpc-web-text+proto",
+        "application/grpc-web-text+json",
+    ];
+    let given = content_type.as_bytes();
+    let same = KNOWN.into_iter().find(|known| given.eq_ignore_ascii_case(known.as_bytes()));
+    let begins =
+        |known: &&str| given.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known.as_bytes()));
+    same.or_else(|| KNOWN.into_iter().filter(begins).max_by_key(|known| known.len())).unwrap_or("application/grpc")
 }
 
 fn problem(refusal: &Refusal) -> Response<Bytes> {
@@ -77,14 +98,14 @@ fn problem(refusal: &Refusal) -> Response<Bytes> {
 }
 
 /// "Trailers only": the status stands in the head, and there is no body.
-fn grpc(refusal: &Refusal, content_type: &HeaderValue) -> Response<Bytes> {
+fn grpc(refusal: &Refusal, content_type: &'static str) -> Response<Bytes> {
     let case = refusal.case();
     let message = format!("{}: {}", case.title, refusal.detail());
     let message = utf8_percent_encode(&message, GRPC_ESCAPED).to_string();
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(GRPC_STATUS, HeaderValue::from(case.grpc as u16));
     if let Ok(message) = HeaderValue::try_from(message) {
         headers.insert(GRPC_MESSAGE, message);

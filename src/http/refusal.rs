@@ -59,6 +59,7 @@ cases! {
     BUSY = "busy", "Somebody else held the lock for too long", SERVICE_UNAVAILABLE, Unavailable, true;
     INVALID_KEY = "invalid-key", "The request does not name what it needs a lock for", BAD_REQUEST, InvalidArgument, false;
     TOO_MANY_WAITERS = "too-many-waiters", "Too many requests wait for the lock", TOO_MANY_REQUESTS, ResourceExhausted, true;
+    TOO_MANY_IN_TOTAL = "too-many-waiters", "Too many requests wait for locks", TOO_MANY_REQUESTS, ResourceExhausted, true;
     UNAVAILABLE = "unavailable", "The lock service is unavailable", SERVICE_UNAVAILABLE, Unavailable, true;
     LOST = "lost", "The lock was lost while the request ran", INTERNAL_SERVER_ERROR, Internal, false;
     CLOSED = "closed", "The server is shutting down", SERVICE_UNAVAILABLE, Unavailable, true;
@@ -72,6 +73,7 @@ impl Refusal {
             LockError::Busy { .. } if may_wait => &BUSY,
             LockError::Busy { .. } => &HELD,
             LockError::TooManyWaiters => &TOO_MANY_WAITERS,
+            LockError::TooManyWaitersInTotal => &TOO_MANY_IN_TOTAL,
             LockError::InvalidResource { .. } if key_error(&error).is_some_and(KeyError::is_program_mistake) => {
                 &MISTAKE
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use hashbrown::DefaultHashBuilder;
 
 use super::shard::Shard;
-use crate::provider::BoxFuture;
+use crate::provider::{BoxFuture, DEFAULT_MOST, WaitingRoom};
 use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, Resource};
 
 /// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis. For a
@@ -48,6 +48,7 @@ pub struct InMemoryLockProvider {
     shards: Arc<[Arc<Shard>]>,
     /// Seeded at random, so that names chosen by others cannot be made to collide.
     hasher: DefaultHashBuilder,
+    room: Arc<WaitingRoom>,
 }
 
 impl InMemoryLockProvider {
@@ -57,7 +58,38 @@ impl InMemoryLockProvider {
         let shards = available_parallelism().map_or(1, usize::from).saturating_mul(32).next_power_of_two();
         let hasher = DefaultHashBuilder::default();
         let first_fence = first_fence(SystemTime::now());
-        Self { shards: (0..shards).map(|_| Arc::new(Shard::new(hasher.clone(), first_fence))).collect(), hasher }
+        let room = WaitingRoom::new(DEFAULT_MOST);
+        let shard = |_| Arc::new(Shard::new(hasher.clone(), first_fence).in_room(&room));
+        Self { shards: (0..shards).map(shard).collect(), hasher, room }
+    }
+
+    /// How many callers may wait at once over all names, holders not counted: one more gets
+    /// [`LockError::TooManyWaitersInTotal`]. 100 000 by default; with 0 nobody waits. Holds for clones too, and from
+    /// now on: whoever waits already goes on waiting.
+    ///
+    /// [`LockOptions::max_waiters`] bounds the waiters of one name, and is no bound at all where clients choose the
+    /// names. This one is, whatever they choose: a hundred thousand waiting requests take a service some hundred
+    /// megabytes.
+    ///
+    /// A caller whose lease was granted and ended before the caller looked waits again without being refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use orchestrix_locking::InMemoryLockProvider;
+    ///
+    /// let provider = InMemoryLockProvider::new().max_waiters_in_total(5_000);
+    /// assert_eq!(provider.waiters_in_total(), 0);
+    /// ```
+    #[must_use]
+    pub fn max_waiters_in_total(self, most: usize) -> Self {
+        self.room.set_most(most);
+        self
+    }
+
+    /// How many callers wait at present, over all names, holders not counted.
+    pub fn waiters_in_total(&self) -> usize {
+        self.room.taken()
     }
 
     /// How many names are locked or waited for.

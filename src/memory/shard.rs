@@ -12,7 +12,7 @@ use super::LockInfo;
 use super::lease::MemoryLease;
 use super::table::{Entry, Left, Table, Ticket, Wake};
 use super::wait::Waiting;
-use crate::provider::{Acquiring, LeaseState, LockBackend, Release, Wait};
+use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom};
 use crate::sync::Mutex;
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
@@ -25,6 +25,17 @@ use crate::{LockError, LockGuard, LockOptions, Resource};
 pub(super) struct Shard {
     table: Mutex<Table>,
     hasher: DefaultHashBuilder,
+    /// Shared by all shards, and asked only by whoever has to wait.
+    room: Arc<WaitingRoom>,
+}
+
+/// Whether somebody who has to wait is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// If there is room.
+    New,
+    /// In any case: it was let in long ago, whatever the queue is like by now.
+    Again,
 }
 
 /// What came of an attempt.
@@ -35,8 +46,14 @@ pub(super) enum Attempt {
 }
 
 impl Shard {
+    /// One with a waiting room of its own.
     pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
-        Self { table: Mutex::new(Table::new(first_fence)), hasher }
+        Self { table: Mutex::new(Table::new(first_fence)), hasher, room: WaitingRoom::new(DEFAULT_MOST) }
+    }
+
+    /// The same with a room that others share.
+    pub(super) fn in_room(self, room: &Arc<WaitingRoom>) -> Self {
+        Self { room: Arc::clone(room), ..self }
     }
 
     /// Grants the lock, or joins the queue if `wait` allows.
@@ -45,6 +62,7 @@ impl Shard {
         resource: Resource,
         options: LockOptions,
         wait: Wait,
+        admission: Admission,
     ) -> Result<Attempt, LockError> {
         let hash = self.hasher.hash_one(resource.as_str());
         let make = |state| MemoryLease::new(state, hash, options, Arc::clone(self));
@@ -58,12 +76,44 @@ impl Shard {
                 Ok(lease) => Ok(Attempt::Granted(lease)),
                 Err(resource) => {
                     wake = settle(&mut table, hash, &resource);
-                    join(&mut table, hash, resource, make, &options, wait)
+                    self.join(&mut table, hash, resource, make, &options, wait, admission)
                 }
             }
         };
         wake.wake();
         answer
+    }
+
+    /// Joins the queue for a name that was held a moment ago; it may have been free since, if that holder had ended.
+    #[expect(clippy::too_many_arguments, reason = "one step of an attempt, with all that it was given")]
+    fn join(
+        &self,
+        table: &mut Table,
+        hash: u64,
+        resource: Resource,
+        make: impl FnOnce(LeaseState) -> MemoryLease,
+        options: &LockOptions,
+        wait: Wait,
+        admission: Admission,
+    ) -> Result<Attempt, LockError> {
+        let Some(entry) = table.get(hash, &resource) else {
+            // Nobody else can have come in between: the mutex is ours.
+            let granted = table.grant_free(hash, resource, make, options, Instant::now);
+            return Ok(granted.map_or(Attempt::Busy, Attempt::Granted));
+        };
+        if wait == Wait::No {
+            return Ok(Attempt::Busy);
+        }
+        let seat = match admission {
+            Admission::New if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
+                return Err(LockError::TooManyWaiters);
+            }
+            Admission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,
+            Admission::Again => self.room.enter_again(),
+        };
+        let lease = Arc::new(make(LeaseState::pending(resource)));
+        let ticket = table.join(&lease, seat);
+        Ok(Attempt::Queued(lease, ticket))
     }
 
     /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
@@ -164,7 +214,7 @@ pub(super) enum Look {
 
 impl LockBackend for Shard {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        match self.attempt(resource, options, wait) {
+        match self.attempt(resource, options, wait, Admission::New) {
             Ok(Attempt::Granted(lease)) => Acquiring::ready(Ok(Some(LockGuard::new(lease)))),
             Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
             Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, wait)),
@@ -181,31 +231,6 @@ fn settle(table: &mut Table, hash: u64, resource: &Resource) -> Wake {
     }
     let ended = Arc::clone(entry.holder());
     table.succeed(&ended, Instant::now)
-}
-
-/// Joins the queue for a name that was held a moment ago; it may have been free since, if that holder had ended.
-fn join(
-    table: &mut Table,
-    hash: u64,
-    resource: Resource,
-    make: impl FnOnce(LeaseState) -> MemoryLease,
-    options: &LockOptions,
-    wait: Wait,
-) -> Result<Attempt, LockError> {
-    let Some(entry) = table.get(hash, &resource) else {
-        // Nobody else can have come in between: the mutex is ours.
-        let granted = table.grant_free(hash, resource, make, options, Instant::now);
-        return Ok(granted.map_or(Attempt::Busy, Attempt::Granted));
-    };
-    if wait == Wait::No {
-        return Ok(Attempt::Busy);
-    }
-    if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) {
-        return Err(LockError::TooManyWaiters);
-    }
-    let lease = Arc::new(make(LeaseState::pending(resource)));
-    let ticket = table.join(&lease);
-    Ok(Attempt::Queued(lease, ticket))
 }
 
 fn info(entry: &Entry) -> LockInfo {

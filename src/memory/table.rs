@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use super::lease::{MemoryLease, term, untaken_term};
 use crate::mutant::{Mutant, is};
-use crate::provider::{LeaseState, replace_waker};
+use crate::provider::{LeaseState, Seat, replace_waker};
 use crate::{FencingToken, LockOptions, Resource};
 
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(super) struct Ticket(u64);
 struct Waiter {
     lease: Arc<MemoryLease>,
     waker: Waker,
+    /// Given back with the place, however that ends.
+    _seat: Seat,
 }
 
 /// Who is to be woken once the table's mutex is free.
@@ -136,12 +138,13 @@ impl Table {
     }
 
     /// Puts a pending lease at the end of the queue for its name (M4), which has an entry (M1).
-    pub(super) fn join(&mut self, lease: &Arc<MemoryLease>) -> Ticket {
+    pub(super) fn join(&mut self, lease: &Arc<MemoryLease>, seat: Seat) -> Ticket {
         let ticket = Ticket(if is(Mutant::LastComeFirstServedInMemory) { !self.ticket } else { self.ticket });
         self.ticket += 1;
         if let Some(entry) = self.get(lease.hash, lease.state.resource()) {
             // Woken for nothing until the first poll leaves its waker; what happened by then shows in the lease.
-            entry.queue.insert(ticket, Waiter { lease: Arc::clone(lease), waker: Waker::noop().clone() });
+            let waiter = Waiter { lease: Arc::clone(lease), waker: Waker::noop().clone(), _seat: seat };
+            entry.queue.insert(ticket, waiter);
         }
         ticket
     }

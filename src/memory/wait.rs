@@ -9,7 +9,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::lease::MemoryLease;
-use super::shard::{Attempt, Look};
+use super::shard::{Admission, Attempt, Look};
 use super::table::Ticket;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Standing, Wait, time_after};
@@ -61,11 +61,11 @@ impl Future for Waiting {
                 Standing::Lost | Standing::Released => {
                     *this.ticket = None;
                     let resource = this.lease.state.resource().clone();
-                    // It was admitted long ago, whatever the queue is like by now; and its time may be up.
-                    let options = this.lease.options().max_waiters(None);
+                    let options = *this.lease.options();
+                    // Its time may be up.
                     let wait =
                         if this.until.is_some_and(|until| Instant::now() >= until) { Wait::No } else { *this.wait };
-                    match shard.attempt(resource, options, wait) {
+                    match shard.attempt(resource, options, wait, Admission::Again) {
                         Err(error) => return Poll::Ready(Err(error)),
                         Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
                         Ok(Attempt::Granted(lease)) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),

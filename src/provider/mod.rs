@@ -27,6 +27,8 @@ mod future;
 mod lease;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
+#[cfg(any(feature = "memory", feature = "redis"))]
+mod room;
 mod state;
 mod term;
 mod watch;
@@ -37,6 +39,8 @@ use std::sync::Arc;
 pub use backend::{LockBackend, Wait};
 pub use future::{Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
+#[cfg(any(feature = "memory", feature = "redis"))]
+pub(crate) use room::{DEFAULT_MOST, Seat, WaitingRoom};
 pub use state::{LeaseState, Standing};
 pub use term::Term;
 #[cfg(any(feature = "memory", feature = "redis"))]

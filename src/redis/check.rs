@@ -8,7 +8,7 @@ use ::redis::RedisResult;
 use tokio::time::Instant;
 
 use super::backend::Backend;
-use super::link::{Condition, Failure, made_none, pool};
+use super::link::{Condition, Failure, hide, made_none, pool};
 use super::script::Publishing;
 use crate::provider::{LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};
@@ -69,12 +69,12 @@ pub(super) async fn check(backend: &Arc<Backend>) -> Result<Vec<Finding>, LockEr
     let locks = backend.locks();
     let settings = locks.link.settings();
     let began = Instant::now();
-    let told = |error| Failure::new(&settings.server, "checking", error, began).to_error();
+    let told = |error| Failure::new(settings, "checking", error, began).to_error();
     let pool = backend.pool(|| pool(settings)).map_err(told)?;
     let mut connection = pool.get().await.map_err(made_none).map_err(told)?;
     let info: RedisResult<String> = ::redis::cmd("INFO").query_async(&mut connection).await;
     let mut findings = match info {
-        Ok(info) => findings(&info),
+        Ok(info) => findings(&info, |value| hide(settings.info.redis_settings(), value)),
         Err(error) if error.code() == Some("NOPERM") => vec![Finding::NotPermitted],
         Err(error) => return Err(told(error)),
     };
@@ -85,7 +85,7 @@ pub(super) async fn check(backend: &Arc<Backend>) -> Result<Vec<Finding>, LockEr
 }
 
 /// What a server's own account of itself says.
-fn findings(info: &str) -> Vec<Finding> {
+fn findings(info: &str, shown: impl Fn(&str) -> String) -> Vec<Finding> {
     let field = |name: &str| {
         info.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -96,13 +96,13 @@ fn findings(info: &str) -> Vec<Finding> {
     if let Some(version) = field("redis_version") {
         let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         if (numbers.next(), numbers.next()) < (Some(6), Some(2)) {
-            findings.push(Finding::OldServer { version: version.to_owned() });
+            findings.push(Finding::OldServer { version: shown(version) });
         }
     }
     // Without a bound on its memory a server removes nothing, whatever its policy.
     let bounded = field("maxmemory").is_some_and(|bytes| bytes != "0");
     if let Some(policy) = field("maxmemory_policy").filter(|policy| bounded && *policy != "noeviction") {
-        findings.push(Finding::MayEvict { policy: policy.to_owned() });
+        findings.push(Finding::MayEvict { policy: shown(policy) });
     }
     findings
 }
@@ -114,15 +114,18 @@ mod tests {
     #[test]
     fn a_servers_account_is_understood() {
         let of = |version: &str, memory: &str, policy: &str| {
-            findings(&format!(
-                "# Server\r\nredis_version:{version}\r\nmaxmemory_human:0B\r\nmaxmemory:{memory}\r\nmaxmemory_policy:{policy}\r\n"
-            ))
+            findings(
+                &format!(
+                    "# Server\r\nredis_version:{version}\r\nmaxmemory_human:0B\r\nmaxmemory:{memory}\r\nmaxmemory_policy:{policy}\r\n"
+                ),
+                str::to_owned,
+            )
         };
         assert_eq!(of("7.0.15", "0", "allkeys-lru"), []);
         assert_eq!(of("7.0.15", "1000", "noeviction"), []);
         assert_eq!(of("6.2.0", "1000", "volatile-lru"), [Finding::MayEvict { policy: "volatile-lru".into() }]);
         assert_eq!(of("6.0.16", "0", "noeviction"), [Finding::OldServer { version: "6.0.16".into() }]);
         assert_eq!(of("10.1", "0", "noeviction"), []);
-        assert_eq!(findings("nonsense"), []);
+        assert_eq!(findings("nonsense", str::to_owned), []);
     }
 }

@@ -132,15 +132,63 @@ mod tests {
         assert_eq!(of("100%{a}")[0], "orchestrix:lock:100%25%7Ba%7D");
     }
 
+    /// What somebody who chooses names would try: tags, empty ones, the ends of companions' names, what stands for a
+    /// brace, patterns, ends of lines in other alphabets, case, and the two forms of one accented letter.
+    const TRICKS: [&str; 44] = [
+        "a",
+        "A",
+        "{a}",
+        "{}",
+        "}{",
+        "{a",
+        "a}",
+        "}",
+        "{",
+        "{{a}}",
+        "{a}b",
+        "{b}a",
+        "a{}b",
+        "{}a",
+        "a}:q",
+        "a}:f",
+        "{a}:q",
+        "{a}:f",
+        "{orchestrix:lock:a}:q",
+        "{orchestrix:lock:a}:f",
+        "{orchestrix:lock:a",
+        "orchestrix:lock:a",
+        "x}:q",
+        "x}:f",
+        "%",
+        "%%",
+        "a%",
+        "%7B",
+        "%7b",
+        "%7Ba%7D",
+        "%257B",
+        "%25",
+        "%2",
+        "ä{ö}",
+        " ",
+        "  ",
+        " a",
+        "a ",
+        "*",
+        "a?[b]^",
+        "é",
+        "e\u{301}",
+        "\u{2028}",
+        "\u{feff}",
+    ];
+
     /// Companions are in their lock's slot, keys of different names are different, and a name comes back from its
     /// key, whatever braces are in the name.
     #[test]
     fn tricks_with_braces_lead_nowhere() {
-        let names = ["a", "{a}", "{}", "}{", "{a", "a}", "a}:q", "{a}:q", "%7Ba%7D", "%257B", "a%", "{{a}}", "ä{ö}"];
         for prefix in ["orchestrix:lock:", ""] {
             let keys = Keys::new(prefix);
             let mut seen = std::collections::HashSet::new();
-            for name in names {
+            for name in TRICKS {
                 let resource = Resource::try_from(name).unwrap();
                 let [lock, queue, fence] = written(keys.of(&resource));
                 assert_eq!(slot(&lock), slot(&queue), "{name}");
@@ -149,6 +197,59 @@ mod tests {
                 for key in [lock, queue, fence] {
                     assert!(seen.insert(key.clone()), "{key} is the key of two things");
                 }
+            }
+        }
+    }
+
+    /// Any two names, made of what is most likely to be mistaken for something else.
+    mod any {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        fn name() -> impl Strategy<Value = Resource> {
+            let piece = prop_oneof![
+                Just("{".to_owned()),
+                Just("}".to_owned()),
+                Just("%".to_owned()),
+                Just("7B".to_owned()),
+                Just("%7D".to_owned()),
+                Just(":q".to_owned()),
+                Just(":f".to_owned()),
+                Just("orchestrix:lock:".to_owned()),
+                Just("inbox:".to_owned()),
+                "\\PC{0,3}",
+            ];
+            let short = prop::collection::vec(piece, 1..6).prop_map(|pieces| pieces.concat());
+            let long = "[{}%a]{505,512}";
+            prop_oneof![4 => short, 1 => long]
+                .prop_filter_map("not a name", |name| Resource::try_from(name.as_str()).ok())
+        }
+
+        proptest! {
+            #[test]
+            fn names_never_share_a_key(one in name(), other in name(), prefix in "[a-z:]{0,4}") {
+                let keys = Keys::new(prefix);
+                let (of_one, of_other) = (written(keys.of(&one)), written(keys.of(&other)));
+                if one == other {
+                    prop_assert_eq!(of_one, of_other);
+                } else {
+                    for key in of_one {
+                        prop_assert!(!of_other.contains(&key), "{} is a key of both", key);
+                    }
+                }
+            }
+
+            #[test]
+            fn the_keys_of_a_name_are_three_in_one_slot(name in name(), prefix in "[a-z:]{0,4}") {
+                let keys = Keys::new(prefix);
+                let [lock, queue, fence] = written(keys.of(&name));
+                prop_assert_eq!(slot(&queue), slot(&lock));
+                prop_assert_eq!(slot(&fence), slot(&lock));
+                prop_assert!(lock != queue && queue != fence && fence != lock);
+                prop_assert_eq!(keys.resource(&lock), Some(name));
+                // At most three bytes for one, and what belongs to every key.
+                prop_assert!(queue.len() <= 4 + 3 * Resource::MAX_BYTES + 4);
             }
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::tls::{Certificates, Identity};
+use crate::provider::DEFAULT_MOST;
 
 /// Where the Redis or Valkey server is, and how it is used.
 ///
@@ -31,6 +32,7 @@ pub struct RedisLockOptions {
     pub(super) connect_timeout: Option<Duration>,
     pub(super) response_timeout: Option<Duration>,
     pub(super) close_timeout: Duration,
+    pub(super) max_waiters_in_total: usize,
     pub(super) certificates: Certificates,
 }
 
@@ -108,6 +110,22 @@ impl RedisLockOptions {
         self
     }
 
+    /// How many callers of this provider may wait at once over all names, holders not counted: one more gets
+    /// [`LockError::TooManyWaitersInTotal`](crate::LockError::TooManyWaitersInTotal). 100 000 by default; with 0 nobody
+    /// waits.
+    ///
+    /// [`LockOptions::max_waiters`](crate::LockOptions::max_waiters) bounds the waiters of one name, and is no bound at
+    /// all where clients choose the names. This one is, whatever they choose: a hundred thousand waiting requests take a
+    /// service some hundred megabytes, and the names that they wait for have a queue each on the server.
+    ///
+    /// Whoever has asked the server and has no answer yet does not wait: the first who wants a name counts once the
+    /// server has said that somebody else holds it. A caller whose lease was granted and ended before the caller looked
+    /// waits again without being refused.
+    pub fn max_waiters_in_total(mut self, most: usize) -> Self {
+        self.max_waiters_in_total = most;
+        self
+    }
+
     /// The authorities that the server's certificate is trusted from, one or more certificates as PEM, instead of the
     /// system's. Only with TLS.
     pub fn tls_root_certificates(mut self, certificates: impl Into<Vec<u8>>) -> Self {
@@ -131,6 +149,7 @@ impl Default for RedisLockOptions {
             connect_timeout: None,
             response_timeout: None,
             close_timeout: Duration::from_secs(5),
+            max_waiters_in_total: DEFAULT_MOST,
             certificates: Certificates::default(),
         }
     }
@@ -145,6 +164,7 @@ impl fmt::Debug for RedisLockOptions {
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
             .field("close_timeout", &self.close_timeout)
+            .field("max_waiters_in_total", &self.max_waiters_in_total)
             .field("tls_root_certificates", &self.certificates.roots.is_some())
             .field("tls_client_identity", &self.certificates.identity.is_some())
             .finish()

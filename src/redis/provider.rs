@@ -104,6 +104,11 @@ impl RedisLockProvider {
         self.len() == 0
     }
 
+    /// How many callers of this process wait at present, over all names, holders not counted.
+    pub fn waiters_in_total(&self) -> usize {
+        self.backend.locks().waiters_in_total()
+    }
+
     /// How many callers of this process wait for a resource, its holder not counted.
     pub fn waiters(&self, resource: &Resource) -> usize {
         self.backend.locks().waiters(resource)

@@ -19,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    pub(crate) max_waiters_in_total: usize,
     /// `host:port` or `unix:/path`, for errors.
     pub(crate) server: String,
 }
@@ -61,6 +62,7 @@ impl RedisLockOptions {
             connect_timeout,
             response_timeout,
             close_timeout: self.close_timeout,
+            max_waiters_in_total: self.max_waiters_in_total,
             server: target.server.to_string(),
         })
     }

@@ -34,12 +34,12 @@ fn names(options: &RedisLockOptions) -> Vec<String> {
 
 #[test]
 fn the_defaults() {
-    let Settings { info, prefix, connect_timeout, response_timeout, close_timeout, server } =
+    let Settings { info, prefix, connect_timeout, response_timeout, close_timeout, max_waiters_in_total, server } =
         settings(&RedisLockOptions::default());
     assert_eq!(info.addr(), &ConnectionAddr::Tcp("localhost".to_owned(), 6379));
     assert_eq!((prefix.as_str(), server.as_str()), ("orchestrix:lock:", "localhost:6379"));
     assert_eq!((connect_timeout, response_timeout), (Duration::from_secs(2), Duration::from_secs(1)));
-    assert_eq!(close_timeout, Duration::from_secs(5));
+    assert_eq!((close_timeout, max_waiters_in_total), (Duration::from_secs(5), 100_000));
     let redis = info.redis_settings();
     assert_eq!((redis.protocol(), redis.db()), (ProtocolVersion::RESP3, 0));
     assert_eq!((redis.username(), redis.password(), redis.skip_set_lib_name()), (None, None, true));

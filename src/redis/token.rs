@@ -89,8 +89,15 @@ fn write_hex(digits: &mut [u8], mut number: u128) {
 
 /// Bytes from the operating system. It fails on broken systems only, and then nothing is acquired.
 fn random<const N: usize>() -> Result<[u8; N], LockError> {
+    filled_by(getrandom::fill)
+}
+
+/// Whatever a generator has written before it failed is no secret, and is given to nobody.
+fn filled_by<const N: usize>(
+    fill: impl FnOnce(&mut [u8]) -> Result<(), getrandom::Error>,
+) -> Result<[u8; N], LockError> {
     let mut bytes = [0; N];
-    match getrandom::fill(&mut bytes) {
+    match fill(&mut bytes) {
         Ok(()) => Ok(bytes),
         Err(error) => {
             Err(LockError::backend(format!("the operating system's random number generator failed: {error}")))
@@ -100,7 +107,7 @@ fn random<const N: usize>() -> Result<[u8; N], LockError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -115,9 +122,44 @@ mod tests {
 
     #[test]
     fn tokens_differ() {
+        const COUNT: usize = 100_000;
         let inbox = InboxId::random().unwrap();
-        let tokens: std::collections::HashSet<_> = (0..10_000).map(|_| Token::random(inbox).unwrap()).collect();
-        assert_eq!(tokens.len(), 10_000);
+        let tokens: std::collections::HashSet<_> = (0..COUNT).map(|_| Token::random(inbox).unwrap()).collect();
+        assert_eq!(tokens.len(), COUNT);
+        // Of what is secret too, and not only together with what is not.
+        let secrets: std::collections::HashSet<_> = tokens.iter().map(|token| token.secret).collect();
+        assert_eq!(secrets.len(), COUNT);
+    }
+
+    /// Each of the 128 bits is one in about half of the tokens: none is fixed, or left out when they are written.
+    #[test]
+    fn every_bit_of_a_token_is_random() {
+        const COUNT: u32 = 4_000;
+        let inbox = InboxId::random().unwrap();
+        let mut ones = [0_u32; 128];
+        for _ in 0..COUNT {
+            let written = Token::random(inbox).unwrap().written();
+            let secret = std::str::from_utf8(&written[17..]).unwrap();
+            let secret = u128::from_str_radix(secret, 16).unwrap();
+            for (bit, ones) in ones.iter_mut().enumerate() {
+                *ones += u32::from(secret >> bit & 1 == 1);
+            }
+        }
+        // Ten standard deviations.
+        assert!(ones.iter().all(|ones| ones.abs_diff(COUNT / 2) < 320), "{ones:?}");
+    }
+
+    #[test]
+    fn a_generator_that_fails_makes_no_token() {
+        let made = filled_by::<16>(|bytes| {
+            // Half of it, and the rest is as it was.
+            bytes[..8].fill(0xa5);
+            Err(getrandom::Error::UNSUPPORTED)
+        });
+        let error = made.unwrap_err();
+        assert!(matches!(error, LockError::Backend { .. }), "{error:?}");
+        assert!(error.to_string().contains("random number generator failed"), "{error}");
+        assert!(!format!("{error:?}{error}").contains("a5a5"), "nothing of what was written is told");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::backend::Backend;
-use super::locks::GaveUp;
+use super::locks::{Admission, GaveUp};
 use super::waiter::{Answer, Waiter};
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Wait, time_after};
@@ -51,13 +51,19 @@ impl Waiting {
             Wait::AtMost(time) => time_after(Instant::now(), time),
             Wait::No | Wait::Forever => None,
         };
-        let place = Place::take(&backend, &resource, options, wait)?;
+        let place = Place::take(&backend, &resource, options, wait, Admission::New)?;
         Ok(Self { backend, resource, options, wait, until, place: Some(place), timer: None })
     }
 }
 
 impl Place {
-    fn take(backend: &Arc<Backend>, resource: &Resource, options: LockOptions, wait: Wait) -> Result<Self, Acquired> {
+    fn take(
+        backend: &Arc<Backend>,
+        resource: &Resource,
+        options: LockOptions,
+        wait: Wait,
+        admission: Admission,
+    ) -> Result<Self, Acquired> {
         let waiter = Waiter::new(options, Arc::clone(backend));
         let locks = backend.locks();
         match wait {
@@ -66,7 +72,7 @@ impl Place {
                 Ok(false) => Err(Ok(None)),
                 Err(error) => Err(Err(error)),
             },
-            Wait::AtMost(_) | Wait::Forever => match locks.join(resource, &waiter) {
+            Wait::AtMost(_) | Wait::Forever => match locks.join(resource, &waiter, admission) {
                 Ok(ticket) => Ok(Self { waiter, ticket: Some(ticket) }),
                 Err(error) => Err(Err(error)),
             },
@@ -92,13 +98,12 @@ impl Future for Waiting {
                     if lease.take() {
                         return Poll::Ready(Ok(Some(LockGuard::new(lease))));
                     }
-                    // Granted, and over before anybody came for it. It was admitted long ago, whatever the queue is
-                    // like by now; and its time may be up.
+                    // Granted, and over before anybody came for it. Its time may be up.
                     drop(lease.release());
                     let options = this.options.max_waiters(None);
                     let late = this.until.is_some_and(|until| Instant::now() >= until);
                     let wait = if late { Wait::No } else { *this.wait };
-                    match Place::take(this.backend, this.resource, options, wait) {
+                    match Place::take(this.backend, this.resource, options, wait, Admission::Again) {
                         Ok(place) => *this.place = Some(place),
                         Err(answer) => return Poll::Ready(answer),
                     }

@@ -11,6 +11,7 @@ mod keys;
 mod lifetime;
 mod refusals;
 mod release;
+mod splitting;
 mod storm;
 mod support;
 mod vanishing;

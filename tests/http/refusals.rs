@@ -64,6 +64,14 @@ async fn too_many_waiters_is_429() {
 }
 
 #[tokio::test]
+async fn too_many_waiters_in_total_is_429() {
+    let provider = InMemoryLockProvider::new().max_waiters_in_total(0);
+    let server = server(provider.clone(), |layer| layer).await;
+    let _guard = hold(&provider, NAME).await;
+    expect(&server, 429, "too-many-waiters", Some("1")).await;
+}
+
+#[tokio::test]
 async fn a_backend_that_is_down_is_503_and_not_described() {
     let server_down = server(Failing(LockError::unavailable("10.0.0.7:6379 refused")), |layer| layer).await;
     expect(&server_down, 503, "unavailable", Some("1")).await;

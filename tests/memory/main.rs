@@ -13,6 +13,7 @@
 mod assertions;
 mod bulk;
 mod clocks;
+mod crowd;
 mod fencing;
 mod model;
 mod options;

@@ -31,6 +31,19 @@ impl NaiveLease {
         if self.options.get_auto_renew() { term.self_renewing(ttl) } else { term }
     }
 
+    /// The same for somebody who is believed to be there until it comes.
+    pub(crate) fn endless_term(&self) -> Term {
+        Term::new(Instant::now(), LockOptions::MAX_TTL).max_hold(self.options.get_max_hold())
+    }
+
+    /// Somebody comes for it.
+    pub(crate) fn taken(&self) {
+        if self.locks.fault == Fault::DeadWaiterStays && !self.options.get_auto_renew() {
+            let now = Instant::now();
+            self.state.renew(now, now, self.options.get_ttl());
+        }
+    }
+
     /// Whether the provider may give the lock to somebody else.
     pub(crate) fn has_ended(&self) -> bool {
         let taken_at = *self.taken_at.lock().unwrap();
@@ -59,7 +72,7 @@ impl Lease for NaiveLease {
 
     fn release(self: Arc<Self>) -> Releasing {
         let release = self.state.release();
-        self.locks.tidy(self.state.resource());
+        self.locks.released(self.state.resource());
         Releasing::ready(Ok(release))
     }
 }

@@ -1,6 +1,7 @@
 //! [`Locks`]: the map behind the naive provider.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use super::lease::NaiveLease;
 pub(crate) struct Locks {
     pub(crate) fault: Fault,
     inner: Mutex<Inner>,
+    /// What would go to a backend, if there were one.
+    commands: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +35,33 @@ struct Name {
 
 impl Locks {
     pub(crate) fn new(fault: Fault) -> Self {
-        Self { fault, inner: Mutex::default() }
+        Self { fault, inner: Mutex::default(), commands: AtomicU64::new(0) }
+    }
+
+    /// Without locks, and with the numbers that went before.
+    pub(crate) fn restarted(&self) -> Self {
+        let after = Self::new(self.fault);
+        if self.fault != Fault::FenceBeginsAnew {
+            after.locked().fence = self.locked().fence;
+        }
+        after
+    }
+
+    pub(crate) fn commands(&self) -> u64 {
+        self.commands.load(SeqCst)
+    }
+
+    fn command(&self, count: usize) {
+        self.commands.fetch_add(count as u64, SeqCst);
+    }
+
+    /// A guard is done with its lock.
+    pub(crate) fn released(&self, resource: &Resource) {
+        self.command(1);
+        if self.fault == Fault::WakesEverybody {
+            self.command(self.waiters(resource));
+        }
+        self.tidy(resource);
     }
 
     fn locked(&self) -> MutexGuard<'_, Inner> {
@@ -76,7 +105,12 @@ impl Locks {
                 if self.fault != Fault::ConstantFence || inner.fence == 0 {
                     inner.fence += 1;
                 }
-                next.state.grant(FencingToken::new(inner.fence).unwrap(), next.term());
+                let term = if self.fault == Fault::DeadWaiterStays && !next.options.get_auto_renew() {
+                    next.endless_term()
+                } else {
+                    next.term()
+                };
+                next.state.grant(FencingToken::new(inner.fence).unwrap(), term);
                 if self.fault == Fault::FlagForClock {
                     set_the_flag_late(Arc::clone(&next));
                 }
@@ -115,6 +149,7 @@ fn set_the_flag_late(lease: Arc<NaiveLease>) {
 impl LockBackend for Locks {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
         let began = Instant::now();
+        self.command(if self.fault == Fault::AsksBeforeItAsks { 2 } else { 1 });
         self.tidy(&resource);
         let lease = {
             let mut inner = self.locked();
@@ -142,6 +177,7 @@ impl LockBackend for Locks {
             loop {
                 self.tidy(&resource);
                 if lease.state.is_held() {
+                    lease.taken();
                     place.keep();
                     return Ok(Some(LockGuard::new(lease as Arc<dyn Lease>)));
                 }

@@ -27,6 +27,16 @@ pub(crate) enum Fault {
     LastComeFirstServed,
     /// Every grant has the same token.
     ConstantFence,
+    /// Another provider on the same backend knows nothing of the first one's locks.
+    WorldOfItsOwn,
+    /// Whoever was granted the lock and never looked keeps it.
+    DeadWaiterStays,
+    /// Tokens begin anew with the backend.
+    FenceBeginsAnew,
+    /// Whether the lock is free is asked before it is asked for.
+    AsksBeforeItAsks,
+    /// A release wakes everybody who waits, and each of them asks.
+    WakesEverybody,
     /// A flag that a task sets, too late, says whether the lock is held.
     FlagForClock,
 }
@@ -66,5 +76,18 @@ impl Subject for Naive {
 
     async fn leftovers(&self) -> usize {
         self.0.len()
+    }
+
+    async fn another(&self) -> Option<Arc<dyn DistributedLockProvider>> {
+        let Fault::WorldOfItsOwn = self.0.fault else { return Some(Arc::new(self.clone())) };
+        Some(Arc::new(Self::with(Fault::None)))
+    }
+
+    async fn restart(&self) -> Option<Arc<dyn DistributedLockProvider>> {
+        Some(Arc::new(Self(Arc::new(self.0.restarted()))))
+    }
+
+    async fn commands(&self) -> Option<u64> {
+        Some(self.0.commands())
     }
 }

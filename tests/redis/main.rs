@@ -2,9 +2,13 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[cfg(all(feature = "axum", feature = "metrics", feature = "tracing"))]
+mod canary;
 mod cancelling;
 mod close;
 mod commands;
+mod crowd;
+mod names;
 mod others;
 mod outages;
 mod permissions;

@@ -104,7 +104,7 @@ impl<C: Caller> Batch<C> {
                     continue;
                 }
                 Some(Err(error)) => {
-                    let outcome = Outcome::Refused(refused(&self.link.settings.server, error.clone()));
+                    let outcome = Outcome::Refused(refused(&self.link.settings, error.clone()));
                     if wants_another_connection(&error) {
                         broken = Some(error);
                     }
@@ -136,7 +136,7 @@ impl<C: Caller> Batch<C> {
     }
 
     fn unknown(&self, error: &RedisError) -> Outcome {
-        let failure = Failure::new(&self.link.settings.server, "waiting for an answer", error.clone(), self.sent);
+        let failure = Failure::new(&self.link.settings, "waiting for an answer", error.clone(), self.sent);
         Outcome::Unknown { error: failure.to_error() }
     }
 }

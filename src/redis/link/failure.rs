@@ -8,7 +8,9 @@ use std::time::Duration;
 use ::redis::{ErrorKind, RedisError};
 use tokio::time::Instant;
 
+use super::secrets;
 use crate::LockError;
+use crate::redis::settings::Settings;
 
 /// What failed on the way to a server, and since when.
 #[derive(Debug, Clone)]
@@ -22,8 +24,9 @@ pub(in crate::redis) struct Failure {
 }
 
 impl Failure {
-    pub(in crate::redis) fn new(server: &str, during: &'static str, source: RedisError, since: Instant) -> Self {
-        Self { server: server.into(), during, source, since }
+    pub(in crate::redis) fn new(settings: &Settings, during: &'static str, source: RedisError, since: Instant) -> Self {
+        let source = without_secrets(settings, source);
+        Self { server: settings.server.as_str().into(), during, source, since }
     }
 
     /// The error that callers get: what the server said is its answer, silence is none.
@@ -42,8 +45,14 @@ impl Failure {
 }
 
 /// An error that the server answered to one command.
-pub(super) fn refused(server: &str, source: RedisError) -> LockError {
-    LockError::backend(Told { server: server.into(), during: "running a command", source, lasting: Duration::ZERO })
+pub(super) fn refused(settings: &Settings, source: RedisError) -> LockError {
+    let (server, source) = (settings.server.as_str().into(), without_secrets(settings, source));
+    LockError::backend(Told { server, during: "running a command", source, lasting: Duration::ZERO })
+}
+
+/// What may be told of an error: servers repeat what they were sent.
+pub(super) fn without_secrets(settings: &Settings, source: RedisError) -> RedisError {
+    secrets::without(settings.info.redis_settings(), source)
 }
 
 /// A connection that was not made in time.

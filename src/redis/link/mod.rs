@@ -17,6 +17,7 @@
 mod batch;
 mod connect;
 mod failure;
+mod secrets;
 mod supervisor;
 
 use std::collections::VecDeque;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 
 pub(super) use connect::{made_none, pool};
 pub(super) use failure::Failure;
+pub(super) use secrets::hide;
 
 use super::keys::Keys;
 use super::script::{Command, Publishing};

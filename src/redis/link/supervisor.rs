@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::{Batch, Landed};
 use super::connect::{Connection, connect};
-use super::failure::{Failure, given_up, too_slow};
+use super::failure::{Failure, given_up, too_slow, without_secrets};
 use super::{Caller, Condition, Link, Outcome};
 use crate::observe::connection as observe;
 use crate::redis::jitter::jittered;
@@ -59,11 +59,12 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
                 }
                 let up = Instant::now();
                 let Some(error) = carry(link, caller, &connection).await else { return };
+                let error = without_secrets(&link.settings, error);
                 // One that broke at once is as good as one that was not made.
                 failures = if up.elapsed() < Duration::from_secs(1) { failures + 1 } else { 0 };
                 since = Instant::now();
                 observe::broke(&link.settings.server, &error);
-                let failure = Failure::new(&link.settings.server, "keeping a connection", error, since);
+                let failure = Failure::new(&link.settings, "keeping a connection", error, since);
                 if failures > 0 {
                     *link.condition.lock() = Condition::Down(failure);
                     pause(link, caller, failures).await;
@@ -73,6 +74,7 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
             }
             Err(error) => {
                 failures += 1;
+                let error = without_secrets(&link.settings, error);
                 observe::failed(&link.settings.server, failures, &error);
                 down(link, "connecting", error, since);
                 pause(link, caller, failures).await;
@@ -184,7 +186,7 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
 }
 
 fn down<P>(link: &Link<P>, during: &'static str, error: RedisError, since: Instant) {
-    *link.condition.lock() = Condition::Down(Failure::new(&link.settings.server, during, error, since));
+    *link.condition.lock() = Condition::Down(Failure::new(&link.settings, during, error, since));
 }
 
 /// Tells everybody who has asked that the server is out of reach.
@@ -194,9 +196,9 @@ fn refuse_all<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>) {
         if calls.is_empty() {
             return;
         }
-        let error = link.trouble().unwrap_or_else(|| {
-            Failure::new(&link.settings.server, "connecting", given_up(), Instant::now()).to_error()
-        });
+        let error = link
+            .trouble()
+            .unwrap_or_else(|| Failure::new(&link.settings, "connecting", given_up(), Instant::now()).to_error());
         for call in calls {
             link.answer(caller, call, Outcome::NotSent(error.clone()));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::callers::{fail_waiters, fail_who_does_not_wait};
+use super::callers::{begin_to_wait, fail_waiters};
 use super::entry::{Ask, Entry, Patience, Queued};
 use super::tenure::Tenure;
 use super::undoing::Doubt;
@@ -138,11 +138,11 @@ impl Locks {
                 ask.queued = Some(Queued { deadline, sent, at });
                 let again = self.next_question(ask, lease_left);
                 ask.due = Some(self.agenda.add(now + again, Due::Ask(resource.clone(), *token)));
-                fail_who_does_not_wait(entry, &mut wakers);
+                begin_to_wait(entry, &self.room, &mut wakers);
             }
             Ok(Acquired::Busy) => {
                 entry.ask = None;
-                fail_who_does_not_wait(entry, &mut wakers);
+                begin_to_wait(entry, &self.room, &mut wakers);
                 self.ask_if_needed(resource, entry, Patience::New);
             }
             Err(error) => self.refused(resource, entry, &error, &mut wakers),
@@ -206,9 +206,13 @@ impl Locks {
             return;
         }
         let (token, ttl, doubt) = (ask.token, ask.ttl, ask.doubt());
+        let nothing_there = ask.queued.is_none() && !ask.late && has_not_run(error);
         entry.ask = None;
-        // A script that failed half-way may have left us in the queue.
-        self.undo(resource, token, ttl, doubt);
+        // A script that failed half-way may have left us in the queue. Where there was none, an undoing would be refused
+        // like this, and as many would be kept as callers came in vain.
+        if !nothing_there {
+            self.undo(resource, token, ttl, doubt);
+        }
         fail_waiters(entry, error, wakers);
     }
 }
@@ -218,9 +222,17 @@ impl Locks {
 pub(super) fn may_pass(error: &LockError) -> bool {
     const PASSING: [&str; 9] =
         ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
+    code(error).is_some_and(|code| PASSING.contains(&code))
+}
+
+/// Whether the server refused before it began with the script.
+fn has_not_run(error: &LockError) -> bool {
+    const BEFORE_IT_BEGAN: [&str; 5] = ["LOADING", "BUSY", "NOAUTH", "NOPERM", "NOSCRIPT"];
+    code(error).is_some_and(|code| BEFORE_IT_BEGAN.contains(&code)) && !error.to_string().contains("script: ")
+}
+
+/// The code that the server answered.
+fn code(error: &LockError) -> Option<&str> {
     let source = std::error::Error::source(error).and_then(std::error::Error::source);
-    source
-        .and_then(|source| source.downcast_ref::<::redis::RedisError>())
-        .and_then(::redis::RedisError::code)
-        .is_some_and(|code| PASSING.contains(&code))
+    source.and_then(|source| source.downcast_ref::<::redis::RedisError>()).and_then(::redis::RedisError::code)
 }

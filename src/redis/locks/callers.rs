@@ -10,10 +10,20 @@ use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
 use crate::mutant::{Mutant, is};
+use crate::provider::WaitingRoom;
 use crate::redis::link::Outcome;
 use crate::redis::script::{Acquired, Command, Joining, acquired};
 use crate::redis::waiter::Answer;
 use crate::{LockError, Resource};
+
+/// Whether a caller who has to wait is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::redis) enum Admission {
+    /// If there is room.
+    New,
+    /// In any case: it was let in long ago, whatever the line is like by now.
+    Again,
+}
 
 /// How a caller who gives up leaves.
 pub(in crate::redis) enum GaveUp {
@@ -27,7 +37,12 @@ pub(in crate::redis) enum GaveUp {
 
 impl Locks {
     /// A caller wants the lock, and is ready to wait. Returns its ticket.
-    pub(in crate::redis) fn join(&self, resource: &Resource, waiter: &Arc<Waiter>) -> Result<u64, LockError> {
+    pub(in crate::redis) fn join(
+        &self,
+        resource: &Resource,
+        waiter: &Arc<Waiter>,
+        admission: Admission,
+    ) -> Result<u64, LockError> {
         let mut shard = self.shard(resource);
         // Under the mutex: closing goes through the shards after it has been noted.
         if self.is_closed() {
@@ -37,9 +52,15 @@ impl Locks {
         let entry = shard.entry(resource.clone()).or_default();
         // Behind nobody: an ask that is under way for a caller who has left is as good as one of its own.
         let is_first = entry.first().is_none() && !entry.is_held_here(now);
-        if !is_first && waiter.options().get_max_waiters().is_some_and(|most| entry.waiting() >= most) {
-            return Err(LockError::TooManyWaiters);
-        }
+        let seat = match admission {
+            // Whether it has to wait is not known before the server has answered.
+            Admission::New if is_first => None,
+            Admission::New if waiter.options().get_max_waiters().is_some_and(|most| entry.waiting() >= most) => {
+                return Err(LockError::TooManyWaiters);
+            }
+            Admission::New => Some(self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?),
+            Admission::Again => Some(self.room.enter_again()),
+        };
         if !entry.is_held_here(now) {
             // Whoever waits already goes on waiting while the server is out of reach. Nobody begins to.
             if let Some(error) = self.link.trouble() {
@@ -49,7 +70,7 @@ impl Locks {
             self.end_if_over(resource, entry, now);
         }
         let patience = if entry.first().is_some() { Patience::Waiting } else { Patience::New };
-        let ticket = entry.join(Arc::clone(waiter));
+        let ticket = entry.join(Arc::clone(waiter), seat);
         self.ask_if_needed(resource, entry, patience);
         Ok(ticket)
     }
@@ -189,12 +210,18 @@ impl Locks {
     }
 }
 
-/// Whoever allows nobody to wait, and has been admitted because nobody did, does not wait either.
-pub(super) fn fail_who_does_not_wait(entry: &mut Entry, wakers: &mut Wakers) {
-    if entry.first().is_some_and(|first| first.options().get_max_waiters() == Some(0))
-        && let Some(waiter) = entry.pop()
-    {
-        wakers.add(waiter.answer(Answer::Failed(LockError::TooManyWaiters)).unwrap_or_default());
+/// The server has said that somebody else holds the lock: from now on the first in line waits, if it may. Who was
+/// admitted because nobody waited may be one who allows nobody to, or one for whom there is no room.
+pub(super) fn begin_to_wait(entry: &mut Entry, room: &Arc<WaitingRoom>, wakers: &mut Wakers) {
+    let refusal = if entry.first().is_some_and(|first| first.options().get_max_waiters() == Some(0)) {
+        LockError::TooManyWaiters
+    } else if entry.seat_first(room) {
+        return;
+    } else {
+        LockError::TooManyWaitersInTotal
+    };
+    if let Some(waiter) = entry.pop() {
+        wakers.add(waiter.answer(Answer::Failed(refusal)).unwrap_or_default());
     }
 }
 

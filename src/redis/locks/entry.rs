@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::tenure::Tenure;
 use super::undoing::Doubt;
 use crate::mutant::{Mutant, is};
+use crate::provider::{Seat, WaitingRoom};
 use crate::redis::agenda;
 use crate::redis::lease::RedisLease;
 use crate::redis::script::ServerTime;
@@ -21,8 +22,17 @@ pub(super) struct Entry {
     pub(super) tenure: Option<Tenure>,
     pub(super) ask: Option<Ask>,
     /// Who waits here, by the order of arrival.
-    waiters: BTreeMap<u64, Arc<Waiter>>,
+    waiters: BTreeMap<u64, Place>,
     next_ticket: u64,
+}
+
+/// A place in the line of this process.
+#[derive(Debug)]
+struct Place {
+    waiter: Arc<Waiter>,
+    /// Given back with the place, however that ends. The first who asks for a lock that may be free takes none before
+    /// the server has said that it is not.
+    seat: Option<Seat>,
 }
 
 /// The place in the server's queue that all waiters of this process share.
@@ -69,34 +79,45 @@ pub(super) struct Queued {
 
 impl Entry {
     /// A caller joins at the end of the line.
-    pub(super) fn join(&mut self, waiter: Arc<Waiter>) -> u64 {
+    pub(super) fn join(&mut self, waiter: Arc<Waiter>, seat: Option<Seat>) -> u64 {
         let ticket = if is(Mutant::LastComeFirstServedInProcess) { !self.next_ticket } else { self.next_ticket };
         self.next_ticket += 1;
-        self.waiters.insert(ticket, waiter);
+        self.waiters.insert(ticket, Place { waiter, seat });
         ticket
     }
 
     /// A caller leaves the line. `false` if it is not in it any more: its ticket may be another's by now, since an entry
     /// that was removed and made anew counts from the beginning.
     pub(super) fn leave(&mut self, ticket: u64, waiter: &Arc<Waiter>) -> bool {
-        let its = self.waiters.get(&ticket).is_some_and(|other| Arc::ptr_eq(other, waiter));
+        let its = self.waiters.get(&ticket).is_some_and(|place| Arc::ptr_eq(&place.waiter, waiter));
         its && self.waiters.remove(&ticket).is_some()
     }
 
     pub(super) fn first(&self) -> Option<&Arc<Waiter>> {
-        self.waiters.first_key_value().map(|(_, waiter)| waiter)
+        self.waiters.first_key_value().map(|(_, place)| &place.waiter)
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Waiter>> {
-        self.waiters.pop_first().map(|(_, waiter)| waiter)
+        self.waiters.pop_first().map(|(_, place)| place.waiter)
+    }
+
+    /// The first in line waits from now on: the server has said that somebody else holds the lock. `false` if there is
+    /// no room for it.
+    pub(super) fn seat_first(&mut self, room: &Arc<WaitingRoom>) -> bool {
+        let Some(mut first) = self.waiters.first_entry() else { return true };
+        let place = first.get_mut();
+        if place.seat.is_none() {
+            place.seat = room.enter();
+        }
+        place.seat.is_some()
     }
 
     pub(super) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
-        self.waiters.values()
+        self.waiters.values().map(|place| &place.waiter)
     }
 
     pub(super) fn take_waiters(&mut self) -> impl Iterator<Item = Arc<Waiter>> + use<> {
-        std::mem::take(&mut self.waiters).into_values()
+        std::mem::take(&mut self.waiters).into_values().map(|place| place.waiter)
     }
 
     /// How many wait. Whoever has asked for a lock that may be free waits for an answer, and not for a holder.

@@ -47,7 +47,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub(super) use self::callers::GaveUp;
+pub(super) use self::callers::{Admission, GaveUp};
 use self::entry::Entry;
 use self::undoing::Undos;
 use super::agenda::{self, Agenda};
@@ -59,7 +59,7 @@ use super::settings::Settings;
 use super::token::{InboxId, Token};
 use super::waiter::{Waiter, Wakers};
 use crate::mutant::{Mutant, is};
-use crate::provider::Release;
+use crate::provider::{Release, WaitingRoom};
 use crate::{LockError, Resource};
 
 /// Many more than threads, so that two seldom meet at one.
@@ -74,6 +74,8 @@ pub(super) struct Locks {
     hasher: RandomState,
     undos: Undos,
     closed: AtomicBool,
+    /// Over all resources.
+    room: Arc<WaitingRoom>,
 }
 
 /// Why the server was asked.
@@ -118,6 +120,7 @@ type Shard<'a> = MutexGuard<'a, HashMap<Resource, Entry>>;
 impl Locks {
     pub(super) fn new(settings: Settings) -> Result<Self, LockError> {
         let keys = Keys::new(settings.prefix.as_str());
+        let room = WaitingRoom::new(settings.max_waiters_in_total);
         let link = Link::new(settings, keys, InboxId::random()?);
         Ok(Self {
             link: Arc::new(link),
@@ -127,6 +130,7 @@ impl Locks {
             hasher: RandomState::new(),
             undos: Undos::default(),
             closed: AtomicBool::new(false),
+            room,
         })
     }
 
@@ -138,6 +142,11 @@ impl Locks {
     /// How many callers of this process wait for a resource.
     pub(super) fn waiters(&self, resource: &Resource) -> usize {
         self.shard(resource).get(resource).map_or(0, Entry::waiting)
+    }
+
+    /// How many callers of this process wait.
+    pub(super) fn waiters_in_total(&self) -> usize {
+        self.room.taken()
     }
 
     /// Sees to it that the connection and the agenda are served, in the present runtime if in no other. Whoever pushes

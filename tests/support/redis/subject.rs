@@ -1,6 +1,6 @@
 //! [`OnRedis`]: a provider under the conformance kit, on a server of its own.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use orchestrix_locking::conformance::Subject;
 use orchestrix_locking::{DistributedLockProvider, RedisLockOptions, RedisLockProvider, Resource};
@@ -15,6 +15,7 @@ pub(crate) struct OnRedis {
     server: RedisServer,
     url: String,
     provider: OnceLock<RedisLockProvider>,
+    others: Mutex<Vec<RedisLockProvider>>,
     /// Which refusals by the server are all right, by their reason.
     may_be_refused: Option<&'static str>,
 }
@@ -23,31 +24,65 @@ impl OnRedis {
     /// As a user who may do everything.
     pub(crate) fn new() -> Self {
         let server = RedisServer::start();
-        Self { url: server.url(), server, provider: OnceLock::new(), may_be_refused: None }
+        Self { url: server.url(), server, provider: OnceLock::new(), others: Mutex::default(), may_be_refused: None }
     }
 
     /// As a user with these rules alone, who is refused nothing, but for this reason.
     pub(crate) fn restricted(rules: &[&str], may_be_refused: Option<&'static str>) -> Self {
         let user = format!("{USER} on >{PASSWORD} resetchannels -@all {}", rules.join(" "));
         let server = RedisServer::builder().user_acl(&user).start();
-        Self { url: server.url_as(USER, PASSWORD), server, provider: OnceLock::new(), may_be_refused }
+        Self {
+            url: server.url_as(USER, PASSWORD),
+            server,
+            provider: OnceLock::new(),
+            others: Mutex::default(),
+            may_be_refused,
+        }
+    }
+}
+
+impl OnRedis {
+    fn new_provider(&self) -> RedisLockProvider {
+        RedisLockProvider::new(RedisLockOptions::default().connection_string(self.url.as_str())).unwrap()
+    }
+
+    fn providers(&self) -> Vec<RedisLockProvider> {
+        self.provider.get().into_iter().chain(self.others.lock().unwrap().iter()).cloned().collect()
     }
 }
 
 impl Subject for OnRedis {
     async fn make(&self) -> Arc<dyn DistributedLockProvider> {
-        let options = RedisLockOptions::default().connection_string(self.url.as_str());
-        Arc::new(self.provider.get_or_init(|| RedisLockProvider::new(options).unwrap()).clone())
+        Arc::new(self.provider.get_or_init(|| self.new_provider()).clone())
     }
 
     async fn waiters(&self, resource: &Resource) -> usize {
-        self.provider.get().map_or(0, |provider| provider.waiters(resource))
+        self.providers().iter().map(|provider| provider.waiters(resource)).sum()
     }
 
     /// What the process knows, and every key but the fences, which outlive their locks on purpose.
     async fn leftovers(&self) -> usize {
-        let kept = self.provider.get().map_or(0, RedisLockProvider::len);
+        let kept: usize = self.providers().iter().map(RedisLockProvider::len).sum();
         kept + self.server.keys().iter().filter(|key| !key.ends_with("}:f")).count()
+    }
+
+    async fn another(&self) -> Option<Arc<dyn DistributedLockProvider>> {
+        let another = self.new_provider();
+        self.others.lock().unwrap().push(another.clone());
+        Some(Arc::new(another))
+    }
+
+    /// As after a crash of a server that writes nothing to disk.
+    async fn restart(&self) -> Option<Arc<dyn DistributedLockProvider>> {
+        self.server.kill();
+        self.server.start_again();
+        Some(Arc::new(self.provider.get()?.clone()))
+    }
+
+    /// Scripts, which are all that is sent for locks. Without channels waiters ask again and again, and nothing is
+    /// promised of how often.
+    async fn commands(&self) -> Option<u64> {
+        (self.may_be_refused != Some("channel")).then(|| self.server.scripts_run())
     }
 }
 
