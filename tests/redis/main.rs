@@ -2,15 +2,22 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod assertions;
 mod cancelling;
+mod cancelling_others;
 mod close;
 mod commands;
+#[path = "../support/evidence.rs"]
+mod evidence;
 mod others;
 mod outages;
 mod permissions;
 mod processes;
 mod review;
 mod scripts;
+mod soak;
+#[path = "../support/soak.rs"]
+mod soaking;
 mod steps;
 #[path = "../support/redis/mod.rs"]
 mod support;
