@@ -16,7 +16,7 @@ mod extractor;
 mod framing;
 mod future;
 #[cfg(all(any(test, fuzzing), feature = "redis", feature = "axum", feature = "tonic"))]
-pub mod fuzz;
+pub(crate) mod fuzz;
 pub mod key;
 mod layer;
 mod letting_go;

@@ -21,7 +21,7 @@ mod backend;
 mod check;
 mod connection_string;
 #[cfg(all(any(test, fuzzing), feature = "axum", feature = "tonic"))]
-pub mod fuzz;
+pub(crate) mod fuzz;
 mod jitter;
 mod keys;
 mod lease;

@@ -12,7 +12,7 @@ use axum::body::{Body, Bytes};
 use futures_util::stream;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use orchestrix_locking::{DistributedLockProvider, HttpLockLayer, LockGuard, LockLayer, LockOptions, key};
+use orchestrix_locking::{DistributedLockProvider, HttpLockLayer, LockGuard, LockLayer, LockOptions, Resource, key};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
@@ -46,7 +46,7 @@ impl Drop for One {
 /// A request under [`LockLayer`]: its handler waits twice.
 fn plain(provider: Arc<dyn DistributedLockProvider>, inside: &Inside) -> Running {
     let inside = inside.clone();
-    let service = LockLayer::new(provider, |_: &()| NAME).layer(service_fn(move |()| {
+    let service = LockLayer::new(provider, |_: &()| Resource::try_from(NAME).unwrap()).layer(service_fn(move |()| {
         let inside = inside.clone();
         async move {
             let one = inside.enter();
