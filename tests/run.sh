@@ -20,11 +20,11 @@ done
 
 soak_cycles=1000000
 redis_soak_cycles=100000
-fuzz_inputs=50000
+fuzz_inputs=30000
 if $long; then
     soak_cycles=50000000
     redis_soak_cycles=2000000
-    fuzz_inputs=5000000
+    fuzz_inputs=3000000
     export ORCHESTRIX_LOOM_DEEPER=1
     export PROPTEST_CASES=20000
 fi

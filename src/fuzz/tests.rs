@@ -1,6 +1,6 @@
 //! Every target over its corpus, and over random and mutated inputs, the same in each run.
 //!
-//! `ORCHESTRIX_FUZZ_INPUTS` says how many of the latter each target gets; 50 000 otherwise.
+//! `ORCHESTRIX_FUZZ_INPUTS` says how many of the latter each target gets; 5 000 otherwise.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::panic::catch_unwind;
@@ -80,7 +80,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn fuzzed_functions_hold_for_the_corpus_and_for_random_inputs() {
-    let random = std::env::var("ORCHESTRIX_FUZZ_INPUTS").map_or(50_000, |given| given.parse::<usize>().unwrap());
+    let random = std::env::var("ORCHESTRIX_FUZZ_INPUTS").map_or(5_000, |given| given.parse::<usize>().unwrap());
     let mut figures = serde_json::Map::new();
     for (name, target) in TARGETS {
         let seeds = corpus(name);

@@ -47,20 +47,20 @@ fn loom_a_lease_ends_and_the_waiter_has_the_lock() {
 /// The first of two waiters goes away while the lease ends: the other learns of the end (M6).
 #[test]
 fn loom_a_lease_ends_and_the_first_waiter_goes_away() {
-    run_in_time(Bounded(2), acquired, keep, &[CANCEL, HOLD, PASS], too_late);
+    run_in_time(Bounded(3), acquired, keep, &[CANCEL, HOLD, PASS], too_late);
 }
 
 /// Of two that try at the end of a lease one at most is granted the lock at a time (M3).
 #[test]
 fn loom_a_lease_ends_and_two_try() {
-    run_in_time(Bounded(3), acquired, keep, &[TRY, TRY, PASS], too_late);
+    run_in_time(Bounded(4), acquired, keep, &[TRY, TRY, PASS], too_late);
 }
 
 /// A release at the end of the lease, with one who waits: lost or released, and the waiter has the lock.
 #[test]
 fn loom_release_at_the_end_of_the_lease() {
     run_in_time(
-        Bounded(3),
+        Bounded(4),
         acquired,
         |scene, guard| {
             let held = scene.holds(&guard);
@@ -76,7 +76,7 @@ fn loom_release_at_the_end_of_the_lease() {
 #[test]
 fn loom_extend_at_the_end_of_the_lease() {
     run_in_time(
-        Bounded(3),
+        Bounded(4),
         acquired,
         |scene, guard| {
             let extended = block_on(Box::pin(guard.extend(2 * LEASE))).unwrap();
@@ -113,7 +113,7 @@ fn loom_a_shorter_lease_wakes_the_waiter() {
 #[test]
 fn loom_a_wait_is_over_at_the_release() {
     run_in_time(
-        Bounded(3),
+        Bounded(4),
         |scene| scene.acquired(LockOptions::default()),
         |_, guard| drop(guard),
         &[
@@ -145,7 +145,7 @@ fn loom_a_wait_is_over_and_another_goes_on() {
 #[test]
 fn loom_a_granted_waiter_comes_late() {
     run_in_time(
-        Bounded(3),
+        Bounded(4),
         |scene| {
             let guard = scene.acquired(LockOptions::default());
             let mut late = scene.acquire_with(ending(), Wait::Forever);
@@ -255,7 +255,7 @@ fn loom_the_signal_and_a_release_at_the_end_of_the_lease() {
 #[test]
 fn loom_close_at_the_end_of_the_lease() {
     run_in_time(
-        Bounded(3),
+        Bounded(4),
         acquired,
         |scene, guard| {
             scene.holds(&guard);

@@ -181,22 +181,30 @@ type Run = fn(&Scene);
 pub(super) fn run(threads: &'static [Run]) {
     explore(Depth::Complete, move || {
         let scene = Scene::new();
-        beside(&scene, threads, || {});
+        let (own, others) = threads.split_last().unwrap();
+        beside(&scene, others, || own(&scene));
         scene.all_gone();
     });
 }
 
-/// Has the threads run beside `own`, and begins with what `first` makes. Time stands still.
-pub(super) fn run_with<T: 'static>(first: fn(&Scene) -> T, own: fn(&Scene, T), threads: &'static [Run]) {
+/// Has the threads run beside `own`, and begins with what `first` makes; `last` is what happens when the threads have
+/// ended, before the lock is free. Time stands still.
+pub(super) fn run_with<T: 'static, U: 'static>(
+    first: fn(&Scene) -> T,
+    own: fn(&Scene, T) -> U,
+    threads: &'static [Run],
+    last: fn(&Scene, U),
+) {
     explore(Depth::Complete, move || {
         let scene = Scene::new();
         let made = first(&scene);
-        beside(&scene, threads, || own(&scene, made));
+        let made = beside(&scene, threads, || own(&scene, made));
+        last(&scene, made);
         scene.all_gone();
     });
 }
 
-/// As [`run_with`], and time passes; `last` is what happens when the threads have ended, before the lock is free.
+/// As [`run_with`], and time passes.
 pub(super) fn run_in_time<T: 'static, U: 'static>(
     depth: Depth,
     first: fn(&Scene) -> T,

@@ -44,6 +44,8 @@ fn acquired(scene: &Scene) -> LockGuard {
     scene.acquired(LockOptions::default())
 }
 
+fn nothing(_: &Scene, (): ()) {}
+
 fn let_go(scene: &Scene, guard: LockGuard) {
     scene.hold(guard);
 }
@@ -106,12 +108,12 @@ fn loom_as_many_wait_as_may() {
 /// A release beside two who come, of whom one goes away: the other is granted the lock.
 #[test]
 fn loom_release_acquire_and_cancel() {
-    run_with(acquired, let_go, &[HOLD, CANCEL]);
+    run_with(acquired, let_go, &[HOLD, CANCEL], nothing);
 }
 
 #[test]
 fn loom_release_and_two_cancel() {
-    run_with(acquired, let_go, &[CANCEL_LATER, CANCEL]);
+    run_with(acquired, let_go, &[CANCEL_LATER, CANCEL], nothing);
 }
 
 /// A release, an acquire and closing: whoever waits is told, whoever holds loses, the release says which it was.
@@ -124,12 +126,13 @@ fn loom_release_acquire_and_close() {
             assert!(matches!(release, Release::Released | Release::AlreadyLost));
         },
         &[HOLD_UNLESS_CLOSED, CLOSE],
+        nothing,
     );
 }
 
 #[test]
 fn loom_acquire_cancel_and_close() {
-    run_with(|_| (), |scene, ()| CLOSE(scene), &[HOLD_UNLESS_CLOSED, CANCEL_UNLESS_CLOSED]);
+    run(&[HOLD_UNLESS_CLOSED, CANCEL_UNLESS_CLOSED, CLOSE]);
 }
 
 /// Whoever waits is told; whoever holds loses. After closing there are no entries (M7).
@@ -143,18 +146,21 @@ fn loom_hold_and_close() {
                 // Either closed while it waits, or closed before it came.
                 assert!(matches!(block_on(scene.acquire(Wait::Forever)), Err(LockError::Closed)));
             }
+            holder
+        },
+        &[CLOSE],
+        |_, holder| {
             if let Poll::Ready(Ok(Some(guard))) = holder {
                 assert!(!guard.is_held(), "closing lets held locks go");
             }
         },
-        &[CLOSE],
     );
 }
 
 /// Closing wakes whoever watches a lock that has no end by itself (L4).
 #[test]
 fn loom_close_and_the_signal() {
-    run_with(acquired, |_, guard| block_on(guard.lost()), &[CLOSE]);
+    run_with(acquired, |_, guard| block_on(guard.lost()), &[CLOSE], nothing);
 }
 
 /// The signal never speaks of one's own release, whatever happens beside it.
@@ -170,5 +176,6 @@ fn loom_release_and_the_signal() {
             assert!(poll_once(&mut lost).is_pending(), "a release is no loss");
         },
         &[HOLD, CANCEL],
+        nothing,
     );
 }
