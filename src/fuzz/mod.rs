@@ -11,8 +11,11 @@ pub use self::resource::resource;
 pub use crate::http::fuzz::header;
 pub use crate::redis::fuzz::{connection_string, server_answer};
 
+/// What is to hold for every input.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+pub const TARGETS: [(&str, Target); 4] = [
     ("resource", resource),
     ("connection_string", connection_string),
     ("server_answer", server_answer),

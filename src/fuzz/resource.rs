@@ -1,5 +1,5 @@
 //! Names, and lists of parts.
-#![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use crate::{LockError, Resource};
 

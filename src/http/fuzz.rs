@@ -1,5 +1,5 @@
 //! What clients send in headers and paths. See `crate::fuzz`.
-#![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

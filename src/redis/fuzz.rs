@@ -1,5 +1,5 @@
 //! Connection strings, answers of a server, and messages from it. See `crate::fuzz`.
-#![allow(clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use ::redis::Value;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};

@@ -79,13 +79,14 @@ fn futures_can_be_sent() {
 
 #[test]
 fn services_under_a_lock_can_be_sent_shared_and_boxed() {
-    type Inner = BoxCloneSyncService<(), (), BoxError>;
-    fn name((): &()) -> &'static str {
-        "a"
+    type Inner = BoxCloneSyncService<u64, (), BoxError>;
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "a layer's key is read from a reference")]
+    fn name(number: &u64) -> String {
+        number.to_string()
     }
-    let inner: Inner = BoxCloneSyncService::new(service_fn(|()| async { Ok::<_, BoxError>(()) }));
-    let mut service = LockLayer::new(InMemoryLockProvider::new(), name as fn(&()) -> &'static str).layer(inner);
-    future_is_sent(&service.call(()));
-    sent::<ResponseFuture<LockService<Inner, fn(&()) -> &'static str>, ()>>();
+    let inner: Inner = BoxCloneSyncService::new(service_fn(|_: u64| async { Ok::<_, BoxError>(()) }));
+    let mut service = LockLayer::new(InMemoryLockProvider::new(), name as fn(&u64) -> String).layer(inner);
+    future_is_sent(&service.call(1));
+    sent::<ResponseFuture<LockService<Inner, fn(&u64) -> String>, u64>>();
     drop(service.boxed_clone());
 }

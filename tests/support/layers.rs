@@ -46,7 +46,7 @@ impl Drop for One {
 /// A request under [`LockLayer`]: its handler waits twice.
 fn plain(provider: Arc<dyn DistributedLockProvider>, inside: &Inside) -> Running {
     let inside = inside.clone();
-    let service = LockLayer::new(provider, |_: &()| Resource::try_from(NAME).unwrap()).layer(service_fn(move |()| {
+    let service = LockLayer::new(provider, |(): &()| Resource::try_from(NAME).unwrap()).layer(service_fn(move |()| {
         let inside = inside.clone();
         async move {
             let one = inside.enter();
