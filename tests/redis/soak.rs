@@ -53,7 +53,7 @@ async fn redis_cycles_that_are_cancelled_at_random_leave_nothing() {
     let granted = scene.granted.load(Relaxed);
     println!("{cycles} cycles, {granted} granted, in {took:?}; {middle:?} KiB in the middle, {end:?} KiB at the end");
     println!("the server: {server_middle} bytes in the middle, {server_end} at the end");
-    assert!(granted > cycles / 10 && granted < cycles * 19 / 20, "both happens often: {granted} of {cycles} granted");
+    assert!(granted > cycles / 50 && granted < cycles * 19 / 20, "both happens often: {granted} of {cycles} granted");
     if asked(VARIABLE).is_some() {
         has_not_grown(middle, end);
         has_not_grown(Some(server_middle / 1024), Some(server_end / 1024));
