@@ -179,7 +179,12 @@ type Run = fn(&Scene);
 
 /// Runs the threads, this one with them, through every interleaving; time stands still.
 pub(super) fn run(threads: &'static [Run]) {
-    explore(Depth::Complete, move || {
+    run_to(Depth::Complete, threads);
+}
+
+/// As [`run`], as far as `depth` says.
+pub(super) fn run_to(depth: Depth, threads: &'static [Run]) {
+    explore(depth, move || {
         let scene = Scene::new();
         let (own, others) = threads.split_last().unwrap();
         beside(&scene, others, || own(&scene));

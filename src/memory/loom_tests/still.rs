@@ -1,9 +1,11 @@
-//! While no time passes: acquire, release, cancel and close. Every interleaving.
+//! While no time passes: acquire, release, cancel and close. Every interleaving, but for three models of three
+//! waiters that would take minutes: they state their bound.
 
 use std::task::Poll;
 
-use super::scene::{Scene, block_on, poll_once, run, run_with, unless_closed};
+use super::scene::{Scene, block_on, poll_once, run, run_to, run_with, unless_closed};
 use crate::provider::{Release, Wait};
+use crate::sync::modelled::Depth::Bounded;
 use crate::{LockError, LockGuard, LockOptions};
 
 const HOLD: fn(&Scene) = Scene::acquire_and_hold;
@@ -82,7 +84,7 @@ fn loom_two_cancel() {
 
 #[test]
 fn loom_three_hold() {
-    run(&[HOLD, HOLD, HOLD]);
+    run_to(Bounded(4), &[HOLD, HOLD, HOLD]);
 }
 
 #[test]
@@ -92,7 +94,7 @@ fn loom_two_hold_and_one_cancels() {
 
 #[test]
 fn loom_one_holds_and_two_cancel() {
-    run(&[CANCEL, CANCEL_LATER, HOLD]);
+    run_to(Bounded(4), &[CANCEL, CANCEL_LATER, HOLD]);
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn loom_two_hold_and_one_tries() {
 
 #[test]
 fn loom_as_many_wait_as_may() {
-    run(&[HOLD_IF_FIRST, HOLD_IF_FIRST, HOLD]);
+    run_to(Bounded(4), &[HOLD_IF_FIRST, HOLD_IF_FIRST, HOLD]);
 }
 
 /// A release beside two who come, of whom one goes away: the other is granted the lock.
