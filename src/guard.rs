@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::options::check_lease;
 use crate::provider::{Lease, Release};
+use crate::sync::now;
 use crate::{FencingToken, LockError, Lost, Resource};
 
 /// A lock that is held, for as long as this lives and its lease lasts.
@@ -110,7 +111,7 @@ impl LockGuard {
     pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
         check_lease("duration (of extend)", duration)?;
         if let Some(limit) = self.lease.state().limit() {
-            let left = limit.saturating_duration_since(Instant::now());
+            let left = limit.saturating_duration_since(now());
             if duration > left && self.is_held() {
                 return Err(LockError::InvalidOptions {
                     option: "duration (of extend)",

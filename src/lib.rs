@@ -60,7 +60,13 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(all(test, feature = "redis", feature = "axum", feature = "tonic"))]
+#[path = "../tests/support/evidence.rs"]
+mod evidence;
 mod fencing;
+#[cfg(all(any(test, fuzzing), feature = "redis", feature = "axum", feature = "tonic"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 #[cfg(feature = "http")]
 mod http;

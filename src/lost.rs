@@ -6,9 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::time::{Sleep, sleep_until};
-
 use crate::provider::{Lease, Standing, Watcher};
+use crate::sync::{Sleep, sleep_until};
 
 /// Resolves when the lock is no longer ours: its lease ended, somebody took it away, or the provider was
 /// closed. At once if that is so already; never because of our own release.

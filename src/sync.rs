@@ -1,37 +1,26 @@
-//! The synchronisation that locks are built from: `parking_lot` and `std`, or loom's models of them.
+//! The synchronisation and the clock that locks are built from: `parking_lot`, `std` and tokio, or models of them.
 //!
-//! Everything whose interleavings are checked with loom takes its mutex and its atomics from here.
+//! Everything whose interleavings are checked with loom takes its mutex, its atomics, its clock and its timers from
+//! here.
 
-#[cfg(not(orchestrix_loom))]
+#[cfg(all(test, orchestrix_loom))]
+pub(crate) mod modelled;
+
+#[cfg(all(test, orchestrix_loom))]
+pub(crate) use modelled::{AtomicU64, Mutex, Sleep, now, sleep_until};
+
+#[cfg(not(all(test, orchestrix_loom)))]
 pub(crate) use std::sync::atomic::AtomicU64;
 
-#[cfg(orchestrix_loom)]
-pub(crate) use loom::sync::atomic::AtomicU64;
-
-#[cfg(not(orchestrix_loom))]
+#[cfg(not(all(test, orchestrix_loom)))]
 pub(crate) use parking_lot::Mutex;
 
-#[cfg(orchestrix_loom)]
-pub(crate) use modelled::Mutex;
+#[cfg(not(all(test, orchestrix_loom)))]
+pub(crate) use tokio::time::{Sleep, sleep_until};
 
-/// loom's mutex with `parking_lot`'s face: a lock without poisoning.
-#[cfg(orchestrix_loom)]
-mod modelled {
-    use loom::sync::MutexGuard;
-
-    #[derive(Debug)]
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
-
-    impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Self(loom::sync::Mutex::new(value))
-        }
-
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            match self.0.lock() {
-                Ok(guard) => guard,
-                Err(poisoned) => poisoned.into_inner(),
-            }
-        }
-    }
+/// The time by tokio's clock.
+#[cfg(not(all(test, orchestrix_loom)))]
+#[inline]
+pub(crate) fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }

@@ -2,7 +2,7 @@
 # Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples, mutants.
 #
 #   tests/run.sh            everything, in its short form
-#   tests/run.sh --long     the same with a longer soak and more random cases
+#   tests/run.sh --long     the same with longer soaks, deeper models and more random cases
 #
 # Needs Rust and redis-server, which it installs with apt-get where it may. The tests start and stop servers of their
 # own. Every step is run, also after one that failed; the last line says how it went.
@@ -19,8 +19,13 @@ for argument in "$@"; do
 done
 
 soak_cycles=1000000
+redis_soak_cycles=100000
+fuzz_inputs=30000
 if $long; then
     soak_cycles=50000000
+    redis_soak_cycles=2000000
+    fuzz_inputs=3000000
+    export ORCHESTRIX_LOOM_DEEPER=1
     export PROPTEST_CASES=20000
 fi
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
@@ -110,13 +115,47 @@ unit_and_integration_tests() {
     fi
 }
 
+# The models are unit tests in which loom stands in for the mutex, the atomics and the clock. The flag is theirs alone, so
+# that everything they depend on is the one that the other tests have built.
+build_models() {
+    cargo rustc --lib --profile test --all-features --message-format json-render-diagnostics -- \
+        --cfg orchestrix_loom -C opt-level=3 -C debuginfo=0 |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
+}
+
+# Each model in a process of its own, one for each processor: threads of one process would wait for each other's memory.
+# Adds up what they explored, and fails if one failed or if it is less than a million executions.
 loom_models() {
-    RUSTFLAGS="${RUSTFLAGS:-} --cfg orchestrix_loom" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/loom" \
-        matching cargo test --lib --release loom
+    local models least=1000000 begun=$SECONDS count executions status=0
+    models="$(build_models)"
+    if [ ! -x "$models" ]; then echo "the models were not built"; return 1; fi
+    "$models" --list --format terse loom_ | sed -n 's/: test$//p' |
+        xargs -P "$(nproc 2>/dev/null || echo 2)" -n 1 "$models" --exact --nocapture >"$log.models" 2>&1 || status=$?
+    cat "$log.models"
+    read -r count executions < <(awk '/^loom model / { sum += $4; count += 1 } END { print count + 0, sum + 0 }' "$log.models")
+    rm -f "$log.models"
+    echo "loom: $executions executions in $count models"
+    if [ "$status" -ne 0 ]; then return 1; fi
+    if [ "$executions" -lt "$least" ]; then echo "$least were expected"; return 1; fi
+    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
+        mkdir -p "$ORCHESTRIX_EVIDENCE"
+        printf '{"models":%s,"executions":%s,"seconds":%s}\n' "$count" "$executions" "$((SECONDS - begun))" \
+            >"$ORCHESTRIX_EVIDENCE/loom.json"
+    fi
 }
 
 soak() {
-    ORCHESTRIX_SOAK_CYCLES="$soak_cycles" matching cargo test --release --test memory soak
+    ORCHESTRIX_SOAK_CYCLES="$soak_cycles" matching cargo test --release --test memory soak -- --nocapture
+}
+
+# As the other tests are built: a release build of all that they need would take longer than the cycles do.
+redis_soak() {
+    ORCHESTRIX_REDIS_SOAK_CYCLES="$redis_soak_cycles" \
+        matching cargo test --all-features --test redis redis_cycles -- --nocapture
+}
+
+fuzzed_functions() {
+    ORCHESTRIX_FUZZ_INPUTS="$fuzz_inputs" matching cargo test --all-features --lib fuzzed_functions -- --nocapture
 }
 
 # Starts an example as the README says, and looks at its exit code. One that hangs is a failure.
@@ -217,6 +256,8 @@ for path in examples/*.rs; do
 done
 step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
+step "soak on Redis, $redis_soak_cycles cycles" redis_soak
+step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
 step "mutants" tests/mutants/run.sh
 step "package" cargo package --list --allow-dirty
 

@@ -15,6 +15,8 @@ mod disconnect;
 mod extractor;
 mod framing;
 mod future;
+#[cfg(all(any(test, fuzzing), feature = "redis", feature = "axum", feature = "tonic"))]
+pub(crate) mod fuzz;
 pub mod key;
 mod layer;
 mod letting_go;

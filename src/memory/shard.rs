@@ -13,7 +13,7 @@ use super::lease::MemoryLease;
 use super::table::{Entry, Left, Table, Ticket, Wake};
 use super::wait::Waiting;
 use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, now};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
 /// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
@@ -72,7 +72,7 @@ impl Shard {
             if table.is_closed() {
                 return Err(LockError::Closed);
             }
-            match table.grant_free(hash, resource, make, &options, Instant::now) {
+            match table.grant_free(hash, resource, make, &options, now) {
                 Ok(lease) => Ok(Attempt::Granted(lease)),
                 Err(resource) => {
                     wake = settle(&mut table, hash, &resource);
@@ -98,7 +98,7 @@ impl Shard {
     ) -> Result<Attempt, LockError> {
         let Some(entry) = table.get(hash, &resource) else {
             // Nobody else can have come in between: the mutex is ours.
-            let granted = table.grant_free(hash, resource, make, options, Instant::now);
+            let granted = table.grant_free(hash, resource, make, options, now);
             return Ok(granted.map_or(Attempt::Busy, Attempt::Granted));
         };
         if wait == Wait::No {
@@ -151,7 +151,7 @@ impl Shard {
             let mut table = self.table.lock();
             // Inside the critical section, so that nobody finds an entry whose holder was released (M2).
             let release = lease.state.release();
-            (release, table.succeed(lease, Instant::now))
+            (release, table.succeed(lease, now))
         };
         wake.wake();
         release
@@ -161,7 +161,7 @@ impl Shard {
     pub(super) fn extend(&self, lease: &MemoryLease, duration: Duration) -> bool {
         let wake = {
             let mut table = self.table.lock();
-            let now = Instant::now();
+            let now = now();
             if !lease.state.renew(now, now, duration) {
                 return false;
             }
@@ -175,7 +175,7 @@ impl Shard {
     /// Ends every lease and every wait.
     pub(super) fn close(&self) {
         let entries = self.table.lock().close();
-        let now = Instant::now();
+        let now = now();
         let (leases, wakers): (Vec<_>, Vec<_>) = entries.into_iter().flat_map(Entry::into_leases).unzip();
         // Every lock is let go before anybody is told.
         for lease in leases {
@@ -230,7 +230,7 @@ fn settle(table: &mut Table, hash: u64, resource: &Resource) -> Wake {
         return Wake::default();
     }
     let ended = Arc::clone(entry.holder());
-    table.succeed(&ended, Instant::now)
+    table.succeed(&ended, now)
 }
 
 fn info(entry: &Entry) -> LockInfo {

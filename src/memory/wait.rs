@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project::{pin_project, pinned_drop};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::lease::MemoryLease;
 use super::shard::{Admission, Attempt, Look};
 use super::table::Ticket;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Standing, Wait, time_after};
+use crate::sync::{Sleep, now, sleep_until};
 use crate::{LockError, LockGuard};
 
 /// Waits in the queue until its lease is granted, its time is up, or the provider is closed.
@@ -30,9 +31,9 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, wait: Wait) -> Self {
         let until = match wait {
-            Wait::No => Some(Instant::now()),
+            Wait::No => Some(now()),
             // A time too far away to be written down is as long as it takes.
-            Wait::AtMost(time) => time_after(Instant::now(), time),
+            Wait::AtMost(time) => time_after(now(), time),
             Wait::Forever => None,
         };
         Self { lease, ticket: Some(ticket), wait, until, timer: None }
@@ -63,8 +64,7 @@ impl Future for Waiting {
                     let resource = this.lease.state.resource().clone();
                     let options = *this.lease.options();
                     // Its time may be up.
-                    let wait =
-                        if this.until.is_some_and(|until| Instant::now() >= until) { Wait::No } else { *this.wait };
+                    let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
                     match shard.attempt(resource, options, wait, Admission::Again) {
                         Err(error) => return Poll::Ready(Err(error)),
                         Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
@@ -85,18 +85,15 @@ impl Future for Waiting {
                     return Poll::Ready(Err(LockError::Closed));
                 }
             };
-            if this.until.is_some_and(|until| Instant::now() >= until) {
+            if this.until.is_some_and(|until| now() >= until) {
                 if shard.leave(this.lease, ticket) {
                     *this.ticket = None;
                     return Poll::Ready(Ok(None));
                 }
                 continue; // Granted at the last moment.
             }
-            if cfg!(orchestrix_loom) {
-                return Poll::Pending; // Time stands still in models, and there are no timers.
-            }
             // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(Instant::now(), this.lease.options().get_ttl()));
+            let again = ends.or_else(|| time_after(now(), this.lease.options().get_ttl()));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
                 // One that is up earlier than it has to be costs a look, and setting it anew costs as much.

@@ -1,20 +1,34 @@
 //! Renewal, expiry, release and loss of one lease at the same moment, in every interleaving.
 //!
-//! Time is what the threads say it is: the lease's end lies an hour ahead or behind, and `renew` and `lose` are
-//! told the time.
-#![allow(clippy::unwrap_used)]
+//! One [`LeaseState`] and nothing around it. Where time passes, a thread moves the model's clock on; elsewhere it stands
+//! still. Every interleaving, but for the two models of three threads in time, which state their bound.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use loom::thread;
 use tokio::time::Instant;
 
 use super::{LeaseState, Release, Standing, Term};
+use crate::sync::modelled::Depth::{Bounded, Complete};
+use crate::sync::modelled::{advance, explore, explore_in_time};
+use crate::sync::{now, sleep_until};
 use crate::{FencingToken, Resource};
 
 const HOUR: Duration = Duration::from_secs(3600);
+const SHORT: Duration = Duration::from_millis(10);
+
+/// Wakes a modelled thread.
+struct Alarm(loom::sync::Notify);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.0.notify();
+    }
+}
 
 fn lease(granted: Instant, length: Duration) -> Arc<LeaseState> {
     let resource = Resource::try_from("name").unwrap();
@@ -32,8 +46,8 @@ fn beside<T: Send + 'static>(
 /// A renewal and a loss: whichever is first, the lease ends lost (L2).
 #[test]
 fn loom_renew_and_lose() {
-    loom::model(|| {
-        let now = Instant::now();
+    explore(Complete, || {
+        let now = now();
         let lease = lease(now, HOUR);
         let losing = beside(&lease, move |lease| lease.lose(now));
         lease.renew(now, now, 2 * HOUR);
@@ -46,8 +60,8 @@ fn loom_renew_and_lose() {
 /// A release and a loss: exactly one wins, and the other hears of it.
 #[test]
 fn loom_release_and_lose() {
-    loom::model(|| {
-        let now = Instant::now();
+    explore(Complete, || {
+        let now = now();
         let lease = lease(now, HOUR);
         let losing = beside(&lease, move |lease| lease.lose(now));
         let released = lease.release() == Release::Released;
@@ -63,14 +77,13 @@ fn loom_release_and_lose() {
 fn loom_renew_and_expiry() {
     static RENEWED: AtomicUsize = AtomicUsize::new(0);
     static REFUSED: AtomicUsize = AtomicUsize::new(0);
-    loom::model(|| {
-        // Times are counted from the first that is ever written down, so that one comes before ours.
-        drop(lease(Instant::now(), HOUR));
-        let granted = Instant::now();
-        let end = granted + Duration::from_nanos(100);
-        let lease = lease(granted, Duration::from_nanos(100));
-        while Instant::now() <= end {}
-        let looking = beside(&lease, LeaseState::is_held);
+    explore_in_time(Complete, || {
+        let granted = now();
+        let lease = lease(granted, SHORT);
+        let looking = beside(&lease, |lease| {
+            advance(SHORT);
+            lease.is_held()
+        });
         let renewed = lease.renew(granted, granted, HOUR);
         let seen_held = looking.join().unwrap();
         assert_eq!(seen_held, renewed, "told that the lease is lost, and renewed; or held, and not renewed");
@@ -81,26 +94,78 @@ fn loom_renew_and_expiry() {
     assert!(RENEWED.load(Relaxed) > 0 && REFUSED.load(Relaxed) > 0, "both can be first");
 }
 
-/// A release of a lease whose end has passed, beside somebody who looks: it had been lost, whoever sees it first.
+/// A release and the end of the lease, beside somebody who looks: whoever was told that it is lost is right.
 #[test]
 fn loom_release_and_expiry() {
-    loom::model(|| {
-        drop(lease(Instant::now(), HOUR));
-        let granted = Instant::now();
-        let lease = lease(granted, Duration::from_nanos(1));
-        while Instant::now() <= granted + Duration::from_nanos(1) {}
-        let looking = beside(&lease, LeaseState::is_held);
-        assert_eq!(lease.release(), Release::AlreadyLost);
-        assert!(!looking.join().unwrap());
-        assert_eq!(lease.standing(), Standing::Lost);
+    explore_in_time(Complete, || {
+        let lease = lease(now(), SHORT);
+        let passing = beside(&lease, |_| advance(SHORT));
+        let looking = beside(&lease, |lease| (lease.is_held(), lease.standing()));
+        let release = lease.release();
+        passing.join().unwrap();
+        let (held, standing) = looking.join().unwrap();
+        let expected = if release == Release::Released { Standing::Released } else { Standing::Lost };
+        assert_eq!(lease.standing(), expected);
+        assert!(held || !matches!(standing, Standing::Held(_)), "a lease came back");
+        assert!(standing != Standing::Lost || release == Release::AlreadyLost, "lost, and then released");
+        assert!(standing != Standing::Released || release == Release::Released, "released, and then lost");
+    });
+}
+
+/// A renewal, a release and the end of the lease: exactly one of release and loss, and no renewal after either.
+#[test]
+fn loom_renew_release_and_expiry() {
+    explore_in_time(Bounded(3), || {
+        let granted = now();
+        let lease = lease(granted, SHORT);
+        let passing = beside(&lease, |_| advance(SHORT));
+        let releasing = beside(&lease, LeaseState::release);
+        let asked = now();
+        let renewed = lease.renew(now(), asked, SHORT);
+        passing.join().unwrap();
+        let released = releasing.join().unwrap() == Release::Released;
+        assert_eq!(lease.standing() == Standing::Released, released);
+        assert!(!lease.is_held(), "released or lost");
+        assert!(renewed || released || lease.standing() == Standing::Lost);
+        assert!(!lease.renew(now(), now(), HOUR), "an ended lease was renewed (L2)");
+    });
+}
+
+/// A lease that is made shorter while somebody watches, and ends: the watcher is woken, by the change or by its own
+/// timer (L4).
+#[test]
+fn loom_a_watcher_hears_of_an_earlier_end() {
+    explore_in_time(Bounded(3), || {
+        let granted = now();
+        let lease = lease(granted, HOUR);
+        let shortening = beside(&lease, move |lease| {
+            assert!(lease.renew(granted, granted, SHORT));
+            advance(SHORT);
+        });
+        let alarm = Arc::new(Alarm(loom::sync::Notify::new()));
+        let waker = Waker::from(Arc::clone(&alarm));
+        let mut cx = Context::from_waker(&waker);
+        let mut watcher = None;
+        loop {
+            match lease.watch(&cx, &mut watcher) {
+                Standing::Lost => break,
+                Standing::Held(Some(ends)) => {
+                    if std::pin::pin!(sleep_until(ends)).poll(&mut cx).is_pending() {
+                        alarm.0.wait();
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        shortening.join().unwrap();
     });
 }
 
 /// A renewal and a release: a released lease stays released, and is never lost.
 #[test]
 fn loom_renew_and_release() {
-    loom::model(|| {
-        let now = Instant::now();
+    explore(Complete, || {
+        let now = now();
         let lease = lease(now, HOUR);
         let releasing = beside(&lease, LeaseState::release);
         lease.renew(now, now, 2 * HOUR);
@@ -112,8 +177,8 @@ fn loom_renew_and_release() {
 /// A grant and a loss (the provider is closed): the lease ends lost, and its fence is 0 or the granted one.
 #[test]
 fn loom_grant_and_lose() {
-    loom::model(|| {
-        let now = Instant::now();
+    explore(Complete, || {
+        let now = now();
         let lease = Arc::new(LeaseState::pending(Resource::try_from("name").unwrap()));
         let losing = beside(&lease, move |lease| lease.lose(now));
         let granted = lease.grant(FencingToken::new(7).unwrap(), Term::new(now, HOUR));
@@ -127,8 +192,8 @@ fn loom_grant_and_lose() {
 /// Whoever reads that a lease is held reads the fence that belongs to it (L1).
 #[test]
 fn loom_grant_publishes_the_fence() {
-    loom::model(|| {
-        let now = Instant::now();
+    explore(Complete, || {
+        let now = now();
         let lease = Arc::new(LeaseState::pending(Resource::try_from("name").unwrap()));
         let looking = beside(&lease, |lease| lease.is_held().then(|| lease.fencing_token().get()));
         lease.grant(FencingToken::new(7).unwrap(), Term::new(now, HOUR));
@@ -139,10 +204,8 @@ fn loom_grant_publishes_the_fence() {
 /// Three at once: renewal, release and loss.
 #[test]
 fn loom_renew_release_and_lose() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = None;
-    model.check(|| {
-        let now = Instant::now();
+    explore(Complete, || {
+        let now = now();
         let lease = lease(now, HOUR);
         let losing = beside(&lease, move |lease| lease.lose(now));
         let releasing = beside(&lease, |lease| lease.release() == Release::Released);
@@ -157,7 +220,6 @@ fn loom_renew_release_and_lose() {
 #[test]
 fn loom_a_watcher_hears_of_a_loss() {
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-    use std::task::{Context, Wake, Waker};
 
     struct Heard(AtomicBool);
     impl Wake for Heard {
@@ -165,8 +227,8 @@ fn loom_a_watcher_hears_of_a_loss() {
             self.0.store(true, SeqCst);
         }
     }
-    loom::model(|| {
-        let now = Instant::now();
+    explore(Complete, || {
+        let now = now();
         let lease = lease(now, HOUR);
         let losing = beside(&lease, move |lease| lease.lose(now));
         let heard = Arc::new(Heard(AtomicBool::new(false)));

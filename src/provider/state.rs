@@ -27,7 +27,7 @@ use super::Release;
 use super::Term;
 use super::watch::{Watcher, Watchers};
 use crate::mutant::{Mutant, is};
-use crate::sync::{AtomicU64, Mutex};
+use crate::sync::{AtomicU64, Mutex, now};
 use crate::{FencingToken, Resource};
 
 /// How a lease stands.
@@ -145,7 +145,7 @@ impl LeaseState {
         let Some(term) = inner.term.map(|term| term.self_renewing(ttl)) else { return false };
         loop {
             let before = self.ends.load(Acquire);
-            if !self.held_at(before, Instant::now) {
+            if !self.held_at(before, now) {
                 return false;
             }
             // The end only moves away, so that no watcher needs to know (L4).
@@ -181,7 +181,7 @@ impl LeaseState {
     pub fn release(&self) -> Release {
         loop {
             let before = self.ends.load(Acquire);
-            if before != PENDING && !self.held_at(before, Instant::now) {
+            if before != PENDING && !self.held_at(before, now) {
                 return Release::AlreadyLost;
             }
             if self.ends.compare_exchange(before, RELEASED, ReleaseOrder, Relaxed).is_ok() {
@@ -202,7 +202,7 @@ impl LeaseState {
 
     /// Whether the lock is ours, by the clock.
     pub fn is_held(&self) -> bool {
-        self.held_at(self.ends.load(Acquire), Instant::now)
+        self.held_at(self.ends.load(Acquire), now)
     }
 
     /// Whether the lease waits for its grant.
@@ -215,7 +215,7 @@ impl LeaseState {
         match self.ends.load(Acquire) {
             PENDING => Standing::Pending,
             RELEASED => Standing::Released,
-            ends if self.held_at(ends, Instant::now) => Standing::Held(self.ends()),
+            ends if self.held_at(ends, now) => Standing::Held(self.ends()),
             _ => match self.ends.load(Acquire) {
                 RELEASED => Standing::Released,
                 _ => Standing::Lost,
@@ -225,7 +225,7 @@ impl LeaseState {
 
     /// The end of the lease as it looks now, also after it. Before the grant it is the present.
     pub fn expires_at(&self) -> Instant {
-        let now = Instant::now();
+        let now = now();
         let inner = self.inner.lock();
         let expires_at = inner.term.map_or(now, |term| term.expires_at(now));
         inner.lost_at.map_or(expires_at, |lost_at| lost_at.min(expires_at))
@@ -233,7 +233,7 @@ impl LeaseState {
 
     /// What is left of the lease; zero if it is not held.
     pub fn remaining(&self) -> Duration {
-        if self.is_held() { self.expires_at().saturating_duration_since(Instant::now()) } else { Duration::ZERO }
+        if self.is_held() { self.expires_at().saturating_duration_since(now()) } else { Duration::ZERO }
     }
 
     /// The time at which the lease ends if nobody does anything, or `None` if it does not end by itself.

@@ -20,6 +20,8 @@ mod agenda;
 mod backend;
 mod check;
 mod connection_string;
+#[cfg(all(any(test, fuzzing), feature = "axum", feature = "tonic"))]
+pub(crate) mod fuzz;
 mod jitter;
 mod keys;
 mod lease;

@@ -1,8 +1,10 @@
 //! `HttpLockLayer` on the wire: real servers and clients over loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod assertions;
 mod body;
 mod calls;
+mod cancelling;
 mod composed_keys;
 mod composition;
 mod disconnect;

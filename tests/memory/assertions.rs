@@ -1,15 +1,21 @@
-//! What can be sent between threads and stored; checked by the compiler.
+//! What can be sent between threads and stored; checked by the compiler. `tests/http` and `tests/redis` have their own.
 
 use std::future::Future;
 use std::time::Duration;
 
-use orchestrix_locking::provider::{Acquiring, LeaseState, Releasing};
-use orchestrix_locking::{
-    BuildError, DistributedLock, FencingToken, InMemoryLockProvider, LockError, LockGuard, LockHandle, LockOptions,
-    Locking, Lost, Resource,
+use orchestrix_locking::middleware::ResponseFuture;
+use orchestrix_locking::provider::{
+    Acquiring, BoxFuture, Lease, LeaseState, LockBackend, Releasing, Standing, Term, Wait,
 };
+use orchestrix_locking::{
+    BoxError, BuildError, BuildProblem, Cause, DistributedLock, DistributedLockProvider, FencingToken,
+    InMemoryLockProvider, LockError, LockGuard, LockHandle, LockInfo, LockLayer, LockOptions, LockService, Locking,
+    LockingBuilder, Lost, OnLost, ParseFencingTokenError, Release, Resource, ResourceError,
+};
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceExt, service_fn};
 
-fn shared<T: Send + Sync + 'static>() {}
+fn shared<T: Send + Sync + ?Sized + 'static>() {}
 fn sent<T: Send + 'static>() {}
 fn cloned<T: Clone>() {}
 fn future_is_sent<F: Future + Send>(_: &F) {}
@@ -28,6 +34,24 @@ fn types_can_be_sent_and_shared() {
     shared::<LockError>();
     shared::<BuildError>();
     shared::<LeaseState>();
+    shared::<LockInfo>();
+    shared::<BuildProblem>();
+    shared::<ParseFencingTokenError>();
+    shared::<ResourceError>();
+    shared::<Cause>();
+    shared::<BoxError>();
+    shared::<LockingBuilder>();
+    shared::<OnLost>();
+    shared::<LockLayer<fn(&str) -> &'static str>>();
+    shared::<LockService<(), fn(&str) -> &'static str>>();
+    shared::<dyn DistributedLockProvider>();
+    shared::<dyn LockBackend>();
+    shared::<dyn Lease>();
+    shared::<Term>();
+    shared::<Wait>();
+    shared::<Standing>();
+    shared::<Release>();
+    sent::<BoxFuture<'static, ()>>();
     sent::<Acquiring>();
     sent::<Releasing>();
     cloned::<Locking>();
@@ -51,4 +75,18 @@ fn futures_can_be_sent() {
         guard.release().await
     };
     future_is_sent(&held);
+}
+
+#[test]
+fn services_under_a_lock_can_be_sent_shared_and_boxed() {
+    type Inner = BoxCloneSyncService<u64, (), BoxError>;
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "a layer's key is read from a reference")]
+    fn name(number: &u64) -> String {
+        number.to_string()
+    }
+    let inner: Inner = BoxCloneSyncService::new(service_fn(|_: u64| async { Ok::<_, BoxError>(()) }));
+    let mut service = LockLayer::new(InMemoryLockProvider::new(), name as fn(&u64) -> String).layer(inner);
+    future_is_sent(&service.call(1));
+    sent::<ResponseFuture<LockService<Inner, fn(&u64) -> String>, u64>>();
+    drop(service.boxed_clone());
 }

@@ -12,12 +12,17 @@
 
 mod assertions;
 mod bulk;
+mod cancelling;
 mod clocks;
 mod crowd;
+#[path = "../support/evidence.rs"]
+mod evidence;
 mod fencing;
 mod model;
 mod options;
 mod registration;
 mod resource;
 mod soak;
+#[path = "../support/soak.rs"]
+mod soaking;
 mod unpolled;

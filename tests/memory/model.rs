@@ -4,6 +4,7 @@
 //! time, so that the order of what happens is certain; the provider's waiters are tasks, so that they have to be woken.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use orchestrix_locking::{DistributedLockProvider, InMemoryLockProvider, LockGuar
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::task::{JoinHandle, yield_now};
+
+use crate::evidence::evidence;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -269,6 +272,9 @@ async fn compare(model: &Model, real: &Real) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// How many have held so far.
+static CASES: AtomicU64 = AtomicU64::new(0);
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -276,5 +282,7 @@ proptest! {
     fn memory_behaves_like_the_model(steps in vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(run(steps))?;
+        let cases = CASES.fetch_add(1, Relaxed) + 1;
+        evidence("proptest", &serde_json::json!({ "cases": cases }));
     }
 }

@@ -2,12 +2,16 @@
 #![cfg(feature = "redis")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod assertions;
 #[cfg(all(feature = "axum", feature = "metrics", feature = "tracing"))]
 mod canary;
 mod cancelling;
+mod cancelling_others;
 mod close;
 mod commands;
 mod crowd;
+#[path = "../support/evidence.rs"]
+mod evidence;
 mod names;
 mod others;
 mod outages;
@@ -15,6 +19,9 @@ mod permissions;
 mod processes;
 mod review;
 mod scripts;
+mod soak;
+#[path = "../support/soak.rs"]
+mod soaking;
 mod steps;
 #[path = "../support/redis/mod.rs"]
 mod support;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use orchestrix_locking::{DistributedLockProvider, LockOptions};
 
-use super::scene::{LIMIT, NAME, SOON, Scene, ended, granted, lock, provider_at, until, until_waiting, wait_for};
+use super::scene::{
+    LIMIT, NAME, SOON, Scene, ended, granted, lock, provider_at, until, until_it_works, until_waiting, wait_for,
+};
 
 const TTL: Duration = Duration::from_secs(30);
 
@@ -98,6 +100,8 @@ async fn killed_connections_are_replaced() {
             until("both listen again", SOON, || subscribed(&scene) == 2).await;
             assert!(guard.is_held());
         }
+        // The server knows of a connection before its process does.
+        until_it_works(&lock(&other, "another", TTL)).await;
         guard.release().await.unwrap();
         let next = granted(waiter).await;
         assert!(next.is_held());

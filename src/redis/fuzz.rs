@@ -1,0 +1,158 @@
+//! Connection strings, answers of a server, and messages from it. See `crate::fuzz`.
+#![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc)]
+
+use ::redis::Value;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
+use super::RedisLockOptions;
+use super::keys::Keys;
+use super::script::{self, Acquired, Message, Undone};
+use super::token::Token;
+use crate::{LockError, Resource};
+
+/// A value that stands for a secret. With a digit, so that it cannot be the name of an option.
+const SECRET: &str = "Zq7Xw9Kv";
+
+/// Stands in an input where the secret is to be put.
+const PLACE: char = '$';
+
+/// A connection string of any form gives settings or mistakes, and none of them shows a value. A password that was
+/// encoded comes back.
+pub fn connection_string(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).replace(PLACE, SECRET);
+    let options = RedisLockOptions::default().connection_string(text.as_str());
+    assert!(!format!("{options:?}").contains(SECRET), "the options show a value");
+    match options.settings() {
+        Ok(settings) => {
+            // The server and its host are not secret.
+            if !settings.server.contains(SECRET) {
+                assert!(!format!("{settings:?}").contains(SECRET), "the settings show a secret: {text:?}");
+            }
+        }
+        Err(error) => {
+            assert!(!error.problems().is_empty());
+            let told = format!("{error} {error:?}");
+            assert!(!told.contains(SECRET), "a mistake shows a value: {text:?} gives {told}");
+        }
+    }
+    let password = String::from_utf8_lossy(data);
+    if password.is_empty() {
+        return;
+    }
+    let encoded = percent_encode(password.as_bytes(), NON_ALPHANUMERIC);
+    for text in [format!("redis://:{encoded}@localhost"), format!("unix:///run/redis?pass={encoded}")] {
+        let settings = RedisLockOptions::default().connection_string(text).settings().unwrap();
+        assert_eq!(settings.info.redis_settings().password(), Some(&*password));
+    }
+}
+
+/// Whatever a server answers is the script's answer or a typed error that shows nothing of it; whatever comes in on a
+/// channel is a message or none.
+pub fn server_answer(data: &[u8]) {
+    if let Ok(value) = ::redis::parse_redis_value(data) {
+        answer(&value);
+    }
+    answer(&numbers(data));
+    let text = String::from_utf8_lossy(data);
+    message(&text, "");
+    message(&text, "p:");
+    if let Ok(resource) = Resource::try_from(&*text) {
+        keys(&resource);
+    }
+    if let Some(token) = Token::parse(&text) {
+        assert_eq!(token.written(), text.as_bytes(), "one token has one spelling");
+    }
+}
+
+/// A list of numbers, as scripts answer: one of each eight bytes, small ones of what is left.
+fn numbers(data: &[u8]) -> Value {
+    let (eights, rest) = data.as_chunks::<8>();
+    let large = eights.iter().map(|bytes| Value::Int(i64::from_le_bytes(*bytes)));
+    Value::Array(large.chain(rest.iter().map(|byte| Value::Int(i64::from(*byte)))).collect())
+}
+
+fn answer(value: &Value) {
+    let list = |length: usize| match value {
+        Value::Array(values) if values.len() == length => {
+            values.iter().map(|value| if let Value::Int(number) = value { Some(*number) } else { None }).collect()
+        }
+        _ => None::<Vec<i64>>,
+    };
+    match (script::acquired(value), list(4).as_deref()) {
+        (Ok(Acquired::Granted { fence, .. }), Some([1, given, ..])) => assert_eq!(i64::try_from(fence), Ok(*given)),
+        (Ok(Acquired::Queued { lease_left, .. }), Some([0, left, ..])) => {
+            assert_eq!(lease_left.map(|left| i64::try_from(left.as_millis()).unwrap()), (*left >= 0).then_some(*left));
+        }
+        (Ok(Acquired::Busy), Some([2, ..])) => {}
+        (Err(error), numbers) => {
+            assert!(!matches!(numbers, Some([1, 1..=i64::MAX, _, _] | [0 | 2, ..])), "{numbers:?} is an answer");
+            unexpected(&error);
+        }
+        (found, numbers) => panic!("{numbers:?} is no {found:?}"),
+    }
+    match (script::flag(value), list(2).as_deref()) {
+        (Ok(Some(waiting)), Some([1, others])) => assert_eq!(waiting, *others > 0),
+        (Ok(None), Some([0, _])) => {}
+        (Err(error), numbers) => {
+            assert!(!matches!(numbers, Some([0 | 1, _])), "{numbers:?} is an answer");
+            unexpected(&error);
+        }
+        (found, numbers) => panic!("{numbers:?} is no {found:?}"),
+    }
+    match (script::undone(value), list(2).as_deref()) {
+        (Ok(Undone::Nothing), Some([0, _])) | (Ok(Undone::Found), Some([1 | 2, _])) => {}
+        (Err(error), numbers) => {
+            assert!(!matches!(numbers, Some([0..=2, _])), "{numbers:?} is an answer");
+            unexpected(&error);
+        }
+        (found, numbers) => panic!("{numbers:?} is no {found:?}"),
+    }
+}
+
+fn unexpected(error: &LockError) {
+    assert!(matches!(error, LockError::Backend { .. }), "{error:?}");
+    assert!(error.to_string().len() < 200, "what is said does not grow with the answer");
+}
+
+fn message(text: &str, prefix: &str) {
+    let keys = Keys::new(prefix);
+    let (resource, token) = match Message::read(text, &keys) {
+        None => return,
+        Some(Message::Granted(grant)) => {
+            assert!(text.starts_with("granted:"));
+            (grant.resource, grant.token)
+        }
+        Some(Message::Wanted(resource, token)) => {
+            assert!(text.starts_with("wanted:"));
+            (resource, token)
+        }
+    };
+    assert!(text.contains(&written(token)), "the token is the message's");
+    // The scripts name a lock by its key: the message that they write about this resource is read as this one.
+    let again = format!("wanted:{}:{}", written(token), keys.of(&resource).lock());
+    assert!(
+        matches!(Message::read(&again, &keys), Some(Message::Wanted(same, to)) if same == resource && to == token),
+        "{text:?}"
+    );
+    assert!(!format!("{token:?}").contains(&written(token)), "a token is a secret");
+}
+
+fn written(token: Token) -> String {
+    String::from_utf8_lossy(&token.written()).into_owned()
+}
+
+/// A name comes back from its key, and its three keys are three, in one slot of a cluster.
+fn keys(resource: &Resource) {
+    for prefix in ["", "p:"] {
+        let keys = Keys::new(prefix);
+        let of = keys.of(resource);
+        let (lock, queue) = (of.lock().to_owned(), of.queue().to_owned());
+        let fence = of.into_fence();
+        assert_eq!(keys.resource(&lock).as_ref(), Some(resource));
+        assert!(!lock.contains(['{', '}']), "the whole lock key is hashed");
+        for companion in [&queue, &fence] {
+            assert!(companion.starts_with(&format!("{{{lock}}}")), "its hash tag is the lock key");
+        }
+        assert_ne!(queue, fence);
+    }
+}

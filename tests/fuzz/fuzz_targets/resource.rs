@@ -1,0 +1,4 @@
+//! `orchestrix_locking::fuzz::resource` for what libFuzzer finds.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| orchestrix_locking::fuzz::resource(data));
