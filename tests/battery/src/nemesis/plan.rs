@@ -9,6 +9,8 @@
 //! lanes they overlap as it comes, so that a worker is stopped while the server is down. Each lane takes its kinds from
 //! a shuffled deck which is used up before it is shuffled again: so each kind comes up soon.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::kind::{KINDS, Kind, Lane};
@@ -31,6 +33,21 @@ pub(crate) struct Planned {
     /// Which worker it is for, from 0; `None`: the server.
     pub(crate) worker: Option<usize>,
     pub(crate) parameter: u64,
+}
+
+impl Planned {
+    /// What the kind leaves open: `1200 ms`, `0 ms, 517 bytes`.
+    pub(super) fn detail(&self) -> String {
+        let parameter = self.kind.unit().map(|unit| format!(", {} {unit}", self.parameter)).unwrap_or_default();
+        format!("{} ms{parameter}", self.length)
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whom = self.worker.map_or_else(|| "server".to_owned(), |worker| format!("worker {worker}"));
+        write!(f, "{:>6} ms  {whom:<9} {:<19} {}", self.begin, self.kind.name(), self.detail())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
