@@ -8,8 +8,9 @@ use super::plan::Planned;
 use super::{Kind, World};
 use crate::support::RedisServer;
 
-/// Takes its time by the processor's clock: the script's own time stands still, and it changes nothing.
-const LOOP: &str = "local stop = os.clock() + ARGV[1] / 1000 while os.clock() < stop do end return 0";
+/// Changes nothing. The server's time goes on while a script asks for it.
+const LOOP: &str = "local function now() local time = redis.call('TIME') return time[1] * 1000 + time[2] / 1000 end \
+                    local stop = now() + ARGV[1] while now() < stop do end return 0";
 
 pub(super) fn begin(fault: &Planned, world: &World) -> io::Result<()> {
     let server = &world.locks;

@@ -59,3 +59,61 @@ impl World {
         format!("127.0.0.1:{}", self.locks.port())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::SystemTime;
+
+    use redis::cmd;
+
+    use super::World;
+    use crate::nemesis::plan::Planned;
+    use crate::nemesis::{KINDS, Kind, server_faults, way_faults};
+    use crate::support::TemporaryDirectory;
+
+    /// Seconds that the server is ahead.
+    fn ahead(world: &World) -> f64 {
+        let (seconds, _): (u64, u64) = world.locks.ask(&cmd("TIME"));
+        seconds as f64 - SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64()
+    }
+
+    /// Both ways, and a lease ends by the moved clock.
+    #[test]
+    fn the_clock_of_a_server_is_moved() {
+        let directory = TemporaryDirectory::new();
+        let world = World::moving(directory.path()).unwrap();
+        let set = |milliseconds| world.clock.as_ref().unwrap().set(milliseconds).unwrap();
+        assert!(ahead(&world).abs() < 3.0);
+        world.locks.ask::<()>(cmd("SET").arg("key").arg(1).arg("PX").arg(60_000));
+        set(100_500);
+        assert!((ahead(&world) - 100.5).abs() < 3.0);
+        assert_eq!(world.locks.ask::<u64>(cmd("EXISTS").arg("key")), 0);
+        set(-100_500);
+        assert!((ahead(&world) + 100.5).abs() < 3.0);
+        set(0);
+        assert!(ahead(&world).abs() < 3.0);
+    }
+
+    /// After each kind of fault the server takes writes again, over each proxy too, and has what it had, but for one.
+    #[test]
+    fn every_fault_of_a_server_or_a_way_is_healed() {
+        let directory = TemporaryDirectory::new();
+        let world = World::moving(directory.path()).unwrap();
+        for kind in KINDS {
+            let fault = Planned { kind, begin: 0, length: 120, worker: None, parameter: 300 };
+            world.locks.ask::<()>(cmd("SET").arg("kept").arg("1"));
+            let proxy = world.proxies.first().unwrap();
+            server_faults::begin(&fault, &world).unwrap();
+            way_faults::begin(kind, fault.parameter, proxy);
+            server_faults::end(&fault, &world).unwrap();
+            way_faults::end(kind, proxy);
+            let kept = world.locks.ask::<u64>(cmd("EXISTS").arg("kept")) == 1;
+            assert_eq!(kept, kind != Kind::ServerEmptied, "{kind:?}");
+            for url in [world.locks.url(), proxy.url()] {
+                let mut client = redis::Client::open(url).unwrap().get_connection().unwrap();
+                cmd("SET").arg("again").arg(1).exec(&mut client).unwrap();
+            }
+        }
+    }
+}
