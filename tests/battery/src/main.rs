@@ -22,4 +22,15 @@ mod report;
 mod store;
 mod worker;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("check") => check::command(arguments),
+        _ => {
+            eprintln!("battery check FILE...");
+            ExitCode::from(2)
+        }
+    }
+}
