@@ -63,7 +63,7 @@ impl Checker {
         all
     }
 
-    fn line(&mut self, line: Line, place: Place) {
+    pub(super) fn line(&mut self, line: Line, place: Place) {
         let Verdict { lines, figures, .. } = &mut self.verdict;
         figures.lines += 1;
         lines.checked += 1;

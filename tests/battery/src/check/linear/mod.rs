@@ -9,8 +9,10 @@
 //! A general checker tries orders, and is good for a dozen operations; ours is good for millions.
 
 mod fenced;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub(super) use window::judge;
 #[cfg(test)]
-pub(super) use window::{is_linearizable, is_ours};
+use window::{is_linearizable, is_ours};
