@@ -5,5 +5,7 @@
 
 pub(crate) mod clock;
 mod line;
+mod read;
 
 pub(crate) use line::{Event, Line, Outcome, Side};
+pub(crate) use read::{File, ReadError};
