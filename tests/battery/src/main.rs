@@ -22,4 +22,15 @@ mod report;
 mod store;
 mod worker;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["worker", setup] => worker::run(setup),
+        _ => {
+            eprintln!("battery worker SETUP");
+            ExitCode::from(2)
+        }
+    }
+}
