@@ -26,11 +26,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["worker", setup] => worker::run(setup),
-        _ => {
-            eprintln!("battery worker SETUP");
-            ExitCode::from(2)
-        }
+    if let ["worker", setup] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        return worker::run(setup);
     }
+    eprintln!("battery worker SETUP");
+    ExitCode::from(2)
 }

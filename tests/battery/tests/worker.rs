@@ -118,7 +118,7 @@ fn workers_write_down_everything_and_leave_nothing() {
     let mut workers = [1, 2].map(|process| Worker::start(process, directory.path(), &locks, &stores));
     std::thread::sleep(Duration::from_millis(1_500));
     workers[0].order(r#"{"order":"block","milliseconds":600}"#);
-    std::thread::sleep(Duration::from_millis(2_000));
+    std::thread::sleep(Duration::from_secs(2));
     // One goes on once more, which is no different.
     workers[0].quiet();
     workers[0].order(r#"{"order":"go_on"}"#);

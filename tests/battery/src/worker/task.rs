@@ -51,7 +51,7 @@ async fn be_quick(world: &Arc<World>, random: &mut Random) {
     let patience = match random.below(16) {
         0 | 1 => Patience::For(Duration::ZERO),
         2 | 3 => Patience::Cancelled(random.up_to(Duration::from_millis(30))),
-        4 => Patience::For(Duration::from_millis(2_000)),
+        4 => Patience::For(Duration::from_secs(2)),
         _ => Patience::For(Duration::from_millis(50 + random.below(950))),
     };
     let resource = name(world, random, false);
