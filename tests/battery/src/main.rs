@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(Command::Plan(options)) => commands::plan(&options),
         Ok(Command::Evidence { from, to }) => report::evidence(&from, &to),
         Ok(Command::Check(files)) => return check::command(files),
-        Ok(Command::Worker(setup)) => return worker::command(&setup),
+        Ok(Command::Worker(setup)) => return worker::run(&setup),
         Err(error) => {
             eprintln!("battery: {error}");
             return ExitCode::from(2);

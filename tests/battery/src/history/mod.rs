@@ -4,8 +4,10 @@
 //! ended, so that it survives the process. All processes of a machine share the clock ([`clock::now`]).
 
 pub(crate) mod clock;
+mod journal;
 mod line;
 mod read;
 
+pub(crate) use journal::Journal;
 pub(crate) use line::{Event, Line, Outcome, Side};
 pub(crate) use read::{File, ReadError};

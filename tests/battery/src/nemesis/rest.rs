@@ -64,7 +64,7 @@ pub(super) fn look(
     }
     record.write(record.next(), Event::Left { keys, locks, waiters })?;
     runtime.block_on(async {
-        let mut store = store::Store::connect(&world.stores.url()).await.map_err(io::Error::other)?;
+        let store = store::Store::connect(&world.stores.url(), load.fencing).await.map_err(io::Error::other)?;
         for resource in fleet.resources() {
             let value = store.value(&resource).await.map_err(io::Error::other)?;
             record.write(record.next(), Event::Final { resource, value })?;
