@@ -173,6 +173,16 @@ example_with_redis() {
     return "$status"
 }
 
+# Real processes under faults; with figures in the directory $ORCHESTRIX_EVIDENCE where that is set.
+battery() {
+    local json=()
+    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
+        mkdir -p "$ORCHESTRIX_EVIDENCE"
+        json=(--json "$ORCHESTRIX_EVIDENCE/$1.json")
+    fi
+    cargo run --release --manifest-path tests/battery/Cargo.toml -- "${@:2}" ${json[@]+"${json[@]}"}
+}
+
 component fmt rustfmt
 component clippy clippy
 redis_server
@@ -195,6 +205,15 @@ for path in examples/*.rs; do
 done
 step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
+step "battery, format" cargo fmt --all --check --manifest-path tests/battery/Cargo.toml
+step "battery, lints" cargo clippy --all-targets --manifest-path tests/battery/Cargo.toml -- -D warnings
+step "battery, tests" cargo test --manifest-path tests/battery/Cargo.toml
+if $long; then
+    step "battery, an hour" battery run_long run --seconds 4000
+else
+    step "battery" battery run_short run
+fi
+step "control" battery control control
 step "package" cargo package --list --allow-dirty
 
 echo
