@@ -34,17 +34,16 @@ pub(super) async fn run(world: Arc<World>, number: u32) {
     }
 }
 
-/// A name of its own, or a shared one. The slow ones keep to the first half of those, so that the others have names
-/// that nobody holds for long, and the quick ones are rarely there.
+/// A name of its own, or a shared one. The slow ones keep to the first half of both, so that the others have names
+/// that nobody holds for long, and the quick ones are rarely there, where each of them may wait for seconds.
 fn name(world: &World, random: &mut Random, slow: bool) -> String {
     let load = &world.setup.load;
-    if load.shared == 0 || (load.own > 0 && random.one_in(4)) {
-        return own_name(world.setup.process, random.below(load.own.into()) as u32);
-    }
-    let slower = load.shared.div_ceil(2);
-    let (first, count) =
-        if slow || load.shared == 1 || random.one_in(32) { (0, slower) } else { (slower, load.shared - slower) };
-    shared_name(first + random.below(count.into()) as u32)
+    let own = load.shared == 0 || (load.own > 0 && random.one_in(4));
+    let all = if own { load.own } else { load.shared };
+    let slower = all.div_ceil(2);
+    let (first, count) = if slow || all < 2 || random.one_in(128) { (0, slower) } else { (slower, all - slower) };
+    let number = first + random.below(count.into()) as u32;
+    if own { own_name(world.setup.process, number) } else { shared_name(number) }
 }
 
 async fn be_quick(world: &Arc<World>, random: &mut Random) {
