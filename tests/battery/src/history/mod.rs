@@ -6,6 +6,8 @@
 pub(crate) mod clock;
 mod line;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use line::{Event, Line, Outcome, Side};
 pub(crate) use read::{File, ReadError};
