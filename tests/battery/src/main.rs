@@ -26,11 +26,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
-        Some("check") => check::command(arguments),
-        _ => {
-            eprintln!("battery check FILE...");
-            ExitCode::from(2)
-        }
+    if arguments.next().as_deref() == Some("check") {
+        return check::command(arguments);
     }
+    eprintln!("battery check FILE...");
+    ExitCode::from(2)
 }

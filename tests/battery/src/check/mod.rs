@@ -24,6 +24,7 @@ mod hold;
 mod layer;
 mod leftovers;
 mod linear;
+mod operation;
 mod operations;
 mod order;
 mod overlaps;
@@ -38,8 +39,8 @@ mod verdict;
 #[cfg(test)]
 mod bad;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "for those who run a battery"))]
+#[allow(unused_imports, reason = "for those who run a battery and report of it")]
 pub(crate) use checker::Checker;
 pub(crate) use command::command;
-#[cfg_attr(not(test), expect(unused_imports, reason = "for those who run a battery"))]
+#[allow(unused_imports, reason = "for those who run a battery and report of it")]
 pub(crate) use verdict::{Judged, Property, Verdict};

@@ -59,7 +59,7 @@ fn grant(process: u32, fence: u64, (began, granted): (u64, u64), until: u64, cer
         revived: None,
         too_long: None,
         begin: NOWHERE,
-        grant: NOWHERE,
+        made: NOWHERE,
         end: NOWHERE,
     }
 }

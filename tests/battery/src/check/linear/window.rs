@@ -38,7 +38,7 @@ pub(in crate::check) fn judge(scene: &Scene<'_>, resource: usize, verdict: &mut 
         if general != ours {
             verdict.linear.violation(|| {
                 let what = format!("the general checker says {general}, and P1, P2 and P4 say {ours}");
-                let places: Vec<_> = grants.iter().map(|grant| grant.grant).collect();
+                let places: Vec<_> = grants.iter().map(|grant| grant.made).collect();
                 scene.about(resource, what, &places)
             });
         }
@@ -51,9 +51,10 @@ pub(in crate::check) fn makes_sense(grants: &[Grant], answers: &[&Answer]) -> bo
     grants.iter().all(|grant| {
         let mut of: Vec<&Answer> = answers.iter().copied().filter(|answer| answer.fence == grant.fence).collect();
         of.sort_by_key(|answer| answer.began);
-        let in_order = of.iter().zip(of.iter().skip(1)).all(|(first, second)| {
-            first.ended <= second.began && (!first.release && (first.yes || !second.yes))
-        });
+        let in_order = of
+            .iter()
+            .zip(of.iter().skip(1))
+            .all(|(first, second)| first.ended <= second.began && (!first.release && (first.yes || !second.yes)));
         let held = of.iter().all(|answer| match (answer.release, answer.yes) {
             (false, true) => !grant.certain || grant.until >= answer.began,
             _ => grant.until <= answer.began,
