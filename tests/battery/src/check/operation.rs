@@ -185,7 +185,7 @@ impl Operation {
                 match &outcome {
                     Outcome::Yes => hold.extended(begun.0, at, deadline, place),
                     Outcome::No => hold.denied(begun.0, at),
-                    _ => hold.unknown(deadline),
+                    _ => hold.unknown(at, deadline),
                 }
                 match &outcome {
                     Outcome::Yes => figures.extended += 1,
