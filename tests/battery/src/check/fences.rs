@@ -23,7 +23,7 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, highest: &mut Highest, j
             && first.fence == second.fence
         {
             judged.violation(|| {
-                scene.about(resource, format!("fence {} was given twice", first.fence), &[first.grant, second.grant])
+                scene.about(resource, format!("fence {} was given twice", first.fence), &[first.made, second.made])
             });
         }
     }
@@ -35,11 +35,9 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, highest: &mut Highest, j
             && later.fence != grant.fence
         {
             judged.violation(|| {
-                let what = format!(
-                    "fence {} was granted before {} was asked for, and is higher",
-                    later.fence, grant.fence
-                );
-                scene.about(resource, what, &[later.grant, grant.begin, grant.grant])
+                let what =
+                    format!("fence {} was granted before {} was asked for, and is higher", later.fence, grant.fence);
+                scene.about(resource, what, &[later.made, grant.begin, grant.made])
             });
         }
         if let Some((fence, granted, place)) = highest.0
@@ -47,14 +45,14 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, highest: &mut Highest, j
         {
             judged.violation(|| {
                 let what = format!("fence {fence} had been granted before, and {} is not higher", grant.fence);
-                scene.about(resource, what, &[place, grant.grant])
+                scene.about(resource, what, &[place, grant.made])
             });
         }
     }
     if let Some(last) = grants.last()
         && highest.0.is_none_or(|(fence, ..)| last.fence > fence)
     {
-        highest.0 = Some((last.fence, last.granted, last.grant));
+        highest.0 = Some((last.fence, last.granted, last.made));
     }
     judged.violations == before
 }

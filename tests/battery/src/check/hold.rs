@@ -81,9 +81,15 @@ impl Hold {
 
     /// An extension that began at `began` was answered with yes.
     pub(super) fn extended(&mut self, began: u64, at: u64, deadline: u64, place: Place) {
-        self.certain |= deadline > self.granted;
-        self.deadline = deadline;
-        self.promised(at);
+        self.certain = true;
+        if deadline > at {
+            self.deadline = deadline;
+            self.promised(at);
+        } else {
+            // It was ours after `began`, and is over by now: when it ended, nobody saw.
+            self.promised(began);
+            self.deadline = self.seen;
+        }
         self.alive(began, "was extended", place);
         self.believes(at, deadline, place);
     }
@@ -94,9 +100,13 @@ impl Hold {
         self.denied = Some(self.denied.map_or(at, |denied| denied.min(at)));
     }
 
-    /// An extension came to an unknown end.
-    pub(super) fn unknown(&mut self, deadline: u64) {
-        self.deadline = self.deadline.min(deadline);
+    /// An extension came to an unknown end. A deadline that is not after `at` says that it is over, not since when.
+    pub(super) fn unknown(&mut self, at: u64, deadline: u64) {
+        if deadline > at {
+            self.deadline = self.deadline.min(deadline);
+        } else if self.deadline > at {
+            self.deadline = self.seen;
+        }
     }
 
     pub(super) fn is_lost(&mut self, at: u64, deadline: u64) {
@@ -159,5 +169,84 @@ impl Hold {
         if self.too_long.is_none() && deadline > at.saturating_add(self.lease).saturating_add(BETWEEN_LOOKS) {
             self.too_long = Some(place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place { file: 0, line: 0 };
+    const S: u64 = 1_000_000_000;
+
+    fn granted() -> Hold {
+        Hold::new(10 * S, 20 * S, 10 * S, PLACE)
+    }
+
+    /// What was promised counts up to a loss at the deadline, and what was seen up to an earlier one.
+    #[test]
+    fn a_loss_ends_it_at_the_deadline_or_at_the_last_look() {
+        let mut hold = granted();
+        hold.is_lost(21 * S, 20 * S);
+        assert_eq!(hold.until(), Some(20 * S));
+        let mut hold = granted();
+        hold.held(12 * S, 20 * S, PLACE);
+        hold.is_lost(15 * S, 20 * S);
+        assert_eq!(hold.until(), Some(12 * S));
+    }
+
+    #[test]
+    fn a_killed_process_held_it_at_its_last_look() {
+        let mut hold = granted();
+        assert_eq!(hold.until(), Some(10 * S));
+        hold.held(12 * S, 22 * S, PLACE);
+        assert_eq!(hold.until(), Some(12 * S));
+        assert_eq!(Hold::new(10 * S, 10 * S, S, PLACE).until(), None, "it was over before anybody looked");
+    }
+
+    /// Also beyond the deadline that was known: it has been renewed, or it would not be held.
+    #[test]
+    fn a_release_of_something_held_says_that_it_was_held() {
+        let mut hold = granted();
+        hold.released(30 * S, true, PLACE);
+        assert_eq!(hold.until(), Some(30 * S));
+        let mut hold = granted();
+        hold.released(30 * S, false, PLACE);
+        assert_eq!(hold.until(), Some(20 * S));
+        let mut hold = granted();
+        hold.released(15 * S, false, PLACE);
+        assert_eq!(hold.until(), Some(10 * S), "lost at some time before");
+    }
+
+    /// A process that stood still after the answer says nothing of the time in which it did.
+    #[test]
+    fn an_extension_counts_as_long_as_it_is_seen() {
+        let mut hold = granted();
+        hold.extends(15 * S, 10 * S);
+        hold.extended(15 * S, 16 * S, 25 * S, PLACE);
+        assert_eq!(hold.until(), Some(16 * S));
+        let mut hold = granted();
+        hold.extends(15 * S, 10 * S);
+        hold.extended(15 * S, 40 * S, 40 * S, PLACE);
+        hold.released(41 * S, false, PLACE);
+        assert_eq!(hold.until(), Some(15 * S));
+    }
+
+    /// An earlier end may hold as soon as it is asked for.
+    #[test]
+    fn an_extension_to_an_earlier_end_ends_the_promise() {
+        let mut hold = granted();
+        hold.extends(12 * S, S);
+        hold.is_lost(30 * S, 20 * S);
+        assert_eq!(hold.until(), Some(12 * S));
+    }
+
+    #[test]
+    fn what_was_lost_does_not_come_back() {
+        let mut hold = granted();
+        hold.is_lost(20 * S, 20 * S);
+        assert_eq!(hold.revived, None);
+        hold.held(21 * S, 30 * S, PLACE);
+        assert!(hold.revived.is_some());
     }
 }

@@ -24,6 +24,7 @@ mod hold;
 mod layer;
 mod leftovers;
 mod linear;
+mod operation;
 mod operations;
 mod order;
 mod overlaps;
@@ -38,6 +39,8 @@ mod verdict;
 #[cfg(test)]
 mod bad;
 
+#[allow(unused_imports, reason = "for those who run a battery and report of it")]
 pub(crate) use checker::Checker;
 pub(crate) use command::command;
+#[allow(unused_imports, reason = "for those who run a battery and report of it")]
 pub(crate) use verdict::{Judged, Property, Verdict};

@@ -40,7 +40,7 @@ fn among_granted(scene: &Scene<'_>, resource: usize, grants: &[&Grant], judged: 
                     "in process {}, who has fence {} waited before {} was asked for",
                     grant.process, other.fence, grant.fence
                 );
-                scene.about(resource, what, &[other.begin, grant.begin, grant.grant, other.grant])
+                scene.about(resource, what, &[other.begin, grant.begin, grant.made, other.made])
             });
         }
         if let Some(waiting) = grant.waiting
@@ -68,7 +68,7 @@ fn among_others(scene: &Scene<'_>, resource: usize, grants: &[&Grant], tries: &[
                     "in process {}, fence {} was granted to one who came later than one who waited still",
                     grant.process, grant.fence
                 );
-                scene.about(resource, what, &[other.begin, grant.begin, grant.grant, other.end])
+                scene.about(resource, what, &[other.begin, grant.begin, grant.made, other.end])
             });
         }
     }

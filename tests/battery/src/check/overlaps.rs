@@ -52,7 +52,7 @@ fn by_time(scene: &Scene<'_>, resource: usize, grants: &[Grant], verdict: &mut V
                     grant.fence,
                     ms(overlap)
                 );
-                scene.about(resource, what, &[other.grant, other.end, grant.grant, grant.end])
+                scene.about(resource, what, &[other.made, other.end, grant.made, grant.end])
             });
         }
         if longest.is_none_or(|other| grant.until > other.until) {
@@ -74,7 +74,7 @@ fn by_fence(scene: &Scene<'_>, resource: usize, grants: &[Grant], judged: &mut J
         }
         judged.found(scene.round.faults.excuse(granted) || scene.unsure([grant, later]), || {
             let what = format!("fence {} was held after {} had been granted", grant.fence, later.fence);
-            scene.about(resource, what, &[later.grant, grant.grant, grant.end])
+            scene.about(resource, what, &[later.made, grant.made, grant.end])
         });
     }
 }

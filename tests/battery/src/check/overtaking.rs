@@ -61,8 +61,8 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, verdict: &mut Verdict) {
                         ms(grant.granted - waiting),
                     );
                     let places = [waiter, *last].map(|index| grants.get(index).map(|grant| grant.begin));
-                    let [Some(begin), Some(last)] = places else { return scene.about(resource, what, &[grant.grant]) };
-                    scene.about(resource, what, &[begin, last, grant.grant])
+                    let [Some(begin), Some(last)] = places else { return scene.about(resource, what, &[grant.made]) };
+                    scene.about(resource, what, &[begin, last, grant.made])
                 });
             }
         }

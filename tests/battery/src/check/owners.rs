@@ -32,14 +32,14 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, judged: &mut Judged) {
                 if answer.release { "released" } else { "extended" },
                 later.fence
             );
-            scene.about(resource, what, &[later.grant, answer.begin, answer.end])
+            scene.about(resource, what, &[later.made, answer.begin, answer.end])
         });
     }
     for grant in grants {
         if let Some((how, place)) = grant.revived {
             judged.violation(|| {
                 let what = format!("fence {} {how}, and had been lost before", grant.fence);
-                scene.about(resource, what, &[grant.grant, place])
+                scene.about(resource, what, &[grant.made, place])
             });
         }
     }

@@ -55,7 +55,7 @@ pub(super) struct Grant {
     /// It was believed in for longer than it had been asked for.
     pub(super) too_long: Option<Place>,
     pub(super) begin: Place,
-    pub(super) grant: Place,
+    pub(super) made: Place,
     pub(super) end: Place,
 }
 
@@ -104,9 +104,13 @@ pub(super) struct Store {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoreEnd {
-    Done { at: u64 },
+    Done {
+        at: u64,
+    },
     /// A higher fence had been there.
-    Refused { at: u64 },
+    Refused {
+        at: u64,
+    },
     Unknown,
 }
 

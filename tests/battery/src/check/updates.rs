@@ -33,11 +33,11 @@ impl Stored {
 
 pub(super) fn judge(scene: &Scene<'_>, resource: usize, stored: &mut Stored, judged: &mut Judged) {
     let Some(record) = scene.round.resources.get(resource) else { return };
-    let mut stores: Vec<&Store> = record.stores.iter().collect();
-    stores.sort_by_key(|store| (store.fence, store.began));
-    judged.checked += stores.len() as u64;
-    repeated(&stores, stored);
-    for store in &stores {
+    let mut all: Vec<&Store> = record.stores.iter().collect();
+    all.sort_by_key(|store| (store.fence, store.began));
+    judged.checked += all.len() as u64;
+    stored.repeated += repeated(&all);
+    for store in &all {
         let before = *stored;
         let wrong = stored.add(store);
         if let Some(wrong) = wrong {
@@ -54,7 +54,7 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, stored: &mut Stored, jud
             });
         }
     }
-    stale(scene, resource, &stores, judged);
+    stale(scene, resource, &all, judged);
     if let Some(last) = record.last {
         ends(scene, resource, stored, last, judged);
     }
@@ -101,14 +101,14 @@ impl Stored {
     }
 }
 
-/// Each number is written once.
-fn repeated(stores: &[&Store], stored: &mut Stored) {
+/// Acknowledged writes of a number that another one wrote as well.
+fn repeated(stores: &[&Store]) -> u64 {
     let written = stores.iter().filter(|store| store.write && matches!(store.end, StoreEnd::Done { .. }));
     let mut values: Vec<u64> = written.map(|store| store.value).collect();
     let all = values.len();
     values.sort_unstable();
     values.dedup();
-    stored.repeated += (all - values.len()) as u64;
+    (all - values.len()) as u64
 }
 
 /// Nothing is accepted that began after something with a higher fence had been done; nothing is refused unless

@@ -7,6 +7,8 @@ pub(crate) mod clock;
 mod journal;
 mod line;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use journal::Journal;
 pub(crate) use line::{Event, Line, Outcome, Side};

@@ -1,10 +1,12 @@
 //! Finding one's way in a history, and changing it.
 
+use std::collections::HashMap;
+
 use super::dice::Dice;
 use super::right;
 use crate::check::record::Place;
 use crate::check::{Checker, Verdict};
-use crate::history::{Event, Line, Outcome};
+use crate::history::{Event, Line};
 
 /// A history that is being made a wrong one.
 pub(super) struct Edited {
@@ -50,6 +52,10 @@ impl Edited {
     /// Grants in the order of their fences, resource by resource.
     pub(super) fn grants(&self) -> Vec<Of> {
         let mut found = Vec::new();
+        let mut of_op: HashMap<(u32, u64), Vec<usize>> = HashMap::new();
+        for (index, line) in self.lines.iter().enumerate() {
+            of_op.entry((line.process, line.op)).or_default().push(index);
+        }
         for (grant, line) in self.lines.iter().enumerate() {
             let (fence, handler) = match &line.event {
                 Event::Granted { fence, .. } => (fence.get(), false),
@@ -57,8 +63,7 @@ impl Edited {
                 _ => continue,
             };
             let find = |what: fn(&Event) -> bool| {
-                let same = |other: &Line| other.process == line.process && other.op == line.op && what(&other.event);
-                self.lines.iter().position(same)
+                of_op[&(line.process, line.op)].iter().copied().find(|index| what(&self.lines[*index].event))
             };
             let begin = find(|event| matches!(event, Event::Acquire { .. } | Event::Request { .. })).unwrap();
             let (Event::Acquire { resource, .. } | Event::Request { resource }) = &self.lines[begin].event else {
@@ -122,8 +127,4 @@ pub(super) fn judge(lines: impl IntoIterator<Item = Line>) -> Verdict {
 
 pub(super) fn is_held_when_released(history: &Edited, of: &Of) -> bool {
     of.release.is_some_and(|release| matches!(history.lines[release].event, Event::Release { held: true, .. }))
-}
-
-pub(super) fn failed() -> Outcome {
-    Outcome::Failed("Unavailable".into())
 }

@@ -7,14 +7,14 @@ use super::mutants::MUTANTS;
 use super::right::{self, MS, token};
 use crate::check::record::Place;
 use crate::check::{Checker, Property, Verdict};
-use crate::history::{Event, Line, Outcome};
+use crate::history::{Event, Line};
 
 fn broken(verdict: &Verdict) -> Vec<Property> {
     Property::ALL.into_iter().filter(|property| verdict.of(*property).violations > 0).collect()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_correct_history_is_accepted(seed: u64) {
@@ -62,6 +62,7 @@ proptest! {
 /// Each wrong history is rejected for what is wrong with it, and where that is possible for nothing else.
 #[test]
 fn each_mutant_is_caught_by_its_property() {
+    let mut missed = Vec::new();
     for (name, property, alone, change) in MUTANTS {
         let mut found = 0;
         for seed in 0..400 {
@@ -73,15 +74,21 @@ fn each_mutant_is_caught_by_its_property() {
             let verdict = history.judge();
             let broken = broken(&verdict);
             let caught = if *alone { broken == [*property] } else { broken.contains(property) };
-            assert!(caught, "{name}, seed {seed}: {broken:?}\n{verdict:#?}");
-            let first = verdict.of(*property).violated.first().unwrap();
-            assert!(!first.what.is_empty());
-            if found == 40 {
+            if !caught {
+                let said = broken.iter().filter_map(|property| verdict.of(*property).violated.first());
+                let said: Vec<_> = said.map(|finding| finding.what.clone()).collect();
+                missed.push(format!("{name}, seed {seed}: {broken:?} {said:?}"));
+                break;
+            }
+            if found == 25 {
                 break;
             }
         }
-        assert!(found >= 20, "{name}: only {found} histories to change");
+        if found < 20 {
+            missed.push(format!("{name}: only {found} histories to change"));
+        }
     }
+    assert!(missed.is_empty(), "{missed:#?}");
     assert!(MUTANTS.len() >= 30);
 }
 
@@ -90,10 +97,7 @@ fn each_mutant_is_caught_by_its_property() {
 #[test]
 fn overtaking_between_processes_is_bounded() {
     for (late, faulty, overtaken) in [(33, false, false), (34, false, true), (34, true, false)] {
-        let mut lines = vec![
-            line(1_000 * MS, 1, 1, acquire()),
-            line(1_000 * MS + 1, 1, 1, Event::Waiting),
-        ];
+        let mut lines = vec![line(1_000 * MS, 1, 1, acquire()), line(1_000 * MS + 1, 1, 1, Event::Waiting)];
         if faulty {
             let fault = Event::Fault { kind: "stop".into(), target: Some(2), trusted: true, detail: String::new() };
             lines.insert(0, line(1, 0, 1, fault));
@@ -156,7 +160,6 @@ fn later(lines: Vec<Line>, by: u64, higher: u64) -> Vec<Line> {
             Event::Handler { fence } => *fence = token(fence.get() + higher),
             Event::Held { deadline } | Event::Extended { deadline, .. } | Event::Lost { deadline } => *deadline += by,
             Event::Gone { process } => *process += 1_000,
-            Event::Ended { outcome: Outcome::Unknown(_) } => {}
             _ => {}
         }
         line

@@ -7,8 +7,14 @@ pub(super) enum Step {
     /// Is granted, with a fence.
     Acquire(u64),
     /// Is answered.
-    Release { fence: u64, yes: bool },
-    Extend { fence: u64, yes: bool },
+    Release {
+        fence: u64,
+        yes: bool,
+    },
+    Extend {
+        fence: u64,
+        yes: bool,
+    },
     /// Ends without an answer that says so: by its lease, or by a release of which nobody heard.
     Ends(u64),
 }
@@ -34,9 +40,7 @@ impl Specification for Fenced {
         let State { owner, highest } = *state;
         let free = State { owner: None, highest };
         match *step {
-            Step::Acquire(fence) => {
-                (owner.is_none() && fence > highest, State { owner: Some(fence), highest: fence })
-            }
+            Step::Acquire(fence) => (owner.is_none() && fence > highest, State { owner: Some(fence), highest: fence }),
             Step::Release { fence, yes: true } | Step::Ends(fence) => (owner == Some(fence), free),
             Step::Extend { fence, yes: true } => (owner == Some(fence), *state),
             Step::Release { fence, yes: false } | Step::Extend { fence, yes: false } => (owner != Some(fence), *state),

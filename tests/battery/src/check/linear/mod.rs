@@ -15,4 +15,4 @@ mod window;
 
 pub(super) use window::judge;
 #[cfg(test)]
-use window::{is_linearizable, is_ours};
+use window::{is_linearizable, is_ours, makes_sense};

@@ -28,7 +28,7 @@ pub(in crate::check) fn judge(scene: &Scene<'_>, resource: usize, verdict: &mut 
     let step = (grants.len() / SAMPLES).max(1);
     for from in (0..grants.len()).step_by(step) {
         let (grants, answers) = cut(grants.get(from..).unwrap_or_default(), &answers);
-        if grants.is_empty() {
+        if grants.is_empty() || !makes_sense(grants, answers) {
             continue;
         }
         verdict.linear.checked += 1;
@@ -38,11 +38,29 @@ pub(in crate::check) fn judge(scene: &Scene<'_>, resource: usize, verdict: &mut 
         if general != ours {
             verdict.linear.violation(|| {
                 let what = format!("the general checker says {general}, and P1, P2 and P4 say {ours}");
-                let places: Vec<_> = grants.iter().map(|grant| grant.grant).collect();
+                let places: Vec<_> = grants.iter().map(|grant| grant.made).collect();
                 scene.about(resource, what, &places)
             });
         }
     }
+}
+
+/// What a process says of its own hold fits together: each answer comes before the next question, and what was let go,
+/// or was told to be lost, is not held after that. Where it does not, the other properties say so.
+pub(in crate::check) fn makes_sense(grants: &[Grant], answers: &[&Answer]) -> bool {
+    grants.iter().all(|grant| {
+        let mut of: Vec<&Answer> = answers.iter().copied().filter(|answer| answer.fence == grant.fence).collect();
+        of.sort_by_key(|answer| answer.began);
+        let in_order = of
+            .iter()
+            .zip(of.iter().skip(1))
+            .all(|(first, second)| first.ended <= second.began && (!first.release && (first.yes || !second.yes)));
+        let held = of.iter().all(|answer| match (answer.release, answer.yes) {
+            (false, true) => !grant.certain || grant.until >= answer.began,
+            _ => grant.until <= answer.began,
+        });
+        in_order && held && grant.revived.is_none()
+    })
 }
 
 /// The first of these grants that come to no more than a dozen operations, and their answers.
