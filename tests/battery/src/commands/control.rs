@@ -11,8 +11,8 @@ use crate::nemesis::{self, Conditions, Plan, Round, World};
 use crate::report::ControlReport;
 use crate::worker::Load;
 
-/// Few names, so that whoever is stopped holds one that others want.
-const LOAD: Load = Load { shared: 3, own: 0, tasks: 8, ttl: 800, fencing: true };
+/// Half of the names are those of tasks that take their time; short leases, so that each stop is past them.
+const LOAD: Load = Load { shared: 8, own: 0, tasks: 24, ttl: 600, fencing: true };
 
 /// `false`: nothing was lost without fencing, or something with it.
 pub(crate) fn control(options: &Options) -> io::Result<bool> {

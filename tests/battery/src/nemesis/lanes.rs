@@ -65,11 +65,7 @@ impl Lanes<'_> {
         })
     }
 
-    fn carry_out(
-        &self,
-        worker: Option<usize>,
-        mut one: impl FnMut(&Planned, u64) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn carry_out(&self, worker: Option<usize>, mut one: impl FnMut(&Planned, u64) -> io::Result<()>) -> io::Result<()> {
         for fault in self.faults.iter().filter(|fault| fault.worker == worker) {
             self.until(fault.begin);
             let op = self.record.next();

@@ -94,9 +94,9 @@ impl Plan {
             let mut at = random.between(100, 600);
             while at < 8_000 {
                 let kind = deck.deal(&mut random);
-                let length = random.between(1_100, 1_900);
+                let length = random.between(700, 1_300);
                 faults.push(Planned { kind, begin: at, length, worker: Some(worker), parameter: 0 });
-                at += length + random.between(200, 900);
+                at += length + random.between(600, 2_000);
             }
         }
         faults.sort_by_key(|fault| fault.begin);

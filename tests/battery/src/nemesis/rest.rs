@@ -36,13 +36,7 @@ pub(super) fn quiet(processes: &mut [Process]) -> io::Result<Vec<Quiet>> {
 }
 
 /// A new process takes every lock, within a lease; then nothing is left but fences.
-pub(super) fn look(
-    world: &World,
-    load: &Load,
-    fleet: &Fleet<'_>,
-    quiets: &[Quiet],
-    record: &Record,
-) -> io::Result<()> {
+pub(super) fn look(world: &World, load: &Load, fleet: &Fleet<'_>, quiets: &[Quiet], record: &Record) -> io::Result<()> {
     // Nobody holds anything; those that were killed did so at the latest until one lease from now.
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

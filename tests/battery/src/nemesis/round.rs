@@ -55,7 +55,12 @@ pub(crate) fn run(round: &Round, world: &World, conditions: &mut Conditions, dir
         let workers: Vec<_> = processes
             .iter_mut()
             .enumerate()
-            .map(|(worker, process)| scope.spawn({ let lanes = &lanes; move || lanes.worker(worker, process) }))
+            .map(|(worker, process)| {
+                scope.spawn({
+                    let lanes = &lanes;
+                    move || lanes.worker(worker, process)
+                })
+            })
             .collect();
         let results = workers.into_iter().chain([server]).map(|lane| {
             // What it panicked with has been shown.

@@ -132,8 +132,11 @@ impl<'a> Document<'a> {
             Some(Value::Object(figures)) => self.table(figures),
             Some(Value::Array(list)) => {
                 let rows: Vec<&Value> = list.iter().collect();
-                let columns: Vec<&str> =
-                    list.first().and_then(Value::as_object).map(|row| row.keys().map(String::as_str).collect()).unwrap_or_default();
+                let columns: Vec<&str> = list
+                    .first()
+                    .and_then(Value::as_object)
+                    .map(|row| row.keys().map(String::as_str).collect())
+                    .unwrap_or_default();
                 self.rows(&columns, &rows);
             }
             Some(other) => self.push(format_args!("{}\n\n", cell(other))),
@@ -153,7 +156,8 @@ impl<'a> Document<'a> {
     fn rows(&mut self, columns: &[&str], rows: &[&Value]) {
         self.push(format_args!("| {} |\n|{}\n", columns.join(" | "), " --- |".repeat(columns.len())));
         for row in rows {
-            let cells: Vec<String> = columns.iter().map(|column| row.get(column).map(cell).unwrap_or_default()).collect();
+            let cells: Vec<String> =
+                columns.iter().map(|column| row.get(column).map(cell).unwrap_or_default()).collect();
             self.push(format_args!("| {} |\n", cells.join(" | ")));
         }
         self.text.push('\n');
@@ -219,10 +223,14 @@ mod tests {
         let figures = Figures::from([
             ("mutants".to_owned(), json!([{"mutant": "m1", "what": "w", "check": "c", "killed": true, "seconds": 2}])),
             ("fuzz".to_owned(), json!({"resources": 1_200_345})),
-            ("run_long".to_owned(), json!({"seed": 3, "faults_by_kind": {"cut": 4}, "properties": [{"property": "P1"}]})),
+            (
+                "run_long".to_owned(),
+                json!({"seed": 3, "faults_by_kind": {"cut": 4}, "properties": [{"property": "P1"}]}),
+            ),
         ]);
         let text = Document::new(&figures).text(Some("a section of ours"));
-        for shown in ["1 of 1 were caught", "1 200 345", "| cut | 4 |", "| P1 |", "a section of ours", "loom: not run."] {
+        for shown in ["1 of 1 were caught", "1 200 345", "| cut | 4 |", "| P1 |", "a section of ours", "loom: not run."]
+        {
             assert!(text.contains(shown), "{shown} is not in {text}");
         }
         assert!(!text.contains("fuzz: not run."));

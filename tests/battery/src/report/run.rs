@@ -9,6 +9,17 @@ use super::properties::{Found, found};
 use crate::check::Verdict;
 use crate::nemesis::{Ended, KINDS, Round};
 
+/// Kinds of operations that Redis has not answered, or that nobody waited for.
+const UNANSWERED: [&str; 7] = [
+    "acquires_failed",
+    "acquires_given_up",
+    "acquires_unknown",
+    "extensions_failed",
+    "releases_failed",
+    "store_unknown",
+    "requests_not_run",
+];
+
 /// Times in milliseconds, unless they say otherwise.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct RunReport {
@@ -19,7 +30,8 @@ pub(crate) struct RunReport {
     pub(crate) faults: u64,
     pub(crate) untrusted_faults: u64,
     pub(crate) faults_by_kind: BTreeMap<String, u64>,
-    /// All that follow, together: each is one or more commands of Redis.
+    /// Those that Redis has answered, and the checker has judged. What failed, was given up or is unknown is counted
+    /// by its kind alone.
     pub(crate) operations: u64,
     pub(crate) operations_per_second: f64,
     pub(crate) operations_by_kind: BTreeMap<&'static str, u64>,
@@ -79,12 +91,14 @@ impl RunReport {
                 ("writes", figures.writes),
                 ("refused_as_stale", figures.refused_stale),
                 ("store_unknown", figures.store_unknown),
-                ("requests", figures.requests),
+                ("requests_run", figures.handler_runs),
+                ("requests_not_run", figures.requests.saturating_sub(figures.handler_runs)),
             ] {
                 *self.operations_by_kind.entry(kind).or_default() += count;
             }
         }
-        self.operations = self.operations_by_kind.values().sum();
+        let answered = self.operations_by_kind.iter().filter(|(kind, _)| !UNANSWERED.contains(kind));
+        self.operations = answered.map(|(_, count)| count).sum();
         self.seconds = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
         self.operations_per_second = (self.operations as f64 / elapsed.as_secs_f64()).round();
         self.untrusted_faults = both.iter().map(|figures| figures.untrusted_faults).sum();

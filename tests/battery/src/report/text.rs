@@ -8,7 +8,11 @@ use super::run::RunReport;
 impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;
-        writeln!(f, "seed {}, {} s, {} rounds, {} worker processes", self.seed, self.seconds, self.rounds, self.processes)?;
+        writeln!(
+            f,
+            "seed {}, {} s, {} rounds, {} worker processes",
+            self.seed, self.seconds, self.rounds, self.processes
+        )?;
         writeln!(f, "{} operations, {} a second", self.operations, self.operations_per_second)?;
         for (kind, count) in &self.operations_by_kind {
             writeln!(f, "  {count:>10}  {kind}")?;
@@ -27,7 +31,11 @@ impl fmt::Display for RunReport {
             "{} signals of loss, {} after the end of the lease; before it by {} ms on average, {} ms at least",
             self.lost_signals, self.lost_after_the_end, self.lost_lead_mean, self.lost_lead_shortest
         )?;
-        writeln!(f, "{} certain holds; longest overlap, trusted or not, {} ms", self.certain_holds, self.longest_overlap)?;
+        writeln!(
+            f,
+            "{} certain holds; longest overlap, trusted or not, {} ms",
+            self.certain_holds, self.longest_overlap
+        )?;
         writeln!(f, "{} stale reads and writes refused", self.refused_stale)?;
         writeln!(f, "{} windows cross-checked", self.cross_checked_windows)?;
         writeln!(f, "{:>8} {:>10} {:>10} {:>8}", "", "checked", "violated", "excused")?;
