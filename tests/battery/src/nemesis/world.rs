@@ -50,7 +50,7 @@ impl World {
     /// The connection string of a worker. Half of them find out soon that a server is silent, the others by default.
     pub(super) fn way(&self, worker: usize) -> String {
         let port = self.proxies.get(worker).map_or(self.locks.port(), Proxy::port);
-        let options = if worker % 2 == 0 { ",connectTimeout=250,responseTimeout=250" } else { "" };
+        let options = if worker.is_multiple_of(2) { ",connectTimeout=250,responseTimeout=250" } else { "" };
         format!("127.0.0.1:{port}{options}")
     }
 
