@@ -87,7 +87,7 @@ impl Hold {
             self.promised(at);
         } else {
             // It was ours after `began`, and is over by now: when it ended, nobody saw.
-            self.promised(began);
+            self.seen = self.seen.max(began);
             self.deadline = self.seen;
         }
         self.alive(began, "was extended", place);
