@@ -19,7 +19,6 @@ const BETWEEN_LOOKS: u64 = 100_000_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
-    granted: u64,
     /// It was seen to be held at all.
     certain: bool,
     /// It certainly was held up to here.
@@ -46,7 +45,6 @@ enum Over {
 impl Hold {
     pub(super) fn new(at: u64, deadline: u64, lease: u64, place: Place) -> Self {
         let mut hold = Self {
-            granted: at,
             certain: deadline > at,
             seen: at,
             deadline,
