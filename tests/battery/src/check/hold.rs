@@ -19,7 +19,6 @@ const BETWEEN_LOOKS: u64 = 100_000_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
-    granted: u64,
     /// It was seen to be held at all.
     certain: bool,
     /// It certainly was held up to here.
@@ -46,7 +45,6 @@ enum Over {
 impl Hold {
     pub(super) fn new(at: u64, deadline: u64, lease: u64, place: Place) -> Self {
         let mut hold = Self {
-            granted: at,
             certain: deadline > at,
             seen: at,
             deadline,
@@ -87,7 +85,7 @@ impl Hold {
             self.promised(at);
         } else {
             // It was ours after `began`, and is over by now: when it ended, nobody saw.
-            self.promised(began);
+            self.seen = self.seen.max(began);
             self.deadline = self.seen;
         }
         self.alive(began, "was extended", place);

@@ -122,7 +122,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         let kept = history.lines.remove(last);
         matches!(kept.event, Event::Final { .. }).then_some(())
     }),
-    ("an extension of another's", Property::Owners, true, |history| {
+    // Whoever was extended held it, so that two did.
+    ("an extension of another's", Property::Owners, false, |history| {
         let (first, second) = history.pair(|history, first, second| {
             !first.handler && first.lost.is_none() && is_held_when_released(history, first) && !second.handler
         })?;
