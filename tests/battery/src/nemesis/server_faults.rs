@@ -57,7 +57,7 @@ pub(super) fn end(fault: &Planned, world: &World) -> io::Result<()> {
 }
 
 fn set(server: &RedisServer, name: &str, value: &str) {
-    server.ask(cmd("CONFIG").arg("SET").arg(name).arg(value));
+    server.ask::<()>(cmd("CONFIG").arg("SET").arg(name).arg(value));
 }
 
 /// Of commands and of messages; this one is left out by the server.
