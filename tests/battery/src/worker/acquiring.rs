@@ -46,7 +46,7 @@ pub(super) async fn acquire(
     world.journal.say(op, Event::Ended { outcome });
     if failed {
         // An outage is no reason to spin.
-        sleep(Duration::from_millis(2) + random.up_to(Duration::from_millis(8))).await;
+        sleep(Duration::from_millis(20) + random.up_to(Duration::from_millis(40))).await;
     }
     None
 }
