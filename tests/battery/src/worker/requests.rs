@@ -85,7 +85,7 @@ pub(super) async fn run(world: &World, random: &mut Random, resource: String) {
     let outcome = world.requests.request(resource, wait, work, given_up).await;
     world.count();
     if matches!(&outcome, Outcome::Failed(text) if !text.starts_with("Busy")) {
-        sleep(Duration::from_millis(2) + random.up_to(Duration::from_millis(8))).await;
+        sleep(Duration::from_millis(20) + random.up_to(Duration::from_millis(40))).await;
     }
 }
 
