@@ -115,7 +115,7 @@ impl Iterator for Plan {
         let random = &mut self.random;
         let seed = random.next();
         let server = if clock_moves { &mut self.moved_server } else { &mut self.server };
-        let mut faults = lane(server, None, (600, 1_700), random);
+        let mut faults = lane(server, None, (900, 2_200), random);
         for worker in 0..WORKERS {
             let deck = if worker + 1 < WORKERS { &mut self.behind_proxy } else { &mut self.straight };
             faults.extend(lane(deck, Some(worker), (300, 1_900), random));
