@@ -232,6 +232,26 @@ dependencies() {
     fi
 }
 
+# With figures in the directory $ORCHESTRIX_EVIDENCE where that is set.
+mutants() {
+    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
+        mkdir -p "$ORCHESTRIX_EVIDENCE"
+        tests/mutants/run.sh --json "$ORCHESTRIX_EVIDENCE/mutants.json"
+    else
+        tests/mutants/run.sh
+    fi
+}
+
+# Real processes under faults; with figures in the directory $ORCHESTRIX_EVIDENCE where that is set.
+battery() {
+    local json=()
+    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
+        mkdir -p "$ORCHESTRIX_EVIDENCE"
+        json=(--json "$ORCHESTRIX_EVIDENCE/$1.json")
+    fi
+    cargo run --release --manifest-path tests/battery/Cargo.toml -- "${@:2}" ${json[@]+"${json[@]}"}
+}
+
 component fmt rustfmt
 component clippy clippy
 redis_server
@@ -258,7 +278,16 @@ step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
-step "mutants" tests/mutants/run.sh
+step "mutants" mutants
+step "battery, format" cargo fmt --all --check --manifest-path tests/battery/Cargo.toml
+step "battery, lints" cargo clippy --all-targets --manifest-path tests/battery/Cargo.toml -- -D warnings
+step "battery, tests" cargo test --release --manifest-path tests/battery/Cargo.toml
+if $long; then
+    step "battery, an hour" battery run_long run --seconds 4000
+else
+    step "battery" battery run_short run
+fi
+step "control" battery control control
 step "package" cargo package --list --allow-dirty
 
 echo

@@ -14,6 +14,7 @@ pub(super) const SUPPORT_PASSWORD: &str = "test-support";
 #[derive(Debug, Default)]
 pub(crate) struct RedisServerBuilder {
     pub(super) lines: Vec<String>,
+    pub(super) environment: Vec<(String, String)>,
     pub(super) append_only: bool,
     pub(super) password: Option<String>,
     pub(super) tls: Option<Tls>,
@@ -30,6 +31,12 @@ impl RedisServerBuilder {
     /// One more line of `redis.conf`, for instance `.config("maxmemory", "1mb")`. It wins over ours.
     pub(crate) fn config(mut self, name: &str, value: &str) -> Self {
         self.lines.push(format!("{name} {value}"));
+        self
+    }
+
+    /// A variable in the server's environment. No line breaks.
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 

@@ -37,7 +37,7 @@ impl RedisServer {
     pub(super) fn start_with(settings: RedisServerBuilder) -> Self {
         let directory = TemporaryDirectory::new();
         std::fs::create_dir(directory.path().join("data")).unwrap();
-        let supervisor = Supervisor::new(directory.path());
+        let supervisor = Supervisor::new(directory.path(), &settings.environment);
         let mut server =
             Self { settings, port: 0, pid: AtomicU32::new(0), supervisor: Mutex::new(supervisor), directory };
         loop {

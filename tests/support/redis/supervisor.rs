@@ -10,22 +10,31 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
+/// The arguments are the directory and the server's own variables, as `NAME=VALUE`.
+///
 /// One word per line on standard input, one line of answer for each. Signals for the test's process group are not
 /// for the shell: it ends with its input, or a server would be left behind. The log of an earlier start is gone before
 /// `start` is answered.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
+directory="${1:?}"
+shift
 server=
 while read -r word; do
     case "$word" in
-        start) : >"$1/log"; redis-server "$1/redis.conf" >>"$1/log" 2>&1 </dev/null & server=$!; echo "$server" ;;
+        start)
+            : >"$directory/log"
+            env "$@" redis-server "$directory/redis.conf" >>"$directory/log" 2>&1 </dev/null &
+            server=$!
+            echo "$server"
+            ;;
         kill) kill -KILL "$server"; wait "$server"; server=; echo killed ;;
         stop) kill -STOP "$server"; echo stopped ;;
         resume) kill -CONT "$server"; echo resumed ;;
     esac
 done
 if [ -n "$server" ]; then kill -KILL "$server"; wait "$server"; fi
-rm -rf "${1:?}"
+rm -rf "${directory:?}"
 "#;
 
 #[derive(Debug)]
@@ -37,12 +46,13 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// `directory` has the `redis.conf`, and is removed at the end.
-    pub(crate) fn new(directory: &Path) -> Self {
+    /// `directory` has the `redis.conf`, and is removed at the end. `environment`: more variables for the server.
+    pub(crate) fn new(directory: &Path, environment: &[(String, String)]) -> Self {
         require_redis_server();
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
             .arg(directory)
+            .args(environment.iter().map(|(name, value)| format!("{name}={value}")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

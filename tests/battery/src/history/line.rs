@@ -115,6 +115,8 @@ pub(crate) enum Event {
     },
     /// A process has ended, with everything that it had begun.
     Gone {
+        /// `gone` in JSON, where `process` is who writes the line.
+        #[serde(rename = "gone")]
         process: u32,
     },
     /// After the last fault was healed and every worker had let go: keys on the server other than fences, and what the

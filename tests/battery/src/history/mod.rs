@@ -4,6 +4,12 @@
 //! ended, so that it survives the process. All processes of a machine share the clock ([`clock::now`]).
 
 pub(crate) mod clock;
+mod journal;
 mod line;
+mod read;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use journal::Journal;
 pub(crate) use line::{Event, Line, Outcome, Side};
+pub(crate) use read::{File, ReadError};

@@ -1,0 +1,11 @@
+//! Histories that are right, and what is wrong with each of many wrong ones.
+
+#![allow(clippy::indexing_slicing)]
+
+mod dice;
+mod edits;
+mod mutants;
+mod right;
+mod tests;
+
+pub(super) use dice::Dice;

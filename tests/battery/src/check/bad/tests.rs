@@ -1,0 +1,168 @@
+//! The checker accepts what is right, and rejects each wrong history for what is wrong with it.
+
+use proptest::prelude::*;
+
+use super::edits::{Edited, judge};
+use super::mutants::MUTANTS;
+use super::right::{self, MS, token};
+use crate::check::record::Place;
+use crate::check::{Checker, Property, Verdict};
+use crate::history::{Event, Line};
+
+fn broken(verdict: &Verdict) -> Vec<Property> {
+    Property::ALL.into_iter().filter(|property| verdict.of(*property).violations > 0).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_correct_history_is_accepted(seed: u64) {
+        let verdict = judge(right::history(seed, false));
+        prop_assert!(verdict.holds(), "{verdict:#?}");
+        prop_assert_eq!(verdict.not_asked(), []);
+        prop_assert_eq!(verdict.lost_updates, 0);
+        for property in Property::ALL {
+            prop_assert_eq!(verdict.of(property).excused, 0);
+        }
+    }
+
+    /// Two hold it while a server has forgotten the first: reported, and no violation.
+    #[test]
+    fn an_overlap_under_a_fault_that_breaks_the_lock_is_excused(seed: u64) {
+        let verdict = judge(right::history(seed, true));
+        prop_assert!(verdict.holds(), "{verdict:#?}");
+    }
+
+    /// It does not matter where a history is cut into rounds, if nothing is under way there.
+    #[test]
+    fn rounds_are_judged_as_the_whole(seed: u64) {
+        let (first, second) = (right::history(seed, false), right::history(seed ^ 1, false));
+        let mut checker = Checker::new();
+        feed(&mut checker, first);
+        checker.round();
+        let before = checker.verdict().figures.clone();
+        // The same fences again, later.
+        feed(&mut checker, later(second.clone(), 100_000 * MS, 0));
+        let verdict = checker.finish();
+        prop_assert!(broken(&verdict).contains(&Property::Fences), "{verdict:#?}");
+        prop_assert!(before.granted > 0 && verdict.figures.granted > before.granted);
+        let mut checker = Checker::new();
+        feed(&mut checker, right::history(seed, false));
+        checker.round();
+        let mut second = later(second, 100_000 * MS, 1 << 30);
+        // The store has gone on from where it was; that is another test.
+        second.retain(|line| !matches!(line.event, Event::Store { .. } | Event::Stored { .. } | Event::Final { .. }));
+        feed(&mut checker, second);
+        let verdict = checker.finish();
+        prop_assert!(broken(&verdict).is_empty(), "{verdict:#?}");
+    }
+}
+
+/// Each wrong history is rejected for what is wrong with it, and where that is possible for nothing else.
+#[test]
+fn each_mutant_is_caught_by_its_property() {
+    let mut missed = Vec::new();
+    for (name, property, alone, change) in MUTANTS {
+        let mut found = 0;
+        for seed in 0..400 {
+            let mut history = Edited::new(seed);
+            if change(&mut history).is_none() {
+                continue;
+            }
+            found += 1;
+            let verdict = history.judge();
+            let broken = broken(&verdict);
+            let caught = if *alone { broken == [*property] } else { broken.contains(property) };
+            if !caught {
+                let said = broken.iter().filter_map(|property| verdict.of(*property).violated.first());
+                let said: Vec<_> = said.map(|finding| finding.what.clone()).collect();
+                missed.push(format!("{name}, seed {seed}: {broken:?} {said:?}"));
+                break;
+            }
+            if found == 25 {
+                break;
+            }
+        }
+        if found < 20 {
+            missed.push(format!("{name}: only {found} histories to change"));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:#?}");
+    assert!(MUTANTS.len() >= 30);
+}
+
+/// 33 late-comers of another process may come before one who waits; 34 may not; and what is excused by a fault is not
+/// held against anybody.
+#[test]
+fn overtaking_between_processes_is_bounded() {
+    for (late, faulty, overtaken) in [(33, false, false), (34, false, true), (34, true, false)] {
+        let mut lines = vec![line(1_000 * MS, 1, 1, acquire()), line(1_000 * MS + 1, 1, 1, Event::Waiting)];
+        if faulty {
+            let fault = Event::Fault { kind: "stop".into(), target: Some(2), trusted: true, detail: String::new() };
+            lines.insert(0, line(1, 0, 1, fault));
+            lines.insert(1, line(2, 0, 1, Event::Healed { kind: "stop".into() }));
+        }
+        for turn in 0..late {
+            let at = 1_501 * MS + turn * MS;
+            lines.extend([
+                line(at, 2, turn, acquire()),
+                line(at + 10, 2, turn, Event::Granted { fence: token(100 + turn), deadline: at + MS }),
+                line(at + 20, 2, turn, Event::Release { held: true, dropped: true }),
+            ]);
+        }
+        let at = 1_600 * MS;
+        lines.push(line(at, 1, 1, Event::Granted { fence: token(1_000), deadline: at + MS }));
+        let verdict = judge(lines);
+        let expected: &[Property] = if overtaken { &[Property::Order] } else { &[] };
+        assert_eq!(broken(&verdict), expected, "{verdict:#?}");
+        assert_eq!(verdict.figures.most_overtaken, if faulty { 0 } else { late });
+    }
+}
+
+/// Without fencing, two who hold the lock at once each write one more than they read, and one update is lost.
+#[test]
+fn lost_updates_are_counted() {
+    let mut lines = right::history(7, false);
+    let last = lines.iter_mut().find_map(|line| match &mut line.event {
+        Event::Final { value, .. } if *value > 3 => Some(value),
+        _ => None,
+    });
+    *last.unwrap() -= 2;
+    assert!(judge(lines).lost_updates > 0);
+}
+
+fn acquire() -> Event {
+    Event::Acquire { resource: "queue".into(), ttl: MS, wait: None, renewed: true }
+}
+
+fn line(at: u64, process: u32, op: u64, event: Event) -> Line {
+    Line { at, process, op, event }
+}
+
+fn feed(checker: &mut Checker, lines: Vec<Line>) {
+    for (index, line) in lines.into_iter().enumerate() {
+        let place = Place { file: line.process, line: index as u32 + 1 };
+        checker.line(line, place);
+    }
+}
+
+/// The same, so much later, by other processes, and with higher fences.
+fn later(lines: Vec<Line>, by: u64, higher: u64) -> Vec<Line> {
+    let moved = lines.into_iter().map(|mut line| {
+        line.at += by;
+        line.process += if line.process == 0 { 0 } else { 1_000 };
+        match &mut line.event {
+            Event::Granted { fence, deadline } => {
+                *fence = token(fence.get() + higher);
+                *deadline += by;
+            }
+            Event::Handler { fence } => *fence = token(fence.get() + higher),
+            Event::Held { deadline } | Event::Extended { deadline, .. } | Event::Lost { deadline } => *deadline += by,
+            Event::Gone { process } => *process += 1_000,
+            _ => {}
+        }
+        line
+    });
+    moved.collect()
+}

@@ -1,0 +1,42 @@
+//! P5: when all faults are healed and everybody has let go, nothing is left, and each lock is free within a lease.
+
+use super::scene::{Scene, ms};
+use super::verdict::Judged;
+
+/// Beyond the longest lease. What a server refused for long is taken back within a second of its recovery, and a new
+/// process has to connect and to take the lock.
+const ALLOWED: u64 = 2_000_000_000;
+
+pub(super) fn judge(scene: &Scene<'_>, judged: &mut Judged) {
+    for left in &scene.round.lefts {
+        judged.checked += 1;
+        if !left.keys.is_empty() || left.locks > 0 || left.waiters > 0 {
+            judged.violation(|| {
+                let some: Vec<&str> = left.keys.iter().take(5).map(String::as_str).collect();
+                let what = format!(
+                    "left over: {} keys ({}), {} locks, {} waiters",
+                    left.keys.len(),
+                    some.join(", "),
+                    left.locks,
+                    left.waiters
+                );
+                scene.finding(what, &[left.place])
+            });
+        }
+    }
+    let most = scene.operations.lease() + ALLOWED;
+    for free in &scene.round.frees {
+        judged.checked += 1;
+        if free.after > most {
+            judged.violation(|| {
+                let what = format!(
+                    "{}: free only after {}; the longest lease, and what is allowed beyond, are {}",
+                    free.resource,
+                    ms(free.after),
+                    ms(most)
+                );
+                scene.finding(what, &[free.place])
+            });
+        }
+    }
+}

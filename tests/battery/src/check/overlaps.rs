@@ -1,0 +1,80 @@
+//! P2: two certain holds never overlap; and of P7: nor do two runs of a handler.
+//!
+//! When a hold is certain is said in [`hold`](super::hold). A run of a handler counts from its beginning to its end; but
+//! where its process was under a fault meanwhile, it may have gone on for a moment with its lock lost, and is excused.
+//!
+//! An overlap begins when the second lock is granted. If that is while a fault is on that the lock does not withstand,
+//! or within the longest lease after it, the overlap is excused.
+
+use super::record::{Earliest, Grant};
+use super::scene::{Scene, ms};
+use super::verdict::{Judged, Verdict};
+
+/// `fenced`: the fences of this resource are in order (P1), and so are the grants by them.
+pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &mut Verdict) {
+    let Some(record) = scene.round.resources.get(resource) else { return };
+    let grants = &record.grants;
+    for grant in grants {
+        verdict.overlaps.checked += u64::from(grant.certain);
+        if let Some(place) = grant.too_long {
+            let excused = scene.round.faults.touch(grant.process, grant.began, grant.until);
+            verdict.overlaps.found(excused, || {
+                let what = format!("fence {} was believed in for longer than it had been asked for", grant.fence);
+                scene.about(resource, what, &[grant.begin, place])
+            });
+        }
+    }
+    by_time(scene, resource, grants, verdict);
+    if fenced {
+        by_fence(scene, resource, grants, &mut verdict.overlaps);
+    }
+}
+
+/// In the order of time each hold begins when all before it are over.
+fn by_time(scene: &Scene<'_>, resource: usize, grants: &[Grant], verdict: &mut Verdict) {
+    let mut certain: Vec<&Grant> = grants.iter().filter(|grant| grant.certain).collect();
+    certain.sort_by_key(|grant| grant.granted);
+    let mut longest: Option<&Grant> = None;
+    for grant in certain {
+        if let Some(other) = longest
+            && other.until > grant.granted
+        {
+            let overlap = other.until.min(grant.until) - grant.granted;
+            verdict.figures.longest_overlap = verdict.figures.longest_overlap.max(overlap);
+            let excused = scene.round.faults.excuse(grant.granted) || scene.unsure([other, grant]);
+            let judged = if other.handler && grant.handler { &mut verdict.layer } else { &mut verdict.overlaps };
+            judged.found(excused, || {
+                let what = format!(
+                    "process {} held fence {} while process {} held {}: both for {}",
+                    other.process,
+                    other.fence,
+                    grant.process,
+                    grant.fence,
+                    ms(overlap)
+                );
+                scene.about(resource, what, &[other.made, other.end, grant.made, grant.end])
+            });
+        }
+        if longest.is_none_or(|other| grant.until > other.until) {
+            longest = Some(grant);
+        }
+    }
+}
+
+/// In the order of the fences as well: whoever holds it after a higher fence had been granted has held it since before
+/// that, even if its own line is of later.
+fn by_fence(scene: &Scene<'_>, resource: usize, grants: &[Grant], judged: &mut Judged) {
+    let earliest = Earliest::new(grants, |grant| Some(grant.granted));
+    for (index, grant) in grants.iter().enumerate().filter(|(_, grant)| grant.certain) {
+        let Some((granted, later)) = earliest.from(index + 1) else { continue };
+        let Some(later) = grants.get(later).filter(|_| granted < grant.until) else { continue };
+        // Otherwise found by time.
+        if later.certain && later.until > grant.granted {
+            continue;
+        }
+        judged.found(scene.round.faults.excuse(granted) || scene.unsure([grant, later]), || {
+            let what = format!("fence {} was held after {} had been granted", grant.fence, later.fence);
+            scene.about(resource, what, &[later.made, grant.made, grant.end])
+        });
+    }
+}

@@ -1,0 +1,40 @@
+//! What the properties are judged by: a round's record, and how to speak of it.
+
+use std::path::PathBuf;
+
+use super::operations::Operations;
+use super::record::{Grant, Place, Round};
+use super::verdict::Finding;
+
+pub(super) struct Scene<'a> {
+    pub(super) round: &'a Round,
+    pub(super) operations: &'a Operations,
+    pub(super) files: &'a [PathBuf],
+}
+
+impl Scene<'_> {
+    /// A finding about a resource.
+    pub(super) fn about(&self, resource: usize, what: impl std::fmt::Display, places: &[Place]) -> Finding {
+        self.finding(format!("{}: {what}", self.operations.name(resource)), places)
+    }
+
+    pub(super) fn finding(&self, what: String, places: &[Place]) -> Finding {
+        Finding { what, lines: places.iter().map(|place| written(*place, self.files)).collect() }
+    }
+
+    /// Whether a handler among them was under a fault: nobody looked whether it still held the lock when it ended.
+    pub(super) fn unsure(&self, grants: [&Grant; 2]) -> bool {
+        let touched = |grant: &Grant| self.round.faults.touch(grant.process, grant.granted, grant.until);
+        grants.iter().any(|grant| grant.handler && touched(grant))
+    }
+}
+
+pub(super) fn written(place: Place, files: &[PathBuf]) -> String {
+    let file = files.get(place.file as usize).map_or_else(|| "?".into(), |file| file.display().to_string());
+    format!("{file}:{}", place.line)
+}
+
+/// Nanoseconds as milliseconds.
+pub(super) fn ms(time: u64) -> String {
+    format!("{}.{:06} ms", time / 1_000_000, time % 1_000_000)
+}

@@ -1,0 +1,98 @@
+//! `battery run`: rounds of workers under faults, each checked when it is over.
+
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use super::directory::{Directory, forget};
+use crate::args::Options;
+use crate::check::Checker;
+use crate::nemesis::{self, Conditions, Plan, ROUND, Round, World};
+use crate::report::RunReport;
+use crate::worker::Load;
+
+/// Seconds where nothing else is asked for: the short form, which has to reach [`LEAST_OPERATIONS`] and
+/// [`LEAST_FAULTS`].
+const SHORT: u64 = 60;
+const LEAST_OPERATIONS: u64 = 200_000;
+const LEAST_FAULTS: u64 = 100;
+/// So that every kind was there.
+const LEAST_ROUNDS: u64 = 4;
+
+/// What all workers do.
+const LOAD: Load = Load { shared: 16, own: 8, tasks: 32, ttl: 1_000, fencing: true };
+
+/// One set of servers and all that is known of it.
+struct Half {
+    world: World,
+    checker: Checker,
+}
+
+/// `false`: something is violated, or the short form did not do enough.
+pub(crate) fn run(options: &Options) -> io::Result<bool> {
+    let seed = super::seed(options);
+    let seconds = options.seconds.unwrap_or(SHORT);
+    let mut directory = Directory::new(options)?;
+    println!("seed {seed}, {seconds} s, histories in {}", directory.path().display());
+    let begun = Instant::now();
+    let mut steady = Half { world: World::steady(), checker: Checker::new() };
+    let mut moving = Half { world: World::moving(directory.path())?, checker: Checker::new() };
+    let mut conditions = Conditions::new(LOAD);
+    let mut report = RunReport::new(seed);
+    let mut held = true;
+    for round in Plan::new(seed) {
+        if round.number >= LEAST_ROUNDS && begun.elapsed().as_millis() as u64 + ROUND > seconds * 1_000 {
+            break;
+        }
+        let half = if round.clock_moves { &mut moving } else { &mut steady };
+        let path = directory.inner(&format!("round-{}", round.number))?;
+        let done = one(&round, half, &mut conditions, &path, &mut report);
+        if done.is_err() {
+            eprintln!("histories are kept in {}", directory.keep().display());
+        }
+        if !done? && std::mem::replace(&mut held, false) {
+            directory.keep();
+        }
+        report.sum(steady.checker.verdict(), moving.checker.verdict(), begun.elapsed());
+        println!("{}", report.progress(&round));
+    }
+    let elapsed = begun.elapsed();
+    report.sum(&steady.checker.finish(), &moving.checker.finish(), elapsed);
+    let (operations, faults) = if options.seconds.is_none() { (LEAST_OPERATIONS, LEAST_FAULTS) } else { (0, 0) };
+    let good = report.judge(operations, faults);
+    let json = serde_json::to_string_pretty(&report)?;
+    std::fs::write(directory.path().join("report.json"), &json)?;
+    if let Some(path) = &options.json {
+        std::fs::write(path, &json)?;
+    }
+    println!("{report}");
+    if report.violations > 0 {
+        println!("histories of what was violated are in {}", directory.keep().display());
+    }
+    Ok(good)
+}
+
+/// `false`: something was found in it.
+fn one(
+    round: &Round,
+    half: &mut Half,
+    conditions: &mut Conditions,
+    path: &Path,
+    report: &mut RunReport,
+) -> io::Result<bool> {
+    let ended = nemesis::run(round, &half.world, conditions, path)?;
+    ended.histories.iter().for_each(|history| half.checker.add(history));
+    let before = violations(&half.checker);
+    half.checker.read().map_err(io::Error::other)?;
+    half.checker.round();
+    report.add(&ended);
+    let held = violations(&half.checker) == before;
+    if held {
+        forget(&ended.histories)?;
+    }
+    Ok(held)
+}
+
+fn violations(checker: &Checker) -> u64 {
+    crate::check::Property::ALL.iter().map(|property| checker.verdict().of(*property).violations).sum()
+}

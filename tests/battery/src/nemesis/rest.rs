@@ -1,0 +1,94 @@
+//! The end of a round: everybody comes to rest, and what is left is written down.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use orchestrix_locking::{
+    DistributedLockProvider, LockError, LockOptions, RedisLockOptions, RedisLockProvider, Resource,
+};
+
+use super::World;
+use super::fleet::Fleet;
+use super::process::Process;
+use super::record::Record;
+use crate::history::Event;
+use crate::store;
+use crate::worker::{Load, Order, Quiet};
+
+/// Longer than anything under way takes once everything is healed.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Beyond the longest lease: a compensation that a server refused for long is tried again within a second.
+const BEYOND: Duration = Duration::from_secs(2);
+
+/// Asks every worker for rest, and returns what they have done.
+pub(super) fn quiet(processes: &mut [Process]) -> io::Result<Vec<Quiet>> {
+    for process in &mut *processes {
+        process.order(Order::Quiet)?;
+    }
+    let mut all = Vec::new();
+    for process in processes {
+        super::lanes::still_runs(process)?;
+        let silent = || io::Error::other(format!("worker {} does not come to rest", process.number()));
+        all.push(process.quiet(LIMIT).ok_or_else(silent)?);
+    }
+    Ok(all)
+}
+
+/// A new process takes every lock, within a lease; then nothing is left but fences.
+pub(super) fn look(world: &World, load: &Load, fleet: &Fleet<'_>, quiets: &[Quiet], record: &Record) -> io::Result<()> {
+    // Nobody holds anything; those that were killed did so at the latest until one lease from now.
+    let begun = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut locks = runtime.block_on(async {
+        let options = RedisLockOptions::default().connection_string(world.straight());
+        let provider = RedisLockProvider::new(options).map_err(io::Error::other)?;
+        let free = fleet.resources().into_iter().map(|resource| free(&provider, resource, load, begun, record));
+        join_all(free).await.into_iter().collect::<io::Result<()>>()?;
+        provider.close().await;
+        Ok::<_, io::Error>(provider.len() as u64)
+    })?;
+    locks += quiets.iter().map(|quiet| quiet.locks).sum::<u64>();
+    let waiters = quiets.iter().map(|quiet| quiet.waiters).sum();
+    let deadline = Instant::now() + Duration::from_millis(load.ttl) + BEYOND;
+    let mut keys = leftovers(world);
+    while !keys.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        keys = leftovers(world);
+    }
+    record.write(record.next(), Event::Left { keys, locks, waiters })?;
+    runtime.block_on(async {
+        let store = store::Store::connect(&world.stores.url(), load.fencing).await.map_err(io::Error::other)?;
+        for resource in fleet.resources() {
+            let value = store.value(&resource).await.map_err(io::Error::other)?;
+            record.write(record.next(), Event::Final { resource, value })?;
+        }
+        Ok(())
+    })
+}
+
+async fn free(
+    provider: &RedisLockProvider,
+    resource: String,
+    load: &Load,
+    begun: Instant,
+    record: &Record,
+) -> io::Result<()> {
+    let taken = take(provider, &resource, load).await.map_err(io::Error::other)?;
+    // Never taken is as late as it was waited for.
+    let after = if taken { begun.elapsed() } else { LIMIT };
+    record.write(record.next(), Event::Free { resource, after: after.as_nanos() as u64 })
+}
+
+async fn take(provider: &RedisLockProvider, resource: &str, load: &Load) -> Result<bool, LockError> {
+    let options = LockOptions::default().ttl(Duration::from_millis(load.ttl));
+    let lock = provider.create_lock(Resource::try_from(resource)?, options)?;
+    let Some(guard) = lock.try_acquire(LIMIT).await? else { return Ok(false) };
+    guard.release().await?;
+    Ok(true)
+}
+
+/// Keys other than fences.
+fn leftovers(world: &World) -> Vec<String> {
+    world.locks.keys().into_iter().filter(|key| !key.ends_with("}:f")).collect()
+}

@@ -1,0 +1,132 @@
+//! Requests to a small service behind a layer.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use orchestrix_locking::{BoxError, FencingToken, LockError, LockLayer, LockOptions, RedisLockProvider};
+use tokio::time::{sleep, timeout};
+use tower::{Layer as _, Service, ServiceExt as _};
+
+use super::failure;
+use super::random::Random;
+use super::telling::{FENCE, Telling};
+use super::world::World;
+use crate::history::{Event, Journal, Outcome};
+
+/// The layers, which differ in how long they wait. Cheap to use: a request takes a clone of a service.
+#[derive(Debug)]
+pub(super) struct Requests {
+    journal: Arc<Journal>,
+    provider: Telling,
+    ttl: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Request {
+    op: u64,
+    resource: String,
+    /// How long its handler works.
+    work: Duration,
+}
+
+impl Requests {
+    pub(super) fn new(provider: &RedisLockProvider, journal: &Arc<Journal>, ttl: Duration) -> Self {
+        Self { journal: Arc::clone(journal), provider: Telling(provider.clone()), ttl }
+    }
+
+    /// One request. `given_up`: after so long its future is dropped.
+    pub(super) async fn request(
+        &self,
+        resource: String,
+        wait: Duration,
+        work: Duration,
+        given_up: Option<Duration>,
+    ) -> Outcome {
+        let op = self.journal.operation();
+        let layer = LockLayer::new(self.provider.clone(), |request: &Request| request.resource.clone())
+            .options(LockOptions::default().ttl(self.ttl))
+            .wait(wait);
+        let service = layer.layer(Handler { journal: Arc::clone(&self.journal) });
+        self.journal.say(op, Event::Request { resource: resource.clone() });
+        let answering = service.oneshot(Request { op, resource, work });
+        let mut answering = Box::pin(FENCE.scope(Cell::new(None), answering));
+        let answer = match given_up {
+            Some(after) => timeout(after, answering.as_mut()).await.ok(),
+            None => Some(answering.as_mut().await),
+        };
+        let outcome = match answer {
+            Some(Ok(())) => Outcome::Yes,
+            Some(Err(error)) => Outcome::Failed(refusal(&error)),
+            None => Outcome::GivenUp,
+        };
+        self.journal.say(op, Event::Answered { outcome: outcome.clone() });
+        drop(answering);
+        outcome
+    }
+}
+
+fn refusal(error: &BoxError) -> String {
+    error.downcast_ref::<LockError>().map_or_else(|| error.to_string(), failure::text)
+}
+
+/// One of the cheap requests, or of those that take longer, with a pause after an error.
+pub(super) async fn run(world: &World, random: &mut Random, resource: String) {
+    let wait = match random.below(4) {
+        0 => Duration::ZERO,
+        1 => Duration::from_millis(20),
+        _ => Duration::from_secs(2),
+    };
+    let work = if random.one_in(4) { random.up_to(Duration::from_millis(3)) } else { Duration::ZERO };
+    let given_up = random.one_in(16).then(|| random.up_to(Duration::from_millis(50)));
+    let outcome = world.requests.request(resource, wait, work, given_up).await;
+    world.count();
+    if matches!(&outcome, Outcome::Failed(text) if !text.starts_with("Busy")) {
+        sleep(Duration::from_millis(20) + random.up_to(Duration::from_millis(40))).await;
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Handler {
+    journal: Arc<Journal>,
+}
+
+impl Service<Request> for Handler {
+    type Response = ();
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let journal = Arc::clone(&self.journal);
+        Box::pin(async move {
+            let fence: Option<FencingToken> = FENCE.with(Cell::take);
+            let fence = fence.ok_or("the handler was called, and no lock had been granted")?;
+            let working = Working { journal, op: request.op };
+            working.journal.say(request.op, Event::Handler { fence });
+            if !request.work.is_zero() {
+                sleep(request.work).await;
+            }
+            drop(working);
+            Ok(())
+        })
+    }
+}
+
+/// Says that the handler is about to end, also when its future is dropped, and so before the lock is let go.
+struct Working {
+    journal: Arc<Journal>,
+    op: u64,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.journal.say(self.op, Event::HandlerEnds);
+    }
+}

@@ -1,0 +1,142 @@
+//! What one task of a worker does, again and again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orchestrix_locking::LockOptions;
+use tokio::time::sleep;
+
+use super::acquiring::{Patience, acquire};
+use super::hold::Hold;
+use super::random::Random;
+use super::requests;
+use super::world::{World, own_name, shared_name};
+
+/// Of so many tasks one takes its time, and the others are quick.
+const SLOW: u32 = 8;
+
+pub(super) async fn run(world: Arc<World>, number: u32) {
+    let mut random = Random::new(world.setup.seed, (u64::from(world.setup.process) << 32) | u64::from(number));
+    let slow = number % SLOW == SLOW - 1;
+    loop {
+        let going = world.going.read().await;
+        match (slow, random.one_in(8)) {
+            (_, true) => {
+                let resource = name(&world, &mut random, slow);
+                requests::run(&world, &mut random, resource).await;
+            }
+            (true, false) => take_time(&world, &mut random).await,
+            (false, false) => be_quick(&world, &mut random).await,
+        }
+        drop(going);
+        // An answer that was there at once is no reason to keep the others from running.
+        tokio::task::consume_budget().await;
+    }
+}
+
+/// A name of its own, or a shared one. The slow ones keep to the first half of both, so that the others have names
+/// that nobody holds for long, and the quick ones are rarely there, where each of them may wait for seconds.
+fn name(world: &World, random: &mut Random, slow: bool) -> String {
+    let load = &world.setup.load;
+    let own = load.shared == 0 || (load.own > 0 && random.one_in(4));
+    let all = if own { load.own } else { load.shared };
+    let slower = all.div_ceil(2);
+    let (first, count) = if slow || all < 2 || random.one_in(128) { (0, slower) } else { (slower, all - slower) };
+    let number = first + random.below(count.into()) as u32;
+    if own { own_name(world.setup.process, number) } else { shared_name(number) }
+}
+
+async fn be_quick(world: &Arc<World>, random: &mut Random) {
+    let patience = match random.below(16) {
+        0 | 1 => Patience::For(Duration::ZERO),
+        2 | 3 => Patience::Cancelled(random.up_to(Duration::from_millis(30))),
+        4 => Patience::For(Duration::from_secs(2)),
+        _ => Patience::For(Duration::from_millis(50 + random.below(950))),
+    };
+    let resource = name(world, random, false);
+    let options = LockOptions::default().ttl(world.ttl()).auto_renew(!random.one_in(4));
+    let Some(mut hold) = acquire(world, random, resource, options, patience).await else { return };
+    if random.one_in(32) {
+        hold.watch();
+    }
+    match random.below(16) {
+        0 => sleep(random.up_to(Duration::from_millis(3))).await,
+        1 => {
+            let by = world.ttl().mul_f64(0.5 + random.below(100) as f64 / 100.0);
+            hold.extend(by).await;
+        }
+        2 => _ = hold.is_held(),
+        3 => tokio::task::yield_now().await,
+        // Once in a while between two looks at the store, too.
+        4..8 => hold.update(random.one_in(16).then(|| random.up_to(Duration::from_millis(10)))).await,
+        _ => {}
+    }
+    let_go(hold, random).await;
+}
+
+async fn take_time(world: &Arc<World>, random: &mut Random) {
+    let ttl = world.ttl();
+    let patience = match random.below(4) {
+        0 => Patience::Cancelled(random.up_to(ttl)),
+        _ => Patience::For(Duration::from_millis(50 + random.below(1_950))),
+    };
+    let kind = random.below(5);
+    let resource = name(world, random, true);
+    let options = LockOptions::default().ttl(ttl).auto_renew(kind < 2);
+    let Some(mut hold) = acquire(world, random, resource, options, patience).await else { return };
+    if !random.one_in(3) {
+        hold.watch();
+    }
+    match kind {
+        0 => keep(world, &hold, random.below(15) + 1).await,
+        1 | 2 => extend(world, random, &hold).await,
+        // Longer than the lease lasts.
+        3 => {
+            keep(world, &hold, 6).await;
+            if random.one_in(2) {
+                hold.extend(ttl).await;
+            }
+        }
+        _ => hold.update(Some(random.up_to(ttl.mul_f64(1.5)))).await,
+    }
+    let_go(hold, random).await;
+}
+
+/// Holds for so many fifths of a lease, with a look at each, and an update of the store at some.
+async fn keep(world: &World, hold: &Hold, fifths: u64) {
+    for fifth in 0..fifths {
+        if fifth % 4 == 1 {
+            hold.update(None).await;
+        } else {
+            hold.is_held();
+        }
+        if world.hurries() {
+            return;
+        }
+        sleep(world.ttl() / 5).await;
+    }
+    hold.is_held();
+}
+
+/// Longer, then shorter; and at times once more when that has ended.
+async fn extend(world: &World, random: &mut Random, hold: &Hold) {
+    let ttl = world.ttl();
+    hold.extend(ttl * 2).await;
+    keep(world, hold, random.below(4)).await;
+    let short = (ttl / 4).max(LockOptions::MIN_TTL);
+    hold.extend(short).await;
+    if random.one_in(2) {
+        sleep(short.mul_f64(1.2)).await;
+        hold.is_held();
+        hold.extend(ttl).await;
+        hold.update(None).await;
+    }
+}
+
+async fn let_go(hold: Hold, random: &mut Random) {
+    if random.one_in(4) {
+        hold.abandon().await;
+    } else {
+        hold.release().await;
+    }
+}
