@@ -1,5 +1,7 @@
 //! What other processes tell ours: that a lock is our own now, or that they wait for it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::entry::Ask;
@@ -25,6 +27,10 @@ impl Locks {
             _ => return self.undo(resource, *token, LockOptions::MAX_TTL, Doubt::None),
         };
         let Some(ask) = entry.ask_of(*token) else { return };
+        if !is_recent(ask, now) {
+            // Its answer says it exactly; the server keeps the lock for us until then.
+            return self.ask_again(resource, entry);
+        }
         let from = granted_since(ask, grant.at, now);
         let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
         self.granted(resource, entry, tenure, &mut wakers);
@@ -46,6 +52,14 @@ impl Locks {
     }
 }
 
+/// Whether the server's word on our place in line is so recent that a message may be counted from it. It is, unless this
+/// process or its connection stood still since: then the two clocks may have parted meanwhile, and a clock that was
+/// set forward would make the lease longer than it is.
+fn is_recent(ask: &Ask, now: Instant) -> bool {
+    const LONGEST: Duration = Duration::from_secs(1);
+    ask.queued.is_none_or(|queued| now.duration_since(queued.sent) <= LONGEST)
+}
+
 /// The earliest time, by our clock, at which a lease can have begun that a message tells of.
 ///
 /// The message may be late, so that the time of its arrival is of no use alone. The server's clock says how long
@@ -64,29 +78,44 @@ fn granted_since(ask: &Ask, at: ServerTime, arrived: Instant) -> Instant {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::time::Duration;
-
     use super::*;
     use crate::redis::locks::entry::{Patience, Queued};
+
+    fn ask() -> Ask {
+        Ask {
+            token: Token::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap(),
+            ttl: Duration::from_secs(30),
+            patience: Patience::New,
+            begun: Instant::now(),
+            in_flight: None,
+            queued: None,
+            wanted: false,
+            late: false,
+            due: None,
+            polls: 0,
+        }
+    }
+
+    /// What a process hears that stood still for longer than waiters rely on messages is asked about once more.
+    #[tokio::test(start_paused = true)]
+    async fn only_a_recent_word_is_counted_from() {
+        let sent = Instant::now();
+        let mut ask = ask();
+        assert!(
+            is_recent(&ask, sent + Duration::from_secs(9)),
+            "before the first word it is counted from the question"
+        );
+        ask.queued = Some(Queued { deadline: 0, sent, at: ServerTime(1) });
+        assert!(is_recent(&ask, sent + Duration::from_secs(1)));
+        assert!(!is_recent(&ask, sent + Duration::from_millis(1_001)));
+    }
 
     /// A message that is an hour late grants a lease that is over.
     #[tokio::test(start_paused = true)]
     async fn a_late_message_does_not_make_a_lease_longer() {
         let sent = Instant::now();
-        let token = Token::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap();
-        let queued = Queued { deadline: 0, sent, at: ServerTime(1_000_000_000) };
-        let mut ask = Ask {
-            token,
-            ttl: Duration::from_secs(30),
-            patience: Patience::New,
-            begun: sent,
-            in_flight: None,
-            queued: Some(queued),
-            wanted: false,
-            late: false,
-            due: None,
-            polls: 0,
-        };
+        let mut ask = ask();
+        ask.queued = Some(Queued { deadline: 0, sent, at: ServerTime(1_000_000_000) });
         let grant = ServerTime(1_000_000_000 + 5_000_000);
         let in_time = granted_since(&ask, grant, sent + Duration::from_secs(6));
         assert!(in_time <= sent + Duration::from_secs(5) && in_time > sent + Duration::from_millis(4_980));

@@ -13,7 +13,7 @@ use crate::worker::Load;
 
 /// Seconds where nothing else is asked for: the short form, which has to reach [`LEAST_OPERATIONS`] and
 /// [`LEAST_FAULTS`].
-const SHORT: u64 = 60;
+const SHORT: u64 = 75;
 const LEAST_OPERATIONS: u64 = 200_000;
 const LEAST_FAULTS: u64 = 100;
 /// So that every kind was there.
