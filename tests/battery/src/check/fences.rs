@@ -4,10 +4,10 @@
 //! fences, that is so if, and only if, no grant was asked for after any later one in that order had been made: one look
 //! at the earliest of all later ones decides. It holds whatever happens to the server.
 //!
-//! With one exception, which is counted and not required. A process hands a lock that it holds on among its own tasks
-//! without asking the server, and numbers these turns below its own grant. Where the server has lost the lock, or its
-//! clock was set, such a turn may begin after a higher grant, until the process has heard of it. No number is given
-//! twice even then, and a store that refuses stale ones (P3) refuses that turn.
+//! With one exception, which is counted and not required. A process may still be on its way to a lock that the server
+//! granted it before it lost its data, or before its clock was set, and may hand such a lock on among its own tasks,
+//! until it has heard of that: with fences below those that the server has given since. No number is given twice even
+//! then, and a store that refuses stale ones (P3) refuses these.
 
 use super::record::{Earliest, Place};
 use super::scene::Scene;
@@ -16,11 +16,6 @@ use super::verdict::Judged;
 /// The highest fence of a resource in the rounds before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Highest(Option<(u64, u64, Place)>);
-
-/// Whether it is a turn within a process: the number of the server's grant has a zero in the places of the turns.
-fn is_turn(fence: u64) -> bool {
-    !fence.is_multiple_of(1024)
-}
 
 /// `true` if it holds of this resource.
 pub(super) fn judge(scene: &Scene<'_>, resource: usize, highest: &mut Highest, judged: &mut Judged) -> bool {
@@ -44,8 +39,7 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, highest: &mut Highest, j
             && let Some(later) = grants.get(later)
             && later.fence != grant.fence
         {
-            let excused = is_turn(grant.fence)
-                && (scene.round.faults.excuse(granted) || scene.round.faults.excuse(grant.granted));
+            let excused = scene.round.faults.excuse(granted) || scene.round.faults.excuse(grant.granted);
             judged.found(excused, || {
                 let what =
                     format!("fence {} was granted before {} was asked for, and is higher", later.fence, grant.fence);
@@ -55,7 +49,7 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, highest: &mut Highest, j
         if let Some((fence, granted, place)) = highest.0
             && (grant.fence == fence || grant.fence < fence && granted < grant.began)
         {
-            let excused = grant.fence != fence && is_turn(grant.fence) && scene.round.faults.excuse(grant.granted);
+            let excused = grant.fence != fence && scene.round.faults.excuse(grant.granted);
             judged.found(excused, || {
                 let what = format!("fence {fence} had been granted before, and {} is not higher", grant.fence);
                 scene.about(resource, what, &[place, grant.made])

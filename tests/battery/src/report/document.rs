@@ -23,8 +23,9 @@ Several real processes take, extend and give back locks on a real redis-server, 
 and run requests through the layer, while faults are done to them, to the server, and to the way between. Each step is
 written down before and after it is done, and what was written is judged by a checker that knows nothing of the crate:
 
-- P1: the fences of a resource are unique and rise in real time, whatever happens. Excused are turns that a process
-  takes among its own tasks before it has heard that the server has lost the lock, or that its clock was set.
+- P1: the fences of a resource are unique, whatever happens, and rise in real time. Excused is a process that takes up,
+  or hands on among its own tasks, what the server had granted it before it lost its data or its clock was set, until
+  it has heard of that.
 - P2: two holds that their holders were certain of never overlap. Not required, and only counted (excused), while
   the server loses its data or its clock jumps, and for one lease after that.
 - P3: a store that refuses stale fences, from readers too, loses no update, whatever happens.
