@@ -72,40 +72,46 @@ fn numbers(data: &[u8]) -> Value {
 }
 
 fn answer(value: &Value) {
-    let list = |length: usize| match value {
-        Value::Array(values) if values.len() == length => {
+    let list = match value {
+        Value::Array(values) if values.len() == 4 => {
             values.iter().map(|value| if let Value::Int(number) = value { Some(*number) } else { None }).collect()
         }
         _ => None::<Vec<i64>>,
     };
-    match (script::acquired(value), list(4).as_deref()) {
-        (Ok(Acquired::Granted { fence, .. }), Some([1, given, ..])) => assert_eq!(i64::try_from(fence), Ok(*given)),
-        (Ok(Acquired::Queued { lease_left, .. }), Some([0, left, ..])) => {
+    let number = if let Value::Int(number) = value { Some(*number) } else { None };
+    match (script::acquired(value), list.as_deref(), number) {
+        (Ok(Acquired::Granted { fence, .. }), Some([1, given, ..]), _) => assert_eq!(i64::try_from(fence), Ok(*given)),
+        (Ok(Acquired::Granted { fence, at, others_wait }), _, Some(time)) => {
+            assert_eq!((i64::try_from(fence), i64::try_from(at.0), others_wait), (Ok(time), Ok(time), false));
+        }
+        (Ok(Acquired::Queued { lease_left, .. }), Some([0, left, ..]), _) => {
             assert_eq!(lease_left.map(|left| i64::try_from(left.as_millis()).unwrap()), (*left >= 0).then_some(*left));
         }
-        (Ok(Acquired::Busy), Some([2, ..])) => {}
-        (Err(error), numbers) => {
-            assert!(!matches!(numbers, Some([1, 1..=i64::MAX, _, _] | [0 | 2, ..])), "{numbers:?} is an answer");
+        (Ok(Acquired::Busy), Some([2, ..]), _) => {}
+        (Err(error), list, number) => {
+            let is_one =
+                matches!(list, Some([1, 1..=i64::MAX, _, _] | [0 | 2, ..])) || number.is_some_and(|time| time > 0);
+            assert!(!is_one, "{value:?} is an answer");
             unexpected(&error);
         }
-        (found, numbers) => panic!("{numbers:?} is no {found:?}"),
+        (found, ..) => panic!("{value:?} is no {found:?}"),
     }
-    match (script::flag(value), list(2).as_deref()) {
-        (Ok(Some(waiting)), Some([1, others])) => assert_eq!(waiting, *others > 0),
-        (Ok(None), Some([0, _])) => {}
-        (Err(error), numbers) => {
-            assert!(!matches!(numbers, Some([0 | 1, _])), "{numbers:?} is an answer");
+    match (script::flag(value), number) {
+        (Ok(Some(waiting)), Some(ours @ 1..)) => assert_eq!(waiting, ours > 1),
+        (Ok(None), Some(0)) => {}
+        (Err(error), number) => {
+            assert!(number.is_none_or(|number| number < 0), "{value:?} is an answer");
             unexpected(&error);
         }
-        (found, numbers) => panic!("{numbers:?} is no {found:?}"),
+        (found, _) => panic!("{value:?} is no {found:?}"),
     }
-    match (script::undone(value), list(2).as_deref()) {
-        (Ok(Undone::Nothing), Some([0, _])) | (Ok(Undone::Found), Some([1 | 2, _])) => {}
-        (Err(error), numbers) => {
-            assert!(!matches!(numbers, Some([0..=2, _])), "{numbers:?} is an answer");
+    match (script::undone(value), number) {
+        (Ok(Undone::Nothing), Some(0)) | (Ok(Undone::Found), Some(1 | 2)) => {}
+        (Err(error), number) => {
+            assert!(!matches!(number, Some(0..=2)), "{value:?} is an answer");
             unexpected(&error);
         }
-        (found, numbers) => panic!("{numbers:?} is no {found:?}"),
+        (found, _) => panic!("{value:?} is no {found:?}"),
     }
 }
 
