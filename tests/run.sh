@@ -107,11 +107,13 @@ redis_server() {
     exit 2
 }
 
+# Two for each processor, since most of them wait for leases to end rather than work.
 unit_and_integration_tests() {
+    local at_once=$((2 * $(nproc 2>/dev/null || echo 2)))
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --all-features --lib --tests --no-fail-fast
+        cargo nextest run --all-features --lib --tests --no-fail-fast --test-threads "$at_once"
     else
-        cargo test --all-features --lib --tests --no-fail-fast
+        RUST_TEST_THREADS="$at_once" cargo test --all-features --lib --tests --no-fail-fast
     fi
 }
 
