@@ -146,11 +146,13 @@ loom_models() {
     fi
 }
 
+# As the other tests are built: a release build of all that they need takes longer than the cycles of the short form.
 soak() {
-    ORCHESTRIX_SOAK_CYCLES="$soak_cycles" matching cargo test --release --test memory soak -- --nocapture
+    local as_built=(--all-features)
+    if $long; then as_built=(--release); fi
+    ORCHESTRIX_SOAK_CYCLES="$soak_cycles" matching cargo test "${as_built[@]}" --test memory soak -- --nocapture
 }
 
-# As the other tests are built: a release build of all that they need would take longer than the cycles do.
 redis_soak() {
     ORCHESTRIX_REDIS_SOAK_CYCLES="$redis_soak_cycles" \
         matching cargo test --all-features --test redis redis_cycles -- --nocapture
@@ -282,7 +284,7 @@ step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
 step "mutants" mutants
 step "battery, format" cargo fmt --all --check --manifest-path tests/battery/Cargo.toml
-step "battery, lints" cargo clippy --all-targets --manifest-path tests/battery/Cargo.toml -- -D warnings
+step "battery, lints" cargo clippy --release --all-targets --manifest-path tests/battery/Cargo.toml -- -D warnings
 step "battery, tests" cargo test --release --manifest-path tests/battery/Cargo.toml
 if $long; then
     step "battery, an hour" battery run_long run --seconds 4000
