@@ -45,6 +45,8 @@ mutants! {
     LastComeFirstServedByServer,
     /// The lock is handed to a process that hears nothing any more.
     DeadProcessIsServed,
+    /// A process is told that it has been granted a lock before it has been.
+    GrantToldBeforeItIsMade,
     /// A release does not hand the lock on to the first in the server's queue.
     ReleaseWithoutHandOver,
 
@@ -218,6 +220,13 @@ mod scripts {
             "queue.lua",
             "table.concat(message, ':')) > 0",
             "table.concat(message, ':')) >= 0",
+        ),
+        (
+            Mutant::GrantToldBeforeItIsMade,
+            "queue.lua",
+            "      own(token, ttl, number)\n      local message",
+            "      tell(token, table.concat({ 'granted', digits(number), digits(now), 0, token, lock }, ':'))\n      \
+             own(token, ttl, number)\n      local message",
         ),
     ];
 }

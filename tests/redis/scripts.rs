@@ -268,3 +268,55 @@ fn a_fence_in_use_does_not_come_to_its_end() {
     assert!(last[1] > again[1]);
     assert!(left <= 169_200 || hour(&last) > hour(&again), "{left}");
 }
+
+/// S4: nobody is told of a grant that was not made. Here it fails for want of a permission, at the last step.
+#[test]
+fn a_grant_that_fails_is_told_to_nobody() {
+    let server = RedisServer::start();
+    let mut scripts = Scripts::new(&server);
+    let (acquire, release) = (scripts.acquire.clone(), scripts.release.clone());
+    let [holder, waiter] = ["aa", "bb"].map(|inbox| format!("00000000000000{inbox}.{:032x}", 1));
+    let mut listening = server.client().get_connection().unwrap();
+    let mut listening = listening.as_pubsub();
+    listening.subscribe(format!("{INBOXES}00000000000000bb")).unwrap();
+    assert_eq!(scripts.run(&acquire, &[INBOXES, &holder, "60000", "m"])[0], 1);
+    assert_eq!(scripts.run(&acquire, &[INBOXES, &waiter, "60000", "m"])[0], 0);
+    server.cli(&["ACL", "SETUSER", "default", "-incrby", "-set"]);
+    let mut call = release.prepare_invoke();
+    let refused: redis::RedisResult<i64> =
+        call.key(&KEYS[..]).arg(INBOXES).arg(&holder).invoke(&mut scripts.connection);
+    assert!(refused.is_err(), "{refused:?}");
+    server.cli(&["ACL", "SETUSER", "default", "+incrby", "+set"]);
+    // A mark behind whatever was published.
+    server.cli(&["PUBLISH", &format!("{INBOXES}00000000000000bb"), "the end"]);
+    assert_eq!(listening.get_message().unwrap().get_payload::<String>().unwrap(), "the end");
+    // Whoever waited asks again, and is granted what nobody has.
+    assert_eq!(scripts.run(&acquire, &[INBOXES, &waiter, "60000", "m"])[0], 1);
+    assert_eq!(scripts.owner(), Some(waiter));
+}
+
+/// S3 after the clock was set back: an entry whose deadline is further away than any is written belongs to nobody who
+/// is there, and a free lock does not wait for it. A living one's is written anew when it asks.
+#[test]
+fn entries_from_before_the_clock_was_set_back_are_in_nobodys_way() {
+    for mode in ["m", "p"] {
+        let server = RedisServer::start();
+        let mut scripts = Scripts::new(&server);
+        let acquire = scripts.acquire.clone();
+        let [dead, waiter] = ["cc", "bb"].map(|inbox| format!("00000000000000{inbox}.{:032x}", 1));
+        let [seconds, _]: [i64; 2] = redis::cmd("TIME").query(&mut scripts.connection).unwrap();
+        let far = (seconds + 3_600) * 1_000;
+        let push = format!("{far}:60000:{mode}:{dead}");
+        redis::cmd("RPUSH").arg(KEYS[1]).arg(push).exec(&mut scripts.connection).unwrap();
+        let answer = scripts.run(&acquire, &[INBOXES, &waiter, "60000", "m"]);
+        assert_eq!(answer[0], 1, "granted past an entry of mode {mode}");
+        // One who waits, and knows such a deadline as its own, has a present one after it has asked.
+        let other = format!("00000000000000aa.{:032x}", 2);
+        let push = format!("{far}:60000:m:{other}");
+        redis::cmd("RPUSH").arg(KEYS[1]).arg(push).exec(&mut scripts.connection).unwrap();
+        let answer = scripts.run(&acquire, &[INBOXES, &other, "60000", "m", &far.to_string()]);
+        assert_eq!(answer[0], 0);
+        assert!(answer[3] <= (seconds + 60) * 1_000, "{answer:?}");
+        assert_eq!(scripts.queue(), [other]);
+    }
+}

@@ -20,7 +20,8 @@ local function own(token, ttl, number)
   -- on. Its end is set anew in each hour of its use: to count up costs a third of that.
   local hour = 3600000000
   if latest and math.floor(latest / hour) == math.floor(number / hour) then
-    call('INCRBY', fence, number - latest)
+    -- As a text: some servers write a number with an exponent.
+    call('INCRBY', fence, string.format('%.0f', number - latest))
   else
     -- Every digit, where tostring would round it.
     call('SET', fence, string.format('%.0f', number), 'EX', 172800)

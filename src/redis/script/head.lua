@@ -10,7 +10,8 @@
 --   S1  A lock is taken only while it is free, and only its owner's token extends, frees or hands it on.
 --   S2  Every grant has a number above those of all grants before it, also if the clock went back.
 --   S3  Nobody is granted a free lock while somebody who is alive stands before it in the queue.
---   S4  A script that fails has changed nothing that its caller does not undo: reads come before writes.
+--   S4  A script that fails has told nobody of a grant that it has not made, and has changed nothing that its caller
+--       does not undo: reads come before writes, and a grant is made before it is told.
 --
 -- What a script does when nobody waits comes first, and what it needs besides is included after it: a server makes
 -- everything that a script defines each time that it runs. For the same reason an answer of one number is no list.

@@ -36,7 +36,7 @@ local function stand_in_line(ttl, mode, known)
   local place = known and place_of_mine(ttl, mode, known)
   if not place then
     place = call('RPUSH', queue, entry) - 1
-  elseif known - present < lives / 2 then
+  elseif known - present < lives / 2 or known - present > lives then
     call('LSET', queue, place, entry)
   else
     deadline = known
@@ -46,6 +46,13 @@ local function stand_in_line(ttl, mode, known)
   return deadline, place == 0
 end
 
+-- Whether an entry's process may be there still. A deadline that is further away than any is written was so before the
+-- clock was set back.
+local function lives_on(deadline, mode)
+  local lives = lives_for[mode]
+  return lives and deadline * 1000 >= now and deadline * 1000 <= now + 2000 * lives
+end
+
 -- Grants a free lock to the first in the queue who is there to take it (S3). Returns its token and number, or
 -- nothing if nobody could be told: then either the queue is empty, or its first comes for the lock by itself.
 local function promote()
@@ -53,17 +60,16 @@ local function promote()
     local first = call('LINDEX', queue, 0)
     if not first then return end
     local deadline, ttl, mode, token = string.match(first, '^(%d+):(%d+):(%a):(.+)$')
-    if token and tonumber(deadline) * 1000 >= now then
+    if token and lives_on(tonumber(deadline), mode) then
       if token ~= me and (mode == 'p' or inboxes == '') then return end
       local number = next_number()
       call('LPOP', queue)
+      -- Before it is told (S4).
+      own(token, ttl, number)
       local message = { 'granted', digits(number), digits(now), call('LLEN', queue), token, lock }
-      local there = token == me or tell(token, table.concat(message, ':')) > 0
-      if there then
-        own(token, ttl, number)
-        return token, number
-      end
+      if token == me or tell(token, table.concat(message, ':')) > 0 then return token, number end
       -- Nobody listens: that process is gone, and so is its place.
+      call('DEL', lock)
     else
       call('LPOP', queue)
     end

@@ -211,3 +211,21 @@ async fn loading() {
     granted(waiter).await.release().await.unwrap();
     until("nothing is left", SOON, || scene.provider.is_empty() && !keys(&scene.server).contains(&KEY.into())).await;
 }
+
+/// A server that frees a lock, and then refuses to make the next in line its owner, has told nobody that it did: the
+/// waiter hears of the refusal, and does not take itself for the holder.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_that_the_server_refused_is_nobodys() {
+    let scene = Scene::new();
+    let other = provider_at(scene.server.url());
+    let guard = scene.lock(TTL).acquire().await.unwrap();
+    let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
+    until_waiting(&scene.server, &other, 1).await;
+    scene.server.cli(&["ACL", "SETUSER", "default", "-incrby", "-set"]);
+    assert!(guard.release().await.is_err());
+    let granted = ended(waiter).await.0;
+    assert!(matches!(granted, Err(LockError::Backend { .. })), "{granted:?}");
+    scene.server.cli(&["ACL", "SETUSER", "default", "+incrby", "+set"]);
+    until_it_works(&scene.lock(TTL)).await;
+    scene.until_clean(LIMIT / 2).await;
+}
