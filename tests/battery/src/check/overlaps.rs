@@ -30,35 +30,41 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     }
 }
 
-/// In the order of time each hold begins when all before it are over.
+/// In the order of time each hold begins when all before it are over. Those of which it is not sure how long they were
+/// are looked at beside the others, so that none of them stands before an overlap of two that are.
 fn by_time(scene: &Scene<'_>, resource: usize, grants: &[Grant], verdict: &mut Verdict) {
     let mut certain: Vec<&Grant> = grants.iter().filter(|grant| grant.certain).collect();
     certain.sort_by_key(|grant| grant.granted);
-    let mut longest: Option<&Grant> = None;
+    let mut sure: Option<&Grant> = None;
+    let mut unsure: Option<&Grant> = None;
     for grant in certain {
-        if let Some(other) = longest
-            && other.until > grant.granted
-        {
-            let overlap = other.until.min(grant.until) - grant.granted;
-            verdict.figures.longest_overlap = verdict.figures.longest_overlap.max(overlap);
-            let excused = scene.round.faults.excuse(grant.granted) || scene.unsure([other, grant]);
-            let judged = if other.handler && grant.handler { &mut verdict.layer } else { &mut verdict.overlaps };
-            judged.found(excused, || {
-                let what = format!(
-                    "process {} held fence {} while process {} held {}: both for {}",
-                    other.process,
-                    other.fence,
-                    grant.process,
-                    grant.fence,
-                    ms(overlap)
-                );
-                scene.about(resource, what, &[other.made, other.end, grant.made, grant.end])
-            });
+        for other in [sure, unsure].into_iter().flatten().filter(|other| other.until > grant.granted) {
+            overlap(scene, resource, [other, grant], verdict);
         }
+        let longest = if scene.unsure([grant, grant]) { &mut unsure } else { &mut sure };
         if longest.is_none_or(|other| grant.until > other.until) {
-            longest = Some(grant);
+            *longest = Some(grant);
         }
     }
+}
+
+/// Two holds of which the second began before the first was over.
+fn overlap(scene: &Scene<'_>, resource: usize, [first, second]: [&Grant; 2], verdict: &mut Verdict) {
+    let time = first.until.min(second.until) - second.granted;
+    verdict.figures.longest_overlap = verdict.figures.longest_overlap.max(time);
+    let excused = scene.round.faults.excuse(second.granted) || scene.unsure([first, second]);
+    let judged = if first.handler && second.handler { &mut verdict.layer } else { &mut verdict.overlaps };
+    judged.found(excused, || {
+        let what = format!(
+            "process {} held fence {} while process {} held {}: both for {}",
+            first.process,
+            first.fence,
+            second.process,
+            second.fence,
+            ms(time)
+        );
+        scene.about(resource, what, &[first.made, first.end, second.made, second.end])
+    });
 }
 
 /// In the order of the fences as well: whoever holds it after a higher fence had been granted has held it since before

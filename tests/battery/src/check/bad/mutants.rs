@@ -40,6 +40,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         history.lines[second.grant].at = at;
         Some(())
     }),
+    ("an overlap beside a handler of a stopped process", Property::Overlaps, true, |history| {
+        let (first, second) = history.pair(|history, first, second| {
+            is_held_when_released(history, first)
+                && !first.handler
+                && !second.handler
+                && first.end.is_none()
+                && first.release.is_some_and(|release| history.at(second.begin) + 100 < history.at(release))
+        })?;
+        let at = history.at(first.release?) - 1;
+        history.lines[second.grant].at = at;
+        stopped_handler(history, &first.resource);
+        Some(())
+    }),
     ("held after another was granted it", Property::Overlaps, true, |history| {
         let (first, second) =
             history.pair(|history, first, second| is_held_when_released(history, first) && !second.handler)?;
@@ -271,4 +284,22 @@ fn waits_behind(history: &Edited, first: &Of, second: &Of) -> bool {
         && [first, second].iter().all(|of| !of.handler && of.waiting.is_some() && waits(history, of))
         && history.at(second.begin) + 50 < history.at(first.grant)
         && first.waiting.is_some_and(|waiting| history.at(waiting) < history.at(second.begin))
+}
+
+/// A process that was stopped in its handler for the whole time. It is not known how long it held the lock, and so
+/// nothing is wrong with that.
+fn stopped_handler(history: &mut Edited, resource: &str) {
+    const STOPPED: u32 = 999;
+    let (begin, end) =
+        history.lines.iter().fold((u64::MAX, 0), |(begin, end), line| (begin.min(line.at), end.max(line.at)));
+    let (begin, end) = (begin - 10, end + 10);
+    let mut put = |at, process, op, event| history.lines.push(Line { at, process, op, event });
+    let kind = || "worker_stopped".to_owned();
+    put(begin, 0, u64::MAX, Event::Fault { kind: kind(), target: Some(STOPPED), trusted: true, detail: String::new() });
+    put(begin + 1, STOPPED, 1, Event::Request { resource: resource.to_owned() });
+    put(begin + 2, STOPPED, 1, Event::Handler { fence: token(1) });
+    put(end, 0, u64::MAX, Event::Healed { kind: kind() });
+    put(end + 1, STOPPED, 1, Event::HandlerEnds);
+    put(end + 2, STOPPED, 1, Event::Answered { outcome: Outcome::Yes });
+    put(end + 3, 0, u64::MAX - 1, Event::Gone { process: STOPPED });
 }
