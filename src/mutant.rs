@@ -56,6 +56,8 @@ mutants! {
     NoDrift,
     /// A lease that was granted by a message counts from when the message came.
     LateMessageLengthensLease,
+    /// A lease that was granted by a message counts from a word of the server that is old, whatever its clock did since.
+    OldWordIsCountedFrom,
     /// A cancelled acquire stays in the server's queue.
     CancelledAskStaysQueued,
     /// An acquire that was cancelled while its command was under way keeps the lock that it is then granted.

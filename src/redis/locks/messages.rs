@@ -57,6 +57,9 @@ impl Locks {
 /// set forward would make the lease longer than it is.
 fn is_recent(ask: &Ask, now: Instant) -> bool {
     const LONGEST: Duration = Duration::from_secs(1);
+    if is(Mutant::OldWordIsCountedFrom) {
+        return true;
+    }
     ask.queued.is_none_or(|queued| now.duration_since(queued.sent) <= LONGEST)
 }
 
@@ -78,8 +81,20 @@ fn granted_since(ask: &Ask, at: ServerTime, arrived: Instant) -> Instant {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::Arc;
+
+    use ::redis::Value;
+
     use super::*;
+    use crate::redis::RedisLockOptions;
+    use crate::redis::backend::Backend;
+    use crate::redis::link::Outcome;
     use crate::redis::locks::entry::{Patience, Queued};
+    use crate::redis::locks::{Admission, worth};
+    use crate::redis::script::{Command, Joining, Step};
+    use crate::redis::waiter::Waiter;
+
+    const TTL: Duration = Duration::from_secs(30);
 
     fn ask() -> Ask {
         Ask {
@@ -108,6 +123,39 @@ mod tests {
         ask.queued = Some(Queued { deadline: 0, sent, at: ServerTime(1) });
         assert!(is_recent(&ask, sent + Duration::from_secs(1)));
         assert!(!is_recent(&ask, sent + Duration::from_millis(1_001)));
+    }
+
+    /// The server's clock was set forward by a minute while this process stood still: counted from the old word, the
+    /// lease would last until a minute after the lock is another's.
+    #[tokio::test(start_paused = true)]
+    async fn a_grant_after_a_standstill_is_asked_about_and_counts_from_the_answer() {
+        let backend = Backend::new(RedisLockOptions::default().settings().unwrap()).unwrap();
+        let locks = backend.locks();
+        let resource = Resource::try_from("account-1").unwrap();
+        let waiter = Waiter::new(LockOptions::default().ttl(TTL), Arc::clone(&backend));
+        locks.join(&resource, &waiter, Admission::New).unwrap();
+        let token = locks.shard(&resource).get(&resource).and_then(|entry| entry.ask.as_ref()).unwrap().token;
+        let step = || Step::Acquire { lease: TTL, joining: Joining::Queue { deadline: None } };
+        let command = || Command { resource: resource.clone(), token, step: step() };
+        let numbers = |numbers: [i64; 4]| Value::Array(numbers.map(Value::Int).to_vec());
+
+        let queued = numbers([0, 30_000, 1_000_000_000, 1_015_000]);
+        locks.ask_answered(&command(), Outcome::Answered { answer: queued, sent: Instant::now() });
+        tokio::time::advance(Duration::from_secs(20)).await;
+        let at = ServerTime(1_000_000_000 + 80_000_000);
+        locks.granted_by_message(&Grant { resource: resource.clone(), token, fence: 7, at, others_wait: false });
+        {
+            let shard = locks.shard(&resource);
+            let entry = shard.get(&resource).unwrap();
+            assert!(entry.tenure.is_none(), "nobody knows yet when the lease began");
+            assert!(entry.ask.as_ref().is_some_and(|ask| ask.in_flight.is_some()), "so the server is asked");
+        }
+
+        let asked = Instant::now();
+        let granted = numbers([1, 7, 1_080_000_000, 0]);
+        locks.ask_answered(&command(), Outcome::Answered { answer: granted, sent: asked });
+        let ends = locks.shard(&resource).get(&resource).and_then(|entry| entry.tenure.as_ref()).unwrap().ends;
+        assert_eq!(ends, asked + worth(TTL));
     }
 
     /// A message that is an hour late grants a lease that is over.
