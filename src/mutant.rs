@@ -188,7 +188,7 @@ mod scripts {
             "if call('GET', lock) ~= me then",
             "if call('EXISTS', lock) == 0 then",
         ),
-        (Mutant::ReleaseWithoutHandOver, "release.lua", "\npromote()\n", "\n"),
+        (Mutant::ReleaseWithoutHandOver, "release.lua", "\npromote(first)\n", "\n"),
         (
             Mutant::UndoWithoutCompare,
             "undo.lua",
@@ -196,14 +196,14 @@ mod scripts {
             "if call('EXISTS', lock) == 1 then",
         ),
         (Mutant::LockWithoutExpiry, "grant.lua", "call('SET', lock, token, 'PX', ttl)", "call('SET', lock, token)"),
-        (Mutant::PlainCounterFence, "grant.lua", "+ 1, now)", "+ 1, 1)"),
+        (Mutant::PlainCounterFence, "grant.lua", "latest and latest >= now and latest + 1 or now", "(latest or 0) + 1"),
         (Mutant::FenceLosesDigits, "grant.lua", "string.format('%.0f', number)", "tostring(number)"),
         (
             Mutant::FenceReadSeparately,
             "acquire.lua",
-            "local number = next_number()\n  own(me, ARGV[3], number)\n",
-            "local number = tonumber(call('GET', fence) or '0')\n  own(me, ARGV[3], next_number())\n  \
-             if number == 0 then number = tonumber(call('GET', fence)) end\n",
+            "local number = own(me, ARGV[3])\n  if",
+            "local number = tonumber(call('GET', fence) or '0')\n  own(me, ARGV[3])\n  \
+             if number == 0 then number = tonumber(call('GET', fence)) end\n  if",
         ),
         (
             Mutant::NewcomerOvertakes,
@@ -226,9 +226,9 @@ mod scripts {
         (
             Mutant::GrantToldBeforeItIsMade,
             "queue.lua",
-            "      own(token, ttl, number)\n      local message",
-            "      tell(token, table.concat({ 'granted', digits(number), digits(now), 0, token, lock }, ':'))\n      \
-             own(token, ttl, number)\n      local message",
+            "      local number = own(token, ttl)\n",
+            "      tell(token, table.concat({ 'granted', digits(now), digits(now), 0, token, lock }, ':'))\n      \
+             local number = own(token, ttl)\n",
         ),
     ];
 }

@@ -17,7 +17,7 @@ const MOST_FORGOTTEN: u8 = 3;
 
 /// Calls on their way. If it is dropped before they have their answers, their outcome is unknown (K1).
 pub(super) struct Batch<C: Caller> {
-    link: Arc<Link<C::Purpose>>,
+    link: Arc<Link<C>>,
     caller: Arc<C>,
     calls: Vec<Call<C::Purpose>>,
     pipeline: Pipeline,
@@ -51,7 +51,7 @@ pub(super) enum Landed {
 
 impl<C: Caller> Batch<C> {
     pub(super) fn new(
-        link: &Arc<Link<C::Purpose>>,
+        link: &Arc<Link<C>>,
         caller: &Arc<C>,
         calls: Vec<Call<C::Purpose>>,
         publishing: Publishing,

@@ -22,7 +22,7 @@ pub(super) struct Connection {
 }
 
 /// Connects, and gets everything ready that the first call needs.
-pub(super) async fn connect<C: Caller>(link: &Link<C::Purpose>, caller: &Arc<C>) -> RedisResult<Connection> {
+pub(super) async fn connect<C: Caller>(link: &Link<C>, caller: &Arc<C>) -> RedisResult<Connection> {
     let broken = Arc::new(Notify::new());
     let pushes = Pushes { caller: Arc::downgrade(caller), broken: Arc::clone(&broken) };
     let config = config(&link.settings).set_push_sender(pushes);

@@ -1,8 +1,9 @@
 //! The link to the server: one connection, shared by everything that a provider does.
 //!
-//! Whoever has something to ask [pushes](Link::push) a [`Call`], from any thread and under any lock. One task, the
-//! [supervisor](supervisor), gathers what has been pushed into pipelines, sends them, and gives every call its
-//! [`Outcome`]. It replaces the connection whenever that breaks or falls silent, for as long as the provider lives.
+//! Whoever has something to ask [pushes](Link::push) a [`Call`], from any thread and under any lock. If nothing is on its
+//! way, that sends it. Otherwise one task, the [supervisor](supervisor), gathers what has been pushed into pipelines and
+//! sends those. It gives every call its [`Outcome`], and replaces the connection whenever that breaks or falls silent,
+//! for as long as the provider lives.
 //!
 //! What is kept true:
 //!
@@ -15,8 +16,10 @@
 //! - **K5** Detecting a dead connection is the supervisor's business, and takes no caller that waits long enough.
 
 mod batch;
+mod channel;
 mod connect;
 mod failure;
+mod flying;
 mod secrets;
 mod supervisor;
 
@@ -34,6 +37,7 @@ pub(super) use connect::{made_none, pool};
 pub(super) use failure::Failure;
 pub(super) use secrets::hide;
 
+use self::channel::Channel;
 use super::keys::Keys;
 use super::script::{Command, Publishing};
 use super::settings::Settings;
@@ -89,11 +93,13 @@ pub(super) enum Outcome {
 }
 
 /// The calls under way to one server.
-pub(super) struct Link<P> {
+pub(super) struct Link<C: Caller> {
     settings: Settings,
     keys: Keys,
     inbox: InboxId,
-    queue: Mutex<Queue<P>>,
+    queue: Mutex<Queue<C::Purpose>>,
+    /// While there is a connection. Its mutex comes before the queue's.
+    channel: Mutex<Option<Channel<C>>>,
     /// Something was pushed, or the link is to end.
     pushed: Notify,
     condition: Mutex<Condition>,
@@ -127,13 +133,14 @@ pub(super) enum Condition {
     Down(Failure),
 }
 
-impl<P: Send + 'static> Link<P> {
+impl<C: Caller> Link<C> {
     pub(super) fn new(settings: Settings, keys: Keys, inbox: InboxId) -> Self {
         Self {
             settings,
             keys,
             inbox,
             queue: Mutex::new(Queue { urgent: VecDeque::new(), acquires: VecDeque::new() }),
+            channel: Mutex::new(None),
             pushed: Notify::new(),
             condition: Mutex::new(Condition::Starting),
             unanswered: AtomicUsize::new(0),
@@ -157,8 +164,9 @@ impl<P: Send + 'static> Link<P> {
     }
 
     /// Asks the server for something. Good on any thread, inside a runtime or not.
-    pub(super) fn push(&self, call: Call<P>) {
+    pub(super) fn push(self: &Arc<Self>, call: Call<C::Purpose>) {
         self.unanswered.fetch_add(1, SeqCst);
+        let Some(call) = self.send_alone(call) else { return };
         let first = {
             let mut queue = self.queue.lock();
             let first = queue.urgent.is_empty() && queue.acquires.is_empty();
@@ -170,9 +178,17 @@ impl<P: Send + 'static> Link<P> {
         }
     }
 
+    /// Sends a call if nothing else is on its way or waits to be; gives it back otherwise.
+    fn send_alone(self: &Arc<Self>, call: Call<C::Purpose>) -> Option<Call<C::Purpose>> {
+        match self.channel.try_lock().as_deref_mut() {
+            Some(Some(channel)) => channel.send_alone(self, call),
+            _ => Some(call),
+        }
+    }
+
     /// Sees to it that somebody serves the link: in the present runtime, if there is one, whenever the task has ended
     /// with another one. Not under a mutex that an outcome needs: calls get theirs here if the runtime is ending.
-    pub(super) fn serve<C: Caller<Purpose = P>>(self: &Arc<Self>, caller: &Arc<C>) {
+    pub(super) fn serve(self: &Arc<Self>, caller: &Arc<C>) {
         if self.running.load(SeqCst) || self.retired.load(SeqCst) && self.is_empty() || Handle::try_current().is_err() {
             return;
         }
@@ -230,7 +246,7 @@ impl<P: Send + 'static> Link<P> {
     }
 
     /// Hands a call and its outcome to the caller (K1).
-    fn answer<C: Caller<Purpose = P>>(&self, caller: &Arc<C>, call: Call<P>, outcome: Outcome) {
+    fn answer(&self, caller: &Arc<C>, call: Call<C::Purpose>, outcome: Outcome) {
         caller.answered(call, outcome);
         if self.unanswered.fetch_sub(1, SeqCst) == 1 {
             self.all_answered.notify_waiters();
@@ -238,7 +254,7 @@ impl<P: Send + 'static> Link<P> {
     }
 
     /// Takes what has been pushed, up to a number, in the order in which it is to be sent (K2).
-    fn take(&self, most: usize) -> Vec<Call<P>> {
+    fn take(&self, most: usize) -> Vec<Call<C::Purpose>> {
         let mut queue = self.queue.lock();
         let urgent = queue.urgent.len().min(most);
         let acquires = queue.acquires.len().min(most - urgent);
@@ -249,7 +265,7 @@ impl<P: Send + 'static> Link<P> {
     }
 
     /// Puts calls back that have not run, before everything that was pushed since.
-    fn put_back(&self, calls: Vec<Call<P>>) {
+    fn put_back(&self, calls: Vec<Call<C::Purpose>>) {
         let mut queue = self.queue.lock();
         for call in calls.into_iter().rev() {
             if call.command.is_urgent() { &mut queue.urgent } else { &mut queue.acquires }.push_front(call);

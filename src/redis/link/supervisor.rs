@@ -1,33 +1,24 @@
 //! The task that keeps the connection: makes it, sends over it, and replaces it, for as long as its provider lives.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 use std::time::Duration;
 
 use ::redis::RedisError;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
-use tokio::task::coop::{consume_budget, unconstrained};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::batch::{Batch, Landed};
+use super::batch::{Flown, Landed};
+use super::channel::Channel;
 use super::connect::{Connection, connect};
 use super::failure::{Failure, given_up, too_slow, without_secrets};
 use super::{Caller, Condition, Link, Outcome};
 use crate::observe::connection as observe;
 use crate::redis::jitter::jittered;
 use crate::redis::script::Publishing;
-
-/// How many calls one pipeline has at most. More would make the first of them wait for the last.
-const MOST_IN_A_BATCH: usize = 256;
-
-/// How many pipelines are on their way at most. What is pushed beyond that waits here and not on the wire, where it
-/// would wait behind everything that was sent before: the time of an answer says how the server is, and not how much
-/// it was asked, and what is urgent goes out before what was pushed long ago.
-const MOST_FLYING: usize = 16;
 
 /// How long the next attempt to connect is put off, after the first, second, … that failed; jittered.
 const DELAYS: [Duration; 6] = [
@@ -88,11 +79,7 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
 
 /// Makes a connection. Whoever asks meanwhile waits for the first attempt, but not for longer than for an answer;
 /// during later ones, everybody is told at once (K4).
-async fn attempt<C: Caller>(
-    link: &Arc<Link<C::Purpose>>,
-    caller: &Arc<C>,
-    failures: usize,
-) -> Result<Connection, RedisError> {
+async fn attempt<C: Caller>(link: &Arc<Link<C>>, caller: &Arc<C>, failures: usize) -> Result<Connection, RedisError> {
     let began = Instant::now();
     let mut patience = Some(began + link.settings.response_timeout).filter(|_| failures == 0);
     let mut connecting = pin!(timeout(link.settings.connect_timeout, connect(link, caller)));
@@ -110,7 +97,7 @@ async fn attempt<C: Caller>(
 }
 
 /// Lets time pass before the next attempt. Whoever asks meanwhile is told at once (K4).
-async fn pause<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>, failures: usize) {
+async fn pause<C: Caller>(link: &Arc<Link<C>>, caller: &Arc<C>, failures: usize) {
     let delay = DELAYS.get(failures.saturating_sub(1)).or(DELAYS.last()).copied().unwrap_or_default();
     let until = Instant::now() + jittered(delay);
     loop {
@@ -126,47 +113,32 @@ async fn pause<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>, failure
 }
 
 /// Sends what is pushed, until the connection breaks. `None` once the link is retired and everything is answered.
-async fn carry<C: Caller>(
-    link: &Arc<Link<C::Purpose>>,
-    caller: &Arc<C>,
-    connection: &Connection,
-) -> Option<RedisError> {
-    let mut flying = FuturesOrdered::new();
-    let mut reload = false;
+async fn carry<C: Caller>(link: &Arc<Link<C>>, caller: &Arc<C>, connection: &Connection) -> Option<RedisError> {
+    let open = Open::new(link, caller, connection).await;
     loop {
-        while flying.len() < MOST_FLYING {
+        loop {
             consume_budget().await;
-            let calls = link.take(MOST_IN_A_BATCH);
-            if calls.is_empty() {
+            if !open.send_pushed() {
                 break;
             }
-            let batch = Batch::new(link, caller, calls, connection.publishing, std::mem::take(&mut reload));
-            // Without a budget, which would keep one batch back and let a later one pass it.
-            let mut flight = Box::pin(unconstrained(batch.fly(connection.shared.clone())));
-            // Polled once, here, so that batches go out in their order (K2).
-            let flown = poll_once(flight.as_mut()).await;
-            flying.push_back(async move {
-                match flown {
-                    Some(flown) => flown,
-                    None => flight.await,
-                }
-            });
         }
-        if flying.is_empty() && link.retired.load(SeqCst) && link.is_empty() {
+        if open.close_if_done() {
             return None;
         }
         tokio::select! {
             biased;
-            Some(flown) = flying.next() => match flown.land() {
+            flown = open.next() => match flown.land() {
                 Landed::Broken(error) => return Some(error),
-                Landed::Forgotten => reload = true,
+                Landed::Forgotten => open.reload(),
                 Landed::Well => {}
             },
             () = link.pushed.notified() => {}
             () = connection.broken.notified() => {
                 // Answers that came before the break are there to be taken; the rest fail by themselves.
                 let mut error = None;
-                while let Ok(Some(flown)) = timeout(Duration::from_millis(10), flying.next()).await {
+                while !open.is_idle()
+                    && let Ok(flown) = timeout(Duration::from_millis(10), open.next()).await
+                {
                     if let Landed::Broken(broken) = flown.land() {
                         error = Some(broken);
                     }
@@ -177,20 +149,63 @@ async fn carry<C: Caller>(
     }
 }
 
-async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+/// The link's channel while it is open. Dropped, it is closed, and what was on its way has an unknown outcome.
+struct Open<'a, C: Caller>(&'a Arc<Link<C>>);
+
+impl<'a, C: Caller> Open<'a, C> {
+    async fn new(link: &'a Arc<Link<C>>, caller: &Arc<C>, connection: &Connection) -> Self {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        *link.channel.lock() = Some(Channel::new(caller, connection, waker));
+        Self(link)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Channel<C>) -> T) -> Option<T> {
+        self.0.channel.lock().as_mut().map(look)
+    }
+
+    fn send_pushed(&self) -> bool {
+        self.with(|channel| channel.send_pushed(self.0)).unwrap_or(false)
+    }
+
+    fn reload(&self) {
+        self.with(Channel::reload);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.with(|channel| channel.is_idle()).unwrap_or(true)
+    }
+
+    /// The next batch that has its answers. Waits for ever while nothing is on its way.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what has not come out stays.
+    async fn next(&self) -> Flown<C> {
+        poll_fn(|cx| self.with(|channel| channel.poll_next(cx)).unwrap_or(Poll::Pending)).await
+    }
+
+    /// Closes the channel if the link is retired and everything is answered, so that nobody sends anything afterwards.
+    fn close_if_done(&self) -> bool {
+        let mut channel = self.0.channel.lock();
+        let done = self.0.retired.load(SeqCst) && self.0.is_empty() && channel.as_ref().is_none_or(Channel::is_idle);
+        done && channel.take().is_some()
+    }
 }
 
-fn down<P>(link: &Link<P>, during: &'static str, error: RedisError, since: Instant) {
+impl<C: Caller> Drop for Open<'_, C> {
+    fn drop(&mut self) {
+        let closed = self.0.channel.lock().take();
+        // Not under the mutex: whoever hears of an outcome may push.
+        drop(closed);
+    }
+}
+
+fn down<C: Caller>(link: &Link<C>, during: &'static str, error: RedisError, since: Instant) {
     *link.condition.lock() = Condition::Down(Failure::new(&link.settings, during, error, since));
 }
 
 /// Tells everybody who has asked that the server is out of reach.
-fn refuse_all<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>) {
+fn refuse_all<C: Caller>(link: &Arc<Link<C>>, caller: &Arc<C>) {
     loop {
         let calls = link.take(usize::MAX);
         if calls.is_empty() {
@@ -207,12 +222,12 @@ fn refuse_all<C: Caller>(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>) {
 
 /// A link that is served. Dropped it is not any more, also if its task ends with its runtime, or never began.
 pub(super) struct Running<C: Caller> {
-    link: Arc<Link<C::Purpose>>,
+    link: Arc<Link<C>>,
     caller: Arc<C>,
 }
 
 impl<C: Caller> Running<C> {
-    pub(super) fn new(link: &Arc<Link<C::Purpose>>, caller: &Arc<C>) -> Self {
+    pub(super) fn new(link: &Arc<Link<C>>, caller: &Arc<C>) -> Self {
         Self { link: Arc::clone(link), caller: Arc::clone(caller) }
     }
 }

@@ -67,7 +67,7 @@ const SHARDS: usize = 64;
 
 /// Every lock of one provider.
 pub(super) struct Locks {
-    pub(super) link: Arc<Link<Purpose>>,
+    pub(super) link: Arc<Link<Self>>,
     agenda: Agenda<Due>,
     agenda_runs: AtomicBool,
     shards: Box<[Mutex<HashMap<Resource, Entry>>]>,

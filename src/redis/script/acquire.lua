@@ -14,8 +14,7 @@
 --#include grant.lua
 
 if call('EXISTS', lock, queue) == 0 then
-  local number = next_number()
-  own(me, ARGV[3], number)
+  local number = own(me, ARGV[3])
   if number == now then return now end
   return { 1, number, now, 0 }
 end
@@ -30,8 +29,7 @@ if owner == me then
   if number > 0 then
     if call('PTTL', lock) < tonumber(ttl) then call('PEXPIRE', lock, ttl) end
   else
-    number = next_number()
-    own(me, ttl, number)
+    number = own(me, ttl)
   end
   return { 1, number, now, call('LLEN', queue) }
 end
@@ -40,10 +38,9 @@ local deadline, first
 if not owner then
   local number
   if mode ~= 'n' then deadline, first = stand_in_line(ttl, mode, known) end
-  owner, number = promote()
+  owner, number = promote(call('LINDEX', queue, '0'))
   if not owner and call('EXISTS', queue) == 0 then
-    owner, number = me, next_number()
-    own(me, ttl, number)
+    owner, number = me, own(me, ttl)
   end
   if owner == me then return { 1, number, now, call('LLEN', queue) } end
 end

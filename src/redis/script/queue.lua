@@ -1,15 +1,10 @@
 -- The queue: joining it, and handing a free lock to its first. Included, after grant.lua, where a script needs it.
 
-local function digits(number)
-  return string.format('%.0f', number)
-end
-
 -- Tells the owner of a token. Returns how many heard it: nobody, if the token is another program's, which looks as
 -- it likes and names no inbox.
 local function tell(token, message)
-  local inbox = inboxes ~= '' and string.match(token, '^(%x+)%.%x+$')
-  if not inbox or #inbox ~= 16 then return 0 end
-  return call('PUBLISH', inboxes .. inbox, message)
+  if inboxes == '' or #token ~= 49 or string.sub(token, 17, 17) ~= '.' then return 0 end
+  return call('PUBLISH', inboxes .. string.sub(token, 1, 16), message)
 end
 
 -- Where the entry of whoever asks stands in the queue, or nil. Its deadline may be another than the one that the
@@ -17,7 +12,7 @@ end
 local function place_of_mine(ttl, mode, known)
   local place = call('LPOS', queue, digits(known) .. ':' .. ttl .. ':' .. mode .. ':' .. me)
   if place then return place end
-  for at, entry in ipairs(call('LRANGE', queue, 0, -1)) do
+  for at, entry in ipairs(call('LRANGE', queue, '0', '-1')) do
     if string.sub(entry, -#me) == me then return at - 1 end
   end
 end
@@ -42,7 +37,7 @@ local function stand_in_line(ttl, mode, known)
     deadline = known
   end
   -- Longer than any entry lives, so that a queue whose processes are all gone disappears.
-  call('PEXPIRE', queue, 60000)
+  call('PEXPIRE', queue, '60000')
   return deadline, place == 0
 end
 
@@ -55,17 +50,14 @@ end
 
 -- Grants a free lock to the first in the queue who is there to take it (S3). Returns its token and number, or
 -- nothing if nobody could be told: then either the queue is empty, or its first comes for the lock by itself.
-local function promote()
-  while true do
-    local first = call('LINDEX', queue, 0)
-    if not first then return end
+local function promote(first)
+  while first do
     local deadline, ttl, mode, token = string.match(first, '^(%d+):(%d+):(%a):(.+)$')
     if token and lives_on(tonumber(deadline), mode) then
       if token ~= me and (mode == 'p' or inboxes == '') then return end
-      local number = next_number()
-      call('LPOP', queue)
       -- Before it is told (S4).
-      own(token, ttl, number)
+      local number = own(token, ttl)
+      call('LPOP', queue)
       local message = { 'granted', digits(number), digits(now), call('LLEN', queue), token, lock }
       if token == me or tell(token, table.concat(message, ':')) > 0 then return token, number end
       -- Nobody listens: that process is gone, and so is its place.
@@ -73,5 +65,6 @@ local function promote()
     else
       call('LPOP', queue)
     end
+    first = call('LINDEX', queue, '0')
   end
 end

@@ -6,10 +6,11 @@
 if call('GET', lock) ~= me then return 0 end
 -- A delete is allowed when memory is full, and after it the rest of the script is.
 call('DEL', lock)
-if call('EXISTS', queue) == 0 then return 1 end
+local first = call('LINDEX', queue, '0')
+if not first then return 1 end
 
 --#include grant.lua
 --#include queue.lua
 
-promote()
+promote(first)
 return 1

@@ -8,9 +8,9 @@
 --#include queue.lua
 
 local found = 0
-for _, entry in ipairs(call('LRANGE', queue, 0, -1)) do
+for _, entry in ipairs(call('LRANGE', queue, '0', '-1')) do
   if string.sub(entry, -#me) == me then
-    call('LREM', queue, 1, entry)
+    call('LREM', queue, '1', entry)
     found = 2
   end
 end
@@ -19,5 +19,5 @@ if call('GET', lock) == me then
   found = 1
 end
 -- Whoever stood behind us may be the first in line for a free lock now.
-if found > 0 and call('EXISTS', lock) == 0 then promote() end
+if found > 0 and call('EXISTS', lock) == 0 then promote(call('LINDEX', queue, '0')) end
 return found

@@ -1,0 +1,106 @@
+//! [`Channel`]: the connection that works, and what is on its way over it.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use ::redis::aio::MultiplexedConnection;
+use tokio::runtime::{Handle, Id};
+
+use super::batch::{Batch, Flown};
+use super::connect::Connection;
+use super::flying::Flying;
+use super::{Call, Caller, Link};
+use crate::redis::script::Publishing;
+
+/// How many calls one pipeline has at most. More would make the first of them wait for the last.
+const MOST_IN_A_BATCH: usize = 256;
+
+/// How many pipelines are on their way at most. What is pushed beyond that waits here and not on the wire, where it
+/// would wait behind everything that was sent before: the time of an answer says how the server is, and not how much
+/// it was asked, and what is urgent goes out before what was pushed long ago.
+const MOST_FLYING: usize = 16;
+
+/// What calls are sent over. Its mutex is held while calls are taken and begun, so that they go out in the order in which
+/// they were pushed (K2), and never while anybody is told of an outcome.
+///
+/// Answers are for the supervisor alone. Who pushes a call while nothing is on its way [sends](Self::send_alone) it by
+/// itself, which spares a switch of tasks. That is worth more than it seems: a thread of a tokio runtime runs three tasks
+/// that wake each other at once, and leaves the fourth to another thread, which it has to wake
+/// (`MAX_LIFO_POLLS_PER_TICK` of tokio 1.54). From an answer to the next command there would be four.
+pub(super) struct Channel<C: Caller> {
+    caller: Arc<C>,
+    connection: MultiplexedConnection,
+    publishing: Publishing,
+    flying: Flying<Flown<C>>,
+    /// Outcomes are being told, after which this connection may be one that is not to be used any more.
+    landing: bool,
+    /// The server has forgotten scripts.
+    reload: bool,
+    supervisor: Waker,
+    /// The supervisor's, in which the time-outs of calls run.
+    runtime: Id,
+}
+
+impl<C: Caller> Channel<C> {
+    pub(super) fn new(caller: &Arc<C>, connection: &Connection, supervisor: Waker) -> Self {
+        Self {
+            caller: Arc::clone(caller),
+            connection: connection.shared.clone(),
+            publishing: connection.publishing,
+            flying: Flying::new(),
+            landing: false,
+            reload: false,
+            supervisor,
+            runtime: Handle::current().id(),
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    /// The next batch loads the scripts first.
+    pub(super) fn reload(&mut self) {
+        self.reload = true;
+    }
+
+    /// Sends one call, if nothing is on its way, and whoever calls is in the same runtime. Gives it back otherwise.
+    pub(super) fn send_alone(&mut self, link: &Arc<Link<C>>, call: Call<C::Purpose>) -> Option<Call<C::Purpose>> {
+        let here = Handle::try_current().is_ok_and(|current| current.id() == self.runtime);
+        if !here || self.landing || !self.is_idle() || !link.is_empty() {
+            return Some(call);
+        }
+        self.begin(link, vec![call]);
+        None
+    }
+
+    /// Sends what was pushed, as far as there is room. Whether it sent anything.
+    pub(super) fn send_pushed(&mut self, link: &Arc<Link<C>>) -> bool {
+        self.landing = false;
+        if self.flying.len() >= MOST_FLYING {
+            return false;
+        }
+        let calls = link.take(MOST_IN_A_BATCH);
+        let any = !calls.is_empty();
+        if any {
+            self.begin(link, calls);
+        }
+        any
+    }
+
+    fn begin(&mut self, link: &Arc<Link<C>>, calls: Vec<Call<C::Purpose>>) {
+        let load = std::mem::take(&mut self.reload);
+        let batch = Batch::new(link, &self.caller, calls, self.publishing, load);
+        let flight = Box::pin(batch.fly(self.connection.clone()));
+        if self.flying.begin(flight, &mut Context::from_waker(&self.supervisor)) {
+            self.supervisor.wake_by_ref();
+        }
+    }
+
+    /// The next batch that has its answers, to be told of before anything else is sent. For the supervisor alone.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Flown<C>> {
+        let next = self.flying.poll_next(cx);
+        self.landing = next.is_ready();
+        next
+    }
+}
