@@ -49,7 +49,7 @@ impl Locks {
         };
         let begun = Instant::now();
         let in_flight = Some(begun);
-        entry.ask = Some(Ask {
+        entry.ask = Some(Box::new(Ask {
             token,
             ttl,
             patience,
@@ -60,7 +60,7 @@ impl Locks {
             late: false,
             due: None,
             polls: 0,
-        });
+        }));
         self.push(resource, token, Step::Acquire { lease: ttl, joining }, Purpose::Ask);
     }
 

@@ -16,11 +16,12 @@ use crate::redis::script::ServerTime;
 use crate::redis::token::Token;
 use crate::redis::waiter::Waiter;
 
-/// One resource, as this process is concerned with it.
+/// One resource, as this process is concerned with it. A table of many has room for more than there are, so that what is
+/// large in an entry has a place of its own.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
-    pub(super) tenure: Option<Tenure>,
-    pub(super) ask: Option<Ask>,
+    pub(super) tenure: Option<Box<Tenure>>,
+    pub(super) ask: Option<Box<Ask>>,
     /// Who waits here, by the order of arrival.
     waiters: BTreeMap<u64, Place>,
     next_ticket: u64,
@@ -98,7 +99,12 @@ impl Entry {
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Waiter>> {
-        self.waiters.pop_first().map(|(_, place)| place.waiter)
+        let first = self.waiters.pop_first().map(|(_, place)| place.waiter);
+        if self.waiters.is_empty() {
+            // An empty tree keeps its root: more than all else that is kept of a lock that is held.
+            self.waiters = BTreeMap::new();
+        }
+        first
     }
 
     /// The first in line waits from now on: the server has said that somebody else holds the lock. `false` if there is
@@ -133,12 +139,14 @@ impl Entry {
 
     /// The tenure, if this token is its own.
     pub(super) fn tenure_of(&mut self, token: Token) -> Option<&mut Tenure> {
-        self.tenure.as_mut().filter(|tenure| tenure.token == token)
+        self.tenure.as_deref_mut().filter(|tenure| tenure.token == token)
     }
 
     /// The tenure, if this is its lease.
     pub(super) fn tenure_held_by(&mut self, lease: &Arc<RedisLease>) -> Option<&mut Tenure> {
-        self.tenure.as_mut().filter(|tenure| tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease)))
+        self.tenure
+            .as_deref_mut()
+            .filter(|tenure| tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease)))
     }
 
     /// Whether this token is the tenure's.
@@ -158,7 +166,7 @@ impl Entry {
 
     /// The ask, if this token is its own.
     pub(super) fn ask_of(&mut self, token: Token) -> Option<&mut Ask> {
-        self.ask.as_mut().filter(|ask| ask.token == token)
+        self.ask.as_deref_mut().filter(|ask| ask.token == token)
     }
 }
 

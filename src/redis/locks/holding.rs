@@ -45,7 +45,7 @@ impl Locks {
                 holder.state().lose(Instant::now());
             }
         }
-        let tenure = entry.tenure.insert(tenure);
+        let tenure = entry.tenure.insert(Box::new(tenure));
         self.schedule(resource, tenure);
         true
     }
