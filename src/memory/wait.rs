@@ -9,12 +9,12 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
 use super::lease::MemoryLease;
+use super::queue::Ticket;
 use super::shard::{Admission, Attempt, Look};
-use super::table::Ticket;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Standing, Wait, time_after};
 use crate::sync::{Sleep, now, sleep_until};
-use crate::{LockError, LockGuard};
+use crate::{LockError, LockGuard, LockOptions};
 
 /// Waits in the queue until its lease is granted, its time is up, or the provider is closed.
 #[pin_project(PinnedDrop)]
@@ -22,6 +22,7 @@ pub(super) struct Waiting {
     lease: Arc<MemoryLease>,
     /// Its place in the queue; `None` once the lease is somebody else's business: returned, or given up.
     ticket: Option<Ticket>,
+    options: LockOptions,
     wait: Wait,
     until: Option<Instant>,
     #[pin]
@@ -29,14 +30,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, wait: Wait) -> Self {
+    pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, options: LockOptions, wait: Wait) -> Self {
         let until = match wait {
             Wait::No => Some(now()),
             // A time too far away to be written down is as long as it takes.
             Wait::AtMost(time) => time_after(now(), time),
             Wait::Forever => None,
         };
-        Self { lease, ticket: Some(ticket), wait, until, timer: None }
+        Self { lease, ticket: Some(ticket), options, wait, until, timer: None }
     }
 }
 
@@ -47,11 +48,11 @@ impl Future for Waiting {
         let mut this = self.project();
         loop {
             let Some(ticket) = *this.ticket else { return Poll::Pending };
-            let shard = this.lease.shard();
+            let shard = &this.lease.shard;
             match this.lease.state.standing() {
                 Standing::Pending => {}
                 Standing::Held(_) => {
-                    if !this.lease.take() {
+                    if !take(this.lease, this.options) {
                         continue;
                     }
                     *this.ticket = None;
@@ -62,10 +63,9 @@ impl Future for Waiting {
                 Standing::Lost | Standing::Released => {
                     *this.ticket = None;
                     let resource = this.lease.state.resource().clone();
-                    let options = *this.lease.options();
                     // Its time may be up.
                     let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
-                    match shard.attempt(resource, options, wait, Admission::Again) {
+                    match Arc::clone(shard).attempt(resource, this.options, wait, Admission::Again) {
                         Err(error) => return Poll::Ready(Err(error)),
                         Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
                         Ok(Attempt::Granted(lease)) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
@@ -93,7 +93,7 @@ impl Future for Waiting {
                 continue; // Granted at the last moment.
             }
             // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(now(), this.lease.options().get_ttl()));
+            let again = ends.or_else(|| time_after(now(), this.options.get_ttl()));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
                 // One that is up earlier than it has to be costs a look, and setting it anew costs as much.
@@ -110,6 +110,11 @@ impl Future for Waiting {
     }
 }
 
+/// Takes a lease that was granted while its caller waited. `false` if it has ended before.
+fn take(lease: &MemoryLease, options: &LockOptions) -> bool {
+    if options.get_auto_renew() { lease.state.renew_itself(options.get_ttl()) } else { lease.state.is_held() }
+}
+
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -123,7 +128,7 @@ impl PinnedDrop for Waiting {
         let this = self.project();
         let Some(ticket) = this.ticket.take() else { return };
         // Not in the queue any more: granted, and nobody came for it. Hand it on.
-        if !this.lease.shard().leave(this.lease, ticket) && !is(Mutant::DroppedWaiterKeepsGrantInMemory) {
+        if !this.lease.shard.leave(this.lease, ticket) && !is(Mutant::DroppedWaiterKeepsGrantInMemory) {
             drop(Arc::clone(this.lease).release());
         }
     }

@@ -71,6 +71,18 @@ const FIRST_TIME: u64 = 3;
 const NO_END: u64 = u64::MAX;
 
 impl LeaseState {
+    /// A lease that is granted by [`grant_unseen`](Self::grant_unseen) if its lock is free, and else has to wait.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn unseen(resource: Resource, term: Term) -> Self {
+        Self {
+            resource,
+            fence: AtomicU64::new(0),
+            ends: AtomicU64::new(PENDING),
+            inner: Mutex::new(Inner { term: Some(term), lost_at: None, watchers: Watchers::default() }),
+        }
+    }
+
     /// A lease that has not been granted yet.
     pub fn pending(resource: Resource) -> Self {
         Self {
@@ -101,6 +113,16 @@ impl LeaseState {
         self.fence.store(fence.get(), Relaxed);
         // Publishes the fence: whoever reads a time here reads the fence that belongs to it.
         self.ends.compare_exchange(PENDING, written(term.ends()), ReleaseOrder, Relaxed).is_ok()
+    }
+
+    /// Grants a lease of [`unseen`](Self::unseen), which ends as its term does. For a caller who has shown it to nobody
+    /// yet: then no other thread can change it (L1), and plain writes do, which the mutex publishes under which it is
+    /// shown.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn grant_unseen(&self, fence: FencingToken, ends: Option<Instant>) {
+        self.fence.store(fence.get(), Relaxed);
+        self.ends.store(written(ends), ReleaseOrder);
     }
 
     /// Lets a held lease last for `lease` from `from` on, but not beyond its [limit](Term::limit). `false` if
@@ -178,6 +200,7 @@ impl LeaseState {
     }
 
     /// Ends the lease because we give it back: [`Release::AlreadyLost`] if it is lost by now.
+    #[inline]
     pub fn release(&self) -> Release {
         loop {
             let before = self.ends.load(Acquire);
@@ -191,21 +214,25 @@ impl LeaseState {
     }
 
     /// The name of what is locked.
+    #[inline]
     pub fn resource(&self) -> &Resource {
         &self.resource
     }
 
     /// The lease's fence; 0 before it is granted.
+    #[inline]
     pub fn fencing_token(&self) -> FencingToken {
         FencingToken::saturating(self.fence.load(Relaxed))
     }
 
     /// Whether the lock is ours, by the clock.
+    #[inline]
     pub fn is_held(&self) -> bool {
         self.held_at(self.ends.load(Acquire), now)
     }
 
     /// Whether the lease waits for its grant.
+    #[inline]
     pub fn is_pending(&self) -> bool {
         self.ends.load(Acquire) == PENDING
     }
@@ -226,8 +253,8 @@ impl LeaseState {
     /// The end of the lease as it looks now, also after it. Before the grant it is the present.
     pub fn expires_at(&self) -> Instant {
         let now = now();
-        let inner = self.inner.lock();
-        let expires_at = inner.term.map_or(now, |term| term.expires_at(now));
+        let mut inner = self.inner.lock();
+        let expires_at = inner.term.as_mut().map_or(now, |term| term.look(now));
         inner.lost_at.map_or(expires_at, |lost_at| lost_at.min(expires_at))
     }
 
@@ -261,13 +288,18 @@ impl LeaseState {
     }
 
     /// Decides by the clock whether a lease with this end is held, and makes a loss final (L3).
-    fn held_at(&self, mut ends: u64, now: impl FnOnce() -> Instant) -> bool {
+    #[inline]
+    fn held_at(&self, ends: u64, now: impl FnOnce() -> Instant) -> bool {
         match ends {
-            PENDING | RELEASED | LOST => return false,
-            NO_END => return true,
-            _ => {}
+            PENDING | RELEASED | LOST => false,
+            NO_END => true,
+            _ => self.lasts_at(ends, now()),
         }
-        let now = written(Some(now()));
+    }
+
+    /// The same for one that ends at a time.
+    fn lasts_at(&self, mut ends: u64, now: Instant) -> bool {
+        let now = written(Some(now));
         loop {
             if matches!(ends, PENDING | RELEASED | LOST) {
                 return false;
@@ -288,11 +320,17 @@ impl LeaseState {
 ///
 /// Times before the first one are as good as those after it: a paused clock may lag behind the process's first
 /// lease, or have been far ahead when that was granted.
+#[inline]
 fn written(time: Option<Instant>) -> u64 {
+    time.map_or(NO_END, written_time)
+}
+
+fn written_time(time: Instant) -> u64 {
     const ORIGIN_AT: u64 = 1 << 62;
     static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
-    let Some(time) = time.map(Instant::into_std) else { return NO_END };
-    let nanoseconds = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    let time = time.into_std();
+    let nanoseconds =
+        |span: Duration| span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into());
     match time.checked_duration_since(*ORIGIN) {
         Some(after) => ORIGIN_AT.saturating_add(nanoseconds(after)).min(NO_END - 1),
         None => ORIGIN_AT.saturating_sub(nanoseconds(ORIGIN.saturating_duration_since(time))).max(FIRST_TIME),
