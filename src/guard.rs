@@ -32,6 +32,7 @@ pub struct LockGuard {
 
 impl LockGuard {
     /// The guard of a lease that has just been granted. For those who write providers.
+    #[inline]
     pub fn new(lease: Arc<dyn Lease>) -> Self {
         Self { lease, released: false }
     }
@@ -149,6 +150,7 @@ impl LockGuard {
         }
     }
 
+    #[inline]
     fn release_at_once(&mut self) -> Option<Release> {
         self.released = true;
         let release = self.lease.release_at_once()?;

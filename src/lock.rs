@@ -96,7 +96,10 @@ impl DistributedLock {
     /// Waiting panics in a runtime that was built without its timer (`enable_time`).
     #[doc(alias = "TryAcquireAsync")]
     pub async fn try_acquire(&self, timeout: Duration) -> Result<Option<LockGuard>, LockError> {
-        let answer = self.start(Wait::from(timeout)).await?;
+        let answer = match self.start(Wait::from(timeout)).at_once() {
+            Ok(answer) => answer?,
+            Err(acquiring) => acquiring.await?,
+        };
         if answer.is_none() {
             // Nothing is held. A loop of attempts that never wait has to let the holder run, on one thread too.
             consume_budget().await;
@@ -116,7 +119,11 @@ impl DistributedLock {
     pub async fn acquire(&self) -> Result<LockGuard, LockError> {
         // A backend that was told to wait for ever has no `None` to give. Should one do so, ask again.
         loop {
-            if let Some(guard) = self.start(Wait::Forever).await? {
+            let answer = match self.start(Wait::Forever).at_once() {
+                Ok(answer) => answer?,
+                Err(acquiring) => acquiring.await?,
+            };
+            if let Some(guard) = answer {
                 return Ok(guard);
             }
             consume_budget().await;
@@ -124,6 +131,7 @@ impl DistributedLock {
     }
 
     /// Begins to acquire.
+    #[inline]
     pub(crate) fn start(&self, wait: Wait) -> Acquiring {
         if !in_runtime() {
             return Acquiring::ready(Err(LockError::NoRuntime));
