@@ -12,7 +12,7 @@ use super::lease::MemoryLease;
 use super::queue::Ticket;
 use super::shard::{Admission, Attempt, Look};
 use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, Standing, Wait, time_after};
+use crate::provider::{Lease, Wait, time_after};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::{LockError, LockGuard, LockOptions};
 
@@ -49,18 +49,16 @@ impl Future for Waiting {
         loop {
             let Some(ticket) = *this.ticket else { return Poll::Pending };
             let shard = &this.lease.shard;
-            match this.lease.state.standing() {
-                Standing::Pending => {}
-                Standing::Held(_) => {
-                    if !take(this.lease, this.options) {
-                        continue;
-                    }
+            let renewed = this.options.get_auto_renew().then(|| this.options.get_ttl());
+            match this.lease.state.take(renewed) {
+                None => {}
+                Some(true) => {
                     *this.ticket = None;
                     return Poll::Ready(Ok(Some(LockGuard::new(Arc::clone(this.lease) as _))));
                 }
                 // Granted, and expired before anybody came for it; or ended because the provider was closed.
                 // Whichever it was, a new attempt has the answer.
-                Standing::Lost | Standing::Released => {
+                Some(false) => {
                     *this.ticket = None;
                     let resource = this.lease.state.resource().clone();
                     // Its time may be up.
@@ -108,11 +106,6 @@ impl Future for Waiting {
             }
         }
     }
-}
-
-/// Takes a lease that was granted while its caller waited. `false` if it has ended before.
-fn take(lease: &MemoryLease, options: &LockOptions) -> bool {
-    if options.get_auto_renew() { lease.state.renew_itself(options.get_ttl()) } else { lease.state.is_held() }
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

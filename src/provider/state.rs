@@ -160,9 +160,18 @@ impl LeaseState {
         true
     }
 
-    /// Lets a held lease renew itself from now on, by `ttl`. `false` if it is not held any more.
+    /// Takes a lease that was granted while its caller waited, and lets it renew itself from now on, by `renewed`, if it
+    /// is to. `None` if it has not been granted yet, `false` if it is not held any more.
     #[cfg(feature = "memory")]
-    pub(crate) fn renew_itself(&self, ttl: Duration) -> bool {
+    pub(crate) fn take(&self, renewed: Option<Duration>) -> Option<bool> {
+        if self.is_pending() {
+            return None;
+        }
+        Some(renewed.map_or_else(|| self.is_held(), |ttl| self.renew_itself(ttl)))
+    }
+
+    #[cfg(feature = "memory")]
+    fn renew_itself(&self, ttl: Duration) -> bool {
         let mut inner = self.inner.lock();
         let Some(term) = inner.term.map(|term| term.self_renewing(ttl)) else { return false };
         loop {
