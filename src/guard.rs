@@ -150,8 +150,9 @@ impl LockGuard {
         }
     }
 
+    /// Releases the lock, once, if that needs no waiting. Otherwise it is to be [released later](Self::release_later).
     #[inline]
-    fn release_at_once(&mut self) -> Option<Release> {
+    pub(crate) fn release_at_once(&mut self) -> Option<Release> {
         self.released = true;
         let release = self.lease.release_at_once()?;
         if release == Release::AlreadyLost {
@@ -160,7 +161,7 @@ impl LockGuard {
         Some(release)
     }
 
-    fn release_later(&self) -> Releasing {
+    pub(crate) fn release_later(&self) -> Releasing {
         if !self.is_held() {
             crate::observe::lost(self.lease.state());
         }

@@ -56,6 +56,7 @@ impl DistributedLock {
     /// # Errors
     ///
     /// [`LockError::InvalidOptions`] if an option is out of its range.
+    #[inline]
     pub fn new(resource: Resource, options: LockOptions, backend: Arc<dyn LockBackend>) -> Result<Self, LockError> {
         options.validate()?;
         Ok(Self { resource, options, backend })
@@ -139,10 +140,21 @@ impl DistributedLock {
         let attempt = Attempt::begin(&self.resource);
         Arc::clone(&self.backend).acquire(self.resource.clone(), self.options, wait).observed(attempt)
     }
+
+    /// The same for a lock that is not needed afterwards: its name and its backend are handed on.
+    #[inline]
+    pub(crate) fn start_once(self, wait: Wait) -> Acquiring {
+        if !in_runtime() {
+            return Acquiring::ready(Err(LockError::NoRuntime));
+        }
+        let attempt = Attempt::begin(&self.resource);
+        self.backend.acquire(self.resource, self.options, wait).observed(attempt)
+    }
 }
 
 /// Waiting, renewal and the loss signal need a runtime. Refused at every attempt, and not only at the first
 /// that has to wait, so that the mistake shows in the first test and not under the first load.
+#[inline]
 fn in_runtime() -> bool {
     // Inside a task this is one look at a thread-local; asking for the runtime's handle counts references.
     tokio::task::try_id().is_some() || Handle::try_current().is_ok()

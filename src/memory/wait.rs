@@ -83,7 +83,8 @@ impl Future for Waiting {
                     return Poll::Ready(Err(LockError::Closed));
                 }
             };
-            if this.until.is_some_and(|until| now() >= until) {
+            let now = now();
+            if this.until.is_some_and(|until| now >= until) {
                 if shard.leave(this.lease, ticket) {
                     *this.ticket = None;
                     return Poll::Ready(Ok(None));
@@ -91,7 +92,7 @@ impl Future for Waiting {
                 continue; // Granted at the last moment.
             }
             // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(now(), this.options.get_ttl()));
+            let again = ends.or_else(|| time_after(now, this.options.get_ttl()));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
                 // One that is up earlier than it has to be costs a look, and setting it anew costs as much.
