@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::LockInfo;
 use super::lease::{MemoryLease, term};
-use super::queue::{Ticket, Waiter};
-use super::table::{Arrival, Entry, Left, Table, Wake};
+use super::queue::Ticket;
+use super::table::{Arrival, Entry, Left, Table, Waiter, Wake};
 use super::wait::Waiting;
 use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom};
 use crate::sync::{Mutex, now};

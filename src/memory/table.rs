@@ -24,10 +24,10 @@ use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
 use tokio::time::Instant;
 
 use super::lease::{MemoryLease, has_end, untaken_term};
-use super::queue::{Queue, Ticket, Waiter};
-use crate::provider::replace_waker;
+use super::queue::{Queue, Ticket};
+use crate::provider::{Seat, replace_waker};
 use crate::sync::now;
-use crate::{FencingToken, Resource};
+use crate::{FencingToken, LockOptions, Resource};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -43,7 +43,17 @@ pub(super) struct Table {
 pub(super) struct Entry {
     holder: Arc<MemoryLease>,
     /// In the order of arrival (M4). Made for the first who waits.
-    queue: Option<Box<Queue>>,
+    queue: Option<Box<Queue<Waiter>>>,
+}
+
+/// A pending lease in a queue.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) lease: Arc<MemoryLease>,
+    pub(super) options: LockOptions,
+    pub(super) waker: Waker,
+    /// Given back with the place, however that ends.
+    pub(super) _seat: Seat,
 }
 
 /// The fences of a table, which rise (M5).
