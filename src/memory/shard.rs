@@ -13,7 +13,7 @@ use super::lease::{MemoryLease, term};
 use super::queue::Ticket;
 use super::table::{Arrival, Entry, Left, Table, Waiter, Wake};
 use super::wait::Waiting;
-use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom};
+use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom, Wakers};
 use crate::sync::{Mutex, now};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
@@ -114,13 +114,13 @@ impl Shard {
     }
 
     /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
-    pub(super) fn look(&self, lease: &MemoryLease, ticket: Ticket, waker: &Waker) -> Look {
+    pub(super) fn look(&self, lease: &MemoryLease, ticket: Ticket, waker: &Waker, now: Instant) -> Look {
         let (look, replaced, wake) = {
             let mut table = self.table.lock();
             if table.is_closed() {
                 return Look::Closed;
             }
-            match table.settle(lease) {
+            match table.settle(lease, now) {
                 (Some(entry), wake) if lease.state.is_pending() => {
                     let replaced = entry.set_waker(ticket, waker);
                     // Only the first waiter minds the end of the holder's lease (M6).
@@ -146,7 +146,7 @@ impl Shard {
         let (release, wake) = {
             let mut table = self.table.lock();
             // Inside the critical section, so that nobody finds an entry whose holder was released (M2).
-            let release = lease.state.release();
+            let release = lease.state.release_alone();
             (release, table.succeed(lease))
         };
         wake.wake();
@@ -170,13 +170,17 @@ impl Shard {
 
     /// Ends every lease and every wait.
     pub(super) fn close(&self) {
-        let entries = self.table.lock().close();
-        let now = now();
-        let (leases, wakers): (Vec<_>, Vec<_>) = entries.into_iter().flat_map(Entry::into_leases).unzip();
-        // Every lock is let go before anybody is told.
-        for lease in leases {
-            lease.state.lose(now);
-        }
+        let (told, leases, wakers) = {
+            let mut table = self.table.lock();
+            let now = now();
+            let (leases, wakers): (Vec<_>, Vec<_>) = table.close().into_iter().flat_map(Entry::into_leases).unzip();
+            // Inside the critical section, as every change of a lease without an end; and every lock is let go before
+            // anybody is told.
+            let told: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_untold(now)).collect();
+            (told, leases, wakers)
+        };
+        drop(leases);
+        told.into_iter().for_each(Wakers::tell_of_loss);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 

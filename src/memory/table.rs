@@ -151,27 +151,25 @@ impl Table {
         };
         let mut wake = Wake::default();
         if !entry.holder.state.is_held() {
-            match entry.grant_first(&mut self.fences) {
-                Some(granted) => wake = granted,
-                None => {
-                    lease.state.grant_unseen(self.fences.next(), ends);
-                    entry.holder = Arc::clone(lease);
-                    return Arrival::Granted;
-                }
-            }
+            let Some(granted) = entry.grant_first(&mut self.fences, now) else {
+                lease.state.grant_unseen(self.fences.next(), ends);
+                entry.holder = Arc::clone(lease);
+                return Arrival::Granted;
+            };
+            wake = granted;
         }
         self.ticket += 1;
         Arrival::Held(entry, Ticket(self.ticket), wake)
     }
 
-    /// Looks after a waiter's name: replaces a holder that has ended by the clock (M3).
-    pub(super) fn settle(&mut self, lease: &MemoryLease) -> (Option<&mut Entry>, Wake) {
+    /// Looks after a waiter's name: replaces a holder that has ended at `now` (M3).
+    pub(super) fn settle(&mut self, lease: &MemoryLease, now: Instant) -> (Option<&mut Entry>, Wake) {
         let same = |entry: &Entry| entry.holder.state.resource() == lease.state.resource();
         let Ok(held) = self.entries.find_entry(lease.hash, same) else { return (None, Wake::default()) };
-        if held.get().holder.state.is_held() {
+        if held.get().holder.state.is_held_at(now) {
             return (Some(held.into_mut()), Wake::default());
         }
-        succeed(held, &mut self.fences)
+        succeed(held, &mut self.fences, || now)
     }
 
     /// Takes a pending lease out of its queue. `None` if it was not there: it has been granted or lost (M2).
@@ -189,7 +187,7 @@ impl Table {
     pub(super) fn succeed(&mut self, lease: &MemoryLease) -> Wake {
         let held = self.entries.find_entry(lease.hash, |entry| std::ptr::eq(Arc::as_ptr(&entry.holder), lease));
         let Ok(held) = held else { return Wake::default() };
-        let (entry, wake) = succeed(held, &mut self.fences);
+        let (entry, wake) = succeed(held, &mut self.fences, now);
         if entry.is_none() {
             self.shrink();
         }
@@ -221,14 +219,16 @@ impl Table {
 
 /// Replaces a holder that has ended by the first waiter. Without one the entry goes (M1).
 #[inline]
-fn succeed<'a>(mut held: OccupiedEntry<'a, Entry>, fences: &mut Fences) -> (Option<&'a mut Entry>, Wake) {
-    match held.get_mut().grant_first(fences) {
-        Some(wake) => (Some(held.into_mut()), wake),
-        None => {
-            held.remove();
-            (None, Wake::default())
-        }
-    }
+fn succeed<'a>(
+    mut held: OccupiedEntry<'a, Entry>,
+    fences: &mut Fences,
+    now: impl FnOnce() -> Instant,
+) -> (Option<&'a mut Entry>, Wake) {
+    let Some(wake) = held.get_mut().grant_first(fences, now) else {
+        held.remove();
+        return (None, Wake::default());
+    };
+    (Some(held.into_mut()), wake)
 }
 
 impl Entry {
@@ -255,17 +255,16 @@ impl Entry {
 
     /// Grants the lock to the first waiter in place of a holder that has ended. `None` if nobody waits.
     #[inline]
-    fn grant_first(&mut self, fences: &mut Fences) -> Option<Wake> {
-        // A lock that nobody waits for, nearly every one, has no queue to be looked at.
-        self.queue.as_ref()?;
-        self.grant_next(fences)
+    fn grant_first(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<Wake> {
+        // A lock that nobody waits for, nearly every one, needs neither a look at the queue nor one at the clock.
+        if self.waiters() == 0 { None } else { self.grant_next(fences, now()) }
     }
 
-    fn grant_next(&mut self, fences: &mut Fences) -> Option<Wake> {
+    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<Wake> {
         let queue = self.queue.as_mut()?;
         while let Some(next) = queue.pop_first() {
             // A pending lease in a queue cannot have ended (M2), so this grants.
-            if next.lease.state.grant(fences.next(), untaken_term(&next.options, now())) {
+            if next.lease.state.grant(fences.next(), untaken_term(&next.options, now)) {
                 self.holder = next.lease;
                 // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come,
                 // the others look again by themselves (M6).

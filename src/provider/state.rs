@@ -16,7 +16,6 @@
 //! - **L4** A watcher that went to sleep is woken by every change that could end the lease before the time
 //!   the watcher knows. Watching and waking happen under one mutex; `ends` is written before it is taken.
 
-use std::sync::LazyLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release as ReleaseOrder};
 use std::task::Context;
 use std::time::Duration;
@@ -25,7 +24,8 @@ use tokio::time::Instant;
 
 use super::Release;
 use super::Term;
-use super::watch::{Watcher, Watchers};
+use super::moment::{LOST, NO_END, PENDING, RELEASED, written};
+use super::watch::{Wakers, Watcher, Watchers};
 use crate::mutant::{Mutant, is};
 use crate::sync::{AtomicU64, Mutex, now};
 use crate::{FencingToken, Resource};
@@ -50,39 +50,20 @@ pub enum Standing {
 /// time somebody asks, and a lease that was seen to be lost stays lost.
 #[derive(Debug)]
 pub struct LeaseState {
-    resource: Resource,
-    fence: AtomicU64,
-    ends: AtomicU64,
-    inner: Mutex<Inner>,
+    pub(super) resource: Resource,
+    pub(super) fence: AtomicU64,
+    pub(super) ends: AtomicU64,
+    pub(super) inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    term: Option<Term>,
-    lost_at: Option<Instant>,
-    watchers: Watchers,
+pub(super) struct Inner {
+    pub(super) term: Option<Term>,
+    pub(super) lost_at: Option<Instant>,
+    pub(super) watchers: Watchers,
 }
 
-// The marks that `ends` may be besides a time.
-const PENDING: u64 = 0;
-const RELEASED: u64 = 1;
-const LOST: u64 = 2;
-const FIRST_TIME: u64 = 3;
-const NO_END: u64 = u64::MAX;
-
 impl LeaseState {
-    /// A lease that is granted by [`grant_unseen`](Self::grant_unseen) if its lock is free, and else has to wait.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(crate) fn unseen(resource: Resource, term: Term) -> Self {
-        Self {
-            resource,
-            fence: AtomicU64::new(0),
-            ends: AtomicU64::new(PENDING),
-            inner: Mutex::new(Inner { term: Some(term), lost_at: None, watchers: Watchers::default() }),
-        }
-    }
-
     /// A lease that has not been granted yet.
     pub fn pending(resource: Resource) -> Self {
         Self {
@@ -113,16 +94,6 @@ impl LeaseState {
         self.fence.store(fence.get(), Relaxed);
         // Publishes the fence: whoever reads a time here reads the fence that belongs to it.
         self.ends.compare_exchange(PENDING, written(term.ends()), ReleaseOrder, Relaxed).is_ok()
-    }
-
-    /// Grants a lease of [`unseen`](Self::unseen), which ends as its term does. For a caller who has shown it to nobody
-    /// yet: then no other thread can change it (L1), and plain writes do, which the mutex publishes under which it is
-    /// shown.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(crate) fn grant_unseen(&self, fence: FencingToken, ends: Option<Instant>) {
-        self.fence.store(fence.get(), Relaxed);
-        self.ends.store(written(ends), ReleaseOrder);
     }
 
     /// Lets a held lease last for `lease` from `from` on, but not beyond its [limit](Term::limit). `false` if
@@ -160,52 +131,24 @@ impl LeaseState {
         true
     }
 
-    /// Takes a lease that was granted while its caller waited, and lets it renew itself from now on, by `renewed`, if it
-    /// is to. `None` if it has not been granted yet, `false` if it is not held any more.
-    #[cfg(feature = "memory")]
-    pub(crate) fn take(&self, renewed: Option<Duration>) -> Option<bool> {
-        if self.is_pending() {
-            return None;
-        }
-        Some(renewed.map_or_else(|| self.is_held(), |ttl| self.renew_itself(ttl)))
-    }
-
-    #[cfg(feature = "memory")]
-    fn renew_itself(&self, ttl: Duration) -> bool {
-        let mut inner = self.inner.lock();
-        let Some(term) = inner.term.map(|term| term.self_renewing(ttl)) else { return false };
-        loop {
-            let before = self.ends.load(Acquire);
-            if !self.held_at(before, now) {
-                return false;
-            }
-            // The end only moves away, so that no watcher needs to know (L4).
-            if self.ends.compare_exchange(before, written(term.ends()), ReleaseOrder, Relaxed).is_ok() {
-                inner.term = Some(term);
-                return true;
-            }
-        }
-    }
-
     /// Ends the lease because it is no longer ours, and wakes whoever watches. `false` if it had ended.
     pub fn lose(&self, now: Instant) -> bool {
-        let wakers = {
-            let mut inner = self.inner.lock();
-            loop {
-                let before = self.ends.load(Acquire);
-                if matches!(before, RELEASED | LOST) {
-                    return false;
-                }
-                if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
-                    inner.lost_at = Some(now);
-                    break inner.watchers.take();
-                }
+        self.lose_untold(now).map(Wakers::tell_of_loss).is_some()
+    }
+
+    /// The same, and leaves it to the caller to tell those who watch.
+    pub(crate) fn lose_untold(&self, now: Instant) -> Option<Wakers> {
+        let mut inner = self.inner.lock();
+        loop {
+            let before = self.ends.load(Acquire);
+            if matches!(before, RELEASED | LOST) {
+                return None;
             }
-        };
-        if !is(Mutant::LossWakesNobody) {
-            wakers.wake();
+            if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
+                inner.lost_at = Some(now);
+                return Some(inner.watchers.take());
+            }
         }
-        true
     }
 
     /// Ends the lease because we give it back: [`Release::AlreadyLost`] if it is lost by now.
@@ -298,7 +241,7 @@ impl LeaseState {
 
     /// Decides by the clock whether a lease with this end is held, and makes a loss final (L3).
     #[inline]
-    fn held_at(&self, ends: u64, now: impl FnOnce() -> Instant) -> bool {
+    pub(super) fn held_at(&self, ends: u64, now: impl FnOnce() -> Instant) -> bool {
         match ends {
             PENDING | RELEASED | LOST => false,
             NO_END => true,
@@ -322,26 +265,5 @@ impl LeaseState {
                 Err(changed) => ends = changed,
             }
         }
-    }
-}
-
-/// A time as a number: nanoseconds from 146 years before the first time that was ever written, above the marks.
-///
-/// Times before the first one are as good as those after it: a paused clock may lag behind the process's first
-/// lease, or have been far ahead when that was granted.
-#[inline]
-fn written(time: Option<Instant>) -> u64 {
-    time.map_or(NO_END, written_time)
-}
-
-fn written_time(time: Instant) -> u64 {
-    const ORIGIN_AT: u64 = 1 << 62;
-    static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
-    let time = time.into_std();
-    let nanoseconds =
-        |span: Duration| span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into());
-    match time.checked_duration_since(*ORIGIN) {
-        Some(after) => ORIGIN_AT.saturating_add(nanoseconds(after)).min(NO_END - 1),
-        None => ORIGIN_AT.saturating_sub(nanoseconds(ORIGIN.saturating_duration_since(time))).max(FIRST_TIME),
     }
 }
