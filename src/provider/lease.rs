@@ -41,8 +41,8 @@ pub trait Lease: fmt::Debug + Send + Sync + 'static {
     /// dropped. The call must not block.
     fn release(self: Arc<Self>) -> Releasing;
 
-    /// The same for a provider whose answer is there at once: it costs no count of references and no future. `None`,
-    /// as by default, changes nothing, and [`release`](Self::release) is called.
+    /// The same for a provider whose answer is there at once: it costs no count of references and no future. Asked
+    /// first; `None`, as by default, has changed nothing, and [`release`](Self::release) is called.
     fn release_at_once(&self) -> Option<Release> {
         None
     }
