@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::options::check_lease;
-use crate::provider::{Lease, Release};
+use crate::provider::{Lease, Release, Releasing};
 use crate::sync::now;
 use crate::{FencingToken, LockError, Lost, Resource};
 
@@ -32,6 +32,7 @@ pub struct LockGuard {
 
 impl LockGuard {
     /// The guard of a lease that has just been granted. For those who write providers.
+    #[inline]
     pub fn new(lease: Arc<dyn Lease>) -> Self {
         Self { lease, released: false }
     }
@@ -142,8 +143,25 @@ impl LockGuard {
     }
 
     /// Releases the lock, once.
-    pub(crate) fn start_release(&mut self) -> crate::provider::Releasing {
+    pub(crate) fn start_release(&mut self) -> Releasing {
+        match self.release_at_once() {
+            Some(release) => Releasing::ready(Ok(release)),
+            None => self.release_later(),
+        }
+    }
+
+    /// Releases the lock, once, if that needs no waiting. Otherwise it is to be [released later](Self::release_later).
+    #[inline]
+    pub(crate) fn release_at_once(&mut self) -> Option<Release> {
         self.released = true;
+        let release = self.lease.release_at_once()?;
+        if release == Release::AlreadyLost {
+            crate::observe::lost(self.lease.state());
+        }
+        Some(release)
+    }
+
+    pub(crate) fn release_later(&self) -> Releasing {
         if !self.is_held() {
             crate::observe::lost(self.lease.state());
         }
@@ -153,9 +171,9 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if !self.released {
+        if !self.released && self.release_at_once().is_none() {
             // The provider goes on with the release when its future is dropped.
-            drop(self.start_release());
+            drop(self.release_later());
         }
     }
 }

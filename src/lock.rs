@@ -56,6 +56,7 @@ impl DistributedLock {
     /// # Errors
     ///
     /// [`LockError::InvalidOptions`] if an option is out of its range.
+    #[inline]
     pub fn new(resource: Resource, options: LockOptions, backend: Arc<dyn LockBackend>) -> Result<Self, LockError> {
         options.validate()?;
         Ok(Self { resource, options, backend })
@@ -96,7 +97,10 @@ impl DistributedLock {
     /// Waiting panics in a runtime that was built without its timer (`enable_time`).
     #[doc(alias = "TryAcquireAsync")]
     pub async fn try_acquire(&self, timeout: Duration) -> Result<Option<LockGuard>, LockError> {
-        let answer = self.start(Wait::from(timeout)).await?;
+        let answer = match self.start(Wait::from(timeout)).at_once() {
+            Ok(answer) => answer?,
+            Err(acquiring) => acquiring.await?,
+        };
         if answer.is_none() {
             // Nothing is held. A loop of attempts that never wait has to let the holder run, on one thread too.
             consume_budget().await;
@@ -116,7 +120,11 @@ impl DistributedLock {
     pub async fn acquire(&self) -> Result<LockGuard, LockError> {
         // A backend that was told to wait for ever has no `None` to give. Should one do so, ask again.
         loop {
-            if let Some(guard) = self.start(Wait::Forever).await? {
+            let answer = match self.start(Wait::Forever).at_once() {
+                Ok(answer) => answer?,
+                Err(acquiring) => acquiring.await?,
+            };
+            if let Some(guard) = answer {
                 return Ok(guard);
             }
             consume_budget().await;
@@ -124,6 +132,7 @@ impl DistributedLock {
     }
 
     /// Begins to acquire.
+    #[inline]
     pub(crate) fn start(&self, wait: Wait) -> Acquiring {
         if !in_runtime() {
             return Acquiring::ready(Err(LockError::NoRuntime));
@@ -131,10 +140,21 @@ impl DistributedLock {
         let attempt = Attempt::begin(&self.resource);
         Arc::clone(&self.backend).acquire(self.resource.clone(), self.options, wait).observed(attempt)
     }
+
+    /// The same for a lock that is not needed afterwards: its name and its backend are handed on.
+    #[inline]
+    pub(crate) fn start_once(self, wait: Wait) -> Acquiring {
+        if !in_runtime() {
+            return Acquiring::ready(Err(LockError::NoRuntime));
+        }
+        let attempt = Attempt::begin(&self.resource);
+        self.backend.acquire(self.resource, self.options, wait).observed(attempt)
+    }
 }
 
 /// Waiting, renewal and the loss signal need a runtime. Refused at every attempt, and not only at the first
 /// that has to wait, so that the mistake shows in the first test and not under the first load.
+#[inline]
 fn in_runtime() -> bool {
     // Inside a task this is one look at a thread-local; asking for the runtime's handle counts references.
     tokio::task::try_id().is_some() || Handle::try_current().is_ok()

@@ -168,6 +168,7 @@ mod unobserved {
     pub(crate) struct Attempt;
 
     impl Attempt {
+        #[inline]
         pub(crate) fn begin(_: &Resource) -> Self {
             Self
         }

@@ -96,6 +96,7 @@ impl LockOptions {
     /// # Errors
     ///
     /// [`LockError::InvalidOptions`] for the first option that is out of range.
+    #[inline]
     pub fn validate(&self) -> Result<(), LockError> {
         check_lease("ttl", self.ttl)?;
         match self.max_hold {
@@ -110,6 +111,7 @@ impl LockOptions {
 }
 
 /// Checks the length of a lease, wherever it is given.
+#[inline]
 pub(crate) fn check_lease(option: &'static str, lease: Duration) -> Result<(), LockError> {
     if (LockOptions::MIN_TTL..=LockOptions::MAX_TTL).contains(&lease) {
         return Ok(());

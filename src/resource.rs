@@ -94,6 +94,7 @@ impl Resource {
     }
 
     /// The name as it was given.
+    #[inline]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

@@ -8,51 +8,37 @@ use tokio::time::Instant;
 use super::shard::Shard;
 use crate::LockError;
 use crate::LockOptions;
-use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Term};
+use crate::provider::{BoxFuture, Lease, LeaseState, Release, Releasing, Term};
+use crate::sync::now;
 
 /// One acquire: from its place in a queue, if it has to wait, to its end as a lease.
+///
+/// Whoever has it, the guard or the future that waits, keeps it while it is in the table, also when it leaks: the table
+/// never drops the last reference under its mutex.
 #[derive(Debug)]
 pub(super) struct MemoryLease {
     pub(super) state: LeaseState,
     /// The hash of the name, by which the table finds it again.
     pub(super) hash: u64,
-    options: LockOptions,
-    shard: Arc<Shard>,
+    pub(super) shard: Arc<Shard>,
 }
 
-impl MemoryLease {
-    pub(super) fn new(state: LeaseState, hash: u64, options: LockOptions, shard: Arc<Shard>) -> Self {
-        Self { state, hash, options, shard }
-    }
+/// Whether a lease with these options ends even if its guard lives.
+pub(super) fn has_end(options: &LockOptions) -> bool {
+    !options.get_auto_renew() || options.get_max_hold().is_some()
+}
 
-    /// Takes a lease that was granted while its caller waited. `false` if it has ended before.
-    pub(super) fn take(&self) -> bool {
-        if self.options.get_auto_renew() {
-            self.state.renew_itself(self.options.get_ttl())
-        } else {
-            self.state.is_held()
+/// The lease of a caller who is granted it at once. In one process a living guard is renewal enough.
+#[inline]
+pub(super) fn term(options: &LockOptions) -> Term {
+    let ttl = options.get_ttl();
+    match options.get_max_hold() {
+        None if options.get_auto_renew() => Term::of_a_living_guard(ttl),
+        max_hold => {
+            let term = Term::new(now(), ttl).max_hold(max_hold);
+            if options.get_auto_renew() { term.self_renewing(ttl) } else { term }
         }
     }
-
-    /// Whether the lease ends even if its guard lives.
-    pub(super) fn has_end(&self) -> bool {
-        !self.options.get_auto_renew() || self.options.get_max_hold().is_some()
-    }
-
-    pub(super) fn options(&self) -> &LockOptions {
-        &self.options
-    }
-
-    pub(super) fn shard(&self) -> &Arc<Shard> {
-        &self.shard
-    }
-}
-
-/// The lease that a grant at `now` begins for a caller who has it at once. In one process a living guard is renewal
-/// enough.
-pub(super) fn term(options: &LockOptions, now: Instant) -> Term {
-    let term = untaken_term(options, now);
-    if options.get_auto_renew() { term.self_renewing(options.get_ttl()) } else { term }
 }
 
 /// The lease that a grant at `now` begins for a waiter. There is no guard before the waiter comes for it, and it may
@@ -73,5 +59,9 @@ impl Lease for MemoryLease {
 
     fn release(self: Arc<Self>) -> Releasing {
         Releasing::ready(Ok(self.shard.release(&self)))
+    }
+
+    fn release_at_once(&self) -> Option<Release> {
+        Some(self.shard.release(self))
     }
 }

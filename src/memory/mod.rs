@@ -1,7 +1,8 @@
 //! Locks within one process.
 //!
 //! `provider` is the face, `shard` the part of the locks that one mutex guards, `table` what is true of them
-//! (the invariants are numbered there), `lease` one granted lock, `wait` the future of a caller who waits.
+//! (the invariants are numbered there), `queue` who waits for one of them, `lease` one granted lock, `wait` the future of
+//! a caller who waits.
 //!
 //! A lock passes through them in this order: the provider picks the shard of the name; the shard looks into
 //! its table and grants a lease at once, or puts one into a queue and returns the future that waits for it.
@@ -12,6 +13,7 @@ mod lease;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
 mod provider;
+mod queue;
 mod shard;
 mod table;
 mod wait;

@@ -114,6 +114,7 @@ impl InMemoryLockProvider {
         self.shards.iter().flat_map(|shard| shard.snapshot()).collect()
     }
 
+    #[inline]
     fn shard(&self, resource: &Resource) -> &Arc<Shard> {
         let hash = self.hasher.hash_one(resource.as_str());
         // The table inside a shard uses the lowest and the highest bits.

@@ -9,10 +9,11 @@ use hashbrown::DefaultHashBuilder;
 use tokio::time::Instant;
 
 use super::LockInfo;
-use super::lease::MemoryLease;
-use super::table::{Entry, Left, Table, Ticket, Wake};
+use super::lease::{MemoryLease, term};
+use super::queue::Ticket;
+use super::table::{Arrival, Entry, Left, Table, Waiter, Wake};
 use super::wait::Waiting;
-use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom};
+use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom, Wakers};
 use crate::sync::{Mutex, now};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
@@ -58,51 +59,46 @@ impl Shard {
 
     /// Grants the lock, or joins the queue if `wait` allows.
     pub(super) fn attempt(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         resource: Resource,
-        options: LockOptions,
-        wait: Wait,
-        admission: Admission,
-    ) -> Result<Attempt, LockError> {
-        let hash = self.hasher.hash_one(resource.as_str());
-        let make = |state| MemoryLease::new(state, hash, options, Arc::clone(self));
-        let mut wake = Wake::default();
-        let answer = {
-            let mut table = self.table.lock();
-            if table.is_closed() {
-                return Err(LockError::Closed);
-            }
-            match table.grant_free(hash, resource, make, &options, now) {
-                Ok(lease) => Ok(Attempt::Granted(lease)),
-                Err(resource) => {
-                    wake = settle(&mut table, hash, &resource);
-                    self.join(&mut table, hash, resource, make, &options, wait, admission)
-                }
-            }
-        };
-        wake.wake();
-        answer
-    }
-
-    /// Joins the queue for a name that was held a moment ago; it may have been free since, if that holder had ended.
-    #[expect(clippy::too_many_arguments, reason = "one step of an attempt, with all that it was given")]
-    fn join(
-        &self,
-        table: &mut Table,
-        hash: u64,
-        resource: Resource,
-        make: impl FnOnce(LeaseState) -> MemoryLease,
         options: &LockOptions,
         wait: Wait,
         admission: Admission,
     ) -> Result<Attempt, LockError> {
-        let Some(entry) = table.get(hash, &resource) else {
-            // Nobody else can have come in between: the mutex is ours.
-            let granted = table.grant_free(hash, resource, make, options, now);
-            return Ok(granted.map_or(Attempt::Busy, Attempt::Granted));
+        let hash = self.hasher.hash_one(resource.as_str());
+        // Made before the mutex is taken, so that others do not wait for the memory and the clock.
+        let term = term(options);
+        let ends = term.ends();
+        let lease = Arc::new(MemoryLease { state: LeaseState::unseen(resource, term), hash, shard: self });
+        let (queued, wake) = {
+            let mut table = lease.shard.table.lock();
+            if table.is_closed() {
+                return Err(LockError::Closed);
+            }
+            match table.arrive(&lease, ends) {
+                Arrival::Granted => (None, Wake::default()),
+                Arrival::Held(entry, ticket, wake) => {
+                    (Some(lease.shard.join(entry, &lease, ticket, options, wait, admission)), wake)
+                }
+            }
         };
+        let Some(queued) = queued else { return Ok(Attempt::Granted(lease)) };
+        wake.wake();
+        Ok(queued?.map_or(Attempt::Busy, |ticket| Attempt::Queued(lease, ticket)))
+    }
+
+    /// Joins the queue for a name that somebody holds. `None` if it is not to wait.
+    fn join(
+        &self,
+        entry: &mut Entry,
+        lease: &Arc<MemoryLease>,
+        ticket: Ticket,
+        options: &LockOptions,
+        wait: Wait,
+        admission: Admission,
+    ) -> Result<Option<Ticket>, LockError> {
         if wait == Wait::No {
-            return Ok(Attempt::Busy);
+            return Ok(None);
         }
         let seat = match admission {
             Admission::New if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
@@ -111,27 +107,27 @@ impl Shard {
             Admission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,
             Admission::Again => self.room.enter_again(),
         };
-        let lease = Arc::new(make(LeaseState::pending(resource)));
-        let ticket = table.join(&lease, seat);
-        Ok(Attempt::Queued(lease, ticket))
+        // Woken for nothing until the first poll leaves its waker; what happened by then shows in the lease.
+        let waker = Waker::noop().clone();
+        entry.join(ticket, Waiter { lease: Arc::clone(lease), options: *options, waker, _seat: seat });
+        Ok(Some(ticket))
     }
 
     /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
-    pub(super) fn look(&self, lease: &Arc<MemoryLease>, ticket: Ticket, waker: &Waker) -> Look {
+    pub(super) fn look(&self, lease: &MemoryLease, ticket: Ticket, waker: &Waker, now: Instant) -> Look {
         let (look, replaced, wake) = {
             let mut table = self.table.lock();
             if table.is_closed() {
                 return Look::Closed;
             }
-            let wake = settle(&mut table, lease.hash, lease.state.resource());
-            match table.get(lease.hash, lease.state.resource()) {
-                Some(entry) if lease.state.is_pending() => {
+            match table.settle(lease, now) {
+                (Some(entry), wake) if lease.state.is_pending() => {
                     let replaced = entry.set_waker(ticket, waker);
                     // Only the first waiter minds the end of the holder's lease (M6).
                     let ends = if entry.is_first(ticket) { entry.holder().state.ends() } else { None };
                     (Look::Wait(ends), replaced, wake)
                 }
-                _ => (Look::Again, None, wake),
+                (_, wake) => (Look::Again, None, wake),
             }
         };
         wake.wake();
@@ -150,8 +146,8 @@ impl Shard {
         let (release, wake) = {
             let mut table = self.table.lock();
             // Inside the critical section, so that nobody finds an entry whose holder was released (M2).
-            let release = lease.state.release();
-            (release, table.succeed(lease, now))
+            let release = lease.state.release_alone();
+            (release, table.succeed(lease))
         };
         wake.wake();
         release
@@ -174,13 +170,17 @@ impl Shard {
 
     /// Ends every lease and every wait.
     pub(super) fn close(&self) {
-        let entries = self.table.lock().close();
-        let now = now();
-        let (leases, wakers): (Vec<_>, Vec<_>) = entries.into_iter().flat_map(Entry::into_leases).unzip();
-        // Every lock is let go before anybody is told.
-        for lease in leases {
-            lease.state.lose(now);
-        }
+        let (told, leases, wakers) = {
+            let mut table = self.table.lock();
+            let now = now();
+            let (leases, wakers): (Vec<_>, Vec<_>) = table.close().into_iter().flat_map(Entry::into_leases).unzip();
+            // Inside the critical section, as every change of a lease without an end; and every lock is let go before
+            // anybody is told.
+            let told: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_untold(now)).collect();
+            (told, leases, wakers)
+        };
+        drop(leases);
+        told.into_iter().for_each(Wakers::tell_of_loss);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
@@ -214,23 +214,13 @@ pub(super) enum Look {
 
 impl LockBackend for Shard {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        match self.attempt(resource, options, wait, Admission::New) {
+        match self.attempt(resource, &options, wait, Admission::New) {
             Ok(Attempt::Granted(lease)) => Acquiring::ready(Ok(Some(LockGuard::new(lease)))),
             Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
-            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, wait)),
+            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, options, wait)),
             Err(error) => Acquiring::ready(Err(error)),
         }
     }
-}
-
-/// Replaces the holder of a name if its lease has ended by the clock (M3).
-fn settle(table: &mut Table, hash: u64, resource: &Resource) -> Wake {
-    let Some(entry) = table.get(hash, resource) else { return Wake::default() };
-    if entry.holder().state.is_held() {
-        return Wake::default();
-    }
-    let ended = Arc::clone(entry.holder());
-    table.succeed(&ended, now)
 }
 
 fn info(entry: &Entry) -> LockInfo {

@@ -9,19 +9,20 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
 use super::lease::MemoryLease;
+use super::queue::Ticket;
 use super::shard::{Admission, Attempt, Look};
-use super::table::Ticket;
 use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, Standing, Wait, time_after};
+use crate::provider::{Lease, Wait, time_after};
 use crate::sync::{Sleep, now, sleep_until};
-use crate::{LockError, LockGuard};
+use crate::{LockError, LockGuard, LockOptions};
 
 /// Waits in the queue until its lease is granted, its time is up, or the provider is closed.
 #[pin_project(PinnedDrop)]
 pub(super) struct Waiting {
-    lease: Arc<MemoryLease>,
-    /// Its place in the queue; `None` once the lease is somebody else's business: returned, or given up.
-    ticket: Option<Ticket>,
+    /// Its lease, and the place that this has in the queue; `None` once the lease is somebody else's business: returned,
+    /// or given up.
+    place: Option<(Arc<MemoryLease>, Ticket)>,
+    options: LockOptions,
     wait: Wait,
     until: Option<Instant>,
     #[pin]
@@ -29,14 +30,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, wait: Wait) -> Self {
+    pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, options: LockOptions, wait: Wait) -> Self {
         let until = match wait {
             Wait::No => Some(now()),
             // A time too far away to be written down is as long as it takes.
             Wait::AtMost(time) => time_after(now(), time),
             Wait::Forever => None,
         };
-        Self { lease, ticket: Some(ticket), wait, until, timer: None }
+        Self { place: Some((lease, ticket)), options, wait, until, timer: None }
     }
 }
 
@@ -46,54 +47,46 @@ impl Future for Waiting {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let Some(ticket) = *this.ticket else { return Poll::Pending };
-            let shard = this.lease.shard();
-            match this.lease.state.standing() {
-                Standing::Pending => {}
-                Standing::Held(_) => {
-                    if !this.lease.take() {
-                        continue;
-                    }
-                    *this.ticket = None;
-                    return Poll::Ready(Ok(Some(LockGuard::new(Arc::clone(this.lease) as _))));
-                }
+            let Some((lease, ticket)) = this.place.take() else { return Poll::Pending };
+            let renewed = this.options.get_auto_renew().then(|| this.options.get_ttl());
+            match lease.state.take(renewed) {
+                None => {}
+                Some(true) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
                 // Granted, and expired before anybody came for it; or ended because the provider was closed.
                 // Whichever it was, a new attempt has the answer.
-                Standing::Lost | Standing::Released => {
-                    *this.ticket = None;
-                    let resource = this.lease.state.resource().clone();
-                    let options = *this.lease.options();
+                Some(false) => {
+                    let resource = lease.state.resource().clone();
                     // Its time may be up.
                     let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
-                    match shard.attempt(resource, options, wait, Admission::Again) {
+                    match Arc::clone(&lease.shard).attempt(resource, this.options, wait, Admission::Again) {
                         Err(error) => return Poll::Ready(Err(error)),
                         Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
                         Ok(Attempt::Granted(lease)) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
-                        Ok(Attempt::Queued(lease, ticket)) => {
-                            *this.lease = lease;
-                            *this.ticket = Some(ticket);
-                        }
+                        Ok(Attempt::Queued(lease, ticket)) => *this.place = Some((lease, ticket)),
                     }
                     continue;
                 }
             }
-            let ends = match shard.look(this.lease, ticket, cx.waker()) {
+            let (lease, ticket) = this.place.insert((lease, ticket));
+            // Read once a turn: an end that passes meanwhile is one that the timer finds to have passed.
+            let now = now();
+            let ends = match lease.shard.look(lease, *ticket, cx.waker(), now) {
                 Look::Wait(ends) => ends,
                 Look::Again => continue,
                 Look::Closed => {
-                    *this.ticket = None;
+                    *this.place = None;
                     return Poll::Ready(Err(LockError::Closed));
                 }
             };
-            if this.until.is_some_and(|until| now() >= until) {
-                if shard.leave(this.lease, ticket) {
-                    *this.ticket = None;
+            if this.until.is_some_and(|until| now >= until) {
+                if lease.shard.leave(lease, *ticket) {
+                    *this.place = None;
                     return Poll::Ready(Ok(None));
                 }
                 continue; // Granted at the last moment.
             }
             // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(now(), this.lease.options().get_ttl()));
+            let again = ends.or_else(|| time_after(now, this.options.get_ttl()));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
                 // One that is up earlier than it has to be costs a look, and setting it anew costs as much.
@@ -121,10 +114,10 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 impl PinnedDrop for Waiting {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        let Some(ticket) = this.ticket.take() else { return };
+        let Some((lease, ticket)) = this.place.take() else { return };
         // Not in the queue any more: granted, and nobody came for it. Hand it on.
-        if !this.lease.shard().leave(this.lease, ticket) && !is(Mutant::DroppedWaiterKeepsGrantInMemory) {
-            drop(Arc::clone(this.lease).release());
+        if !lease.shard.leave(&lease, ticket) && !is(Mutant::DroppedWaiterKeepsGrantInMemory) {
+            drop(lease.release());
         }
     }
 }

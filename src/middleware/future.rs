@@ -49,22 +49,27 @@ where
             if let Some((_, releasing)) = this.releasing {
                 let released = ready!(Pin::new(releasing).poll(cx));
                 let Some((answer, _)) = this.releasing.take() else { return Poll::Pending };
-                // Only the release tells of a loss that the backend alone could see. That it was not answered
-                // says nothing about the answer, and it goes on in the background.
-                let lost = *this.on_lost == OnLost::Cancel && released.is_ok_and(|it| it == Release::AlreadyLost);
-                return Poll::Ready(match answer {
-                    Ok(_) if lost => Err(LockError::Lost.into()),
-                    answer => answer.map_err(Into::into),
-                });
+                // That it was not answered says nothing about the answer, and it goes on in the background.
+                let released = released.unwrap_or(Release::Released);
+                return Poll::Ready(unless_lost(answer, released, *this.on_lost));
             }
             match ready!(this.running.as_mut().poll(cx)) {
                 Outcome::Refused(error, _) => return Poll::Ready(Err(error.into())),
                 Outcome::Answered(answer, None) => return Poll::Ready(answer.map_err(Into::into)),
-                Outcome::Answered(answer, Some(mut guard)) => {
-                    *this.releasing = Some((answer, guard.start_release()));
-                }
+                Outcome::Answered(answer, Some(mut guard)) => match guard.release_at_once() {
+                    Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
+                    None => *this.releasing = Some((answer, guard.release_later())),
+                },
             }
         }
+    }
+}
+
+/// The answer of the inner service, unless the release tells of a loss: one that the backend alone could see.
+fn unless_lost<T, E: Into<BoxError>>(answer: Result<T, E>, released: Release, on_lost: OnLost) -> Result<T, BoxError> {
+    match answer {
+        Ok(_) if released == Release::AlreadyLost && on_lost == OnLost::Cancel => Err(LockError::Lost.into()),
+        answer => answer.map_err(Into::into),
     }
 }
 

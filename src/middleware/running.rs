@@ -114,15 +114,27 @@ where
             match this.stage.as_mut().project() {
                 StageProjection::Created { call, lock, wait } => {
                     let call = call.take();
-                    let next = match std::mem::replace(lock, Ok(None)) {
-                        Ok(None) => Stage::Readying { call, lost: None, guard: None },
-                        Ok(Some(lock)) => Stage::Acquiring { call, acquiring: lock.start(*wait), since: None },
+                    let answer = match std::mem::replace(lock, Ok(None)) {
+                        Ok(None) => {
+                            this.stage.set(Stage::Readying { call, lost: None, guard: None });
+                            continue;
+                        }
+                        Ok(Some(lock)) => match lock.start_once(*wait).at_once() {
+                            Ok(answer) => answer,
+                            Err(acquiring) => {
+                                this.stage.set(Stage::Acquiring { call, acquiring, since: None });
+                                continue;
+                            }
+                        },
+                        Err(error) => Err(error),
+                    };
+                    match granted(answer, None) {
+                        Ok(guard) => this.stage.set(Stage::entered(call, guard, this.hook)),
                         Err(error) => {
                             this.stage.set(Stage::Ended);
                             return Poll::Ready(Outcome::Refused(error, request(call)));
                         }
-                    };
-                    this.stage.set(next);
+                    }
                 }
                 StageProjection::Acquiring { call, acquiring, since } => {
                     let Poll::Ready(answer) = Pin::new(acquiring).poll(cx) else {
@@ -130,20 +142,14 @@ where
                         since.get_or_insert_with(Instant::now);
                         return Poll::Pending;
                     };
-                    let mut call = call.take();
-                    let error = match answer {
-                        Ok(Some(guard)) => {
-                            if let Some((_, request)) = &mut call {
-                                this.hook.enter(request, &guard);
-                            }
-                            this.stage.set(Stage::Readying { call, lost: None, guard: Some(guard) });
-                            continue;
+                    let call = call.take();
+                    match granted(answer, *since) {
+                        Ok(guard) => this.stage.set(Stage::entered(call, guard, this.hook)),
+                        Err(error) => {
+                            this.stage.set(Stage::Ended);
+                            return Poll::Ready(Outcome::Refused(error, request(call)));
                         }
-                        Ok(None) => LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) },
-                        Err(error) => error,
-                    };
-                    this.stage.set(Stage::Ended);
-                    return Poll::Ready(Outcome::Refused(error, request(call)));
+                    }
                 }
                 StageProjection::Readying { call, lost, guard } => {
                     let Some((service, _)) = call else { return Poll::Pending };
@@ -196,6 +202,23 @@ where
             }
         }
     }
+}
+
+impl<S, F, R> Stage<S, F, R> {
+    /// The lock is held, and the request knows of it.
+    #[inline]
+    fn entered(mut call: Option<(S, R)>, guard: LockGuard, hook: &impl Enter<R>) -> Self {
+        if let Some((_, request)) = &mut call {
+            hook.enter(request, &guard);
+        }
+        Self::Readying { call, lost: None, guard: Some(guard) }
+    }
+}
+
+/// The guard, or why there is none.
+#[inline]
+fn granted(answer: Result<Option<LockGuard>, LockError>, since: Option<Instant>) -> Result<LockGuard, LockError> {
+    answer?.ok_or_else(|| LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) })
 }
 
 /// Polls the loss signal of `guard`, and sets it up before if need be. Pending for ever without a guard.

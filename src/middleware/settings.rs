@@ -40,6 +40,7 @@ impl Settings {
     }
 
     /// The lock that a request for `resource` takes.
+    #[inline]
     pub(crate) fn lock(
         &self,
         provider: &dyn DistributedLockProvider,

@@ -25,6 +25,7 @@ pub struct Acquiring {
 
 impl Acquiring {
     /// The answer, known at once.
+    #[inline]
     pub fn ready(answer: Result<Option<LockGuard>, LockError>) -> Self {
         Self { answer: Answer::Ready(Some(answer)), attempt: None }
     }
@@ -38,9 +39,26 @@ impl Acquiring {
     }
 
     /// The same, with somebody who is told of the answer.
+    #[inline]
     pub(crate) fn observed(mut self, attempt: Attempt) -> Self {
         self.attempt = Some(attempt);
         self
+    }
+
+    /// The answer if it is there already, else the future that it takes. The usual answer of a free lock is handed on
+    /// from where the backend wrote it, and not moved with a future that nobody has to keep.
+    #[inline]
+    pub(crate) fn at_once(mut self) -> Result<Result<Option<LockGuard>, LockError>, Self> {
+        match &mut self.answer {
+            Answer::Pending(_) => Err(self),
+            Answer::Ready(answer) => {
+                let Some(answer) = answer.take() else { return Err(self) };
+                if let Some(mut attempt) = self.attempt.take() {
+                    attempt.end(&answer);
+                }
+                Ok(answer)
+            }
+        }
     }
 }
 

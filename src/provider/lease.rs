@@ -40,4 +40,10 @@ pub trait Lease: fmt::Debug + Send + Sync + 'static {
     /// a panic unwinds. From the call on the release is the provider's: it goes on if the [`Releasing`] is
     /// dropped. The call must not block.
     fn release(self: Arc<Self>) -> Releasing;
+
+    /// The same for a provider whose answer is there at once: it costs no count of references and no future. Asked
+    /// first; `None`, as by default, has changed nothing, and [`release`](Self::release) is called.
+    fn release_at_once(&self) -> Option<Release> {
+        None
+    }
 }

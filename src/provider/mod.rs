@@ -24,9 +24,12 @@
 
 mod backend;
 mod future;
+#[cfg(feature = "memory")]
+mod in_process;
 mod lease;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
+mod moment;
 #[cfg(any(feature = "memory", feature = "redis"))]
 mod room;
 mod state;
@@ -47,7 +50,7 @@ pub use term::Term;
 pub(crate) use term::time_after;
 pub(crate) use watch::Watcher;
 #[cfg(feature = "memory")]
-pub(crate) use watch::replace_waker;
+pub(crate) use watch::{Wakers, replace_waker};
 
 use crate::{DistributedLock, LockError, LockOptions, Resource};
 

@@ -16,7 +16,6 @@
 //! - **L4** A watcher that went to sleep is woken by every change that could end the lease before the time
 //!   the watcher knows. Watching and waking happen under one mutex; `ends` is written before it is taken.
 
-use std::sync::LazyLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release as ReleaseOrder};
 use std::task::Context;
 use std::time::Duration;
@@ -25,7 +24,8 @@ use tokio::time::Instant;
 
 use super::Release;
 use super::Term;
-use super::watch::{Watcher, Watchers};
+use super::moment::{LOST, NO_END, PENDING, RELEASED, written};
+use super::watch::{Wakers, Watcher, Watchers};
 use crate::mutant::{Mutant, is};
 use crate::sync::{AtomicU64, Mutex, now};
 use crate::{FencingToken, Resource};
@@ -50,25 +50,18 @@ pub enum Standing {
 /// time somebody asks, and a lease that was seen to be lost stays lost.
 #[derive(Debug)]
 pub struct LeaseState {
-    resource: Resource,
-    fence: AtomicU64,
-    ends: AtomicU64,
-    inner: Mutex<Inner>,
+    pub(super) resource: Resource,
+    pub(super) fence: AtomicU64,
+    pub(super) ends: AtomicU64,
+    pub(super) inner: Mutex<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    term: Option<Term>,
-    lost_at: Option<Instant>,
-    watchers: Watchers,
+pub(super) struct Inner {
+    pub(super) term: Option<Term>,
+    pub(super) lost_at: Option<Instant>,
+    pub(super) watchers: Watchers,
 }
-
-// The marks that `ends` may be besides a time.
-const PENDING: u64 = 0;
-const RELEASED: u64 = 1;
-const LOST: u64 = 2;
-const FIRST_TIME: u64 = 3;
-const NO_END: u64 = u64::MAX;
 
 impl LeaseState {
     /// A lease that has not been granted yet.
@@ -138,46 +131,28 @@ impl LeaseState {
         true
     }
 
-    /// Lets a held lease renew itself from now on, by `ttl`. `false` if it is not held any more.
-    #[cfg(feature = "memory")]
-    pub(crate) fn renew_itself(&self, ttl: Duration) -> bool {
-        let mut inner = self.inner.lock();
-        let Some(term) = inner.term.map(|term| term.self_renewing(ttl)) else { return false };
-        loop {
-            let before = self.ends.load(Acquire);
-            if !self.held_at(before, now) {
-                return false;
-            }
-            // The end only moves away, so that no watcher needs to know (L4).
-            if self.ends.compare_exchange(before, written(term.ends()), ReleaseOrder, Relaxed).is_ok() {
-                inner.term = Some(term);
-                return true;
-            }
-        }
-    }
-
     /// Ends the lease because it is no longer ours, and wakes whoever watches. `false` if it had ended.
     pub fn lose(&self, now: Instant) -> bool {
-        let wakers = {
-            let mut inner = self.inner.lock();
-            loop {
-                let before = self.ends.load(Acquire);
-                if matches!(before, RELEASED | LOST) {
-                    return false;
-                }
-                if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
-                    inner.lost_at = Some(now);
-                    break inner.watchers.take();
-                }
+        self.lose_untold(now).map(Wakers::tell_of_loss).is_some()
+    }
+
+    /// The same, and leaves it to the caller to tell those who watch.
+    pub(crate) fn lose_untold(&self, now: Instant) -> Option<Wakers> {
+        let mut inner = self.inner.lock();
+        loop {
+            let before = self.ends.load(Acquire);
+            if matches!(before, RELEASED | LOST) {
+                return None;
             }
-        };
-        if !is(Mutant::LossWakesNobody) {
-            wakers.wake();
+            if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
+                inner.lost_at = Some(now);
+                return Some(inner.watchers.take());
+            }
         }
-        true
     }
 
     /// Ends the lease because we give it back: [`Release::AlreadyLost`] if it is lost by now.
+    #[inline]
     pub fn release(&self) -> Release {
         loop {
             let before = self.ends.load(Acquire);
@@ -191,21 +166,25 @@ impl LeaseState {
     }
 
     /// The name of what is locked.
+    #[inline]
     pub fn resource(&self) -> &Resource {
         &self.resource
     }
 
     /// The lease's fence; 0 before it is granted.
+    #[inline]
     pub fn fencing_token(&self) -> FencingToken {
         FencingToken::saturating(self.fence.load(Relaxed))
     }
 
     /// Whether the lock is ours, by the clock.
+    #[inline]
     pub fn is_held(&self) -> bool {
         self.held_at(self.ends.load(Acquire), now)
     }
 
     /// Whether the lease waits for its grant.
+    #[inline]
     pub fn is_pending(&self) -> bool {
         self.ends.load(Acquire) == PENDING
     }
@@ -226,8 +205,8 @@ impl LeaseState {
     /// The end of the lease as it looks now, also after it. Before the grant it is the present.
     pub fn expires_at(&self) -> Instant {
         let now = now();
-        let inner = self.inner.lock();
-        let expires_at = inner.term.map_or(now, |term| term.expires_at(now));
+        let mut inner = self.inner.lock();
+        let expires_at = inner.term.as_mut().map_or(now, |term| term.look(now));
         inner.lost_at.map_or(expires_at, |lost_at| lost_at.min(expires_at))
     }
 
@@ -261,13 +240,18 @@ impl LeaseState {
     }
 
     /// Decides by the clock whether a lease with this end is held, and makes a loss final (L3).
-    fn held_at(&self, mut ends: u64, now: impl FnOnce() -> Instant) -> bool {
+    #[inline]
+    pub(super) fn held_at(&self, ends: u64, now: impl FnOnce() -> Instant) -> bool {
         match ends {
-            PENDING | RELEASED | LOST => return false,
-            NO_END => return true,
-            _ => {}
+            PENDING | RELEASED | LOST => false,
+            NO_END => true,
+            _ => self.lasts_at(ends, now()),
         }
-        let now = written(Some(now()));
+    }
+
+    /// The same for one that ends at a time.
+    fn lasts_at(&self, mut ends: u64, now: Instant) -> bool {
+        let now = written(Some(now));
         loop {
             if matches!(ends, PENDING | RELEASED | LOST) {
                 return false;
@@ -281,20 +265,5 @@ impl LeaseState {
                 Err(changed) => ends = changed,
             }
         }
-    }
-}
-
-/// A time as a number: nanoseconds from 146 years before the first time that was ever written, above the marks.
-///
-/// Times before the first one are as good as those after it: a paused clock may lag behind the process's first
-/// lease, or have been far ahead when that was granted.
-fn written(time: Option<Instant>) -> u64 {
-    const ORIGIN_AT: u64 = 1 << 62;
-    static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
-    let Some(time) = time.map(Instant::into_std) else { return NO_END };
-    let nanoseconds = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    match time.checked_duration_since(*ORIGIN) {
-        Some(after) => ORIGIN_AT.saturating_add(nanoseconds(after)).min(NO_END - 1),
-        None => ORIGIN_AT.saturating_sub(nanoseconds(ORIGIN.saturating_duration_since(time))).max(FIRST_TIME),
     }
 }

@@ -25,7 +25,8 @@ use crate::mutant::{Mutant, is};
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Term {
-    from: Instant,
+    /// `None` until somebody looks, see [`of_a_living_guard`](Self::of_a_living_guard).
+    from: Option<Instant>,
     lease: Duration,
     renewed: Option<Duration>,
     limit: Option<Instant>,
@@ -33,8 +34,24 @@ pub struct Term {
 
 impl Term {
     /// A lease of this length from this time on.
+    #[inline]
     pub fn new(from: Instant, lease: Duration) -> Self {
-        Self { from, lease, renewed: None, limit: None }
+        Self { from: Some(from), lease, renewed: None, limit: None }
+    }
+
+    /// A lease that renews itself and has no limit, and so never ends by itself: nothing hangs on when it began but the
+    /// times that it shows. Those count from the first look, as if it had been renewed then, so that nobody reads the
+    /// clock for a lease that nobody looks at.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn of_a_living_guard(ttl: Duration) -> Self {
+        Self { from: None, lease: ttl, renewed: Some(ttl), limit: None }
+    }
+
+    /// Begins at the first look, unless it has begun.
+    pub(super) fn look(&mut self, now: Instant) -> Instant {
+        self.from.get_or_insert(now);
+        self.expires_at(now)
     }
 
     /// The lease renews itself, by `ttl` at every third of it, for as long as it is neither released nor
@@ -48,14 +65,18 @@ impl Term {
     /// The longest hold, counted from the start: the lease ends then at the latest.
     pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         // A time too far away to be written down is no limit.
-        self.limit =
-            max_hold.filter(|_| !is(Mutant::MaxHoldIgnored)).and_then(|max_hold| time_after(self.from, max_hold));
+        let max_hold = max_hold.filter(|_| !is(Mutant::MaxHoldIgnored));
+        self.limit = self.from.zip(max_hold).and_then(|(from, max_hold)| time_after(from, max_hold));
         self
     }
 
     /// The time at which the lease ends if nobody does anything, or `None` if it does not.
+    #[inline]
     pub fn ends(&self) -> Option<Instant> {
-        if self.renewed.is_some() { self.limit } else { Some(self.capped(after(self.from, self.lease))) }
+        match self.from {
+            Some(from) if self.renewed.is_none() => Some(self.capped(after(from, self.lease))),
+            _ => self.limit,
+        }
     }
 
     /// The latest end that the lease may ever have.
@@ -65,10 +86,11 @@ impl Term {
 
     /// The end of the lease as it looks at `now`: for a lease that renews itself, as its latest renewal left it.
     pub fn expires_at(&self, now: Instant) -> Instant {
-        let granted = after(self.from, self.lease);
+        let from = self.from.unwrap_or(now);
+        let granted = after(from, self.lease);
         let Some(ttl) = self.renewed else { return self.capped(granted) };
         let every = ttl.min(self.lease) / 3;
-        let passed = now.saturating_duration_since(self.from);
+        let passed = now.saturating_duration_since(from);
         let rounds = passed.as_nanos().checked_div(every.as_nanos()).unwrap_or(0);
         if rounds == 0 {
             return self.capped(granted);
@@ -82,7 +104,7 @@ impl Term {
 
     /// The same lease, of another length from another time on.
     pub(super) fn restarted(self, from: Instant, lease: Duration) -> Self {
-        Self { from, lease, ..self }
+        Self { from: Some(from), lease, ..self }
     }
 
     fn capped(&self, end: Instant) -> Instant {

@@ -2,6 +2,8 @@
 
 use std::task::{Context, Waker};
 
+use crate::mutant::{Mutant, is};
+
 /// The wakers of those who watch one lease.
 ///
 /// Nearly every lease has one watcher at most, the layer that runs a request under it, so the first has its
@@ -66,12 +68,18 @@ pub(crate) fn replace_waker(old: &mut Waker, new: &Waker) -> Option<Waker> {
 /// Wakers taken out of a lease.
 #[derive(Debug)]
 #[must_use = "whoever watches has to be woken"]
-pub(super) struct Wakers {
+pub(crate) struct Wakers {
     first: Option<Waker>,
     more: Vec<(u64, Waker)>,
 }
 
 impl Wakers {
+    pub(crate) fn tell_of_loss(self) {
+        if !is(Mutant::LossWakesNobody) {
+            self.wake();
+        }
+    }
+
     pub(super) fn wake(self) {
         if let Some(waker) = self.first {
             waker.wake();

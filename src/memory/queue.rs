@@ -1,0 +1,162 @@
+//! [`Queue`]: who waits for one name, in the order of arrival.
+
+use std::collections::VecDeque;
+
+use crate::mutant::{Mutant, is};
+
+/// A place in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(pub(super) u64);
+
+/// The waiters by their tickets, which rise from the front to the back.
+///
+/// A place whose waiter has gone stays behind empty, so that leaving costs no more than finding the place. The first
+/// place is never empty, so that finding the first costs nothing; and of many places at most half are, so that those who
+/// come and go behind one who stays take no memory in the end.
+#[derive(Debug)]
+pub(super) struct Queue<W> {
+    places: VecDeque<(Ticket, Option<W>)>,
+    waiting: usize,
+}
+
+/// The fewest places that are worth being tidied up.
+const FEW: usize = 32;
+
+impl<W> Queue<W> {
+    pub(super) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// At the end: the ticket is higher than every other.
+    pub(super) fn push(&mut self, ticket: Ticket, waiter: W) {
+        self.waiting += 1;
+        self.places.push_back((ticket, Some(waiter)));
+    }
+
+    pub(super) fn first(&self) -> Option<(Ticket, &W)> {
+        self.places.front().and_then(|(ticket, waiter)| Some((*ticket, waiter.as_ref()?)))
+    }
+
+    pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut W> {
+        self.place(ticket)?.as_mut()
+    }
+
+    pub(super) fn pop_first(&mut self) -> Option<W> {
+        let last = is(Mutant::LastComeFirstServedInMemory);
+        let (_, waiter) = if last { self.places.pop_back() } else { self.places.pop_front() }?;
+        self.waiting -= 1;
+        self.tidy();
+        waiter
+    }
+
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<W> {
+        let waiter = self.place(ticket)?.take()?;
+        self.waiting -= 1;
+        self.tidy();
+        Some(waiter)
+    }
+
+    pub(super) fn into_waiters(self) -> impl Iterator<Item = W> {
+        self.places.into_iter().filter_map(|(_, waiter)| waiter)
+    }
+
+    fn place(&mut self, ticket: Ticket) -> Option<&mut Option<W>> {
+        // Whoever looks has most often just come.
+        if self.places.back().is_some_and(|(last, _)| *last == ticket) {
+            return self.places.back_mut().map(|(_, waiter)| waiter);
+        }
+        let at = self.places.binary_search_by_key(&ticket, |(of, _)| *of).ok()?;
+        self.places.get_mut(at).map(|(_, waiter)| waiter)
+    }
+
+    fn tidy(&mut self) {
+        while let Some((_, None)) = self.places.front() {
+            self.places.pop_front();
+        }
+        while let Some((_, None)) = self.places.back() {
+            self.places.pop_back();
+        }
+        if self.places.len() > FEW.max(2 * self.waiting) {
+            self.places.retain(|(_, waiter)| waiter.is_some());
+        }
+        if self.places.capacity() > FEW.max(4 * self.places.len()) {
+            self.places.shrink_to(2 * self.places.len());
+        }
+    }
+}
+
+impl<W> Default for Queue<W> {
+    fn default() -> Self {
+        Self { places: VecDeque::new(), waiting: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn queue(tickets: std::ops::Range<u64>) -> Queue<u64> {
+        let mut queue = Queue::default();
+        tickets.for_each(|number| queue.push(Ticket(number), number));
+        queue
+    }
+
+    /// Whoever leaves, and in whatever order: the others are served in the order of arrival, each once (M4).
+    #[test]
+    fn those_who_stay_are_served_in_order() {
+        for step in [1, 7, 30, 77, 99] {
+            let mut queue = queue(0..100);
+            let left: Vec<_> = (0..100).map(|at| at * step % 100).take(60).collect();
+            let mut staying: Vec<_> = (0..100).filter(|number| !left.contains(number)).collect();
+            for number in &left {
+                queue.remove(Ticket(*number));
+                assert_eq!(queue.remove(Ticket(*number)), None, "it has left");
+                assert_eq!(queue.get_mut(Ticket(*number)), None, "it has left");
+                assert!(
+                    queue.first().is_some_and(|(ticket, first)| ticket == Ticket(*first) && !is_gone(&queue, *first))
+                );
+            }
+            queue.push(Ticket(100), 100);
+            staying.push(100);
+            assert_eq!(queue.len(), staying.len());
+            for number in &staying {
+                assert_eq!(queue.get_mut(Ticket(*number)), Some(&mut number.clone()));
+            }
+            assert_eq!(std::iter::from_fn(|| queue.pop_first()).collect::<Vec<_>>(), staying);
+            assert!(queue.first().is_none() && queue.len() == 0 && queue.pop_first().is_none());
+        }
+    }
+
+    fn is_gone(queue: &Queue<u64>, number: u64) -> bool {
+        !queue.places.iter().any(|(_, waiter)| *waiter == Some(number))
+    }
+
+    /// One who waits for ever, and a million who come and go behind it, each with one more behind: no memory is kept.
+    #[test]
+    fn who_comes_and_goes_behind_one_who_stays_takes_no_memory() {
+        let mut queue = queue(0..2);
+        for number in 2..1_000_000 {
+            queue.push(Ticket(number), number);
+            assert_eq!(queue.remove(Ticket(number - 1)), Some(number - 1));
+            assert!(queue.places.capacity() <= 4 * FEW, "{} places", queue.places.capacity());
+        }
+        assert_eq!((queue.pop_first(), queue.pop_first(), queue.pop_first()), (Some(0), Some(999_999), None));
+    }
+
+    /// A queue that was long once is as small as its waiters allow.
+    #[test]
+    fn a_long_queue_gives_its_memory_back() {
+        let mut queue = queue(0..100_000);
+        for number in (0..100_000).filter(|number| number % 1000 != 0) {
+            assert_eq!(queue.remove(Ticket(number)), Some(number));
+        }
+        assert_eq!(queue.len(), 100);
+        assert!(queue.places.capacity() <= 1000, "{} places", queue.places.capacity());
+        for number in 0..90 {
+            assert_eq!(queue.pop_first(), Some(number * 1000));
+        }
+        assert!(queue.places.capacity() <= 100, "{} places", queue.places.capacity());
+    }
+}
