@@ -1,4 +1,4 @@
-//! One process, several clocks: every paused runtime has its own.
+//! Leases and clocks: several in one process, where every paused runtime has its own, and the times that a lease shows.
 
 use std::time::Duration;
 
@@ -27,4 +27,22 @@ fn a_clock_that_ran_ahead_does_not_shorten_leases_elsewhere() {
         acquire().await;
     });
     behind.block_on(acquire());
+}
+
+/// A lease that a living guard renews has no end by itself. The times that it shows begin at the first look, and then go
+/// on as those of any renewed lease: never more than the TTL, and never less than two thirds of it.
+#[tokio::test(start_paused = true)]
+async fn a_renewed_lease_shows_its_times_from_the_first_look_on() {
+    let second = Duration::from_secs(1);
+    let options = LockOptions::default().ttl(30 * second);
+    let lock = InMemoryLockProvider::new().create_lock("name".try_into().unwrap(), options).unwrap();
+    let guard = lock.acquire().await.unwrap();
+    tokio::time::advance(5 * second).await;
+    assert_eq!(guard.expires_at(), tokio::time::Instant::now() + 30 * second);
+    tokio::time::advance(9 * second).await;
+    assert_eq!(guard.remaining(), 21 * second, "time passes");
+    tokio::time::advance(2 * second).await;
+    assert_eq!(guard.remaining(), 29 * second, "renewed at a third of the TTL");
+    tokio::time::advance(1000 * second).await;
+    assert!(guard.is_held() && guard.remaining() > 20 * second);
 }
