@@ -5,6 +5,9 @@ use std::collections::HashMap;
 /// How much longer than it lasted a fault may be felt: a connection comes back, and waiters ask again within a second.
 const FELT: u64 = 2_000_000_000;
 
+/// The same of a fault after which nothing has to be found out or asked again: each script is sent once more.
+const HARDLY_FELT: u64 = 500_000_000;
+
 /// The faults of a run so far.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Faults {
@@ -21,12 +24,24 @@ struct Fault {
     trusted: bool,
     from: u64,
     to: Option<u64>,
+    /// No connection, message or queue is lost by it.
+    light: bool,
+    /// When everybody whom it touched was gone, and nothing was left.
+    rest: Option<u64>,
 }
 
 impl Faults {
-    pub(super) fn begins(&mut self, op: u64, at: u64, target: Option<u32>, trusted: bool) {
+    pub(super) fn begins(&mut self, op: u64, at: u64, kind: &str, target: Option<u32>, trusted: bool) {
         self.by_op.insert(op, self.all.len());
-        self.all.push(Fault { target, trusted, from: at, to: None });
+        self.all.push(Fault { target, trusted, from: at, to: None, light: kind == "scripts_flushed", rest: None });
+    }
+
+    /// Everything is healed, every process has ended, and the server was looked at: what begins from now on is touched
+    /// by nothing before.
+    pub(super) fn rests(&mut self, at: u64) {
+        for fault in self.all.iter_mut().rev().take_while(|fault| fault.rest.is_none()) {
+            fault.rest = fault.to.map(|to| to.max(at));
+        }
     }
 
     /// `false` if it never began.
@@ -41,7 +56,9 @@ impl Faults {
 
     /// A process has ended, which is a fault to whoever dealt with it; when within the last while is not known.
     pub(super) fn gone(&mut self, process: u32, at: u64) {
-        self.all.push(Fault { target: Some(process), trusted: true, from: at.saturating_sub(FELT), to: Some(at) });
+        let from = at.saturating_sub(FELT);
+        let fault = Fault { target: Some(process), trusted: true, from, to: Some(at), light: false, rest: None };
+        self.all.push(fault);
     }
 
     /// Everything that is to be known is; `lease` is the longest that there was.
@@ -50,7 +67,7 @@ impl Faults {
         self.untrusted = Windows::new(untrusted.map(|fault| fault.window(lease)).collect());
         let mut felt = HashMap::<_, Vec<_>>::new();
         for fault in &self.all {
-            felt.entry(fault.target).or_default().push(fault.window(FELT + lease));
+            felt.entry(fault.target).or_default().push(fault.felt(lease));
         }
         self.felt = felt.into_iter().map(|(target, windows)| (target, Windows::new(windows))).collect();
     }
@@ -74,6 +91,12 @@ impl Faults {
 }
 
 impl Fault {
+    /// A message that was lost may be made up for by the next renewal only, or by the end of the lease.
+    fn felt(&self, lease: u64) -> (u64, u64) {
+        let (from, to) = self.window(if self.light { HARDLY_FELT } else { FELT + lease });
+        (from, self.rest.map_or(to, |rest| to.min(rest)))
+    }
+
     fn window(&self, after: u64) -> (u64, u64) {
         (self.from, self.to.map_or(u64::MAX, |to| to.saturating_add(after)))
     }

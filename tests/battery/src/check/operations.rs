@@ -60,8 +60,8 @@ impl Operations {
                 let kind = Kind::Request { runs: 0, ended: 0, reply: Reply::None };
                 self.begin((process, op), &resource, at, place, kind)
             }
-            Event::Fault { target, trusted, .. } => {
-                self.round.faults.begins(op, at, target, trusted);
+            Event::Fault { kind, target, trusted, .. } => {
+                self.round.faults.begins(op, at, &kind, target, trusted);
                 Ok(())
             }
             Event::Healed { .. } if self.round.faults.healed(op, at) => Ok(()),
@@ -73,6 +73,7 @@ impl Operations {
                 Ok(())
             }
             Event::Left { keys, locks, waiters } => {
+                self.round.faults.rests(at);
                 self.round.lefts.push(Left { keys, locks, waiters, place });
                 Ok(())
             }

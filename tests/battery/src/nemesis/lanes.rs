@@ -18,6 +18,7 @@ pub(super) struct Lanes<'a> {
     pub(super) fleet: &'a Fleet<'a>,
     pub(super) record: &'a Record,
     pub(super) faults: &'a [Planned],
+    /// When the calm is over.
     pub(super) begun: Instant,
 }
 
@@ -80,7 +81,7 @@ impl Lanes<'_> {
         self.record.write(op, Event::Fault { kind, target, trusted, detail: fault.detail() })
     }
 
-    /// So many milliseconds after the begin of the round, or now if that is later.
+    /// So many milliseconds after the calm, or now if that is later.
     fn until(&self, milliseconds: u64) {
         let time = self.begun + Duration::from_millis(milliseconds);
         std::thread::sleep(time.saturating_duration_since(Instant::now()));

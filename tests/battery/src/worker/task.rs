@@ -34,15 +34,17 @@ pub(super) async fn run(world: Arc<World>, number: u32) {
     }
 }
 
-/// A name of its own, or a shared one. The slow ones keep to the first half of both, so that the others have names
-/// that nobody holds for long, and the quick ones are rarely there, where each of them may wait for seconds.
+/// A name of its own, or a shared one. The slow ones keep to the first quarter of both, where they wait for each other,
+/// so that the others have names that nobody holds for long. The quick ones are rarely there, where each of them may
+/// wait for seconds; and on the first name of their own more than on the others, so that there is a crowd.
 fn name(world: &World, random: &mut Random, slow: bool) -> String {
     let load = &world.setup.load;
     let own = load.shared == 0 || (load.own > 0 && random.one_in(4));
     let all = if own { load.own } else { load.shared };
-    let slower = all.div_ceil(2);
+    let slower = all.div_ceil(4);
     let (first, count) = if slow || all < 2 || random.one_in(128) { (0, slower) } else { (slower, all - slower) };
-    let number = first + random.below(count.into()) as u32;
+    let crowd = first > 0 && random.one_in(16);
+    let number = if crowd { first } else { first + random.below(count.into()) as u32 };
     if own { own_name(world.setup.process, number) } else { shared_name(number) }
 }
 
@@ -53,7 +55,9 @@ async fn be_quick(world: &Arc<World>, random: &mut Random) {
         4 => Patience::For(Duration::from_secs(2)),
         _ => Patience::For(Duration::from_millis(50 + random.below(950))),
     };
-    let resource = name(world, random, false);
+    // Whoever does not wait may knock where others let their leases run out: in the moment of the end, at times.
+    let knocks = matches!(patience, Patience::For(Duration::ZERO)) && random.one_in(2);
+    let resource = name(world, random, knocks);
     let options = LockOptions::default().ttl(world.ttl()).auto_renew(!random.one_in(4));
     let Some(mut hold) = acquire(world, random, resource, options, patience).await else { return };
     if random.one_in(32) {
