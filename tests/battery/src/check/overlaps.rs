@@ -17,7 +17,7 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     for grant in grants {
         verdict.overlaps.checked += u64::from(grant.certain);
         if let Some(place) = grant.too_long {
-            let excused = scene.round.faults.touch(grant.process, grant.began, grant.until);
+            let excused = scene.touch(resource, grant.process, grant.began, grant.until);
             verdict.overlaps.found(excused, || {
                 let what = format!("fence {} was believed in for longer than it had been asked for", grant.fence);
                 scene.about(resource, what, &[grant.begin, place])
@@ -41,7 +41,7 @@ fn by_time(scene: &Scene<'_>, resource: usize, grants: &[Grant], verdict: &mut V
         for other in [sure, unsure].into_iter().flatten().filter(|other| other.until > grant.granted) {
             overlap(scene, resource, [other, grant], verdict);
         }
-        let longest = if scene.unsure([grant, grant]) { &mut unsure } else { &mut sure };
+        let longest = if scene.unsure(resource, [grant, grant]) { &mut unsure } else { &mut sure };
         if longest.is_none_or(|other| grant.until > other.until) {
             *longest = Some(grant);
         }
@@ -52,7 +52,7 @@ fn by_time(scene: &Scene<'_>, resource: usize, grants: &[Grant], verdict: &mut V
 fn overlap(scene: &Scene<'_>, resource: usize, [first, second]: [&Grant; 2], verdict: &mut Verdict) {
     let time = first.until.min(second.until) - second.granted;
     verdict.figures.longest_overlap = verdict.figures.longest_overlap.max(time);
-    let excused = scene.round.faults.excuse(second.granted) || scene.unsure([first, second]);
+    let excused = scene.excuse(resource, second.granted) || scene.unsure(resource, [first, second]);
     let judged = if first.handler && second.handler { &mut verdict.layer } else { &mut verdict.overlaps };
     judged.found(excused, || {
         let what = format!(
@@ -78,7 +78,7 @@ fn by_fence(scene: &Scene<'_>, resource: usize, grants: &[Grant], judged: &mut J
         if later.certain && later.until > grant.granted {
             continue;
         }
-        judged.found(scene.round.faults.excuse(granted) || scene.unsure([grant, later]), || {
+        judged.found(scene.excuse(resource, granted) || scene.unsure(resource, [grant, later]), || {
             let what = format!("fence {} was held after {} had been granted", grant.fence, later.fence);
             scene.about(resource, what, &[later.made, grant.made, grant.end])
         });

@@ -58,7 +58,7 @@ fn overtaken(scene: &Scene<'_>, resource: usize, grants: &[Grant], wait: &Wait, 
             *count = (count.0 + 1, other.begin);
         }
     }
-    let touched = |process| scene.round.faults.touch(process, wait.waiting, wait.until);
+    let touched = |process| scene.touch(resource, process, wait.waiting, wait.until);
     let is_touched = touched(wait.process);
     for (process, (count, last)) in counts {
         let excused = is_touched || touched(process);

@@ -22,9 +22,19 @@ impl Scene<'_> {
         Finding { what, lines: places.iter().map(|place| written(*place, self.files)).collect() }
     }
 
+    /// Whether a fault that the lock does not withstand is on, or was within the resource's longest lease.
+    pub(super) fn excuse(&self, resource: usize, at: u64) -> bool {
+        self.round.faults.excuse(at, self.operations.lease(resource))
+    }
+
+    /// Whether a fault touches a process at some time, as far as the resource is concerned.
+    pub(super) fn touch(&self, resource: usize, process: u32, from: u64, to: u64) -> bool {
+        self.round.faults.touch(process, from, to, self.operations.lease(resource))
+    }
+
     /// Whether a handler among them was under a fault: nobody looked whether it still held the lock when it ended.
-    pub(super) fn unsure(&self, grants: [&Grant; 2]) -> bool {
-        let touched = |grant: &Grant| self.round.faults.touch(grant.process, grant.granted, grant.until);
+    pub(super) fn unsure(&self, resource: usize, grants: [&Grant; 2]) -> bool {
+        let touched = |grant: &Grant| self.touch(resource, grant.process, grant.granted, grant.until);
         grants.iter().any(|grant| grant.handler && touched(grant))
     }
 }

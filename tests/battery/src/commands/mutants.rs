@@ -15,7 +15,7 @@ use crate::report::{MutantsReport, Rejection};
 use crate::worker::Load;
 
 /// Names enough for many leases to run out while others wait.
-const ENDING: Load = Load { shared: 40, own: 0, tasks: 56, ttl: 400, fencing: true };
+const ENDING: Load = Load { shared: 40, own: 0, long: 0, tasks: 56, ttl: 400, fencing: true };
 
 /// One of them.
 struct Case {
@@ -43,7 +43,7 @@ const CASES: &[Case] = &[
     Case {
         mutant: "ReleaseWithoutCompare",
         property: Property::Overlaps,
-        load: &run::LOAD,
+        load: &ENDING,
         fast_clock: false,
         faults: &[Kind::RequestsHeld],
     },
@@ -60,6 +60,21 @@ const CASES: &[Case] = &[
         load: &run::LOAD,
         fast_clock: false,
         faults: &[],
+    },
+    // Leases that last longer than the round keep what is not taken back.
+    Case {
+        mutant: "CancelledAcquireStaysGranted",
+        property: Property::Leftovers,
+        load: &run::LOAD,
+        fast_clock: false,
+        faults: &[],
+    },
+    Case {
+        mutant: "LostAnswerIsNotUndone",
+        property: Property::Leftovers,
+        load: &run::LOAD,
+        fast_clock: false,
+        faults: &[Kind::AnswersLost],
     },
     Case {
         mutant: "CrowdKeepsOthersOut",

@@ -108,10 +108,21 @@ pub(crate) enum Event {
         target: Option<u32>,
         trusted: bool,
         detail: String,
+        /// Nanoseconds by which it moves the server's clock, there or back.
+        moved: u64,
     },
     /// It is over, and what it broke is mended.
     Healed {
         kind: String,
+    },
+    /// What the server's clock shows: microseconds since 1970.
+    Clock {
+        wall: u64,
+    },
+    /// Every worker that lives is at rest, and had some time since then: keys, and entries of queues, that the server
+    /// still has for one of them.
+    Undone {
+        left: Vec<String>,
     },
     /// A process has ended, with everything that it had begun.
     Gone {

@@ -78,7 +78,8 @@ impl Lanes<'_> {
 
     fn announce(&self, op: u64, fault: &Planned, target: Option<u32>) -> io::Result<()> {
         let (kind, trusted) = (fault.kind.name(), fault.kind.trusted());
-        self.record.write(op, Event::Fault { kind, target, trusted, detail: fault.detail() })
+        let moved = if fault.kind.moves_the_clock() { fault.parameter * 1_000_000 } else { 0 };
+        self.record.write(op, Event::Fault { kind, target, trusted, detail: fault.detail(), moved })
     }
 
     /// So many milliseconds after the calm, or now if that is later.

@@ -11,6 +11,7 @@ use super::lanes::{Lanes, still_runs};
 use super::plan::Round;
 use super::record::Record;
 use super::{World, rest};
+use crate::history::Event;
 use crate::worker::Load;
 
 /// What does not change from round to round.
@@ -53,6 +54,7 @@ pub(crate) fn run(round: &Round, world: &World, conditions: &mut Conditions, dir
     let record = Record::new(directory.join("0.jsonl"), conditions.next_op)?;
     let load = &conditions.load;
     let fleet = Fleet::new(world, conditions, directory.to_owned(), round.seed);
+    record.write(record.next(), Event::Clock { wall: world.wall() })?;
     let mut processes = fleet.start()?;
     let begun = Instant::now() + Duration::from_millis(round.calm);
     let lanes = Lanes { world, fleet: &fleet, record: &record, faults: &round.faults, begun };
@@ -80,7 +82,9 @@ pub(crate) fn run(round: &Round, world: &World, conditions: &mut Conditions, dir
     let ahead = round.faults.iter().filter(|fault| fault.kind.moves_the_clock()).map(|fault| fault.parameter).max();
     std::thread::sleep(Duration::from_millis(ahead.unwrap_or(0)));
     let quiets = rest::quiet(&mut processes)?;
+    rest::undone(world, &record)?;
     drop(processes);
+    rest::end_long_leases(world);
     rest::look(world, load, &fleet, &quiets, &record)?;
     let mut faults = BTreeMap::new();
     for fault in &round.faults {

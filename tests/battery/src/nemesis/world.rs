@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use redis::cmd;
+
 use super::clock::Clock;
 use super::plan::WORKERS;
 use crate::support::{Proxy, RedisServer};
@@ -54,6 +56,12 @@ impl World {
         format!("127.0.0.1:{port}{options}")
     }
 
+    /// Microseconds since 1970, by the clock of the server for locks.
+    pub(super) fn wall(&self) -> u64 {
+        let (seconds, rest): (u64, u64) = self.locks.ask(&cmd("TIME"));
+        seconds * 1_000_000 + rest
+    }
+
     /// Without a fault on the way.
     pub(super) fn straight(&self) -> String {
         format!("127.0.0.1:{}", self.locks.port())
@@ -78,11 +86,6 @@ mod tests {
         seconds as f64 - SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64()
     }
 
-    fn micros(world: &World) -> u64 {
-        let (seconds, rest): (u64, u64) = world.locks.ask(&cmd("TIME"));
-        seconds * 1_000_000 + rest
-    }
-
     /// It runs too fast, and is moved both ways; and a lease ends by the moved clock.
     #[test]
     fn the_clock_of_a_server_is_moved() {
@@ -90,9 +93,9 @@ mod tests {
         let world = World::moving(directory.path()).unwrap();
         let set = |milliseconds| world.clock.as_ref().unwrap().set(milliseconds).unwrap();
         assert!(ahead(&world).abs() < 3.0);
-        let (before, begun) = (micros(&world), std::time::Instant::now());
+        let (before, begun) = (world.wall(), std::time::Instant::now());
         std::thread::sleep(std::time::Duration::from_millis(500));
-        let faster = (micros(&world) - before) as f64 / begun.elapsed().as_micros() as f64;
+        let faster = (world.wall() - before) as f64 / begun.elapsed().as_micros() as f64;
         assert!((1.005..1.01).contains(&faster), "{faster}");
         world.locks.ask::<()>(cmd("SET").arg("key").arg(1).arg("PX").arg(60_000));
         set(100_500);

@@ -25,12 +25,13 @@ written down before and after it is done, and what was written is judged by a ch
 
 - P1: the fences of a resource are unique, whatever happens, and rise in real time. Excused is a process that takes up,
   or hands on among its own tasks, what the server had granted it before it lost its data or its clock was set, until
-  it has heard of that.
+  it has heard of that; the time within the fence has to say that it was before.
 - P2: two holds that their holders were certain of never overlap. Not required, and only counted (excused), while
   the server loses its data or its clock jumps, and for one lease after that.
 - P3: a store that refuses stale fences, from readers too, loses no update, whatever happens.
 - P4: nobody extends or releases a lock that is another's by then. Excused as P2 is.
-- P5: once everything is healed, each lock is free within a lease, and no key is left but fences.
+- P5: once everything is healed, nothing is left for a process that lives, however long its leases are, each lock is
+  free within a lease, and no key is left but fences.
 - P6: first come, first served, within a process and between processes. Of two processes it is decided by waits during
   which no fault touched either: another process serves no more late-comers of its own than 33 before one who waits.
 - P7: each request through the layer is run or refused, and two are never run at a time.

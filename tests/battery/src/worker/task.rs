@@ -10,7 +10,10 @@ use super::acquiring::{Patience, acquire};
 use super::hold::Hold;
 use super::random::Random;
 use super::requests;
-use super::world::{World, own_name, shared_name};
+use super::world::{World, long_name, own_name, shared_name};
+
+/// Longer than a round.
+const LONG: Duration = Duration::from_secs(30);
 
 /// Of so many tasks one takes its time, and the others are quick.
 const SLOW: u32 = 8;
@@ -26,6 +29,9 @@ pub(super) async fn run(world: Arc<World>, number: u32) {
                 requests::run(&world, &mut random, resource).await;
             }
             (true, false) => take_time(&world, &mut random).await,
+            (false, false) if world.setup.load.long > 0 && random.one_in(12) => {
+                lose_interest(&world, &mut random).await;
+            }
             (false, false) => be_quick(&world, &mut random).await,
         }
         drop(going);
@@ -74,6 +80,22 @@ async fn be_quick(world: &Arc<World>, random: &mut Random) {
         // Once in a while between two looks at the store, too.
         4..8 => hold.update(random.one_in(16).then(|| random.up_to(Duration::from_millis(10)))).await,
         _ => {}
+    }
+    let_go(hold, random).await;
+}
+
+/// A name with a long lease, mostly given up while the question is on its way. What is not taken back then stays.
+async fn lose_interest(world: &Arc<World>, random: &mut Random) {
+    let patience = match random.below(4) {
+        0 => Patience::For(Duration::ZERO),
+        1 => Patience::For(random.up_to(Duration::from_millis(100))),
+        _ => Patience::Cancelled(random.up_to(Duration::from_millis(4))),
+    };
+    let resource = long_name(random.below(world.setup.load.long.into()) as u32);
+    let options = LockOptions::default().ttl(LONG).auto_renew(random.one_in(2));
+    let Some(hold) = acquire(world, random, resource, options, patience).await else { return };
+    if random.one_in(4) {
+        sleep(random.up_to(Duration::from_millis(2))).await;
     }
     let_go(hold, random).await;
 }

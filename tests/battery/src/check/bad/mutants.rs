@@ -179,6 +179,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("a key is left over", Property::Leftovers, true, |history| left(history, 1, 0, 0)),
     ("a lock is left over", Property::Leftovers, true, |history| left(history, 0, 1, 0)),
     ("a waiter is left over", Property::Leftovers, true, |history| left(history, 0, 0, 1)),
+    ("something is not taken back", Property::Leftovers, true, |history| {
+        let undone = history.line(|event| matches!(event, Event::Undone { .. }))?;
+        *history.event(undone) = Event::Undone { left: vec!["shared:0".into()] };
+        Some(())
+    }),
     ("not free in time", Property::Leftovers, true, |history| {
         let free = history.line(|event| matches!(event, Event::Free { .. }))?;
         let Event::Free { after, .. } = history.event(free) else { return None };
@@ -295,7 +300,12 @@ fn stopped_handler(history: &mut Edited, resource: &str) {
     let (begin, end) = (begin - 10, end + 10);
     let mut put = |at, process, op, event| history.lines.push(Line { at, process, op, event });
     let kind = || "worker_stopped".to_owned();
-    put(begin, 0, u64::MAX, Event::Fault { kind: kind(), target: Some(STOPPED), trusted: true, detail: String::new() });
+    put(
+        begin,
+        0,
+        u64::MAX,
+        Event::Fault { kind: kind(), target: Some(STOPPED), trusted: true, detail: String::new(), moved: 0 },
+    );
     put(begin + 1, STOPPED, 1, Event::Request { resource: resource.to_owned() });
     put(begin + 2, STOPPED, 1, Event::Handler { fence: token(1) });
     put(end, 0, u64::MAX, Event::Healed { kind: kind() });

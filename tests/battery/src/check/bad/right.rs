@@ -21,6 +21,7 @@ pub(super) fn history(seed: u64, faults: bool) -> Vec<Line> {
     for process in 1..=3 {
         simulation.put(end, 0, 9_000, Event::Gone { process });
     }
+    simulation.put(end + 1, 0, 9_004, Event::Undone { left: Vec::new() });
     simulation.put(end + MS, 0, 9_001, Event::Left { keys: Vec::new(), locks: 0, waiters: 0 });
     for resource in ["shared:0", "shared:1"] {
         simulation.put(end + 2 * MS, 0, 9_002, Event::Free { resource: resource.into(), after: 3 * MS });
@@ -175,7 +176,7 @@ impl Simulation {
         self.ops += 1;
         let fault = self.ops;
         let kind = String::from("forgets");
-        let begins = Event::Fault { kind: kind.clone(), target: None, trusted: false, detail: String::new() };
+        let begins = Event::Fault { kind: kind.clone(), target: None, trusted: false, detail: String::new(), moved: 0 };
         self.put(at, 0, fault, begins);
         self.put(at + 10 * MS, 0, fault, Event::Healed { kind });
         self.put(at + 20 * MS, process, op, Event::Release { held: true, dropped: false });

@@ -160,8 +160,55 @@ fn late_comers(late: u64) -> Vec<Line> {
 
 fn fault(kind: &str, target: Option<u32>, from: u64, to: u64) -> [Line; 2] {
     let (kind, detail) = (kind.to_owned(), String::new());
-    let begins = Event::Fault { kind: kind.clone(), target, trusted: true, detail };
+    let begins = Event::Fault { kind: kind.clone(), target, trusted: true, detail, moved: 0 };
     [line(from, 0, 1, begins), line(to, 0, 1, Event::Healed { kind })]
+}
+
+/// After a server lost its data a process may take up what it had been granted before, and hand it on. Nothing else
+/// excuses a lower fence, though the fault is felt still.
+#[test]
+fn a_lower_fence_is_excused_only_where_it_was_given_before_the_fault() {
+    let lease = 100;
+    // When it was made by the server, whether its process was seen with the same grant before, and when its holder
+    // asked: milliseconds.
+    for (made, seen, asked, excused) in [
+        (1_990, false, 2_050, true),
+        (1_000, true, 2_050, true),
+        // Too long ago, and nobody had it.
+        (1_000, false, 2_050, false),
+        // No later than the server's new grants, which are at 2 040, but lower than they are.
+        (2_700, false, 2_050, false),
+        // Longer than a lease ago.
+        (1_990, false, 2_500, false),
+    ] {
+        let number = |made: u64| 1_024 * made * 1_000;
+        let grant = |at: u64, process: u32, op: u64, fence: u64| {
+            let acquire = Event::Acquire { resource: "queue".into(), ttl: lease * MS, wait: None, renewed: true };
+            [
+                line(at * MS, process, op, acquire),
+                line(at * MS + 1, process, op, Event::Granted { fence: token(fence), deadline: at * MS + 3 }),
+                line(at * MS + 2, process, op, Event::Release { held: true, dropped: true }),
+            ]
+        };
+        let mut lines = vec![line(0, 0, 9, Event::Clock { wall: 0 })];
+        if seen {
+            lines.extend(grant(1_950, 1, 1, number(made)));
+        }
+        lines.extend(untrusted(fault("server_emptied", None, 2_000 * MS, 2_030 * MS)));
+        lines.extend(grant(2_040, 2, 1, number(3_000)));
+        lines.extend(grant(asked, 1, 2, number(made) + 1));
+        let verdict = judge(lines);
+        let expected: &[Property] = if excused { &[] } else { &[Property::Fences] };
+        assert_eq!(broken(&verdict), expected, "{made} {seen} {asked}: {verdict:#?}");
+        assert_eq!(verdict.fences.excused > 0, excused);
+    }
+}
+
+fn untrusted(mut lines: [Line; 2]) -> [Line; 2] {
+    if let Event::Fault { trusted, .. } = &mut lines[0].event {
+        *trusted = false;
+    }
+    lines
 }
 
 /// Without fencing, two who hold the lock at once each write one more than they read, and one update is lost.
