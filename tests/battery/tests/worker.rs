@@ -96,14 +96,14 @@ fn is_whole(events: &[Event]) -> bool {
         (Event::Acquire { .. }, Event::Released { .. }) => {
             granted == 1 && answered && matches!(middle.last(), Some(Event::Release { dropped: false, .. }))
         }
-        (Event::Request { .. }, Event::HandlerEnds) => {
+        (Event::Request { .. }, Event::HandlerEnds { .. }) => {
             matches!(middle, [Event::Handler { .. }, Event::Answered { outcome: Outcome::GivenUp }])
         }
         (Event::Request { .. }, Event::Answered { outcome: Outcome::Failed(_) | Outcome::GivenUp }) => {
-            matches!(middle, [] | [Event::Handler { .. }, Event::HandlerEnds])
+            matches!(middle, [] | [Event::Handler { .. }, Event::HandlerEnds { .. }])
         }
         (Event::Request { .. }, Event::Answered { outcome: Outcome::Yes }) => {
-            matches!(middle, [Event::Handler { .. }, Event::HandlerEnds])
+            matches!(middle, [Event::Handler { .. }, Event::HandlerEnds { .. }])
         }
         _ => false,
     }

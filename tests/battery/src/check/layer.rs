@@ -1,7 +1,8 @@
 //! P7: of each request, the handler ran, or it was refused, or its caller gave up.
 //!
 //! That handlers' runs do not overlap is judged with the holds, in [`overlaps`](super::overlaps). A refusal after the
-//! handler began is the answer to a lock that was lost meanwhile.
+//! handler began is the answer to a lock that was lost meanwhile. So a handler is cancelled only if its lock is not held
+//! any more by then, or its caller has given up; and what it answers counts only if its lock was held to its end.
 
 use super::record::Reply;
 use super::scene::Scene;
@@ -15,6 +16,13 @@ pub(super) fn judge(scene: &Scene<'_>, judged: &mut Judged) {
             (Reply::Handler, 0) => "it was answered, and the handler had not run",
             (Reply::Handler, _) if request.ended == 0 => "it was answered, and the handler had not ended",
             (_, runs) if request.ended > runs => "the handler ended more often than it ran",
+            (Reply::Handler, _) if !request.finished => "it was answered, and the handler had been cancelled",
+            (Reply::Handler, _) if !request.held => "it was answered as if its lock had not been lost",
+            (Reply::Refusal, 1..) => "it was refused, and the handler had run",
+            (Reply::Lost, 1..) if request.ended == 0 => "it was told of a loss, and the handler had not ended",
+            (Reply::Lost, 1..) if !request.finished && request.held => {
+                "the handler was cancelled, its lock was held, and its caller had not given up"
+            }
             (Reply::None, _) if scene.operations.is_complete() && !scene.operations.has_gone(request.process) => {
                 "it was never answered"
             }

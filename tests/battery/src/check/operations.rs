@@ -62,8 +62,10 @@ impl Operations {
                 let kind = Kind::Acquire { lease: ttl, wait, waiting: None, left: None, ended: false };
                 self.begin((process, op), &resource, at, place, kind)
             }
-            Event::Request { resource } => {
-                let kind = Kind::Request { runs: 0, ended: 0, reply: Reply::None };
+            Event::Request { resource, ttl } => {
+                self.promises(&resource, ttl);
+                let (finished, held) = (false, false);
+                let kind = Kind::Request { lease: ttl, runs: 0, ended: 0, finished, held, reply: Reply::None };
                 self.begin((process, op), &resource, at, place, kind)
             }
             Event::Fault { kind, target, trusted, moved, .. } => {
@@ -200,8 +202,8 @@ impl Operations {
             Kind::Acquire { waiting, wait, .. } => (false, *waiting, *wait == Some(0)),
             Kind::Request { .. } => (true, None, false),
         };
-        if let Kind::Request { runs, ended, reply } = kind {
-            self.round.requests.push(Request { process, runs, ended, answer: reply, begin, end });
+        if let Kind::Request { runs, ended, finished, held, reply, .. } = kind {
+            self.round.requests.push(Request { process, runs, ended, finished, held, answer: reply, begin, end });
         }
         let resource = self.resource(resource);
         resource.stores.extend(stores);

@@ -129,6 +129,9 @@ pub(super) struct Request {
     pub(super) process: u32,
     pub(super) runs: u32,
     pub(super) ended: u32,
+    /// The handler ended by itself; its lock was held then.
+    pub(super) finished: bool,
+    pub(super) held: bool,
     pub(super) answer: Reply,
     pub(super) begin: Place,
     pub(super) end: Place,
@@ -137,6 +140,8 @@ pub(super) struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
     Handler,
+    /// The lock was lost, it says.
+    Lost,
     Refusal,
     GivenUp,
     Unknown,

@@ -34,7 +34,8 @@ written down before and after it is done, and what was written is judged by a ch
   free within a lease, and no key is left but fences.
 - P6: first come, first served, within a process and between processes. Of two processes it is decided by waits during
   which no fault touched either: another process serves no more late-comers of its own than 33 before one who waits.
-- P7: each request through the layer is run or refused, and two are never run at a time.
+- P7: each request through the layer is run or refused, and two are never run at a time. One is cancelled only if its
+  lock was lost or its caller gave up, and answered only if its lock was held to its end.
 ";
 
 const CONTROL: &str = "\

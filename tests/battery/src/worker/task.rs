@@ -23,10 +23,10 @@ pub(super) async fn run(world: Arc<World>, number: u32) {
     let slow = number % SLOW == SLOW - 1;
     loop {
         let going = world.going.read().await;
-        match (slow, random.one_in(8)) {
+        match (slow, random.one_in(if slow { 3 } else { 8 })) {
             (_, true) => {
                 let resource = name(&world, &mut random, slow);
-                requests::run(&world, &mut random, resource).await;
+                requests::run(&world, &mut random, resource, slow).await;
             }
             (true, false) => take_time(&world, &mut random).await,
             (false, false) if world.setup.load.long > 0 && random.one_in(12) => {

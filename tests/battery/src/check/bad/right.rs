@@ -72,15 +72,15 @@ impl Simulation {
     fn request(&mut self, resource: &str, now: u64, free: u64, fence: u64) -> u64 {
         let (process, op) = (self.dice.between(1, 4) as u32, self.ops);
         let granted = now.max(free) + self.dice.between(MS / 20, MS / 2);
-        self.put(now, process, op, Event::Request { resource: resource.into() });
+        self.put(now, process, op, Event::Request { resource: resource.into(), ttl: TTL });
         if granted > now + 80 * MS {
             let outcome = Outcome::Failed("Busy".into());
             self.put(now + 80 * MS, process, op, Event::Answered { outcome });
             return free;
         }
         let ends = granted + self.dice.between(MS, 10 * MS);
-        self.put(granted, process, op, Event::Handler { fence: token(fence) });
-        self.put(ends, process, op, Event::HandlerEnds);
+        self.put(granted, process, op, Event::Handler { fence: token(fence), deadline: granted + WORTH });
+        self.put(ends, process, op, Event::HandlerEnds { finished: true, held: true });
         let answered = ends + self.dice.between(100, MS);
         self.put(answered, process, op, Event::Answered { outcome: Outcome::Yes });
         ends

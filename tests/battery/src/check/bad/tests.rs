@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::edits::{Edited, judge};
-use super::mutants::MUTANTS;
 use super::right::{self, MS, token};
+use super::{layer, mutants};
 use crate::check::record::Place;
 use crate::check::{Checker, Property, Verdict};
 use crate::history::{Event, Line, Outcome};
@@ -64,7 +64,8 @@ proptest! {
 #[test]
 fn each_mutant_is_caught_by_its_property() {
     let mut missed = Vec::new();
-    for (name, property, alone, change) in MUTANTS {
+    let all = || mutants::MUTANTS.iter().chain(layer::MUTANTS);
+    for (name, property, alone, change) in all() {
         let mut found = 0;
         for seed in 0..400 {
             let mut history = Edited::new(seed);
@@ -90,7 +91,7 @@ fn each_mutant_is_caught_by_its_property() {
         }
     }
     assert!(missed.is_empty(), "{missed:#?}");
-    assert!(MUTANTS.len() >= 30);
+    assert!(all().count() >= 40);
 }
 
 /// 33 late-comers of another process may come before one who waits; 34 may not; and what is excused by a fault is not
@@ -244,11 +245,10 @@ fn later(lines: Vec<Line>, by: u64, higher: u64) -> Vec<Line> {
         line.at += by;
         line.process += if line.process == 0 { 0 } else { 1_000 };
         match &mut line.event {
-            Event::Granted { fence, deadline } => {
+            Event::Granted { fence, deadline } | Event::Handler { fence, deadline } => {
                 *fence = token(fence.get() + higher);
                 *deadline += by;
             }
-            Event::Handler { fence } => *fence = token(fence.get() + higher),
             Event::Held { deadline } | Event::Extended { deadline, .. } | Event::Lost { deadline } => *deadline += by,
             Event::Gone { process } => *process += 1_000,
             _ => {}
