@@ -29,7 +29,7 @@ struct Worker {
 impl Worker {
     fn start(process: u32, directory: &Path, locks: &RedisServer, stores: &RedisServer) -> Self {
         let history = directory.join(format!("{process}.jsonl"));
-        let load = json!({ "shared": 6, "own": 4, "long": 2, "tasks": 16, "ttl": TTL, "fencing": true });
+        let load = json!({ "shared": 6, "own": 4, "long": 2, "tasks": 16, "slow": 8, "ttl": TTL, "fencing": true });
         let setup = json!({
             "process": process, "history": history, "locks": locks.url(), "stores": stores.url(),
             "seed": 7, "load": load,

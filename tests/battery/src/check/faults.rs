@@ -19,6 +19,8 @@ pub(super) struct Faults {
     /// By whom they were for; `None`: the server, and so everybody.
     felt: HashMap<Option<u32>, Windows>,
     hardly_felt: HashMap<Option<u32>, Windows>,
+    /// When which process stood still.
+    stood: HashMap<Option<u32>, Windows>,
 }
 
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub(super) struct Fault {
     to: Option<u64>,
     /// No connection, message or queue is lost by it.
     light: bool,
+    /// The process itself stands still.
+    stands: bool,
     /// The server's clock was moved by so much.
     moved: u64,
 }
@@ -36,7 +40,8 @@ pub(super) struct Fault {
 impl Faults {
     pub(super) fn begins(&mut self, op: u64, at: u64, kind: &str, target: Option<u32>, trusted: bool, moved: u64) {
         self.by_op.insert(op, self.all.len());
-        self.all.push(Fault { target, trusted, from: at, to: None, light: kind == "scripts_flushed", moved });
+        let (light, stands) = (kind == "scripts_flushed", kind.starts_with("worker_"));
+        self.all.push(Fault { target, trusted, from: at, to: None, light, stands, moved });
     }
 
     /// Everything is healed, every process has ended, and the server was looked at: what begins from now on is touched
@@ -58,21 +63,24 @@ impl Faults {
     /// A process has ended, which is a fault to whoever dealt with it; when within the last while is not known.
     pub(super) fn gone(&mut self, process: u32, at: u64) {
         let from = at.saturating_sub(FELT);
-        let fault = Fault { target: Some(process), trusted: true, from, to: Some(at), light: false, moved: 0 };
+        let fault =
+            Fault { target: Some(process), trusted: true, from, to: Some(at), light: false, stands: true, moved: 0 };
         self.all.push(fault);
     }
 
     /// Everything that is to be known is.
     pub(super) fn settle(&mut self) {
         self.untrusted = Windows::new(self.untrusted().map(Fault::window).collect());
-        let mut by_weight = [HashMap::<_, Vec<_>>::new(), HashMap::new()];
-        for fault in &self.all {
-            let [heavy, light] = &mut by_weight;
-            let of = if fault.light { light } else { heavy };
-            of.entry(fault.target).or_default().push(fault.window());
-        }
-        [self.felt, self.hardly_felt] =
-            by_weight.map(|of| of.into_iter().map(|(target, windows)| (target, Windows::new(windows))).collect());
+        let of = |wanted: fn(&Fault) -> bool| {
+            let mut by_target = HashMap::<_, Vec<_>>::new();
+            for fault in self.all.iter().filter(|fault| wanted(fault)) {
+                by_target.entry(fault.target).or_default().push(fault.window());
+            }
+            by_target.into_iter().map(|(target, windows)| (target, Windows::new(windows))).collect()
+        };
+        let (felt, hardly_felt) = (of(|fault| !fault.light), of(|fault| fault.light));
+        self.stood = of(|fault| fault.stands);
+        (self.felt, self.hardly_felt) = (felt, hardly_felt);
     }
 
     /// Whether two certain holds may overlap now: a fault that the lock does not withstand is on, or was within the
@@ -99,6 +107,12 @@ impl Faults {
             let from = from.saturating_sub(after).max(rest);
             [None, Some(process)].iter().any(|target| windows.get(target).is_some_and(|windows| windows.meet(from, to)))
         })
+    }
+
+    /// Whether the process stood still at some time, or had just begun to go on.
+    pub(super) fn stood(&self, process: u32, from: u64, to: u64) -> bool {
+        let windows = self.stood.get(&Some(process));
+        windows.is_some_and(|windows| windows.meet(from.saturating_sub(HARDLY_FELT), to))
     }
 
     pub(super) fn count(&self) -> (u64, u64) {

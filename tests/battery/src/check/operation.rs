@@ -28,7 +28,7 @@ pub(super) struct Operation {
 #[derive(Debug)]
 pub(super) enum Kind {
     Acquire { lease: u64, wait: Option<u64>, waiting: Option<u64>, left: Option<u64>, ended: bool },
-    Request { lease: u64, runs: u32, ended: u32, finished: bool, held: bool, reply: Reply },
+    Request { lease: u64, runs: u32, ended: u32, finished: bool, held: bool, ended_at: u64, reply: Reply },
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Operation {
     }
 
     fn handles(&mut self, at: u64, event: Event, place: Place) -> Result<(), &'static str> {
-        let Kind::Request { lease, runs, ended, finished, held, reply } = &mut self.kind else {
+        let Kind::Request { lease, runs, ended, finished, held, ended_at, reply } = &mut self.kind else {
             return Err("an acquire goes on as a request");
         };
         match event {
@@ -138,7 +138,7 @@ impl Operation {
             }
             Event::HandlerEnds { finished: by_itself, held: is_held } => {
                 *ended += 1;
-                (*finished, *held) = (by_itself, is_held);
+                (*finished, *held, *ended_at) = (by_itself, is_held, at);
                 if let Some(Held { hold, .. }) = &mut self.hold {
                     hold.released(at, is_held, place);
                 }

@@ -65,7 +65,8 @@ impl Operations {
             Event::Request { resource, ttl } => {
                 self.promises(&resource, ttl);
                 let (finished, held) = (false, false);
-                let kind = Kind::Request { lease: ttl, runs: 0, ended: 0, finished, held, reply: Reply::None };
+                let (runs, ended, ended_at, reply) = (0, 0, 0, Reply::None);
+                let kind = Kind::Request { lease: ttl, runs, ended, finished, held, ended_at, reply };
                 self.begin((process, op), &resource, at, place, kind)
             }
             Event::Fault { kind, target, trusted, moved, .. } => {
@@ -202,8 +203,10 @@ impl Operations {
             Kind::Acquire { waiting, wait, .. } => (false, *waiting, *wait == Some(0)),
             Kind::Request { .. } => (true, None, false),
         };
-        if let Kind::Request { runs, ended, finished, held, reply, .. } = kind {
-            self.round.requests.push(Request { process, runs, ended, finished, held, answer: reply, begin, end });
+        if let Kind::Request { runs, ended, finished, held, ended_at, reply, .. } = kind {
+            let lost = hold.as_ref().and_then(|held| held.hold.lost);
+            let lost = lost.map(|lost| (lost.at, ended_at.saturating_sub(lost.at)));
+            self.round.requests.push(Request { process, runs, ended, finished, held, lost, answer: reply, begin, end });
         }
         let resource = self.resource(resource);
         resource.stores.extend(stores);

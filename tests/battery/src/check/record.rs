@@ -132,6 +132,8 @@ pub(super) struct Request {
     /// The handler ended by itself; its lock was held then.
     pub(super) finished: bool,
     pub(super) held: bool,
+    /// When its loss was signalled, if it was, and from then on how long it ran.
+    pub(super) lost: Option<(u64, u64)>,
     pub(super) answer: Reply,
     pub(super) begin: Place,
     pub(super) end: Place,

@@ -20,7 +20,7 @@ const LEAST_FAULTS: u64 = 100;
 const LEAST_ROUNDS: u64 = 4;
 
 /// What all workers do.
-pub(super) const LOAD: Load = Load { shared: 20, own: 12, long: 6, tasks: 56, ttl: 1_000, fencing: true };
+pub(super) const LOAD: Load = Load { shared: 20, own: 12, long: 6, tasks: 56, slow: 8, ttl: 1_000, fencing: true };
 
 /// One set of servers and all that is known of it.
 struct Half {

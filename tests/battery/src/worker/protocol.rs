@@ -32,6 +32,8 @@ pub(crate) struct Load {
     pub(crate) long: u32,
     /// Tasks at once.
     pub(crate) tasks: u32,
+    /// Of so many of them one takes its time, and the others are quick.
+    pub(crate) slow: u32,
     /// Milliseconds.
     pub(crate) ttl: u64,
     /// Whether the stores refuse stale fences. Without it a lost update is there to be found.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use orchestrix_locking::{BoxError, LockError, LockHandle, LockLayer, LockOptions, RedisLockProvider};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower::{Layer as _, Service, ServiceExt as _};
 
@@ -24,6 +25,9 @@ pub(super) struct Requests {
     provider: Telling,
     ttl: Duration,
 }
+
+/// A handler that works for longer has somebody who looks out for a loss.
+const WATCHED: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone)]
 struct Request {
@@ -82,7 +86,7 @@ pub(super) async fn run(world: &World, random: &mut Random, resource: String, sl
         _ => Duration::from_secs(2),
     };
     let work = match (slow, random.one_in(4)) {
-        (true, _) => random.up_to(world.ttl() * 2),
+        (true, _) => random.up_to(world.ttl() * 3),
         (false, true) => random.up_to(Duration::from_millis(3)),
         (false, false) => Duration::ZERO,
     };
@@ -112,8 +116,11 @@ impl Service<Request> for Handler {
         let journal = Arc::clone(&self.journal);
         Box::pin(async move {
             let lock = LOCK.with(Cell::take).ok_or("the handler was called, and no lock had been granted")?;
-            let mut working = Working { journal, op: request.op, lock, finished: false };
-            working.begins();
+            let mut working = Working { journal, op: request.op, lock, finished: false, watch: None };
+            let deadline = working.begins();
+            if request.work > WATCHED {
+                working.watch(deadline);
+            }
             if !request.work.is_zero() {
                 sleep(request.work).await;
             }
@@ -130,14 +137,28 @@ struct Working {
     op: u64,
     lock: LockHandle,
     finished: bool,
+    watch: Option<JoinHandle<()>>,
 }
 
 impl Working {
-    fn begins(&self) {
+    /// Until when it holds the lock at least.
+    fn begins(&self) -> u64 {
         let Self { op, lock, .. } = self;
-        let fence = lock.fencing_token();
-        let deadline = |at: u64| at.saturating_add(nanoseconds(lock.remaining()));
-        self.journal.look(*op, |at| Some(Event::Handler { fence, deadline: deadline(at) }));
+        let (fence, mut deadline) = (lock.fencing_token(), 0);
+        self.journal.look(*op, |at| {
+            deadline = at.saturating_add(nanoseconds(lock.remaining()));
+            Some(Event::Handler { fence, deadline })
+        });
+        deadline
+    }
+
+    /// Writes down when `lost()` resolves, until the handler ends.
+    fn watch(&mut self, deadline: u64) {
+        let (journal, op, lost) = (Arc::clone(&self.journal), self.op, self.lock.lost());
+        self.watch = Some(tokio::spawn(async move {
+            lost.await;
+            journal.look(op, |_| Some(Event::Lost { deadline }));
+        }));
     }
 }
 
@@ -147,7 +168,10 @@ fn nanoseconds(time: Duration) -> u64 {
 
 impl Drop for Working {
     fn drop(&mut self) {
-        let Self { op, lock, finished, .. } = self;
+        let Self { op, lock, finished, watch, .. } = self;
+        if let Some(watch) = watch {
+            watch.abort();
+        }
         self.journal.look(*op, |_| Some(Event::HandlerEnds { finished: *finished, held: lock.is_held() }));
     }
 }

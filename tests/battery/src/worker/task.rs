@@ -15,15 +15,13 @@ use super::world::{World, long_name, own_name, shared_name};
 /// Longer than a round.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Of so many tasks one takes its time, and the others are quick.
-const SLOW: u32 = 8;
-
 pub(super) async fn run(world: Arc<World>, number: u32) {
     let mut random = Random::new(world.setup.seed, (u64::from(world.setup.process) << 32) | u64::from(number));
-    let slow = number % SLOW == SLOW - 1;
+    let every = world.setup.load.slow.max(1);
+    let slow = number % every == every - 1;
     loop {
         let going = world.going.read().await;
-        match (slow, random.one_in(if slow { 3 } else { 8 })) {
+        match (slow, random.one_in(if slow { 4 } else { 8 })) {
             (_, true) => {
                 let resource = name(&world, &mut random, slow);
                 requests::run(&world, &mut random, resource, slow).await;

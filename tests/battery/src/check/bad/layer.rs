@@ -1,7 +1,8 @@
 //! What can be wrong with requests through the layer.
 
-use super::edits::Edited;
+use super::edits::{Edited, Of};
 use super::mutants::Mutant;
+use super::right::MS;
 use crate::check::Property;
 use crate::history::{Event, Line, Outcome};
 
@@ -17,6 +18,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     }),
     ("a refusal of a request whose handler has run", Property::Layer, true, |history| {
         handler_ends(history, true, true, Outcome::Failed("Busy: in use".into()))
+    }),
+    ("a handler runs on when its lock is lost", Property::Layer, true, |history| {
+        let of = history.grant(|history, of| {
+            of.handler && of.release.is_some_and(|ends| history.at(ends) < history.at(of.grant) + 50 * MS)
+        })?;
+        let (ends, answered) = (of.release?, of.end?);
+        // Whatever comes then is not known to overlap: the handler does not hold it any more.
+        let deadline = history.at(of.grant) + 1;
+        let Event::Handler { fence, .. } = history.event(of.grant).clone() else { return None };
+        *history.event(of.grant) = Event::Handler { fence, deadline };
+        history.put(deadline + 1, &of, Event::Lost { deadline });
+        history.lines[ends].at = deadline + 502 * MS;
+        history.lines[answered].at = deadline + 503 * MS;
+        handler_ended(history, &of, true, false, Outcome::Failed("Lost: it was lost".into()))
     }),
     ("a handler runs twice", Property::Layer, true, |history| {
         let of = history.grant(|_, of| of.handler)?;
@@ -60,6 +75,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
 
 fn handler_ends(history: &mut Edited, finished: bool, held: bool, outcome: Outcome) -> Option<()> {
     let of = history.grant(|_, of| of.handler && of.release.is_some() && of.end.is_some())?;
+    handler_ended(history, &of, finished, held, outcome)
+}
+
+fn handler_ended(history: &mut Edited, of: &Of, finished: bool, held: bool, outcome: Outcome) -> Option<()> {
     *history.event(of.release?) = Event::HandlerEnds { finished, held };
     *history.event(of.end?) = Event::Answered { outcome };
     Some(())
