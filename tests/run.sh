@@ -246,6 +246,16 @@ mutants() {
     fi
 }
 
+# The battery against some of them, and what it has to find; with figures as above.
+battery_mutants() {
+    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
+        mkdir -p "$ORCHESTRIX_EVIDENCE"
+        tests/mutants/battery.sh --json "$ORCHESTRIX_EVIDENCE/battery_mutants.json"
+    else
+        tests/mutants/battery.sh
+    fi
+}
+
 # Real processes under faults; with figures in the directory $ORCHESTRIX_EVIDENCE where that is set.
 battery() {
     local json=()
@@ -292,6 +302,7 @@ else
     step "battery" battery run_short run
 fi
 step "control" battery control control
+step "battery, mutants" battery_mutants
 step "package" cargo package --list --allow-dirty
 
 echo

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 pub(crate) enum Command {
     Run(Options),
     Control(Options),
+    Mutants(Options),
     Plan(Options),
     Check(Vec<String>),
     /// Its `Setup`, as JSON.
@@ -25,15 +26,17 @@ pub(crate) struct Options {
     pub(crate) seconds: Option<u64>,
     /// For histories; one that is removed at the end where it is not given, unless something was found.
     pub(crate) out: Option<PathBuf>,
+    /// One of the mutants.
+    pub(crate) only: Option<String>,
     /// For the figures.
     pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArgsError {
-    #[error("no command; there are run, control, plan, check, evidence")]
+    #[error("no command; there are run, control, mutants, plan, check, evidence")]
     NoCommand,
-    #[error("unknown command {0}; there are run, control, plan, check, evidence")]
+    #[error("unknown command {0}; there are run, control, mutants, plan, check, evidence")]
     UnknownCommand(String),
     #[error("unknown argument {0}; {1}")]
     UnknownArgument(String, &'static str),
@@ -50,6 +53,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
     Ok(match command.as_str() {
         "run" => Command::Run(options(arguments)?),
         "control" => Command::Control(options(arguments)?),
+        "mutants" => Command::Mutants(options(arguments)?),
         "plan" => Command::Plan(options(arguments)?),
         "check" => Command::Check(arguments.collect()),
         "worker" => Command::Worker(arguments.next().ok_or(ArgsError::NoValue("worker"))?),
@@ -66,8 +70,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, ArgsE
             "--seconds" => options.seconds = Some(number("--seconds", arguments.next())?),
             "--out" => options.out = Some(path("--out", arguments.next())?),
             "--json" => options.json = Some(path("--json", arguments.next())?),
+            "--only" => options.only = Some(arguments.next().ok_or(ArgsError::NoValue("--only"))?),
             _ => {
-                let known = "there are --seed N, --seconds N, --out DIR, --json FILE";
+                let known = "there are --seed N, --seconds N, --out DIR, --json FILE, --only MUTANT";
                 return Err(ArgsError::UnknownArgument(argument, known));
             }
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! battery run [--seed N] [--seconds N] [--out DIR] [--json FILE]   workers, faults, the check, and a report
 //! battery control [--seed N] [--json FILE]                         the same load with and without fencing
+//! battery mutants [--only NAME] [--seed N] [--json FILE]           whether wrong versions are rejected
 //! battery plan [--seed N] [--seconds N]                            the faults of that seed, and when
 //! battery check FILE...                                            a history that was kept
 //! battery evidence --in DIR --out FILE                             a document from the figures of all tools
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let done = match args::parse(std::env::args().skip(1)) {
         Ok(Command::Run(options)) => commands::run(&options),
         Ok(Command::Control(options)) => commands::control(&options),
+        Ok(Command::Mutants(options)) => commands::mutants(&options),
         Ok(Command::Plan(options)) => commands::plan(&options),
         Ok(Command::Evidence { from, to }) => report::evidence(&from, &to),
         Ok(Command::Check(files)) => return check::command(files),

@@ -29,7 +29,7 @@ struct Worker {
 impl Worker {
     fn start(process: u32, directory: &Path, locks: &RedisServer, stores: &RedisServer) -> Self {
         let history = directory.join(format!("{process}.jsonl"));
-        let load = json!({ "shared": 6, "own": 4, "tasks": 16, "ttl": TTL, "fencing": true });
+        let load = json!({ "shared": 6, "own": 4, "long": 2, "tasks": 16, "slow": 8, "ttl": TTL, "fencing": true });
         let setup = json!({
             "process": process, "history": history, "locks": locks.url(), "stores": stores.url(),
             "seed": 7, "load": load,
@@ -96,14 +96,14 @@ fn is_whole(events: &[Event]) -> bool {
         (Event::Acquire { .. }, Event::Released { .. }) => {
             granted == 1 && answered && matches!(middle.last(), Some(Event::Release { dropped: false, .. }))
         }
-        (Event::Request { .. }, Event::HandlerEnds) => {
+        (Event::Request { .. }, Event::HandlerEnds { .. }) => {
             matches!(middle, [Event::Handler { .. }, Event::Answered { outcome: Outcome::GivenUp }])
         }
         (Event::Request { .. }, Event::Answered { outcome: Outcome::Failed(_) | Outcome::GivenUp }) => {
-            matches!(middle, [] | [Event::Handler { .. }, Event::HandlerEnds])
+            matches!(middle, [] | [Event::Handler { .. }, Event::HandlerEnds { .. }])
         }
         (Event::Request { .. }, Event::Answered { outcome: Outcome::Yes }) => {
-            matches!(middle, [Event::Handler { .. }, Event::HandlerEnds])
+            matches!(middle, [Event::Handler { .. }, Event::HandlerEnds { .. }])
         }
         _ => false,
     }

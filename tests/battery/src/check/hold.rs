@@ -163,6 +163,11 @@ impl Hold {
         }
     }
 
+    /// The lease was asked for at this time at the latest.
+    pub(super) fn was_asked_by(&mut self, latest: u64, deadline: u64, place: Place) {
+        self.believes(latest, deadline, place);
+    }
+
     fn believes(&mut self, at: u64, deadline: u64, place: Place) {
         if self.too_long.is_none() && deadline > at.saturating_add(self.lease).saturating_add(BETWEEN_LOOKS) {
             self.too_long = Some(place);

@@ -1,4 +1,8 @@
 //! P5: when all faults are healed and everybody has let go, nothing is left, and each lock is free within a lease.
+//!
+//! Leases end by themselves, and clean up after whoever forgot to. So the processes that live are asked for rest first,
+//! and some names have leases that are much longer than a round: of these nothing may be left then that is theirs, as
+//! an acquire that was cancelled, or whose answer was lost, has to be taken back.
 
 use super::scene::{Scene, ms};
 use super::verdict::Judged;
@@ -24,9 +28,23 @@ pub(super) fn judge(scene: &Scene<'_>, judged: &mut Judged) {
             });
         }
     }
-    let most = scene.operations.lease() + ALLOWED;
+    for undone in &scene.round.undone {
+        judged.checked += 1;
+        if !undone.left.is_empty() {
+            judged.violation(|| {
+                let some: Vec<&str> = undone.left.iter().take(5).map(String::as_str).collect();
+                let what = format!(
+                    "{} were not taken back for processes that live and are at rest ({})",
+                    undone.left.len(),
+                    some.join(", ")
+                );
+                scene.finding(what, &[undone.place])
+            });
+        }
+    }
     for free in &scene.round.frees {
         judged.checked += 1;
+        let most = scene.operations.lease_of(&free.resource) + ALLOWED;
         if free.after > most {
             judged.violation(|| {
                 let what = format!(

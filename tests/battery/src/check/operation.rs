@@ -5,6 +5,9 @@ use super::record::{Answer, Place, Reply, Store, StoreEnd};
 use super::statistics::Figures;
 use crate::history::{Event, Outcome, Side};
 
+/// How long a question may take to be sent, where nobody waits for anything.
+const SENT: u64 = 250_000_000;
+
 /// An acquire or a request, and what was done under its lock.
 #[derive(Debug)]
 pub(super) struct Operation {
@@ -25,7 +28,7 @@ pub(super) struct Operation {
 #[derive(Debug)]
 pub(super) enum Kind {
     Acquire { lease: u64, wait: Option<u64>, waiting: Option<u64>, left: Option<u64>, ended: bool },
-    Request { runs: u32, ended: u32, reply: Reply },
+    Request { lease: u64, runs: u32, ended: u32, finished: bool, held: bool, ended_at: u64, reply: Reply },
 }
 
 #[derive(Debug)]
@@ -65,7 +68,9 @@ impl Operation {
         self.end = place;
         match event {
             Event::Waiting | Event::Granted { .. } | Event::Ended { .. } => self.acquires(at, event, place, figures)?,
-            Event::Handler { .. } | Event::HandlerEnds | Event::Answered { .. } => self.handles(at, event, place)?,
+            Event::Handler { .. } | Event::HandlerEnds { .. } | Event::Answered { .. } => {
+                self.handles(at, event, place)?;
+            }
             Event::Store { side, value } => {
                 if self.hold.is_none() {
                     return Err("a store without a lock");
@@ -90,7 +95,10 @@ impl Operation {
             Event::Waiting => *waiting = Some(at),
             Event::Granted { fence, deadline } => {
                 *ended = true;
-                let hold = Hold::new(at, deadline, *lease, place);
+                let mut hold = Hold::new(at, deadline, *lease, place);
+                if *wait == Some(0) {
+                    hold.was_asked_by(self.began.saturating_add(SENT), deadline, place);
+                }
                 self.hold = Some(Held { fence: fence.get(), at, place, hold });
             }
             Event::Ended { outcome } => {
@@ -117,22 +125,22 @@ impl Operation {
     }
 
     fn handles(&mut self, at: u64, event: Event, place: Place) -> Result<(), &'static str> {
-        let Kind::Request { runs, ended, reply } = &mut self.kind else {
+        let Kind::Request { lease, runs, ended, finished, held, ended_at, reply } = &mut self.kind else {
             return Err("an acquire goes on as a request");
         };
         match event {
-            Event::Handler { fence } => {
+            Event::Handler { fence, deadline } => {
                 *runs += 1;
                 if self.hold.is_none() {
-                    // It was held when it began; beyond that, the lines say.
-                    let hold = Hold::new(at, at.saturating_add(1), u64::MAX / 2, place);
+                    let hold = Hold::new(at, deadline, *lease, place);
                     self.hold = Some(Held { fence: fence.get(), at, place, hold });
                 }
             }
-            Event::HandlerEnds => {
+            Event::HandlerEnds { finished: by_itself, held: is_held } => {
                 *ended += 1;
+                (*finished, *held, *ended_at) = (by_itself, is_held, at);
                 if let Some(Held { hold, .. }) = &mut self.hold {
-                    hold.released(at, true, place);
+                    hold.released(at, is_held, place);
                 }
             }
             Event::Answered { outcome } => {
@@ -142,6 +150,7 @@ impl Operation {
                 self.closed = true;
                 *reply = match outcome {
                     Outcome::Yes => Reply::Handler,
+                    Outcome::Failed(text) if text.starts_with("Lost") => Reply::Lost,
                     Outcome::No | Outcome::Failed(_) => Reply::Refusal,
                     Outcome::Unknown(_) => Reply::Unknown,
                     Outcome::GivenUp => Reply::GivenUp,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::operation::{Held, Kind, Operation};
-use super::record::{Final, Free, Grant, Left, Place, Reply, Request, Resource, Round, Try};
+use super::record::{Final, Free, Grant, Left, Place, Reply, Request, Resource, Round, ServerClock, Try, Undone};
 use super::statistics::Figures;
 use crate::history::{Event, Line};
 
@@ -22,8 +22,8 @@ pub(super) struct Operations {
     round: Round,
     processes: HashSet<u32>,
     gone: HashSet<u32>,
-    /// The longest lease that anybody asked for.
-    lease: u64,
+    /// The longest lease of each that anybody asked for.
+    leases: Vec<u64>,
 }
 
 impl Operations {
@@ -31,8 +31,14 @@ impl Operations {
         self.names.get(resource).map_or("?", String::as_str)
     }
 
-    pub(super) fn lease(&self) -> u64 {
-        self.lease
+    /// The longest lease that anybody asked for, of this resource.
+    pub(super) fn lease(&self, resource: usize) -> u64 {
+        self.leases.get(resource).copied().unwrap_or(0)
+    }
+
+    /// The same by its name.
+    pub(super) fn lease_of(&self, name: &str) -> u64 {
+        self.numbers.get(name).map_or(0, |number| self.lease(*number as usize))
     }
 
     pub(super) fn has_gone(&self, process: u32) -> bool {
@@ -52,16 +58,19 @@ impl Operations {
         }
         match event {
             Event::Acquire { resource, ttl, wait, .. } => {
-                self.lease = self.lease.max(ttl);
+                self.promises(&resource, ttl);
                 let kind = Kind::Acquire { lease: ttl, wait, waiting: None, left: None, ended: false };
                 self.begin((process, op), &resource, at, place, kind)
             }
-            Event::Request { resource } => {
-                let kind = Kind::Request { runs: 0, ended: 0, reply: Reply::None };
+            Event::Request { resource, ttl } => {
+                self.promises(&resource, ttl);
+                let (finished, held) = (false, false);
+                let (runs, ended, ended_at, reply) = (0, 0, 0, Reply::None);
+                let kind = Kind::Request { lease: ttl, runs, ended, finished, held, ended_at, reply };
                 self.begin((process, op), &resource, at, place, kind)
             }
-            Event::Fault { target, trusted, .. } => {
-                self.round.faults.begins(op, at, target, trusted);
+            Event::Fault { kind, target, trusted, moved, .. } => {
+                self.round.faults.begins(op, at, &kind, target, trusted, moved);
                 Ok(())
             }
             Event::Healed { .. } if self.round.faults.healed(op, at) => Ok(()),
@@ -73,7 +82,16 @@ impl Operations {
                 Ok(())
             }
             Event::Left { keys, locks, waiters } => {
+                self.round.faults.rests(at);
                 self.round.lefts.push(Left { keys, locks, waiters, place });
+                Ok(())
+            }
+            Event::Clock { wall } => {
+                self.round.clock = Some(ServerClock { at, wall });
+                Ok(())
+            }
+            Event::Undone { left } => {
+                self.round.undone.push(Undone { left, place });
                 Ok(())
             }
             Event::Free { resource, after } => {
@@ -86,13 +104,14 @@ impl Operations {
                 Ok(())
             }
             event => {
-                if let Event::Extend { by, .. } = event {
-                    self.lease = self.lease.max(by);
-                }
                 let operation = self.open.get_mut(&(process, op)).ok_or("an operation goes on that never began")?;
+                let by = if let Event::Extend { by } = event { Some(by) } else { None };
                 let was_closed = operation.closed;
                 let answer = operation.goes_on(at, event, place, figures)?;
                 let (number, closes) = (operation.resource, operation.closed && !was_closed);
+                if let Some(by) = by {
+                    self.lengthens(number, by);
+                }
                 if let Some(answer) = answer {
                     self.resource(number).answers.push(answer);
                 }
@@ -114,13 +133,13 @@ impl Operations {
             }
             self.file(id, operation);
         }
-        let next = Round { faults: self.round.faults.clone(), ..Round::default() };
+        let next = Round { faults: self.round.faults.clone(), clock: self.round.clock, ..Round::default() };
         let mut round = std::mem::replace(&mut self.round, next);
         round.resources.resize_with(self.names.len(), Resource::default);
         for resource in &mut round.resources {
             resource.grants.sort_by_key(|grant| (grant.fence, grant.granted));
         }
-        round.faults.settle(self.lease);
+        round.faults.settle();
         figures.resources = self.names.len() as u64;
         (figures.faults, figures.untrusted_faults) = round.faults.count();
         round
@@ -131,6 +150,21 @@ impl Operations {
         match self.open.insert(id, operation) {
             Some(_) => Err("an operation begins twice"),
             None => Ok(()),
+        }
+    }
+
+    fn promises(&mut self, resource: &str, lease: u64) {
+        let number = self.number(resource);
+        self.lengthens(number, lease);
+    }
+
+    fn lengthens(&mut self, number: u32, lease: u64) {
+        let index = number as usize;
+        if self.leases.len() <= index {
+            self.leases.resize(index + 1, 0);
+        }
+        if let Some(longest) = self.leases.get_mut(index) {
+            *longest = lease.max(*longest);
         }
     }
 
@@ -169,8 +203,10 @@ impl Operations {
             Kind::Acquire { waiting, wait, .. } => (false, *waiting, *wait == Some(0)),
             Kind::Request { .. } => (true, None, false),
         };
-        if let Kind::Request { runs, ended, reply } = kind {
-            self.round.requests.push(Request { process, runs, ended, answer: reply, begin, end });
+        if let Kind::Request { runs, ended, finished, held, ended_at, reply, .. } = kind {
+            let lost = hold.as_ref().and_then(|held| held.hold.lost);
+            let lost = lost.map(|lost| (lost.at, ended_at.saturating_sub(lost.at)));
+            self.round.requests.push(Request { process, runs, ended, finished, held, lost, answer: reply, begin, end });
         }
         let resource = self.resource(resource);
         resource.stores.extend(stores);

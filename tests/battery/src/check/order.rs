@@ -34,7 +34,7 @@ fn among_granted(scene: &Scene<'_>, resource: usize, grants: &[&Grant], judged: 
             && waiting < grant.began
             && grant.fence < other.fence
         {
-            let excused = grant.at_once && scene.round.faults.touch(grant.process, waiting, grant.granted);
+            let excused = grant.at_once && scene.touch(resource, grant.process, waiting, grant.granted);
             judged.found(excused, || {
                 let what = format!(
                     "in process {}, who has fence {} waited before {} was asked for",
@@ -62,7 +62,7 @@ fn among_others(scene: &Scene<'_>, resource: usize, grants: &[&Grant], tries: &[
         let before = tries.partition_point(|other| other.waiting < grant.began);
         let Some(other) = before.checked_sub(1).and_then(|last| longest.get(last)) else { continue };
         if grant.granted < other.left {
-            let excused = scene.round.faults.touch(grant.process, other.waiting, other.left);
+            let excused = scene.touch(resource, grant.process, other.waiting, other.left);
             judged.found(excused, || {
                 let what = format!(
                     "in process {}, fence {} was granted to one who came later than one who waited still",

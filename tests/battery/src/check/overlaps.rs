@@ -1,7 +1,7 @@
 //! P2: two certain holds never overlap; and of P7: nor do two runs of a handler.
 //!
-//! When a hold is certain is said in [`hold`](super::hold). A run of a handler counts from its beginning to its end; but
-//! where its process was under a fault meanwhile, it may have gone on for a moment with its lock lost, and is excused.
+//! When a hold is certain is said in [`hold`](super::hold). A run of a handler is a hold like any other: it says how long
+//! its lease lasts when it begins, and whether the lock is held when it ends.
 //!
 //! An overlap begins when the second lock is granted. If that is while a fault is on that the lock does not withstand,
 //! or within the longest lease after it, the overlap is excused.
@@ -17,7 +17,7 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     for grant in grants {
         verdict.overlaps.checked += u64::from(grant.certain);
         if let Some(place) = grant.too_long {
-            let excused = scene.round.faults.touch(grant.process, grant.began, grant.until);
+            let excused = scene.touch(resource, grant.process, grant.began, grant.until);
             verdict.overlaps.found(excused, || {
                 let what = format!("fence {} was believed in for longer than it had been asked for", grant.fence);
                 scene.about(resource, what, &[grant.begin, place])
@@ -30,20 +30,17 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     }
 }
 
-/// In the order of time each hold begins when all before it are over. Those of which it is not sure how long they were
-/// are looked at beside the others, so that none of them stands before an overlap of two that are.
+/// In the order of time each hold begins when all before it are over.
 fn by_time(scene: &Scene<'_>, resource: usize, grants: &[Grant], verdict: &mut Verdict) {
     let mut certain: Vec<&Grant> = grants.iter().filter(|grant| grant.certain).collect();
     certain.sort_by_key(|grant| grant.granted);
-    let mut sure: Option<&Grant> = None;
-    let mut unsure: Option<&Grant> = None;
+    let mut longest: Option<&Grant> = None;
     for grant in certain {
-        for other in [sure, unsure].into_iter().flatten().filter(|other| other.until > grant.granted) {
+        if let Some(other) = longest.filter(|other| other.until > grant.granted) {
             overlap(scene, resource, [other, grant], verdict);
         }
-        let longest = if scene.unsure([grant, grant]) { &mut unsure } else { &mut sure };
         if longest.is_none_or(|other| grant.until > other.until) {
-            *longest = Some(grant);
+            longest = Some(grant);
         }
     }
 }
@@ -52,7 +49,7 @@ fn by_time(scene: &Scene<'_>, resource: usize, grants: &[Grant], verdict: &mut V
 fn overlap(scene: &Scene<'_>, resource: usize, [first, second]: [&Grant; 2], verdict: &mut Verdict) {
     let time = first.until.min(second.until) - second.granted;
     verdict.figures.longest_overlap = verdict.figures.longest_overlap.max(time);
-    let excused = scene.round.faults.excuse(second.granted) || scene.unsure([first, second]);
+    let excused = scene.excuse(resource, second.granted);
     let judged = if first.handler && second.handler { &mut verdict.layer } else { &mut verdict.overlaps };
     judged.found(excused, || {
         let what = format!(
@@ -78,7 +75,7 @@ fn by_fence(scene: &Scene<'_>, resource: usize, grants: &[Grant], judged: &mut J
         if later.certain && later.until > grant.granted {
             continue;
         }
-        judged.found(scene.round.faults.excuse(granted) || scene.unsure([grant, later]), || {
+        judged.found(scene.excuse(resource, granted), || {
             let what = format!("fence {} was held after {} had been granted", grant.fence, later.fence);
             scene.about(resource, what, &[later.made, grant.made, grant.end])
         });

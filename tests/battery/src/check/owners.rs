@@ -24,7 +24,7 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, judged: &mut Judged) {
         let later = grants.partition_point(|grant| grant.fence <= answer.fence);
         let Some((granted, later)) = earliest.from(later) else { continue };
         let Some(later) = grants.get(later).filter(|_| granted < answer.began) else { continue };
-        let excused = scene.round.faults.excuse(granted) || scene.round.faults.excuse(answer.began);
+        let excused = scene.excuse(resource, granted) || scene.excuse(resource, answer.began);
         judged.found(excused, || {
             let what = format!(
                 "fence {} was {} after {} had been granted",

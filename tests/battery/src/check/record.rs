@@ -17,6 +17,8 @@ pub(super) struct Round {
     pub(super) requests: Vec<Request>,
     pub(super) lefts: Vec<Left>,
     pub(super) frees: Vec<Free>,
+    pub(super) undone: Vec<Undone>,
+    pub(super) clock: Option<ServerClock>,
     pub(super) faults: Faults,
 }
 
@@ -127,6 +129,11 @@ pub(super) struct Request {
     pub(super) process: u32,
     pub(super) runs: u32,
     pub(super) ended: u32,
+    /// The handler ended by itself; its lock was held then.
+    pub(super) finished: bool,
+    pub(super) held: bool,
+    /// When its loss was signalled, if it was, and from then on how long it ran.
+    pub(super) lost: Option<(u64, u64)>,
     pub(super) answer: Reply,
     pub(super) begin: Place,
     pub(super) end: Place,
@@ -135,6 +142,8 @@ pub(super) struct Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
     Handler,
+    /// The lock was lost, it says.
+    Lost,
     Refusal,
     GivenUp,
     Unknown,
@@ -155,6 +164,32 @@ pub(super) struct Free {
     pub(super) after: u64,
     pub(super) place: Place,
 }
+
+/// What the server still had for processes that were at rest.
+#[derive(Debug, Clone)]
+pub(super) struct Undone {
+    pub(super) left: Vec<String>,
+    pub(super) place: Place,
+}
+
+/// What the server's clock showed at some time, when nothing had moved it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerClock {
+    pub(super) at: u64,
+    /// Microseconds since 1970.
+    pub(super) wall: u64,
+}
+
+impl ServerClock {
+    /// When it showed the time that a fence has in it.
+    pub(super) fn time_of(self, fence: u64) -> i128 {
+        i128::from(self.at) + (i128::from(fence / TURNS) - i128::from(self.wall)) * 1_000
+    }
+}
+
+/// A fence is the server's number, which is its time in microseconds or higher, times this, and the turn within a
+/// process.
+pub(super) const TURNS: u64 = 1_024;
 
 /// The earliest of something among the grants from each on, in the order of their fences.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::operations::Operations;
-use super::record::{Grant, Place, Round};
+use super::record::{Place, Round};
 use super::verdict::Finding;
 
 pub(super) struct Scene<'a> {
@@ -22,10 +22,14 @@ impl Scene<'_> {
         Finding { what, lines: places.iter().map(|place| written(*place, self.files)).collect() }
     }
 
-    /// Whether a handler among them was under a fault: nobody looked whether it still held the lock when it ended.
-    pub(super) fn unsure(&self, grants: [&Grant; 2]) -> bool {
-        let touched = |grant: &Grant| self.round.faults.touch(grant.process, grant.granted, grant.until);
-        grants.iter().any(|grant| grant.handler && touched(grant))
+    /// Whether a fault that the lock does not withstand is on, or was within the resource's longest lease.
+    pub(super) fn excuse(&self, resource: usize, at: u64) -> bool {
+        self.round.faults.excuse(at, self.operations.lease(resource))
+    }
+
+    /// Whether a fault touches a process at some time, as far as the resource is concerned.
+    pub(super) fn touch(&self, resource: usize, process: u32, from: u64, to: u64) -> bool {
+        self.round.faults.touch(process, from, to, self.operations.lease(resource))
     }
 }
 

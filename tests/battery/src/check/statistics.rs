@@ -44,8 +44,11 @@ pub(crate) struct Figures {
     pub(crate) certain_time: u64,
     /// The longest time that two holds overlapped, trusted or not.
     pub(crate) longest_overlap: u64,
-    /// The most grants that one other process had while somebody waited, who had come before they were asked for.
+    /// The most grants that one other process had while somebody waited, who had come before they were asked for, and
+    /// no fault touched them.
     pub(crate) most_overtaken: u64,
+    /// Pairs of a wait and another process that served late-comers meanwhile, of which a fault touched one.
+    pub(crate) overtaking_undecided: u64,
     pub(crate) lost: u64,
     /// From the signal to the end of the lease as it was known before: negative where the signal came after it.
     pub(crate) lost_before_deadline: Lead,

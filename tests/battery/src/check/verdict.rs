@@ -22,8 +22,10 @@ pub(crate) enum Property {
     Owners,
     /// P5: nothing is left over.
     Leftovers,
-    /// P6: first come, first served.
+    /// P6 within a process: first come, first served.
     Order,
+    /// P6 between processes: nobody is overtaken beyond some local turns.
+    Overtaking,
     /// P7: the layer.
     Layer,
     /// A general linearizability checker agrees, on samples.
@@ -31,7 +33,7 @@ pub(crate) enum Property {
 }
 
 impl Property {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Lines,
         Self::Fences,
         Self::Overlaps,
@@ -39,6 +41,7 @@ impl Property {
         Self::Owners,
         Self::Leftovers,
         Self::Order,
+        Self::Overtaking,
         Self::Layer,
         Self::Linear,
     ];
@@ -54,6 +57,7 @@ pub(crate) struct Verdict {
     pub(crate) owners: Judged,
     pub(crate) leftovers: Judged,
     pub(crate) order: Judged,
+    pub(crate) overtaking: Judged,
     pub(crate) layer: Judged,
     pub(crate) linear: Judged,
     /// Updates that were acknowledged and are not in the store. Without fencing there are some.
@@ -97,6 +101,7 @@ impl Verdict {
             Property::Owners => &self.owners,
             Property::Leftovers => &self.leftovers,
             Property::Order => &self.order,
+            Property::Overtaking => &self.overtaking,
             Property::Layer => &self.layer,
             Property::Linear => &self.linear,
         }

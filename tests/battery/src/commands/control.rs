@@ -11,8 +11,8 @@ use crate::nemesis::{self, Conditions, Plan, Round, World};
 use crate::report::ControlReport;
 use crate::worker::Load;
 
-/// Half of the names are those of tasks that take their time; short leases, so that each stop is past them.
-const LOAD: Load = Load { shared: 32, own: 0, tasks: 48, ttl: 250, fencing: true };
+/// A quarter of the names are those of tasks that take their time; short leases, so that each stop is past them.
+const LOAD: Load = Load { shared: 32, own: 0, long: 0, tasks: 48, slow: 8, ttl: 250, fencing: true };
 
 /// `false`: nothing was lost without fencing, or something with it.
 pub(crate) fn control(options: &Options) -> io::Result<bool> {

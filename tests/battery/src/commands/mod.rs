@@ -2,10 +2,12 @@
 
 mod control;
 mod directory;
+mod mutants;
 mod plan;
 mod run;
 
 pub(crate) use control::control;
+pub(crate) use mutants::mutants;
 pub(crate) use plan::plan;
 pub(crate) use run::run;
 

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use crate::args::Options;
-use crate::nemesis::{Plan, ROUND};
+use crate::nemesis::{CALM, Plan, ROUND};
 
 /// As many rounds as fit into the time, but one at least.
 pub(crate) fn plan(options: &Options) -> io::Result<bool> {
-    let rounds = options.seconds.unwrap_or(60).saturating_mul(1_000).div_ceil(ROUND + 3_000).max(1);
+    let rounds = options.seconds.unwrap_or(60).saturating_mul(1_000).div_ceil(CALM + ROUND + 3_000).max(1);
     let seed = super::seed(options);
     let mut out = io::stdout().lock();
     writeln!(out, "seed {seed}")?;

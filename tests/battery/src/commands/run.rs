@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::directory::{Directory, forget};
 use crate::args::Options;
 use crate::check::Checker;
-use crate::nemesis::{self, Conditions, Plan, ROUND, Round, World};
+use crate::nemesis::{self, CALM, Conditions, Plan, ROUND, Round, World};
 use crate::report::RunReport;
 use crate::worker::Load;
 
@@ -20,7 +20,7 @@ const LEAST_FAULTS: u64 = 100;
 const LEAST_ROUNDS: u64 = 4;
 
 /// What all workers do.
-const LOAD: Load = Load { shared: 20, own: 12, tasks: 56, ttl: 1_000, fencing: true };
+pub(super) const LOAD: Load = Load { shared: 20, own: 12, long: 6, tasks: 56, slow: 8, ttl: 1_000, fencing: true };
 
 /// One set of servers and all that is known of it.
 struct Half {
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> io::Result<bool> {
     let mut report = RunReport::new(seed);
     let mut held = true;
     for round in Plan::new(seed) {
-        if round.number >= LEAST_ROUNDS && begun.elapsed().as_millis() as u64 + ROUND > seconds * 1_000 {
+        if round.number >= LEAST_ROUNDS && begun.elapsed().as_millis() as u64 + CALM + ROUND > seconds * 1_000 {
             break;
         }
         let half = if round.clock_moves { &mut moving } else { &mut steady };

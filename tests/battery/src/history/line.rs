@@ -25,80 +25,45 @@ pub(crate) struct Line {
 pub(crate) enum Event {
     // --- An acquire. Times in nanoseconds.
     /// Is about to begin. `wait`: how long it may take; `None`: as long as it takes.
-    Acquire {
-        resource: String,
-        ttl: u64,
-        wait: Option<u64>,
-        renewed: bool,
-    },
+    Acquire { resource: String, ttl: u64, wait: Option<u64>, renewed: bool },
     /// Its first poll had no answer: from now on it is behind whoever came before, and before whoever comes later.
     Waiting,
     /// It has the lock. `at` is read after that, so the lock was held then; `deadline`: at least until when, as the
     /// holder sees it, unless it lets go before.
-    Granted {
-        fence: Fence,
-        deadline: u64,
-    },
+    Granted { fence: Fence, deadline: u64 },
     /// Somebody else has it; or it failed; or its future is about to be dropped.
-    Ended {
-        outcome: Outcome,
-    },
+    Ended { outcome: Outcome },
 
     // --- A hold. `op` is that of its acquire.
     /// `at` is read before a look at `is_held`, which said yes: it was held then, and will be until the deadline.
-    Held {
-        deadline: u64,
-    },
+    Held { deadline: u64 },
     /// An extension is about to be asked for.
-    Extend {
-        by: u64,
-    },
+    Extend { by: u64 },
     /// It was answered; `yes`: the lease is ours until the deadline.
-    Extended {
-        outcome: Outcome,
-        deadline: u64,
-    },
+    Extended { outcome: Outcome, deadline: u64 },
     /// `lost()` has resolved. `deadline`: the last that was seen before.
-    Lost {
-        deadline: u64,
-    },
+    Lost { deadline: u64 },
     /// Is about to be released, or its guard to be dropped. `held`: what `is_held` said just before, after `at`.
-    Release {
-        held: bool,
-        dropped: bool,
-    },
+    Release { held: bool, dropped: bool },
     /// The release was answered: `Yes` is `Release::Released`, `No` is `Release::AlreadyLost`.
-    Released {
-        outcome: Outcome,
-    },
+    Released { outcome: Outcome },
 
     // --- A store that both read and write, under the lock, with the fence of the hold.
     /// A read or a write is about to be sent. `value`: what is to be written.
-    Store {
-        side: Side,
-        value: Option<u64>,
-    },
+    Store { side: Side, value: Option<u64> },
     /// `Yes`: read or written; `No`: refused since a higher fence was there; `Unknown`: no answer.
-    Stored {
-        side: Side,
-        outcome: Outcome,
-        value: Option<u64>,
-    },
+    Stored { side: Side, outcome: Outcome, value: Option<u64> },
 
     // --- A request through the layer.
     /// Is about to be made.
-    Request {
-        resource: String,
-    },
-    /// The handler has begun, under the lock; and is about to end.
-    Handler {
-        fence: Fence,
-    },
-    HandlerEnds,
+    Request { resource: String, ttl: u64 },
+    /// The handler has begun, under the lock. `at` and `deadline` as in `Granted`.
+    Handler { fence: Fence, deadline: u64 },
+    /// The handler is about to end: by itself (`finished`), or since its future is dropped. `held`: what `is_held` said
+    /// just before, after `at`.
+    HandlerEnds { finished: bool, held: bool },
     /// The answer: `Yes`: the handler's; `Failed`: a refusal; `GivenUp`: its future is about to be dropped.
-    Answered {
-        outcome: Outcome,
-    },
+    Answered { outcome: Outcome },
 
     // --- Process 0: faults and what is left after them.
     /// A fault is about to begin. `process`: whom it is for, where it is for one. `trusted`: whether two certain
@@ -108,11 +73,16 @@ pub(crate) enum Event {
         target: Option<u32>,
         trusted: bool,
         detail: String,
+        /// Nanoseconds by which it moves the server's clock, there or back.
+        moved: u64,
     },
     /// It is over, and what it broke is mended.
-    Healed {
-        kind: String,
-    },
+    Healed { kind: String },
+    /// What the server's clock shows: microseconds since 1970.
+    Clock { wall: u64 },
+    /// Every worker that lives is at rest, and had some time since then: keys, and entries of queues, that the server
+    /// still has for one of them.
+    Undone { left: Vec<String> },
     /// A process has ended, with everything that it had begun.
     Gone {
         /// `gone` in JSON, where `process` is who writes the line.
@@ -121,21 +91,11 @@ pub(crate) enum Event {
     },
     /// After the last fault was healed and every worker had let go: keys on the server other than fences, and what the
     /// workers' providers still count.
-    Left {
-        keys: Vec<String>,
-        locks: u64,
-        waiters: u64,
-    },
+    Left { keys: Vec<String>, locks: u64, waiters: u64 },
     /// After that, a new process took the lock, so long after the moment at which it could first be free.
-    Free {
-        resource: String,
-        after: u64,
-    },
+    Free { resource: String, after: u64 },
     /// The store's own number at the end.
-    Final {
-        resource: String,
-        value: u64,
-    },
+    Final { resource: String, value: u64 },
 }
 
 /// How something ended.

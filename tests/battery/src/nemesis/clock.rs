@@ -1,4 +1,6 @@
-//! A server's wall clock that can be moved while it runs.
+//! A server's wall clock that can be moved while it runs, and runs faster than the clients' clocks all the time.
+//!
+//! That it does is within what is promised: holders take 1 % off each lease for clocks that differ.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +8,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Preloaded into the server; it reads the offset from the mapped file.
+use crate::history::clock;
+
+/// How much faster than a right one, in millionths.
+const FASTER: i64 = 8_000;
+
+/// Preloaded into the server; it reads from the mapped file how far the clock is off.
 const SHIM: &str = include_str!("clock_shim.c");
 
 #[derive(Debug)]
@@ -30,7 +37,8 @@ impl Clock {
             return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
         let path = directory.join("clock");
-        std::fs::write(&path, 0_i64.to_ne_bytes())?;
+        let begun = i64::try_from(clock::now() / 1_000).map_err(io::Error::other)?;
+        std::fs::write(&path, [0, FASTER, begun].map(i64::to_ne_bytes).concat())?;
         let offset = File::options().write(true).open(&path)?;
         Ok(Self { shim, path, offset })
     }
@@ -40,7 +48,7 @@ impl Clock {
         [("LD_PRELOAD", self.shim.display().to_string()), ("BATTERY_CLOCK", self.path.display().to_string())]
     }
 
-    /// So many milliseconds ahead of the right time, or behind it.
+    /// So many milliseconds ahead of where it would be, or behind.
     pub(crate) fn set(&self, milliseconds: i64) -> io::Result<()> {
         self.offset.write_all_at(&(milliseconds * 1_000).to_ne_bytes(), 0)
     }

@@ -10,6 +10,7 @@ use super::plan::WORKERS;
 use super::process::Process;
 use super::random::Random;
 use super::record::Record;
+use super::round::Conditions;
 use crate::history::Event;
 use crate::worker::{Load, Setup};
 
@@ -18,6 +19,7 @@ use crate::worker::{Load, Setup};
 pub(super) struct Fleet<'a> {
     world: &'a World,
     load: &'a Load,
+    mutant: Option<&'static str>,
     directory: PathBuf,
     seed: u64,
     /// Number of the next life of a process.
@@ -28,8 +30,10 @@ pub(super) struct Fleet<'a> {
 }
 
 impl<'a> Fleet<'a> {
-    pub(super) fn new(world: &'a World, load: &'a Load, directory: PathBuf, seed: u64, next: &'a AtomicU32) -> Self {
-        Self { world, load, directory, seed, next, histories: Mutex::default(), numbers: Mutex::default() }
+    pub(super) fn new(world: &'a World, conditions: &'a Conditions, directory: PathBuf, seed: u64) -> Self {
+        let Conditions { load, next_process: next, mutant, .. } = conditions;
+        let (histories, numbers) = (Mutex::default(), Mutex::default());
+        Self { world, load, mutant: *mutant, directory, seed, next, histories, numbers }
     }
 
     /// One for each place.
@@ -48,7 +52,7 @@ impl<'a> Fleet<'a> {
             seed: Random::new(self.seed ^ u64::from(process)).next(),
             load: self.load.clone(),
         };
-        let started = Process::start(&setup)?;
+        let started = Process::start(&setup, self.mutant)?;
         locked(&self.histories).push(started.history().to_owned());
         locked(&self.numbers).push(process);
         Ok(started)

@@ -18,6 +18,7 @@ pub(super) struct Lanes<'a> {
     pub(super) fleet: &'a Fleet<'a>,
     pub(super) record: &'a Record,
     pub(super) faults: &'a [Planned],
+    /// When the calm is over.
     pub(super) begun: Instant,
 }
 
@@ -77,10 +78,11 @@ impl Lanes<'_> {
 
     fn announce(&self, op: u64, fault: &Planned, target: Option<u32>) -> io::Result<()> {
         let (kind, trusted) = (fault.kind.name(), fault.kind.trusted());
-        self.record.write(op, Event::Fault { kind, target, trusted, detail: fault.detail() })
+        let moved = if fault.kind.moves_the_clock() { fault.parameter * 1_000_000 } else { 0 };
+        self.record.write(op, Event::Fault { kind, target, trusted, detail: fault.detail(), moved })
     }
 
-    /// So many milliseconds after the begin of the round, or now if that is later.
+    /// So many milliseconds after the calm, or now if that is later.
     fn until(&self, milliseconds: u64) {
         let time = self.begun + Duration::from_millis(milliseconds);
         std::thread::sleep(time.saturating_duration_since(Instant::now()));

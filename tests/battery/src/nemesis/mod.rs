@@ -24,6 +24,6 @@ mod way_faults;
 mod world;
 
 pub(crate) use kind::{KINDS, Kind};
-pub(crate) use plan::{Plan, ROUND, Round};
+pub(crate) use plan::{CALM, Plan, ROUND, Round};
 pub(crate) use round::{Conditions, Ended, run};
 pub(crate) use world::World;

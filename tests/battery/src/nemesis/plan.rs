@@ -20,13 +20,17 @@ use super::random::Random;
 pub(crate) const WORKERS: usize = 4;
 /// Milliseconds of a round in which faults are under way.
 pub(crate) const ROUND: u64 = 13_000;
+/// Milliseconds before them, without any: for what can be asked only where no fault is felt.
+pub(crate) const CALM: u64 = 4_000;
+/// Milliseconds of a round in which it is only looked whether a mistake is seen.
+const BRIEF: u64 = 6_000;
 /// Of so many rounds one has a clock that moves.
 const CLOCK_EVERY: u64 = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Planned {
     pub(crate) kind: Kind,
-    /// Milliseconds after the begin of the round.
+    /// Milliseconds after the calm at the begin of the round.
     pub(crate) begin: u64,
     /// Milliseconds; 0: it is over at once.
     pub(crate) length: u64,
@@ -57,6 +61,8 @@ pub(crate) struct Round {
     pub(crate) clock_moves: bool,
     /// For the workers.
     pub(crate) seed: u64,
+    /// Milliseconds before the first of them may begin.
+    pub(crate) calm: u64,
     /// In the order of their begin.
     pub(crate) faults: Vec<Planned>,
 }
@@ -101,7 +107,28 @@ impl Plan {
             }
         }
         faults.sort_by_key(|fault| fault.begin);
-        Round { number: 0, clock_moves: false, seed: random.next(), faults }
+        Round { number: 0, clock_moves: false, seed: random.next(), calm: 0, faults }
+    }
+
+    /// Faults of these kinds alone, and not for long; at least one of each, if there are any.
+    pub(crate) fn with_only(seed: u64, kinds: &[Kind]) -> Round {
+        let mut random = Random::new(seed);
+        let mut faults = Vec::new();
+        let lanes = std::iter::once(None).chain((0..WORKERS).map(Some));
+        for worker in lanes {
+            let fits = |kind: &Kind| match kind.lane() {
+                Lane::Server => worker.is_none(),
+                Lane::Way => worker.is_some_and(|worker| worker + 1 < WORKERS),
+                Lane::Process => worker.is_some(),
+            };
+            let kinds: Vec<Kind> = kinds.iter().copied().filter(fits).collect();
+            if !kinds.is_empty() {
+                faults.extend(lane(&mut Deck::new(kinds), worker, (500, 1_200), BRIEF, &mut random));
+            }
+        }
+        faults.sort_by_key(|fault| (fault.begin, fault.worker));
+        let calm = if faults.is_empty() { BRIEF } else { 0 };
+        Round { number: 0, clock_moves: false, seed: random.next(), calm, faults }
     }
 }
 
@@ -115,24 +142,24 @@ impl Iterator for Plan {
         let random = &mut self.random;
         let seed = random.next();
         let server = if clock_moves { &mut self.moved_server } else { &mut self.server };
-        let mut faults = lane(server, None, (900, 2_200), random);
+        let mut faults = lane(server, None, (900, 2_200), ROUND, random);
         for worker in 0..WORKERS {
             let deck = if worker + 1 < WORKERS { &mut self.behind_proxy } else { &mut self.straight };
-            faults.extend(lane(deck, Some(worker), (300, 1_900), random));
+            faults.extend(lane(deck, Some(worker), (300, 1_900), ROUND, random));
         }
         faults.sort_by_key(|fault| (fault.begin, fault.worker));
-        Some(Round { number, clock_moves, seed, faults })
+        Some(Round { number, clock_moves, seed, calm: CALM, faults })
     }
 }
 
-/// One after the other until the round is over, with gaps of so many milliseconds.
-fn lane(deck: &mut Deck, worker: Option<usize>, gaps: (u64, u64), random: &mut Random) -> Vec<Planned> {
+/// One after the other until so many milliseconds are over, with gaps of so many.
+fn lane(deck: &mut Deck, worker: Option<usize>, gaps: (u64, u64), time: u64, random: &mut Random) -> Vec<Planned> {
     let mut faults = Vec::new();
     let mut begin = random.between(gaps.0, gaps.1);
     loop {
         let kind = deck.deal(random);
         let (length, parameter) = (kind.length(random), kind.parameter(random));
-        if begin + length > ROUND {
+        if begin + length > time {
             deck.put_back(kind);
             return faults;
         }

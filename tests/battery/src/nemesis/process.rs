@@ -14,6 +14,9 @@ use crate::worker::{Order, Quiet, Setup};
 /// Stops a process and lets it go on at the end of its own input, also when that comes from the end of ours.
 const STOPPER: &str = r#"trap '' HUP INT TERM; kill -STOP "$1" && echo stopped; read -r _; kill -CONT "$1""#;
 
+/// Says which mistake is made by a process that was built with `--cfg orchestrix_mutants`.
+const MUTANT: &str = "ORCHESTRIX_MUTANT";
+
 /// Killed when dropped. It ends by itself with its standard input.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -29,9 +32,12 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts it; what it writes to its standard error is kept beside its history.
-    pub(super) fn start(setup: &Setup) -> io::Result<Self> {
+    /// `mutant`: the mistake that it makes.
+    pub(super) fn start(setup: &Setup, mutant: Option<&str>) -> io::Result<Self> {
         let errors = setup.history.with_extension("stderr");
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env_remove(MUTANT).envs(mutant.map(|mutant| (MUTANT, mutant)));
+        let mut child = command
             .arg("worker")
             .arg(serde_json::to_string(setup)?)
             .stdin(Stdio::piped())

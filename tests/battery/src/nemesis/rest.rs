@@ -8,6 +8,8 @@ use orchestrix_locking::{
     DistributedLockProvider, LockError, LockOptions, RedisLockOptions, RedisLockProvider, Resource,
 };
 
+use redis::cmd;
+
 use super::World;
 use super::fleet::Fleet;
 use super::process::Process;
@@ -33,6 +35,47 @@ pub(super) fn quiet(processes: &mut [Process]) -> io::Result<Vec<Quiet>> {
         all.push(process.quiet(LIMIT).ok_or_else(silent)?);
     }
     Ok(all)
+}
+
+/// What the server still has for processes that live, though they are at rest: they had something to take back, and
+/// have not done so in time. Those that were killed leave theirs to the end of its lease.
+pub(super) fn undone(world: &World, record: &Record) -> io::Result<()> {
+    let deadline = Instant::now() + BEYOND;
+    let mut left = of_the_living(world);
+    while !left.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        left = of_the_living(world);
+    }
+    record.write(record.next(), Event::Undone { left })
+}
+
+/// Locks and entries of queues whose process listens to its inbox.
+fn of_the_living(world: &World) -> Vec<String> {
+    let mut found = Vec::new();
+    for key in leftovers(world) {
+        let tokens: Vec<String> = if key.ends_with("}:q") {
+            let entries: Vec<String> = world.locks.ask(cmd("LRANGE").arg(&key).arg(0).arg(-1));
+            entries.iter().filter_map(|entry| entry.splitn(4, ':').nth(3)).map(str::to_owned).collect()
+        } else {
+            world.locks.ask::<Option<String>>(cmd("GET").arg(&key)).into_iter().collect()
+        };
+        let lives = |token: &String| {
+            let inbox = token.split('.').next().unwrap_or_default();
+            let channel = format!("orchestrix:lock:inbox:{inbox}");
+            world.locks.ask::<(String, u64)>(cmd("PUBSUB").arg("NUMSUB").arg(channel)).1 > 0
+        };
+        if tokens.iter().any(lives) {
+            found.push(key);
+        }
+    }
+    found
+}
+
+/// What processes that were killed had on names with long leases: nobody can wait for the end of those.
+pub(super) fn end_long_leases(world: &World) {
+    for key in leftovers(world).iter().filter(|key| key.contains(":long:")) {
+        world.locks.ask::<u64>(cmd("DEL").arg(key));
+    }
 }
 
 /// A new process takes every lock, within a lease; then nothing is left but fences.
@@ -88,7 +131,7 @@ async fn take(provider: &RedisLockProvider, resource: &str, load: &Load) -> Resu
     Ok(true)
 }
 
-/// Keys other than fences.
+/// Keys other than fences: `orchestrix:lock:NAME` is a lock, `{orchestrix:lock:NAME}:q` its queue.
 fn leftovers(world: &World) -> Vec<String> {
     world.locks.keys().into_iter().filter(|key| !key.ends_with("}:f")).collect()
 }

@@ -10,7 +10,8 @@ use super::fleet::Fleet;
 use super::lanes::{Lanes, still_runs};
 use super::plan::Round;
 use super::record::Record;
-use super::{ROUND, World, rest};
+use super::{World, rest};
+use crate::history::Event;
 use crate::worker::Load;
 
 /// What does not change from round to round.
@@ -21,11 +22,17 @@ pub(crate) struct Conditions {
     pub(crate) next_process: AtomicU32,
     /// Number of the next operation of process 0.
     pub(crate) next_op: u64,
+    /// The mistake that the workers make, if they are built with mistakes.
+    pub(crate) mutant: Option<&'static str>,
 }
 
 impl Conditions {
     pub(crate) fn new(load: Load) -> Self {
-        Self { load, next_process: AtomicU32::new(1), next_op: 0 }
+        Self { load, next_process: AtomicU32::new(1), next_op: 0, mutant: None }
+    }
+
+    pub(crate) fn with_mutant(load: Load, mutant: &'static str) -> Self {
+        Self { mutant: Some(mutant), ..Self::new(load) }
     }
 }
 
@@ -46,9 +53,10 @@ pub(crate) struct Ended {
 pub(crate) fn run(round: &Round, world: &World, conditions: &mut Conditions, directory: &Path) -> io::Result<Ended> {
     let record = Record::new(directory.join("0.jsonl"), conditions.next_op)?;
     let load = &conditions.load;
-    let fleet = Fleet::new(world, load, directory.to_owned(), round.seed, &conditions.next_process);
+    let fleet = Fleet::new(world, conditions, directory.to_owned(), round.seed);
+    record.write(record.next(), Event::Clock { wall: world.wall() })?;
     let mut processes = fleet.start()?;
-    let begun = Instant::now();
+    let begun = Instant::now() + Duration::from_millis(round.calm);
     let lanes = Lanes { world, fleet: &fleet, record: &record, faults: &round.faults, begun };
     std::thread::scope(|scope| {
         let server = scope.spawn(|| lanes.server());
@@ -68,21 +76,22 @@ pub(crate) fn run(round: &Round, world: &World, conditions: &mut Conditions, dir
         });
         results.fold(Ok(()), Result::and)
     })?;
-    if round.faults.is_empty() {
-        std::thread::sleep((begun + Duration::from_millis(ROUND)).saturating_duration_since(Instant::now()));
-    }
+    std::thread::sleep(begun.saturating_duration_since(Instant::now()));
     processes.iter_mut().try_for_each(still_runs)?;
     // What was leased while the clock was ahead ends that much later.
     let ahead = round.faults.iter().filter(|fault| fault.kind.moves_the_clock()).map(|fault| fault.parameter).max();
     std::thread::sleep(Duration::from_millis(ahead.unwrap_or(0)));
     let quiets = rest::quiet(&mut processes)?;
+    rest::undone(world, &record)?;
     drop(processes);
+    rest::end_long_leases(world);
     rest::look(world, load, &fleet, &quiets, &record)?;
-    conditions.next_op = record.next();
     let mut faults = BTreeMap::new();
     for fault in &round.faults {
         *faults.entry(fault.kind.name()).or_default() += 1;
     }
     let histories = std::iter::once(record.path().to_owned()).chain(fleet.histories()).collect();
-    Ok(Ended { histories, faults, processes: fleet.started() })
+    let processes = fleet.started();
+    conditions.next_op = record.next();
+    Ok(Ended { histories, faults, processes })
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use redis::cmd;
+
 use super::clock::Clock;
 use super::plan::WORKERS;
 use crate::support::{Proxy, RedisServer};
@@ -29,7 +31,7 @@ impl World {
         Self::with(None)
     }
 
-    /// Its server's clock is moved now and then; it never forgets. `directory` is for what that needs.
+    /// Its server's clock is too fast, and moved now and then; it never forgets. `directory` is for what that needs.
     ///
     /// # Errors
     /// If there is no C compiler.
@@ -52,6 +54,12 @@ impl World {
         let port = self.proxies.get(worker).map_or(self.locks.port(), Proxy::port);
         let options = if worker.is_multiple_of(2) { ",connectTimeout=250,responseTimeout=250" } else { "" };
         format!("127.0.0.1:{port}{options}")
+    }
+
+    /// Microseconds since 1970, by the clock of the server for locks.
+    pub(super) fn wall(&self) -> u64 {
+        let (seconds, rest): (u64, u64) = self.locks.ask(&cmd("TIME"));
+        seconds * 1_000_000 + rest
     }
 
     /// Without a fault on the way.
@@ -78,13 +86,17 @@ mod tests {
         seconds as f64 - SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64()
     }
 
-    /// Both ways, and a lease ends by the moved clock.
+    /// It runs too fast, and is moved both ways; and a lease ends by the moved clock.
     #[test]
     fn the_clock_of_a_server_is_moved() {
         let directory = TemporaryDirectory::new();
         let world = World::moving(directory.path()).unwrap();
         let set = |milliseconds| world.clock.as_ref().unwrap().set(milliseconds).unwrap();
         assert!(ahead(&world).abs() < 3.0);
+        let (before, begun) = (world.wall(), std::time::Instant::now());
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let faster = (world.wall() - before) as f64 / begun.elapsed().as_micros() as f64;
+        assert!((1.005..1.01).contains(&faster), "{faster}");
         world.locks.ask::<()>(cmd("SET").arg("key").arg(1).arg("PX").arg(60_000));
         set(100_500);
         assert!((ahead(&world) - 100.5).abs() < 3.0);

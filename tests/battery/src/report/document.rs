@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::evidence::Figures;
 
 /// These have a section of their own.
-const KNOWN: [&str; 4] = ["run_short", "run_long", "control", "mutants"];
+const KNOWN: [&str; 5] = ["run_short", "run_long", "control", "mutants", "battery_mutants"];
 
 const OPENING: &str = "\
 # What was run, and what came of it
@@ -25,14 +25,17 @@ written down before and after it is done, and what was written is judged by a ch
 
 - P1: the fences of a resource are unique, whatever happens, and rise in real time. Excused is a process that takes up,
   or hands on among its own tasks, what the server had granted it before it lost its data or its clock was set, until
-  it has heard of that.
+  it has heard of that; the time within the fence has to say that it was before.
 - P2: two holds that their holders were certain of never overlap. Not required, and only counted (excused), while
   the server loses its data or its clock jumps, and for one lease after that.
 - P3: a store that refuses stale fences, from readers too, loses no update, whatever happens.
 - P4: nobody extends or releases a lock that is another's by then. Excused as P2 is.
-- P5: once everything is healed, each lock is free within a lease, and no key is left but fences.
-- P6: first come, first served.
-- P7: each request through the layer is run or refused, and two are never run at a time.
+- P5: once everything is healed, nothing is left for a process that lives, however long its leases are, each lock is
+  free within a lease, and no key is left but fences.
+- P6: first come, first served, within a process and between processes. Of two processes it is decided by waits during
+  which no fault touched either: another process serves no more late-comers of its own than 33 before one who waits.
+- P7: each request through the layer is run or refused, and two are never run at a time. One is cancelled only if its
+  lock was lost or its caller gave up, and answered only if its lock was held to its end.
 ";
 
 const CONTROL: &str = "\
@@ -44,6 +47,11 @@ const MUTANTS: &str = "\
 Wrong versions of the crate, each made on purpose, and the check that has to fail on it.
 ";
 
+const BATTERY_MUTANTS: &str = "\
+Some of them are made by the battery's processes too, each in a short round of its own. Its checker, which knows nothing
+of them, has to reject what they did, for the property that the mistake breaks.
+";
+
 const AGAIN: &str = "\
 ```text
 tests/run.sh                                                           # everything, in its short form
@@ -52,6 +60,7 @@ cargo run --release --manifest-path tests/battery/Cargo.toml -- run --seconds 40
 cargo run --release --manifest-path tests/battery/Cargo.toml -- run --seed N          # the faults of a seed again
 cargo run --release --manifest-path tests/battery/Cargo.toml -- plan --seed N         # which those are
 cargo run --release --manifest-path tests/battery/Cargo.toml -- control
+tests/mutants/battery.sh
 ```
 
 `ORCHESTRIX_EVIDENCE=DIR tests/run.sh` also writes the figures into that directory, and
@@ -78,7 +87,9 @@ impl<'a> Document<'a> {
         self.section("Without fencing", CONTROL);
         self.table_of("control");
         self.section("Mutants", MUTANTS);
-        self.mutants();
+        self.mutants("mutants", &["mutant", "what", "check", "killed", "seconds"]);
+        self.push(format_args!("{BATTERY_MUTANTS}\n"));
+        self.mutants("battery_mutants", &["mutant", "property", "killed", "violations", "found", "seconds"]);
         let figures = self.figures;
         let others: Vec<&String> = figures.keys().filter(|name| !KNOWN.contains(&name.as_str())).collect();
         self.section("Other tools", "");
@@ -119,14 +130,14 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn mutants(&mut self) {
-        let mutants = rows(self.figures.get("mutants"));
+    fn mutants(&mut self, name: &str, columns: &[&str]) {
+        let mutants = rows(self.figures.get(name));
         if mutants.is_empty() {
             return self.not_run();
         }
         let killed = mutants.iter().filter(|mutant| mutant.get("killed") == Some(&Value::Bool(true))).count();
         self.push(format_args!("{killed} of {} were caught.\n\n", mutants.len()));
-        self.rows(&["mutant", "what", "check", "killed", "seconds"], &mutants);
+        self.rows(columns, &mutants);
     }
 
     fn table_of(&mut self, name: &str) {
@@ -220,7 +231,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_not_run_and_what_is_there_is_shown() {
         let text = Document::new(&Figures::new()).text(None);
-        assert_eq!(text.matches("Not run.").count(), 4, "{text}");
+        assert_eq!(text.matches("Not run.").count(), 5, "{text}");
         assert!(text.contains("fuzz: not run."));
         let figures = Figures::from([
             ("mutants".to_owned(), json!([{"mutant": "m1", "what": "w", "check": "c", "killed": true, "seconds": 2}])),

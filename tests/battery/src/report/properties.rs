@@ -39,7 +39,7 @@ pub(super) fn found(verdicts: &[&Verdict]) -> Vec<Found> {
     Property::ALL.into_iter().map(of).collect()
 }
 
-fn said(property: Property) -> (&'static str, &'static str) {
+pub(super) fn said(property: Property) -> (&'static str, &'static str) {
     match property {
         Property::Lines => ("lines", "the history is whole"),
         Property::Fences => ("P1", "fences are unique and rise"),
@@ -47,7 +47,8 @@ fn said(property: Property) -> (&'static str, &'static str) {
         Property::Updates => ("P3", "a fenced store loses no update"),
         Property::Owners => ("P4", "nobody extends or releases another's"),
         Property::Leftovers => ("P5", "after healing all is free and nothing left"),
-        Property::Order => ("P6", "first come, first served"),
+        Property::Order => ("P6", "first come, first served within a process"),
+        Property::Overtaking => ("P6", "nobody is overtaken for long by another process"),
         Property::Layer => ("P7", "the layer: each request is run or refused, one at a time"),
         Property::Linear => ("linear", "a general linearizability checker agrees on samples"),
     }

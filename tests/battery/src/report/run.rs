@@ -20,6 +20,9 @@ const UNANSWERED: [&str; 7] = [
     "requests_not_run",
 ];
 
+/// Pairs that decide P6 between processes, in each round: a quarter of what there usually are.
+const LEAST_DECIDED: u64 = 10;
+
 /// Times in milliseconds, unless they say otherwise.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct RunReport {
@@ -51,6 +54,11 @@ pub(crate) struct RunReport {
     pub(crate) refused_stale: u64,
     pub(crate) longest_overlap: f64,
     pub(crate) cross_checked_windows: u64,
+    /// P6 between processes: pairs of a wait and another process that served late-comers meanwhile, which no fault
+    /// touched, and which one did; and of the former how often at most somebody was overtaken.
+    pub(crate) overtaking_decided: u64,
+    pub(crate) overtaking_undecided: u64,
+    pub(crate) most_overtaken: u64,
     pub(crate) violations: u64,
     pub(crate) properties: Vec<Found>,
     /// What the run itself failed to do.
@@ -116,6 +124,9 @@ impl RunReport {
         self.refused_stale = both.iter().map(|figures| figures.refused_stale).sum();
         self.longest_overlap = ms(both.iter().map(|figures| figures.longest_overlap).max().unwrap_or(0));
         self.cross_checked_windows = both.iter().map(|figures| figures.linear_windows).sum();
+        self.overtaking_decided = steady.overtaking.checked + moving.overtaking.checked;
+        self.overtaking_undecided = both.iter().map(|figures| figures.overtaking_undecided).sum();
+        self.most_overtaken = both.iter().map(|figures| figures.most_overtaken).max().unwrap_or(0);
         self.properties = found(&[steady, moving]);
         self.violations = self.properties.iter().map(|found| found.violations).sum();
     }
@@ -137,9 +148,11 @@ impl RunReport {
                 failures.push(format!("{}, {}: nothing was there to be checked", found.property, found.what));
             }
         }
-        for (what, count, least) in
-            [("operations", self.operations, least_operations), ("faults", self.faults, least_faults)]
-        {
+        for (what, count, least) in [
+            ("operations", self.operations, least_operations),
+            ("faults", self.faults, least_faults),
+            ("decided pairs of P6 between processes", self.overtaking_decided, LEAST_DECIDED * self.rounds),
+        ] {
             if count < least {
                 failures.push(format!("only {count} {what}, and not {least}"));
             }

@@ -38,6 +38,11 @@ impl fmt::Display for RunReport {
         )?;
         writeln!(f, "{} stale reads and writes refused", self.refused_stale)?;
         writeln!(f, "{} windows cross-checked", self.cross_checked_windows)?;
+        writeln!(
+            f,
+            "{} waits decided who overtakes whom, {} more were touched by faults; overtaken at most {} times",
+            self.overtaking_decided, self.overtaking_undecided, self.most_overtaken
+        )?;
         writeln!(f, "{:>8} {:>10} {:>10} {:>8}", "", "checked", "violated", "excused")?;
         for found in &self.properties {
             let line = (found.property, found.checked, found.violations, found.excused);

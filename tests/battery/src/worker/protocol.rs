@@ -27,8 +27,13 @@ pub(crate) struct Load {
     pub(crate) shared: u32,
     /// Names of this worker alone: `own:PROCESS:0` …
     pub(crate) own: u32,
+    /// Names that all workers share, with leases that last longer than a round: `long:0` … Whoever takes one lets it go
+    /// soon, or has lost interest before it is there.
+    pub(crate) long: u32,
     /// Tasks at once.
     pub(crate) tasks: u32,
+    /// Of so many of them one takes its time, and the others are quick.
+    pub(crate) slow: u32,
     /// Milliseconds.
     pub(crate) ttl: u64,
     /// Whether the stores refuse stale fences. Without it a lost update is there to be found.

@@ -10,22 +10,26 @@ use super::acquiring::{Patience, acquire};
 use super::hold::Hold;
 use super::random::Random;
 use super::requests;
-use super::world::{World, own_name, shared_name};
+use super::world::{World, long_name, own_name, shared_name};
 
-/// Of so many tasks one takes its time, and the others are quick.
-const SLOW: u32 = 8;
+/// Longer than a round.
+const LONG: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(world: Arc<World>, number: u32) {
     let mut random = Random::new(world.setup.seed, (u64::from(world.setup.process) << 32) | u64::from(number));
-    let slow = number % SLOW == SLOW - 1;
+    let every = world.setup.load.slow.max(1);
+    let slow = number % every == every - 1;
     loop {
         let going = world.going.read().await;
-        match (slow, random.one_in(8)) {
+        match (slow, random.one_in(if slow { 4 } else { 8 })) {
             (_, true) => {
                 let resource = name(&world, &mut random, slow);
-                requests::run(&world, &mut random, resource).await;
+                requests::run(&world, &mut random, resource, slow).await;
             }
             (true, false) => take_time(&world, &mut random).await,
+            (false, false) if world.setup.load.long > 0 && random.one_in(12) => {
+                lose_interest(&world, &mut random).await;
+            }
             (false, false) => be_quick(&world, &mut random).await,
         }
         drop(going);
@@ -34,15 +38,17 @@ pub(super) async fn run(world: Arc<World>, number: u32) {
     }
 }
 
-/// A name of its own, or a shared one. The slow ones keep to the first half of both, so that the others have names
-/// that nobody holds for long, and the quick ones are rarely there, where each of them may wait for seconds.
+/// A name of its own, or a shared one. The slow ones keep to the first quarter of both, where they wait for each other,
+/// so that the others have names that nobody holds for long. The quick ones are rarely there, where each of them may
+/// wait for seconds; and on the first name of their own more than on the others, so that there is a crowd.
 fn name(world: &World, random: &mut Random, slow: bool) -> String {
     let load = &world.setup.load;
     let own = load.shared == 0 || (load.own > 0 && random.one_in(4));
     let all = if own { load.own } else { load.shared };
-    let slower = all.div_ceil(2);
+    let slower = all.div_ceil(4);
     let (first, count) = if slow || all < 2 || random.one_in(128) { (0, slower) } else { (slower, all - slower) };
-    let number = first + random.below(count.into()) as u32;
+    let crowd = first > 0 && random.one_in(16);
+    let number = if crowd { first } else { first + random.below(count.into()) as u32 };
     if own { own_name(world.setup.process, number) } else { shared_name(number) }
 }
 
@@ -53,7 +59,9 @@ async fn be_quick(world: &Arc<World>, random: &mut Random) {
         4 => Patience::For(Duration::from_secs(2)),
         _ => Patience::For(Duration::from_millis(50 + random.below(950))),
     };
-    let resource = name(world, random, false);
+    // Whoever does not wait may knock where others let their leases run out: in the moment of the end, at times.
+    let knocks = matches!(patience, Patience::For(Duration::ZERO)) && random.one_in(2);
+    let resource = name(world, random, knocks);
     let options = LockOptions::default().ttl(world.ttl()).auto_renew(!random.one_in(4));
     let Some(mut hold) = acquire(world, random, resource, options, patience).await else { return };
     if random.one_in(32) {
@@ -70,6 +78,22 @@ async fn be_quick(world: &Arc<World>, random: &mut Random) {
         // Once in a while between two looks at the store, too.
         4..8 => hold.update(random.one_in(16).then(|| random.up_to(Duration::from_millis(10)))).await,
         _ => {}
+    }
+    let_go(hold, random).await;
+}
+
+/// A name with a long lease, mostly given up while the question is on its way. What is not taken back then stays.
+async fn lose_interest(world: &Arc<World>, random: &mut Random) {
+    let patience = match random.below(4) {
+        0 => Patience::For(Duration::ZERO),
+        1 => Patience::For(random.up_to(Duration::from_millis(100))),
+        _ => Patience::Cancelled(random.up_to(Duration::from_millis(4))),
+    };
+    let resource = long_name(random.below(world.setup.load.long.into()) as u32);
+    let options = LockOptions::default().ttl(LONG).auto_renew(random.one_in(2));
+    let Some(hold) = acquire(world, random, resource, options, patience).await else { return };
+    if random.one_in(4) {
+        sleep(random.up_to(Duration::from_millis(2))).await;
     }
     let_go(hold, random).await;
 }

@@ -1,6 +1,6 @@
-//! A provider that tells the handler behind a layer which fence its lock has.
+//! A provider that tells the handler behind a layer of its lock.
 //!
-//! The layer for any Tower service cannot put the lock into a request that it knows nothing of, so the fence takes
+//! The layer for any Tower service cannot put the lock into a request that it knows nothing of, so it takes
 //! another way: a request's lock is granted, and its handler called, in the one task that awaits the answer.
 
 use std::cell::Cell;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use orchestrix_locking::provider::{Acquiring, LockBackend, Wait};
 use orchestrix_locking::{
-    DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, RedisLockProvider, Resource,
+    DistributedLock, DistributedLockProvider, LockError, LockHandle, LockOptions, RedisLockProvider, Resource,
 };
 
 tokio::task_local! {
-    /// The fence of the lock under which the request of this task runs.
-    pub(super) static FENCE: Cell<Option<FencingToken>>;
+    /// The lock under which the request of this task runs.
+    pub(super) static LOCK: Cell<Option<LockHandle>>;
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl LockBackend for Telling {
             let guard = lock.try_acquire(timeout).await?;
             if let Some(guard) = &guard {
                 // Outside such a task there is nobody to be told.
-                _ = FENCE.try_with(|fence| fence.set(Some(guard.fencing_token())));
+                _ = LOCK.try_with(|lock| lock.set(Some(guard.handle())));
             }
             Ok(guard)
         })

@@ -67,7 +67,7 @@ impl World {
     /// Every name that this process ever locks.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         let process = self.setup.process;
-        let shared = (0..self.setup.load.shared).map(shared_name);
+        let shared = (0..self.setup.load.shared).map(shared_name).chain((0..self.setup.load.long).map(long_name));
         shared.chain((0..self.setup.load.own).map(move |number| own_name(process, number)))
     }
 
@@ -80,6 +80,10 @@ impl World {
 
 pub(super) fn shared_name(number: u32) -> String {
     format!("shared:{number}")
+}
+
+pub(super) fn long_name(number: u32) -> String {
+    format!("long:{number}")
 }
 
 pub(super) fn own_name(process: u32, number: u32) -> String {

@@ -59,14 +59,14 @@ impl Edited {
         for (grant, line) in self.lines.iter().enumerate() {
             let (fence, handler) = match &line.event {
                 Event::Granted { fence, .. } => (fence.get(), false),
-                Event::Handler { fence } => (fence.get(), true),
+                Event::Handler { fence, .. } => (fence.get(), true),
                 _ => continue,
             };
             let find = |what: fn(&Event) -> bool| {
                 of_op[&(line.process, line.op)].iter().copied().find(|index| what(&self.lines[*index].event))
             };
             let begin = find(|event| matches!(event, Event::Acquire { .. } | Event::Request { .. })).unwrap();
-            let (Event::Acquire { resource, .. } | Event::Request { resource }) = &self.lines[begin].event else {
+            let (Event::Acquire { resource, .. } | Event::Request { resource, .. }) = &self.lines[begin].event else {
                 unreachable!()
             };
             found.push(Of {
@@ -79,7 +79,7 @@ impl Edited {
                 handler,
                 fence,
                 lost: find(|event| matches!(event, Event::Lost { .. })),
-                release: find(|event| matches!(event, Event::Release { .. } | Event::HandlerEnds)),
+                release: find(|event| matches!(event, Event::Release { .. } | Event::HandlerEnds { .. })),
                 end: find(|event| matches!(event, Event::Released { .. } | Event::Answered { .. })),
             });
         }

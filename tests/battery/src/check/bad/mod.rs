@@ -4,6 +4,7 @@
 
 mod dice;
 mod edits;
+mod layer;
 mod mutants;
 mod right;
 mod tests;

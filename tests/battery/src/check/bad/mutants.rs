@@ -18,7 +18,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     }),
     ("a handler's fence given twice", Property::Fences, true, |history| {
         let (first, second) = history.pair(|_, _, second| second.handler)?;
-        *history.event(second.grant) = Event::Handler { fence: token(first.fence) };
+        let Event::Handler { fence, .. } = history.event(second.grant) else { return None };
+        *fence = token(first.fence);
         Some(())
     }),
     ("a falling fence", Property::Fences, false, |history| {
@@ -68,6 +69,31 @@ pub(super) const MUTANTS: &[Mutant] = &[
         history.put(at - MS, &first, Event::Extended { outcome: Outcome::Yes, deadline });
         history.lines[lost].at = deadline + 1;
         *history.event(lost) = Event::Lost { deadline };
+        Some(())
+    }),
+    // The fault excuses nothing: the handler held the lock when it ended.
+    ("an overlap with a handler while the server is under a fault", Property::Overlaps, true, |history| {
+        let (first, second) = history.pair(|history, first, second| {
+            let ends = first.release.map_or(0, |ends| history.at(ends));
+            first.handler && !second.handler && history.at(second.begin) + 100 < ends
+        })?;
+        let (begin, at) = (history.at(first.begin), history.at(first.release?) - 1);
+        history.lines[second.grant].at = at;
+        let kind = || "server_paused".to_owned();
+        let (target, detail) = (None, String::new());
+        let begins = Event::Fault { kind: kind(), target, trusted: true, detail, moved: 0 };
+        history.lines.push(Line { at: begin, process: 0, op: u64::MAX, event: begins });
+        history.lines.push(Line { at: at + 1, process: 0, op: u64::MAX, event: Event::Healed { kind: kind() } });
+        Some(())
+    }),
+    ("a deadline that counts from the answer", Property::Overlaps, true, |history| {
+        let of = history.grant(|history, of| {
+            matches!(history.lines[of.begin].event, Event::Acquire { wait: Some(0), .. })
+                && of.lost.is_none()
+                && of.end.is_some()
+        })?;
+        // It was asked for at once, and answered late.
+        history.lines[of.begin].at -= 400 * MS;
         Some(())
     }),
     ("a deadline beyond the lease", Property::Overlaps, true, |history| {
@@ -179,6 +205,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("a key is left over", Property::Leftovers, true, |history| left(history, 1, 0, 0)),
     ("a lock is left over", Property::Leftovers, true, |history| left(history, 0, 1, 0)),
     ("a waiter is left over", Property::Leftovers, true, |history| left(history, 0, 0, 1)),
+    ("something is not taken back", Property::Leftovers, true, |history| {
+        let undone = history.line(|event| matches!(event, Event::Undone { .. }))?;
+        *history.event(undone) = Event::Undone { left: vec!["shared:0".into()] };
+        Some(())
+    }),
     ("not free in time", Property::Leftovers, true, |history| {
         let free = history.line(|event| matches!(event, Event::Free { .. }))?;
         let Event::Free { after, .. } = history.event(free) else { return None };
@@ -204,43 +235,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         history.put(begin - 20, &other, acquire);
         history.put(begin - 10, &other, Event::Waiting);
         history.put(granted + 1, &other, Event::Ended { outcome: Outcome::GivenUp });
-        Some(())
-    }),
-    ("a handler runs twice", Property::Layer, true, |history| {
-        let of = history.grant(|_, of| of.handler)?;
-        let again = Line { at: history.at(of.grant) + 1, ..history.lines[of.grant].clone() };
-        history.lines.push(again);
-        Some(())
-    }),
-    ("an answer without a handler", Property::Layer, true, |history| {
-        let of = history.grant(|_, of| of.handler)?;
-        history.remove(|line| line.op == of.op && matches!(line.event, Event::Handler { .. } | Event::HandlerEnds));
-        Some(())
-    }),
-    ("a refusal answered with yes", Property::Layer, true, |history| {
-        let refusal = history.line(|event| matches!(event, Event::Answered { outcome: Outcome::Failed(_) }))?;
-        *history.event(refusal) = Event::Answered { outcome: Outcome::Yes };
-        Some(())
-    }),
-    ("an answer before the handler's end", Property::Layer, true, |history| {
-        let of = history.grant(|_, of| of.handler)?;
-        history.remove(|line| line.op == of.op && line.event == Event::HandlerEnds);
-        Some(())
-    }),
-    ("handlers overlap", Property::Layer, true, |history| {
-        let (first, second) = history.pair(|history, first, second| {
-            let ends = first.release.map_or(0, |ends| history.at(ends));
-            first.handler && second.handler && history.at(second.begin) + 1 < ends
-        })?;
-        let at = history.at(first.release?) - 1;
-        history.lines[second.grant].at = at;
-        Some(())
-    }),
-    ("a request that is never answered", Property::Layer, true, |history| {
-        let of = history.grant(|_, of| of.handler)?;
-        let answer = of.end?;
-        history.lines.remove(answer);
-        history.remove(|line| line.event == Event::Gone { process: of.process });
         Some(())
     }),
     ("a grant that nobody asked for", Property::Lines, false, |history| {
@@ -286,8 +280,8 @@ fn waits_behind(history: &Edited, first: &Of, second: &Of) -> bool {
         && first.waiting.is_some_and(|waiting| history.at(waiting) < history.at(second.begin))
 }
 
-/// A process that was stopped in its handler for the whole time. It is not known how long it held the lock, and so
-/// nothing is wrong with that.
+/// A process that was stopped in its handler for the whole time. Its lease was over soon, and so nothing is wrong with
+/// that.
 fn stopped_handler(history: &mut Edited, resource: &str) {
     const STOPPED: u32 = 999;
     let (begin, end) =
@@ -295,11 +289,16 @@ fn stopped_handler(history: &mut Edited, resource: &str) {
     let (begin, end) = (begin - 10, end + 10);
     let mut put = |at, process, op, event| history.lines.push(Line { at, process, op, event });
     let kind = || "worker_stopped".to_owned();
-    put(begin, 0, u64::MAX, Event::Fault { kind: kind(), target: Some(STOPPED), trusted: true, detail: String::new() });
-    put(begin + 1, STOPPED, 1, Event::Request { resource: resource.to_owned() });
-    put(begin + 2, STOPPED, 1, Event::Handler { fence: token(1) });
+    put(
+        begin,
+        0,
+        u64::MAX,
+        Event::Fault { kind: kind(), target: Some(STOPPED), trusted: true, detail: String::new(), moved: 0 },
+    );
+    put(begin + 1, STOPPED, 1, Event::Request { resource: resource.to_owned(), ttl: 1 });
+    put(begin + 2, STOPPED, 1, Event::Handler { fence: token(1), deadline: begin + 3 });
     put(end, 0, u64::MAX, Event::Healed { kind: kind() });
-    put(end + 1, STOPPED, 1, Event::HandlerEnds);
-    put(end + 2, STOPPED, 1, Event::Answered { outcome: Outcome::Yes });
+    put(end + 1, STOPPED, 1, Event::HandlerEnds { finished: false, held: false });
+    put(end + 2, STOPPED, 1, Event::Answered { outcome: Outcome::Failed("Lost".into()) });
     put(end + 3, 0, u64::MAX - 1, Event::Gone { process: STOPPED });
 }

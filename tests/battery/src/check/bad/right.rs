@@ -21,6 +21,7 @@ pub(super) fn history(seed: u64, faults: bool) -> Vec<Line> {
     for process in 1..=3 {
         simulation.put(end, 0, 9_000, Event::Gone { process });
     }
+    simulation.put(end + 1, 0, 9_004, Event::Undone { left: Vec::new() });
     simulation.put(end + MS, 0, 9_001, Event::Left { keys: Vec::new(), locks: 0, waiters: 0 });
     for resource in ["shared:0", "shared:1"] {
         simulation.put(end + 2 * MS, 0, 9_002, Event::Free { resource: resource.into(), after: 3 * MS });
@@ -71,15 +72,15 @@ impl Simulation {
     fn request(&mut self, resource: &str, now: u64, free: u64, fence: u64) -> u64 {
         let (process, op) = (self.dice.between(1, 4) as u32, self.ops);
         let granted = now.max(free) + self.dice.between(MS / 20, MS / 2);
-        self.put(now, process, op, Event::Request { resource: resource.into() });
+        self.put(now, process, op, Event::Request { resource: resource.into(), ttl: TTL });
         if granted > now + 80 * MS {
             let outcome = Outcome::Failed("Busy".into());
             self.put(now + 80 * MS, process, op, Event::Answered { outcome });
             return free;
         }
         let ends = granted + self.dice.between(MS, 10 * MS);
-        self.put(granted, process, op, Event::Handler { fence: token(fence) });
-        self.put(ends, process, op, Event::HandlerEnds);
+        self.put(granted, process, op, Event::Handler { fence: token(fence), deadline: granted + WORTH });
+        self.put(ends, process, op, Event::HandlerEnds { finished: true, held: true });
         let answered = ends + self.dice.between(100, MS);
         self.put(answered, process, op, Event::Answered { outcome: Outcome::Yes });
         ends
@@ -175,7 +176,7 @@ impl Simulation {
         self.ops += 1;
         let fault = self.ops;
         let kind = String::from("forgets");
-        let begins = Event::Fault { kind: kind.clone(), target: None, trusted: false, detail: String::new() };
+        let begins = Event::Fault { kind: kind.clone(), target: None, trusted: false, detail: String::new(), moved: 0 };
         self.put(at, 0, fault, begins);
         self.put(at + 10 * MS, 0, fault, Event::Healed { kind });
         self.put(at + 20 * MS, process, op, Event::Release { held: true, dropped: false });
