@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Whether it is seen is a matter of chance, but what is seen is a proof: so many rounds at most.
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 8;
 
 /// `false`: one was not rejected, or for something else only.
 pub(crate) fn mutants(options: &Options) -> io::Result<bool> {

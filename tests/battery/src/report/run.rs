@@ -21,7 +21,7 @@ const UNANSWERED: [&str; 7] = [
 ];
 
 /// Pairs that decide P6 between processes, in each round: a quarter of what there usually are.
-const LEAST_DECIDED: u64 = 10;
+const LEAST_DECIDED: u64 = 3;
 
 /// Times in milliseconds, unless they say otherwise.
 #[derive(Debug, Default, Serialize)]
