@@ -20,7 +20,8 @@ const UNANSWERED: [&str; 7] = [
     "requests_not_run",
 ];
 
-/// Pairs that decide P6 between processes, in each round: a quarter of what there usually are.
+/// Pairs that decide P6 between processes, for each round. On a machine that does nothing else there are about 15, since
+/// fewer waits last long there.
 const LEAST_DECIDED: u64 = 3;
 
 /// Times in milliseconds, unless they say otherwise.
