@@ -4,8 +4,8 @@
 //!
 //! - **M1** A name has an entry exactly while somebody holds it; who waits, waits for a holder. When a holder
 //!   goes, the first waiter becomes the holder in the same step, or the entry goes too.
-//! - **M2** A lease is in one of three places: pending in exactly one queue; the holder of exactly one entry;
-//!   or in neither, and then it has ended and never comes back.
+//! - **M2** A lease that somebody was given is in one of three places: pending in exactly one queue; the holder of exactly
+//!   one entry; or in neither, and then it has ended and never comes back.
 //! - **M3** A holder is replaced only when its lease has ended by the clock or by its own release. So two
 //!   holders' times never overlap.
 //! - **M4** Queues are in the order of arrival, and only the first is served. A newcomer is granted the lock
@@ -169,7 +169,8 @@ impl Table {
         if held.get().holder.state.is_held_at(now) {
             return (Some(held.into_mut()), Wake::default());
         }
-        succeed(held, &mut self.fences, || now)
+        // The next lease begins now and not at `now`, which was before the mutex was free.
+        succeed(held, &mut self.fences, crate::sync::now)
     }
 
     /// Takes a pending lease out of its queue. `None` if it was not there: it has been granted or lost (M2).

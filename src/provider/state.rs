@@ -3,8 +3,8 @@
 //! # How it works
 //!
 //! Whether a lease is held is one number, `ends`: the time at which it ends, or one of four marks (not yet
-//! granted, released, lost, no end). Everybody changes it by compare-and-exchange alone, so that of a
-//! renewal, a release and a loss at the same moment exactly one happens.
+//! granted, released, lost, no end). Everybody changes it by compare-and-exchange, so that of a renewal, a release and
+//! a loss at the same moment exactly one happens; or under a mutex under which everybody does (`in_process`).
 //!
 //! The invariants, cited by number below:
 //!
@@ -12,7 +12,8 @@
 //! - **L2** What has ended stays ended: nothing leads away from `RELEASED` or `LOST`.
 //! - **L3** The clock decides, not a flag that somebody has to set in time. Whoever looks after the end sees
 //!   a lost lease, and makes that final (L2) before saying so. Hence a renewal that comes back too late
-//!   cannot revive a lease that somebody has been told is lost.
+//!   cannot revive a lease that somebody has been told is lost. One whose end nobody has seen yet, and whose lock nobody
+//!   else can have without seeing it, may go on (`take` of `in_process`).
 //! - **L4** A watcher that went to sleep is woken by every change that could end the lease before the time
 //!   the watcher knows. Watching and waking happen under one mutex; `ends` is written before it is taken.
 
@@ -202,7 +203,7 @@ impl LeaseState {
         }
     }
 
-    /// The end of the lease as it looks now, also after it. Before the grant it is the present.
+    /// The end of the lease as it looks now, also after it. Before the grant it means nothing.
     pub fn expires_at(&self) -> Instant {
         let now = now();
         let mut inner = self.inner.lock();

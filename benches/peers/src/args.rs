@@ -12,16 +12,19 @@ Runs our locks beside the peers and the raw limit. Needs redis-server, and start
   --only NAME       only those with NAME in their names; can be repeated
   --scenario NAME   only scenes with NAME in theirs; can be repeated
   --scale           instead: leases held at once, and the number of waiters
+  --http            instead: the layer around a ready service, and on a route of axum
   --no-write        only print
 
 A run of a part, with --only or --scenario, only prints.";
 
+#[expect(clippy::struct_excessive_bools, reason = "a flag each")]
 pub(crate) struct Args {
     pub(crate) rounds: usize,
     pub(crate) time: Duration,
     pub(crate) only: Vec<String>,
     pub(crate) scenes: Vec<String>,
     pub(crate) scale: bool,
+    pub(crate) http: bool,
     pub(crate) write: bool,
     pub(crate) help: bool,
 }
@@ -34,6 +37,7 @@ impl Args {
             only: Vec::new(),
             scenes: Vec::new(),
             scale: false,
+            http: false,
             write: true,
             help: false,
         };
@@ -49,6 +53,7 @@ impl Args {
                 "--only" => args.only.push(value()?),
                 "--scenario" => args.scenes.push(value()?),
                 "--scale" => args.scale = true,
+                "--http" => args.http = true,
                 "--no-write" => args.write = false,
                 "-h" | "--help" => args.help = true,
                 _ => return Err(format!("unknown argument {word}\n\n{HELP}").into()),

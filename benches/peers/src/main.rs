@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod figures;
+mod http;
 mod machine;
 mod memory;
 mod redis;
@@ -32,6 +33,9 @@ fn main() -> Result<()> {
     let load = machine::load();
     if args.scale {
         return scale(&args, &load);
+    }
+    if args.http {
+        return http(&args, &load);
     }
     let mut notes = Notes::new();
     let on_redis = runtime()?.block_on(run_redis(&args, &mut notes))?;
@@ -78,7 +82,7 @@ async fn run_redis(args: &Args, notes: &mut Notes) -> Result<Vec<RedisResult>> {
         }
         names.push(learned);
     }
-    let mut connection = redis::connect(&url).await?;
+    let connection = redis::connect(&url).await?;
     for scene in &scenes {
         let mut of_scene: Vec<_> = contenders
             .iter()
@@ -93,7 +97,7 @@ async fn run_redis(args: &Args, notes: &mut Notes) -> Result<Vec<RedisResult>> {
         for round in 1..=args.rounds {
             eprintln!("{}, round {round} of {}", scene.name, args.rounds);
             for (contender, names, result) in &mut of_scene {
-                result.pings.push(redis::ping(&mut connection, args.time / 10).await?);
+                result.pings.push(redis::ping(&connection, args.time / 10).await?);
                 let run = contender.round(&url, scene, args.time);
                 result.rounds.push(redis::NAMES.scope(names.clone(), run).await?);
             }
@@ -146,6 +150,16 @@ fn scale(args: &Args, load: &str) -> Result<()> {
     println!("{text}");
     if args.write {
         report::write_between("scale", &text)?;
+        report::write_goals(&measured)?;
+    }
+    Ok(())
+}
+
+fn http(args: &Args, load: &str) -> Result<()> {
+    let (table, measured) = runtime()?.block_on(http::run(args.rounds, args.time))?;
+    let text = format!("{}\n\n{table}", machine::describe(load));
+    if args.write {
+        report::write_between("http", &text)?;
         report::write_goals(&measured)?;
     }
     Ok(())

@@ -88,6 +88,9 @@ impl<C: Caller> Channel<C> {
         any
     }
 
+    /// Whoever pushes may hold mutexes that an outcome needs, so that nothing in the first poll of a batch may panic: it
+    /// would be told of while they are held. What could is the time-out, in a runtime whose timer is off or has ended; there
+    /// is no channel in either, since nobody is granted a lock in the one, and the supervisor has ended before in the other.
     fn begin(&mut self, link: &Arc<Link<C>>, calls: Vec<Call<C::Purpose>>) {
         let load = std::mem::take(&mut self.reload);
         let batch = Batch::new(link, &self.caller, calls, self.publishing, load);

@@ -188,7 +188,9 @@ impl<'a, C: Caller> Open<'a, C> {
     fn close_if_done(&self) -> bool {
         let mut channel = self.0.channel.lock();
         let done = self.0.retired.load(SeqCst) && self.0.is_empty() && channel.as_ref().is_none_or(Channel::is_idle);
-        done && channel.take().is_some()
+        let closed = channel.take_if(|_| done);
+        drop(channel);
+        closed.is_some()
     }
 }
 

@@ -3,7 +3,7 @@
 //! For each resource that anybody here is concerned with there is an [`Entry`](entry::Entry). Everything that
 //! happens to it happens under its shard's mutex: a caller comes or goes, the server answers, a message arrives, a
 //! time is up. What follows is pushed to the [link](super::link) under the same mutex, so that the server is asked
-//! in the order in which things happened here. Nothing here waits, and nothing here talks to a server.
+//! in the order in which things happened here. Nothing here waits, and no answer comes while the mutex is held.
 //!
 //! A **tenure** is a lock that is ours on the server, under one token. A **lease** is one caller's hold of it. When
 //! a caller of this process lets go and another one waits, the tenure goes on with the next lease, without asking

@@ -42,7 +42,7 @@ impl Locks {
                 self.push(resource, tenure.token, Step::Release, Purpose::Release(Some(answer)));
                 self.undo_late(resource, &tenure);
             }
-            // Behind the release in the same pipeline: whoever waits elsewhere comes first.
+            // Behind the release, on the same connection: whoever waits elsewhere comes first.
             self.ask_if_needed(resource, entry, Patience::Waiting);
             // Without an answer only if the provider is gone, and with it its connection.
             Releasing::pending(async move { answered.await.unwrap_or(Err(LockError::Closed)) })

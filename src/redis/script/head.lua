@@ -14,8 +14,8 @@
 --       does not undo: reads come before writes, and a grant is made before it is told.
 --
 -- What a script does when nobody waits comes first, and what it needs besides is included after it: a server makes
--- everything that a script defines each time that it runs. For the same reason an answer of one
--- number is no list, and a number that a command is given is written as a text.
+-- everything that a script defines each time that it runs. For the same reason an answer of one number is no list, and a
+-- number that a command is given is written as a text.
 
 local call = redis.call
 local lock, queue, fence = KEYS[1], KEYS[2], KEYS[3]

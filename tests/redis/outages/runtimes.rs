@@ -236,3 +236,33 @@ fn a_provider_that_is_dropped_during_an_outage_leaves_nothing() {
         until("its tasks have ended", LIMIT / 2, || runtime.metrics().num_alive_tasks() == tasks);
     }
 }
+
+/// Guards are dropped on threads that outlast their runtime's tasks, while it ends: each release is sent, or left to
+/// the lease, and nobody hangs.
+#[test]
+fn guards_dropped_while_their_runtime_ends_keep_nobody() {
+    const SHORT: Duration = Duration::from_millis(400);
+    let server = RedisServer::start();
+    let provider = provider_at(server.url());
+    for round in 0..12 {
+        let runtime = runtime();
+        let mut guards: Vec<_> = (0..40).map(|number| take(&runtime, &provider, &format!("{number}"), SHORT)).collect();
+        while !guards.is_empty() {
+            let some = guards.split_off(guards.len().saturating_sub(10));
+            runtime.spawn_blocking(move || {
+                for guard in some {
+                    drop(guard);
+                    std::thread::sleep(Duration::from_micros(100));
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_micros(150) * round);
+        runtime.shutdown_timeout(SOON);
+        until("every lock is free", SOON, || keys(&server).is_empty());
+    }
+    // What could not be sent is forgotten with its lease, as soon as somebody uses the provider again.
+    let runtime = small_runtime();
+    let guard = take(&runtime, &provider, NAME, SHORT);
+    runtime.block_on(guard.release()).unwrap();
+    runtime.block_on(until_clean(&server, &provider, SOON));
+}

@@ -14,7 +14,7 @@ use std::future::Future;
 use crate::Result;
 
 pub(crate) use contenders::{Contender, contenders};
-pub(crate) use raw::{connect, ping};
+pub(crate) use raw::{Pings, connect, ping};
 use round::run;
 pub(crate) use round::{NAMES, Round};
 pub(crate) use scenes::{Keys, SCENES, Scene};

@@ -6,7 +6,7 @@ use super::{Panel, write_plot};
 use crate::Result;
 use crate::figures::{Waits, jain, median, spread};
 use crate::memory;
-use crate::redis::{Contender, Round, Scene};
+use crate::redis::{Contender, Pings, Round, Scene};
 
 pub(crate) type Notes = Vec<String>;
 
@@ -15,8 +15,8 @@ pub(crate) struct RedisResult {
     pub(crate) scene: Scene,
     pub(crate) name: &'static str,
     pub(crate) rounds: Vec<Round>,
-    /// Round trips in a second, measured just before each round.
-    pub(crate) pings: Vec<f64>,
+    /// Measured just before each round.
+    pub(crate) pings: Vec<Pings>,
 }
 
 impl RedisResult {
@@ -51,7 +51,7 @@ impl RedisResult {
 
     /// The time of one cycle, in PING round trips.
     pub(crate) fn pings(&self) -> f64 {
-        median(self.rounds.iter().zip(&self.pings).map(|(round, ping)| ping / round.cycles))
+        median(self.rounds.iter().zip(&self.pings).map(|(round, ping)| ping.in_a_second / round.cycles))
     }
 
     pub(crate) fn overlaps(&self) -> u64 {
@@ -109,14 +109,16 @@ fn scenes(results: &[RedisResult]) -> Vec<&Scene> {
 pub(crate) fn redis_tables(results: &[RedisResult]) -> String {
     let mut text = String::new();
     for scene in scenes(results) {
-        let ping = median(results.iter().filter(|of| of.scene.name == scene.name).flat_map(|of| of.pings.clone()));
+        let pings = || results.iter().filter(|of| of.scene.name == scene.name).flat_map(|of| &of.pings);
+        let longest = pings().map(|pings| pings.longest).max().unwrap_or_default();
         _ = writeln!(
             text,
-            "\n### {}\n\nA PING round trip took {:.0} µs.\n\n\
+            "\n### {}\n\nA PING round trip took {:.0} µs, the longest {} ms.\n\n\
              | | cycles/s | ± | to ours | to raw | wait p50, ms | p99 | longest | Jain | commands a cycle | PINGs a \
              cycle |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
             scene.title,
-            1e6 / ping,
+            1e6 / median(pings().map(|pings| pings.in_a_second)),
+            millis(longest),
         );
         for result in results.iter().filter(|result| result.scene.name == scene.name) {
             let waits = result.waits();

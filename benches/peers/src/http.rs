@@ -1,0 +1,194 @@
+//! What the layer costs: around a ready service, and on a route of axum over loopback.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use orchestrix_locking::{
+    DistributedLockProvider, InMemoryLockProvider, LockLayer, LockOptions, Locking, RedisLockOptions,
+    RedisLockProvider, Resource, key,
+};
+use tokio::net::TcpListener;
+use tower::{Layer, Service, service_fn};
+
+use crate::Result;
+use crate::figures::{median, spread};
+use crate::redis::ours::Ours;
+use crate::report::Measured;
+use crate::server::Server;
+
+pub(crate) async fn run(rounds: usize, time: Duration) -> Result<(String, Measured)> {
+    let mut measured = Measured::new();
+    let (layer, text) = around_a_ready_service(rounds, time / 4).await?;
+    let mut text = text;
+    let server = Server::start()?;
+    let address = serve(&server.url()).await?;
+    let Ours(provider) = Ours::connect(&server.url())?;
+    text += "\n| a route of axum | plain, µs | with it, µs | ± | to plain |\n| --- | ---: | ---: | ---: | ---: |\n";
+    let mut ratios = Vec::new();
+    for route in ["memory", "redis"] {
+        let (mut all, mut more) = (Vec::new(), Vec::new());
+        for turn in 1..=2 * rounds {
+            eprintln!("axum, {route}, turn {turn} of {}", 2 * rounds);
+            let cycle = tokio::spawn(on_redis(provider.clone(), time / 2)).await??;
+            let (plain, ours) = requests(&address, route, time).await?;
+            all.push((plain, ours));
+            more.push((ours - plain) / cycle);
+        }
+        let plain: Vec<f64> = all.iter().map(|(plain, _)| *plain).collect();
+        let ours: Vec<f64> = all.iter().map(|(_, ours)| *ours).collect();
+        let ratio = beside(&ours, &plain, |ours, plain| ours / plain);
+        let line = format!(
+            "| {route} | {:.1} | {:.1} | {:.0} % | {ratio:.3} |",
+            median(plain) / 1e3,
+            median(ours.clone()) / 1e3,
+            spread(&ours) * 100.0,
+        );
+        println!("{line}");
+        _ = writeln!(text, "{line}");
+        ratios.push((ratio, median(more)));
+    }
+    if let [(memory, _), (_, trips)] = ratios[..] {
+        let share = (memory - 1.0) * 100.0;
+        let found = format!(
+            "layer {layer:.2} × the provider's cycle; a route {share:+.1} % in memory; on Redis longer by {trips:.2} × the provider's own cycle of two round trips"
+        );
+        _ = writeln!(
+            text,
+            "\nOn Redis it takes longer than the plain route by {trips:.2} × a cycle of the provider alone, which is two round trips."
+        );
+        measured.insert("`LockLayer`, axum over loopback", found);
+    }
+    Ok((text, measured))
+}
+
+/// The median of what each turn is to the other's turn beside it.
+fn beside(ours: &[f64], theirs: &[f64], of: impl Fn(f64, f64) -> f64) -> f64 {
+    median(ours.iter().zip(theirs).map(|(ours, theirs)| of(*ours, *theirs)))
+}
+
+/// The layer's call beside the provider's own cycle from the same name; how much longer it takes.
+async fn around_a_ready_service(rounds: usize, time: Duration) -> Result<(f64, String)> {
+    let provider = InMemoryLockProvider::new();
+    let (mut own, mut layer) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let provider = provider.clone();
+        own.push(tokio::spawn(cycles(provider.clone(), time)).await??);
+        layer.push(tokio::spawn(calls(provider, time)).await??);
+    }
+    let ratio = beside(&layer, &own, |layer, own| layer / own);
+    let text = format!(
+        "| in memory, one task | ns | to the provider |\n| --- | ---: | ---: |\n\
+         | the provider, from a name | {:.0} | 1.00 |\n| the layer around a ready service | {:.0} | {ratio:.2} |\n",
+        median(own),
+        median(layer)
+    );
+    println!("{text}");
+    Ok((ratio, text))
+}
+
+async fn cycles(provider: InMemoryLockProvider, time: Duration) -> Result<f64> {
+    let (begun, mut count) = (Instant::now(), 0_u32);
+    while begun.elapsed() < time {
+        for _ in 0..1_000 {
+            // The name is made in each cycle, as the layer makes it for each request.
+            let name = "account:42".to_owned();
+            let lock = provider.create_lock(Resource::try_from(name)?, LockOptions::default())?;
+            drop(lock.acquire().await?);
+        }
+        count += 1_000;
+    }
+    Ok(begun.elapsed().as_nanos() as f64 / f64::from(count))
+}
+
+/// The provider's own cycle on Redis.
+async fn on_redis(provider: RedisLockProvider, time: Duration) -> Result<f64> {
+    let lock = provider.create_lock(Resource::try_from("account:7")?, LockOptions::default())?;
+    lock.acquire().await?.release().await?;
+    let (begun, mut count) = (Instant::now(), 0.0);
+    while begun.elapsed() < time {
+        lock.acquire().await?.release().await?;
+        count += 1.0;
+    }
+    Ok(begun.elapsed().as_nanos() as f64 / count)
+}
+
+async fn calls(provider: InMemoryLockProvider, time: Duration) -> Result<f64> {
+    let layer = LockLayer::new(provider, |request: &String| request.clone()).wait(Duration::from_secs(2));
+    let mut service = layer.layer(service_fn(|request: String| async move { Ok::<_, Infallible>(request) }));
+    let (begun, mut count) = (Instant::now(), 0_u32);
+    while begun.elapsed() < time {
+        for _ in 0..1_000 {
+            drop(service.call("account:42".to_owned()).await?);
+        }
+        count += 1_000;
+    }
+    Ok(begun.elapsed().as_nanos() as f64 / f64::from(count))
+}
+
+/// Starts the three routes, and says where.
+async fn serve(redis: &str) -> Result<String> {
+    let memory = Locking::builder().add_in_memory_locking().build()?;
+    let on_redis =
+        Locking::builder().add_redis_locking(RedisLockOptions::default().connection_string(redis)).build()?;
+    let layer = |locking: &Locking| locking.http_layer(key::path_param("id").prefixed("account"));
+    let handler = || async { "ok" };
+    let router = Router::new()
+        .route("/plain/{id}", get(handler))
+        .route("/memory/{id}", get(handler).route_layer(layer(&memory)))
+        .route("/redis/{id}", get(handler).route_layer(layer(&on_redis)));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
+    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(address)
+}
+
+/// Few, so that both routes meet the machine in the same state: how fast a request is hangs on how deep the processors
+/// sleep, which changes by the second. And some, so that each meets the state that it leaves itself.
+const IN_A_ROW: usize = 32;
+
+/// Medians of requests to the plain route and to another, in turns, one after the other; nanoseconds each.
+///
+/// From a thread that blocks, as far from the server as another process: within its runtime nobody would be woken.
+async fn requests(address: &str, route: &str, time: Duration) -> Result<(f64, f64)> {
+    let requests = ["plain", route].map(|route| format!("GET /{route}/42 HTTP/1.1\r\nhost: {address}\r\n\r\n"));
+    let address = address.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let mut answer = Vec::new();
+        let [mut plain, mut ours] = [Vec::new(), Vec::new()];
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            for (request, nanos) in requests.iter().zip([&mut plain, &mut ours]) {
+                for _ in 0..IN_A_ROW {
+                    let sent = Instant::now();
+                    one(&mut stream, request, &mut answer)?;
+                    nanos.push(sent.elapsed().as_nanos() as f64);
+                }
+            }
+        }
+        Ok((median(plain), median(ours)))
+    })
+    .await?
+}
+
+fn one(stream: &mut TcpStream, request: &str, answer: &mut Vec<u8>) -> Result<()> {
+    stream.write_all(request.as_bytes())?;
+    answer.clear();
+    let mut part = [0; 1024];
+    while !answer.ends_with(b"\r\n\r\nok") {
+        let length = stream.read(&mut part)?;
+        let Some(part) = part.get(..length).filter(|part| !part.is_empty()) else {
+            return Err(format!("closed after {}", String::from_utf8_lossy(answer)).into());
+        };
+        answer.extend_from_slice(part);
+    }
+    if answer.starts_with(b"HTTP/1.1 200 ") { Ok(()) } else { Err(String::from_utf8_lossy(answer).into()) }
+}
