@@ -236,34 +236,22 @@ dependencies() {
     fi
 }
 
-# With figures in the directory $ORCHESTRIX_EVIDENCE where that is set.
-mutants() {
-    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
-        mkdir -p "$ORCHESTRIX_EVIDENCE"
-        tests/mutants/run.sh --json "$ORCHESTRIX_EVIDENCE/mutants.json"
-    else
-        tests/mutants/run.sh
+# with_figures NAME COMMAND...: runs a command that takes --json FILE, and has it write its figures to NAME.json in the
+# directory $ORCHESTRIX_EVIDENCE, where that is set.
+with_figures() {
+    local name="$1"
+    shift
+    if [ -z "${ORCHESTRIX_EVIDENCE:-}" ]; then
+        "$@"
+        return
     fi
+    mkdir -p "$ORCHESTRIX_EVIDENCE"
+    "$@" --json "$ORCHESTRIX_EVIDENCE/$name.json"
 }
 
-# The battery against some of them, and what it has to find; with figures as above.
-battery_mutants() {
-    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
-        mkdir -p "$ORCHESTRIX_EVIDENCE"
-        tests/mutants/battery.sh --json "$ORCHESTRIX_EVIDENCE/battery_mutants.json"
-    else
-        tests/mutants/battery.sh
-    fi
-}
-
-# Real processes under faults; with figures in the directory $ORCHESTRIX_EVIDENCE where that is set.
+# Real processes under faults.
 battery() {
-    local json=()
-    if [ -n "${ORCHESTRIX_EVIDENCE:-}" ]; then
-        mkdir -p "$ORCHESTRIX_EVIDENCE"
-        json=(--json "$ORCHESTRIX_EVIDENCE/$1.json")
-    fi
-    cargo run --release --manifest-path tests/battery/Cargo.toml -- "${@:2}" ${json[@]+"${json[@]}"}
+    cargo run --release --manifest-path tests/battery/Cargo.toml -- "$@"
 }
 
 component fmt rustfmt
@@ -292,17 +280,17 @@ step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
-step "mutants" mutants
+step "mutants" with_figures mutants tests/mutants/run.sh
 step "battery, format" cargo fmt --all --check --manifest-path tests/battery/Cargo.toml
 step "battery, lints" cargo clippy --release --all-targets --manifest-path tests/battery/Cargo.toml -- -D warnings
 step "battery, tests" cargo test --release --manifest-path tests/battery/Cargo.toml
 if $long; then
-    step "battery, an hour" battery run_long run --seconds 4000
+    step "battery, an hour" with_figures run_long battery run --seconds 4000
 else
-    step "battery" battery run_short run
+    step "battery" with_figures run_short battery run
 fi
-step "control" battery control control
-step "battery, mutants" battery_mutants
+step "control" with_figures control battery control
+step "battery, mutants" with_figures battery_mutants tests/mutants/battery.sh
 step "package" cargo package --list --allow-dirty
 
 echo

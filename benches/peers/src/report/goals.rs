@@ -82,7 +82,7 @@ const GOALS: [Goal; 10] = [
         wanted: "below the hand-made map's time",
         command: ALL,
         floor: "Ten atomic operations where the map has seven, and one allocation: a lease that outlives its guard's \
-                thread has to be counted. About 120 ns is the least with leases that are shared",
+                thread has to be counted. By estimate 120 ns is the least with leases that are shared",
     },
     Goal { what: "In memory, two threads, a key each", wanted: "≥ 1.7 × one thread", command: ALL, floor: "" },
     Goal {
