@@ -49,6 +49,12 @@ mutants! {
     GrantToldBeforeItIsMade,
     /// A release does not hand the lock on to the first in the server's queue.
     ReleaseWithoutHandOver,
+    /// One of several locks that are asked for together fails, and with it all of them.
+    OneOfSeveralFailsAll,
+    /// Several locks that are asked for together are all made one token's.
+    SeveralUnderOneToken,
+    /// A command for several that the server refused as such is not sent again for each of them.
+    RefusedTogetherIsRefused,
 
     /// A deadline counts from the server's answer, and not from before the command was sent.
     DeadlineFromAnswer,
@@ -170,6 +176,8 @@ mod scripts {
 
     /// What a mutant has in a file, in place of what.
     pub(super) const PIECES: &[(Mutant, &str, &str, &str)] = &[
+        (Mutant::OneOfSeveralFailsAll, "several.lua", "pcall(one)", "true, one()"),
+        (Mutant::SeveralUnderOneToken, "several.lua", "ARGV[at + 1]", "ARGV[2]"),
         (
             Mutant::ExtendWithoutOwnerCheck,
             "renew.lua",
@@ -180,7 +188,7 @@ mod scripts {
             Mutant::RenewalRecreates,
             "renew.lua",
             "if call('GET', lock) ~= me then",
-            "call('SET', lock, me, 'PX', math.max(ARGV[3], 1000), 'NX')\nif call('GET', lock) ~= me then",
+            "call('SET', lock, me, 'PX', math.max(ttl, 1000), 'NX')\nif call('GET', lock) ~= me then",
         ),
         (
             Mutant::ReleaseWithoutCompare,
@@ -201,8 +209,8 @@ mod scripts {
         (
             Mutant::FenceReadSeparately,
             "acquire.lua",
-            "local number = own(me, ARGV[3])\n  if",
-            "local number = tonumber(call('GET', fence) or '0')\n  own(me, ARGV[3])\n  \
+            "local number = own(me, ttl)\n  if",
+            "local number = tonumber(call('GET', fence) or '0')\n  own(me, ttl)\n  \
              if number == 0 then number = tonumber(call('GET', fence)) end\n  if",
         ),
         (

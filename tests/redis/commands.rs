@@ -9,7 +9,7 @@ use orchestrix_locking::{LockOptions, RedisLockProvider};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::steps::{acquired, key_of, lock, lock_with, provider_at, until};
+use crate::steps::{PATIENCE, acquired, key_of, lock, lock_with, provider_at, until};
 use crate::support::{CommandLog, RedisServer};
 
 /// How many commands each client has sent, by its address.
@@ -26,13 +26,6 @@ async fn connected(server: &RedisServer) -> RedisLockProvider {
     let provider = provider_at(&server.url());
     acquired(&lock(&provider, "warm-up")).await.release().await.unwrap();
     provider
-}
-
-/// A figure of `INFO stats`.
-fn stat(server: &RedisServer, name: &str) -> u64 {
-    let info: String = server.ask(redis::cmd("INFO").arg("stats"));
-    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("the server counts {name}")).parse().unwrap()
 }
 
 #[tokio::test]
@@ -172,10 +165,10 @@ async fn turns_within_a_process_cost_almost_nothing() {
     assert!((2..TASKS * EACH / 50).contains(&sent), "{sent} commands");
 }
 
-/// Renewals of many locks go out together: the server reads many of them at a time.
+/// Renewals of many locks go out together: one command renews many of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renewals_go_out_together() {
-    const LOCKS: u64 = 200;
+    const LOCKS: usize = 200;
     let server = RedisServer::start();
     let provider = connected(&server).await;
     let mut guards = Vec::new();
@@ -183,16 +176,19 @@ async fn renewals_go_out_together() {
     for number in 0..LOCKS {
         guards.push(acquired(&lock_with(&provider, &format!("name-{number}"), LockOptions::default().ttl(ttl))).await);
     }
-    let (reads, run) = (stat(&server, "total_reads_processed"), server.scripts_run());
-    let mut looks = 1;
-    while server.scripts_run() < run + 2 * LOCKS {
-        looks += 1;
+    let mut log = server.log_commands().await;
+    let began = Instant::now();
+    let (commands, renewed) = loop {
         sleep(Duration::from_millis(250)).await;
-    }
-    let run = server.scripts_run() - run;
-    let reads = stat(&server, "total_reads_processed") - reads;
-    println!("{run} renewals: {reads} reads, {} of them by the test's looks", looks * 4);
-    assert!(reads < run / 4, "{run} renewals were read in {reads} pieces");
+        let commands = log.commands().await;
+        // Each lock has three keys.
+        let renewed = commands.iter().map(|command| command.arguments[1].parse::<usize>().unwrap() / 3).sum::<usize>();
+        if renewed >= 2 * LOCKS || began.elapsed() > PATIENCE {
+            break (commands.len(), renewed);
+        }
+    };
+    println!("{renewed} renewals in {commands} commands");
+    assert!(renewed >= 2 * LOCKS && commands < renewed / 4, "{renewed} renewals in {commands} commands");
     assert!(guards.iter().all(orchestrix_locking::LockGuard::is_held));
 }
 

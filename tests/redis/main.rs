@@ -26,3 +26,4 @@ mod steps;
 #[path = "../support/redis/mod.rs"]
 mod support;
 mod support_works;
+mod together;

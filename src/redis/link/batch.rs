@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::failure::{Failure, given_up, refused};
 use super::{Call, Caller, Link, Outcome};
 use crate::mutant::{Mutant, is};
-use crate::redis::script::{self, Publishing};
+use crate::redis::script::{self, Answers, MOST_IN_A_CALL, Publishing};
 
 /// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in
 /// the same pipeline, so that more than one is a server that keeps none.
@@ -23,6 +23,8 @@ pub(super) struct Batch<C: Caller> {
     pipeline: Pipeline,
     /// How many commands come before the calls.
     loads: usize,
+    /// How many calls go together in each of the commands after those.
+    together: Vec<usize>,
     sent: Instant,
 }
 
@@ -33,6 +35,10 @@ pub(super) struct Flown<C: Caller> {
 }
 
 impl<C: Caller> Flown<C> {
+    pub(super) fn len(&self) -> usize {
+        self.batch.calls.len()
+    }
+
     /// Gives every call its outcome.
     pub(super) fn land(self) -> Landed {
         self.batch.land(self.answers)
@@ -43,10 +49,19 @@ impl<C: Caller> Flown<C> {
 pub(super) enum Landed {
     /// Every call has its outcome.
     Well,
-    /// The server had forgotten scripts; their calls are at the head of the queue again.
-    Forgotten,
+    /// Some have none, and are at the head of the queue again, to be sent in another way.
+    Again(Way),
     /// The connection is not to be used any more.
     Broken(RedisError),
+}
+
+/// How calls are sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Way {
+    /// The server has forgotten scripts, which are loaded first.
+    pub(super) load: bool,
+    /// Each call in a command of its own, since the server has refused one for several.
+    pub(super) apart: bool,
 }
 
 impl<C: Caller> Batch<C> {
@@ -55,27 +70,26 @@ impl<C: Caller> Batch<C> {
         caller: &Arc<C>,
         calls: Vec<Call<C::Purpose>>,
         publishing: Publishing,
-        load: bool,
+        way: Way,
     ) -> Self {
         let mut pipeline = Pipeline::with_capacity(calls.len());
-        let mut loads = 0;
-        if load {
-            for script in script::all() {
-                pipeline.add_command(script.load());
-                loads += 1;
-            }
+        let loads = if way.load { script::load_all(&mut pipeline) } else { 0 };
+        let most = if way.apart { 1 } else { MOST_IN_A_CALL };
+        let mut together = Vec::new();
+        let alike = calls.chunk_by(|one, next| one.command.step == next.command.step);
+        for calls in alike.flat_map(|alike| alike.chunks(most)) {
+            script::write(calls.iter().map(|call| &call.command), &link.keys, publishing, &mut pipeline);
+            together.push(calls.len());
         }
-        for call in &calls {
-            call.command.write(&link.keys, publishing, &mut pipeline);
-        }
-        Self { link: Arc::clone(link), caller: Arc::clone(caller), calls, pipeline, loads, sent: Instant::now() }
+        let (link, caller) = (Arc::clone(link), Arc::clone(caller));
+        Self { link, caller, calls, pipeline, loads, together, sent: Instant::now() }
     }
 
     /// Sends the calls, and waits for their answers.
     pub(super) async fn fly(mut self, mut connection: MultiplexedConnection) -> Flown<C> {
         // Before the first byte can be on its way: deadlines are counted from here.
         self.sent = Instant::now();
-        let expected = self.loads + self.calls.len();
+        let expected = self.loads + self.together.len();
         let answers = connection.req_packed_commands(&self.pipeline, 0, expected).await;
         if is(Mutant::DeadlineFromAnswer) {
             self.sent = Instant::now();
@@ -91,39 +105,51 @@ impl<C: Caller> Batch<C> {
                 return Landed::Broken(error);
             }
         };
-        let mut forgotten = Vec::new();
+        let mut again = Vec::new();
+        let mut way = Way::default();
         let mut broken = None;
-        let calls = std::mem::take(&mut self.calls);
+        let mut calls = std::mem::take(&mut self.calls).into_iter();
         let mut answers = answers.into_iter().skip(self.loads);
-        for mut call in calls {
-            let outcome = match answers.next().map(Value::extract_error) {
-                Some(Ok(answer)) => Outcome::Answered { answer, sent: self.sent },
-                Some(Err(error)) if error.code() == Some("NOSCRIPT") && call.forgotten < MOST_FORGOTTEN => {
-                    call.forgotten += 1;
-                    forgotten.push(call);
-                    continue;
-                }
-                Some(Err(error)) => {
-                    let outcome = Outcome::Refused(refused(&self.link.settings, error.clone()));
-                    if wants_another_connection(&error) {
-                        broken = Some(error);
+        for together in std::mem::take(&mut self.together) {
+            let mut answers = Answers::of(answers.next(), together);
+            let of_several = together > 1 && answers.refusal().is_some_and(is_of_several);
+            let apart = of_several && !is(Mutant::RefusedTogetherIsRefused);
+            way.apart |= apart;
+            for mut call in calls.by_ref().take(together) {
+                let outcome = match answers.next() {
+                    Some(_) if apart => {
+                        again.push(call);
+                        continue;
                     }
-                    outcome
-                }
-                None => {
-                    let error = RedisError::from((::redis::ErrorKind::Parse, "fewer answers than commands"));
-                    let outcome = self.unknown(&error);
-                    broken = Some(error);
-                    outcome
-                }
-            };
-            self.link.answer(&self.caller, call, outcome);
+                    Some(Ok(answer)) => Outcome::Answered { answer, sent: self.sent },
+                    Some(Err(error)) if error.code() == Some("NOSCRIPT") && call.forgotten < MOST_FORGOTTEN => {
+                        call.forgotten += 1;
+                        way.load = true;
+                        again.push(call);
+                        continue;
+                    }
+                    Some(Err(error)) => {
+                        let outcome = Outcome::Refused(refused(&self.link.settings, error.clone()));
+                        if wants_another_connection(&error) {
+                            broken = Some(error);
+                        }
+                        outcome
+                    }
+                    None => {
+                        let error = RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands"));
+                        let outcome = self.unknown(&error);
+                        broken = Some(error);
+                        outcome
+                    }
+                };
+                self.link.answer(&self.caller, call, outcome);
+            }
         }
-        let reload = !forgotten.is_empty();
-        self.link.put_back(forgotten);
+        let sent_again = !again.is_empty();
+        self.link.put_back(again);
         match broken {
             Some(error) => Landed::Broken(error),
-            None if reload => Landed::Forgotten,
+            None if sent_again => Landed::Again(way),
             None => Landed::Well,
         }
     }
@@ -152,4 +178,10 @@ impl<C: Caller> Drop for Batch<C> {
 /// Answers that another connection may not give: the server has become a replica, or wants to know who we are.
 fn wants_another_connection(error: &RedisError) -> bool {
     matches!(error.code(), Some("READONLY" | "NOAUTH" | "WRONGPASS"))
+}
+
+/// Refusals of a command for several locks that one for each of them need not meet: they are in different slots of a
+/// cluster, or one of them is a name that we may not use. The server says so before it begins with the script.
+fn is_of_several(error: &RedisError) -> bool {
+    matches!(error.code(), Some("CROSSSLOT" | "NOPERM"))
 }

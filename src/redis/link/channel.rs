@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use ::redis::aio::MultiplexedConnection;
 use tokio::runtime::{Handle, Id};
 
-use super::batch::{Batch, Flown};
+use super::batch::{Batch, Flown, Way};
 use super::connect::Connection;
 use super::flying::Flying;
 use super::{Call, Caller, Link};
@@ -18,7 +18,7 @@ const MOST_IN_A_BATCH: usize = 256;
 /// How many pipelines are on their way at most. What is pushed beyond that waits here and not on the wire, where it
 /// would wait behind everything that was sent before: the time of an answer says how the server is, and not how much
 /// it was asked, and what is urgent goes out before what was pushed long ago.
-const MOST_FLYING: usize = 16;
+const MOST_FLYING: usize = 2;
 
 /// What calls are sent over. Its mutex is held while calls are taken and begun, so that they go out in the order in which
 /// they were pushed (K2), and never while anybody is told of an outcome.
@@ -34,8 +34,7 @@ pub(super) struct Channel<C: Caller> {
     flying: Flying<Flown<C>>,
     /// Outcomes are being told, after which this connection may be one that is not to be used any more.
     landing: bool,
-    /// The server has forgotten scripts.
-    reload: bool,
+    way: Way,
     supervisor: Waker,
     /// The supervisor's, in which the time-outs of calls run.
     runtime: Id,
@@ -49,7 +48,7 @@ impl<C: Caller> Channel<C> {
             publishing: connection.publishing,
             flying: Flying::new(),
             landing: false,
-            reload: false,
+            way: Way::default(),
             supervisor,
             runtime: Handle::current().id(),
         }
@@ -59,9 +58,10 @@ impl<C: Caller> Channel<C> {
         self.flying.is_empty()
     }
 
-    /// The next batch loads the scripts first.
-    pub(super) fn reload(&mut self) {
-        self.reload = true;
+    /// The next batch loads the scripts first, or it and all after it have a command for each call.
+    pub(super) fn change(&mut self, way: Way) {
+        self.way.load |= way.load;
+        self.way.apart |= way.apart;
     }
 
     /// Sends one call, if nothing is on its way, and whoever calls is in the same runtime. Gives it back otherwise.
@@ -92,8 +92,8 @@ impl<C: Caller> Channel<C> {
     /// would be told of while they are held. What could is the time-out, in a runtime whose timer is off or has ended; there
     /// is no channel in either, since nobody is granted a lock in the one, and the supervisor has ended before in the other.
     fn begin(&mut self, link: &Arc<Link<C>>, calls: Vec<Call<C::Purpose>>) {
-        let load = std::mem::take(&mut self.reload);
-        let batch = Batch::new(link, &self.caller, calls, self.publishing, load);
+        let batch = Batch::new(link, &self.caller, calls, self.publishing, self.way);
+        self.way.load = false;
         let flight = Box::pin(batch.fly(self.connection.clone()));
         if self.flying.begin(flight, &mut Context::from_waker(&self.supervisor)) {
             self.supervisor.wake_by_ref();

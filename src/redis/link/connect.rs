@@ -70,10 +70,8 @@ pub(in crate::redis) fn made_none(error: PoolError) -> RedisError {
 /// Makes the scripts known. A server may forget them at any time; then they are loaded again.
 async fn load_scripts(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     let mut pipeline = ::redis::pipe();
-    for script in script::all() {
-        pipeline.add_command(script.load());
-    }
-    let answers = connection.req_packed_commands(&pipeline, 0, script::all().count()).await?;
+    let loads = script::load_all(&mut pipeline);
+    let answers = connection.req_packed_commands(&pipeline, 0, loads).await?;
     // The first error by itself: that of a whole pipeline says the same for each script, and has no code.
     answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop))
 }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use ::redis::RedisError;
 use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::batch::{Flown, Landed};
+use super::batch::{Flown, Landed, Way};
 use super::channel::Channel;
 use super::connect::{Connection, connect};
 use super::failure::{Failure, given_up, too_slow, without_secrets};
@@ -127,12 +128,18 @@ async fn carry<C: Caller>(link: &Arc<Link<C>>, caller: &Arc<C>, connection: &Con
         }
         tokio::select! {
             biased;
-            flown = open.next() => match flown.land() {
-                Landed::Broken(error) => return Some(error),
-                Landed::Forgotten => open.reload(),
-                Landed::Well => {}
-            },
-            () = link.pushed.notified() => {}
+            flown = open.next() => {
+                let several = flown.len() > 1 || !open.is_idle();
+                match flown.land() {
+                    Landed::Broken(error) => return Some(error),
+                    Landed::Again(way) => open.change(way),
+                    Landed::Well => {}
+                }
+                if several {
+                    yield_now().await;
+                }
+            }
+            () = link.pushed.notified() => yield_now().await,
             () = connection.broken.notified() => {
                 // Answers that came before the break are there to be taken; the rest fail by themselves.
                 let mut error = None;
@@ -167,8 +174,8 @@ impl<'a, C: Caller> Open<'a, C> {
         self.with(|channel| channel.send_pushed(self.0)).unwrap_or(false)
     }
 
-    fn reload(&self) {
-        self.with(Channel::reload);
+    fn change(&self, way: Way) {
+        self.with(|channel| channel.change(way));
     }
 
     fn is_idle(&self) -> bool {

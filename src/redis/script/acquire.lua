@@ -1,8 +1,8 @@
--- Takes the lock if it is free and nobody stands before us, or joins the queue.
+-- Takes a lock if it is free and nobody stands before us, or joins the queue.
 --
--- ARGV   3 the lease in milliseconds
---        4 'm' join the queue, to be told by message; 'p' join it, to ask again; 'n' do not join
---        5 the deadline of our entry, as far as we know it
+-- ARGV   1 the lease in milliseconds
+--        2 'm' join the queue, to be told by message; 'p' join it, to ask again; 'n' do not join
+--        3 the deadline of our entry, as far as we know it
 -- Answer 1, number, time, others in the queue   ours
 --        time                                   ours, with that time as its number; nobody is in the queue
 --        0, lease left, time, deadline          somebody else's; we are in the queue
@@ -13,16 +13,20 @@
 
 --#include grant.lua
 
+local ttl = ARGV[rest]
+
+--#for each lock
+
 if call('EXISTS', lock, queue) == 0 then
-  local number = own(me, ARGV[3])
+  local number = own(me, ttl)
   if number == now then return now end
   return { 1, number, now, 0 }
 end
 
 --#include queue.lua
 
+local mode, known = ARGV[rest + 1], tonumber(ARGV[rest + 2])
 local owner = call('GET', lock)
-local ttl, mode, known = ARGV[3], ARGV[4], tonumber(ARGV[5])
 
 if owner == me then
   local number = tonumber(call('GET', fence) or '0') or 0

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::{ACQUIRE, RELEASE, RENEW, Script, UNDO};
-use crate::redis::keys::Keys;
 use crate::redis::token::Token;
 use crate::{LockError, Resource};
 
@@ -15,7 +13,7 @@ pub(in crate::redis) struct Command {
     pub(in crate::redis) step: Step,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) enum Step {
     /// Take the lock with this lease, or queue for it.
     Acquire { lease: Duration, joining: Joining },
@@ -47,63 +45,11 @@ pub(in crate::redis) enum Publishing {
     Refused,
 }
 
-/// The arguments of the longest call, and how many bytes they have besides the names; so that a call is written
-/// without moving what is written already.
-const MOST_ARGUMENTS: usize = 11;
-const OTHER_ARGUMENTS: usize = "EVALSHA".len() + 40 + Token::LENGTH + 3 * 20;
-
 impl Command {
-    /// Appends the call to a pipeline.
-    pub(in crate::redis) fn write(&self, keys: &Keys, publishing: Publishing, pipeline: &mut ::redis::Pipeline) {
-        let of = keys.of(&self.resource);
-        let bytes = 3 * of.queue().len() + keys.inboxes().len() + OTHER_ARGUMENTS;
-        let mut call = ::redis::Cmd::with_capacity(MOST_ARGUMENTS, bytes);
-        call.arg("EVALSHA").arg(self.script().digest.as_str()).arg(3);
-        call.arg(of.lock()).arg(of.queue()).arg(of.into_fence());
-        match publishing {
-            Publishing::Allowed => call.arg(keys.inboxes()),
-            Publishing::Refused => call.arg(""),
-        };
-        call.arg(&self.token.written()[..]);
-        match self.step {
-            Step::Acquire { lease, joining } => {
-                call.arg(milliseconds(lease));
-                let (mode, deadline) = match (joining, publishing) {
-                    (Joining::No, _) => ("n", None),
-                    (Joining::Queue { deadline }, Publishing::Allowed) => ("m", deadline),
-                    (Joining::Queue { deadline }, Publishing::Refused) => ("p", deadline),
-                };
-                call.arg(mode);
-                if let Some(deadline) = deadline {
-                    call.arg(deadline);
-                }
-            }
-            Step::Renew { lease } => _ = call.arg(milliseconds(lease)),
-            Step::Reset { lease } => _ = call.arg(milliseconds(lease)).arg("e"),
-            Step::Look => _ = call.arg(0),
-            Step::Release | Step::Undo => {}
-        }
-        pipeline.add_command(call);
-    }
-
-    fn script(&self) -> &'static Script {
-        match self.step {
-            Step::Acquire { .. } => &ACQUIRE,
-            Step::Renew { .. } | Step::Reset { .. } | Step::Look => &RENEW,
-            Step::Release => &RELEASE,
-            Step::Undo => &UNDO,
-        }
-    }
-
     /// Whether it is one that a holder waits for, or that frees a lock: those go before acquires.
     pub(in crate::redis) fn is_urgent(&self) -> bool {
         !matches!(self.step, Step::Acquire { .. })
     }
-}
-
-/// A lease as the server counts it: whole milliseconds, at least one.
-fn milliseconds(lease: Duration) -> u64 {
-    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// An answer that no script of this crate gives.

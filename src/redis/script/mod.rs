@@ -1,12 +1,15 @@
 //! The Lua scripts, what they are called with, and what they answer.
 //!
-//! The rules that they keep are numbered in `head.lua`, which is the beginning of each.
+//! The rules that they keep are numbered in `head.lua`, which is the beginning of each. Each is there twice, in the
+//! frames `one.lua` and `several.lua`: for one lock, and for several that are asked for at the same time.
 
 mod answer;
+mod call;
 mod command;
 mod message;
 
 pub(super) use answer::{Acquired, ServerTime, Undone, acquired, flag, undone};
+pub(super) use call::{Answers, MOST_IN_A_CALL, write};
 pub(super) use command::{Command, Joining, Publishing, Step};
 pub(super) use message::{Grant, Message};
 
@@ -14,29 +17,50 @@ use std::sync::LazyLock;
 
 use crate::mutant;
 
-/// A script on its way to the server: its text, and the digest by which the server knows it.
+/// A script, for one lock and for several. Most calls are for one, and cost less without what several need.
 pub(super) struct Script {
+    one: Text,
+    several: Text,
+}
+
+/// What the server is told of a script, and the digest by which it knows it afterwards.
+struct Text {
     text: String,
     digest: String,
 }
 
 impl Script {
-    /// The script of this file: after the beginning that all share, and with what it includes.
+    /// The script of this file: after the beginning that all share, with what it includes, and in the frame of each kind.
     fn new(file: &str, body: &'static str) -> Self {
         let grant = mutant::script("grant.lua", include_str!("grant.lua"));
         let queue = mutant::script("queue.lua", include_str!("queue.lua"));
         let body =
             mutant::script(file, body).replace("--#include grant.lua", &grant).replace("--#include queue.lua", &queue);
-        let text = format!("{}\n{body}", include_str!("head.lua"));
-        let digest = ::redis::Script::new(&text).get_hash().to_owned();
-        Self { text, digest }
+        let several = mutant::script("several.lua", include_str!("several.lua"));
+        let for_each = "--#for each lock";
+        Self {
+            one: Text::new(&include_str!("one.lua").replace("--#script", &body.replace(for_each, ""))),
+            several: Text::new(
+                &several.replace("--#script", &format!("{}\nend", body.replace(for_each, "local function one()"))),
+            ),
+        }
     }
 
-    /// The command that makes it known to the server.
-    pub(super) fn load(&self) -> ::redis::Cmd {
-        let mut load = ::redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(self.text.as_str());
-        load
+    /// The commands that make it known to the server.
+    fn load(&self) -> impl Iterator<Item = ::redis::Cmd> {
+        [&self.one, &self.several].into_iter().map(|script| {
+            let mut load = ::redis::cmd("SCRIPT");
+            load.arg("LOAD").arg(script.text.as_str());
+            load
+        })
+    }
+}
+
+impl Text {
+    fn new(framed: &str) -> Self {
+        let text = format!("{}\n{framed}", include_str!("head.lua"));
+        let digest = ::redis::Script::new(&text).get_hash().to_owned();
+        Self { text, digest }
     }
 }
 
@@ -49,9 +73,10 @@ Script::new($file, include_str!($file))
             });
         )*
 
-        /// Every script, to be loaded before the first is used.
-        pub(super) fn all() -> impl Iterator<Item = &'static Script> {
-            [$(&*$name),*].into_iter()
+        /// Loads every script, as is to be done before the first is used. Returns how many commands that takes.
+        pub(super) fn load_all(pipeline: &mut ::redis::Pipeline) -> usize {
+            let loads = [$(&*$name),*].into_iter().flat_map(|script: &Script| script.load());
+            loads.map(|load| _ = pipeline.add_command(load)).count()
         }
     };
 }

@@ -7,6 +7,8 @@
 --#include grant.lua
 --#include queue.lua
 
+--#for each lock
+
 local found = 0
 for _, entry in ipairs(call('LRANGE', queue, '0', '-1')) do
   if string.sub(entry, -#me) == me then

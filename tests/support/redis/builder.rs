@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::RedisServer;
 use super::certificates::{Certificates, Identity};
+use super::port::bind_free_port;
 
 /// The user as whom the support itself looks at the server, whatever the test does to the others.
 pub(super) const SUPPORT_USER: &str = "test-support";
@@ -50,6 +51,12 @@ impl RedisServerBuilder {
     pub(crate) fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self.config("requirepass", password)
+    }
+
+    /// A cluster with one server, which has to be given its slots after it has started.
+    pub(crate) fn cluster(self) -> Self {
+        let port = bind_free_port().local_addr().unwrap().port();
+        self.config("cluster-enabled", "yes").config("cluster-port", &port.to_string())
     }
 
     /// One more user, as `ACL SETUSER` has it: `"name on >password ~* &* +@all"`.

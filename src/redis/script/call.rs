@@ -1,0 +1,172 @@
+//! [`write`] and [`Answers`]: commands that go out as one call of a script, and what each is answered.
+
+use std::time::Duration;
+
+use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+
+use super::{ACQUIRE, Command, Joining, Publishing, RELEASE, RENEW, Script, Step, UNDO};
+use crate::redis::keys::Keys;
+use crate::redis::token::Token;
+
+/// How many locks one call is for at most. A server spends more on the call of a script than on what ours do in it, so
+/// that one call for 32 costs it half of what 32 calls do, and more are hardly better; and nobody else's command is
+/// served meanwhile.
+pub(in crate::redis) const MOST_IN_A_CALL: usize = 64;
+
+/// What a call has besides the names, in arguments and in bytes; so that it is written without moving what is written
+/// already.
+const OTHER_ARGUMENTS: usize = 7;
+const OTHER_BYTES: usize = "EVALSHA".len() + 40 + 4 * 20;
+
+/// Appends one call for commands of the same step to a pipeline.
+pub(in crate::redis) fn write<'a>(
+    commands: impl ExactSizeIterator<Item = &'a Command> + Clone,
+    keys: &Keys,
+    publishing: Publishing,
+    pipeline: &mut Pipeline,
+) {
+    let Some(step) = commands.clone().next().map(|first| first.step) else { return };
+    let count = commands.len();
+    let names: usize = commands.clone().map(|command| 3 * keys.of(&command.resource).queue().len()).sum();
+    let bytes = names + count * Token::LENGTH + keys.inboxes().len() + OTHER_BYTES;
+    let mut call = Cmd::with_capacity(4 * count + OTHER_ARGUMENTS, bytes);
+    let script = script(step);
+    call.arg("EVALSHA").arg(if count == 1 { &script.one } else { &script.several }.digest.as_str()).arg(3 * count);
+    for command in commands.clone() {
+        let of = keys.of(&command.resource);
+        call.arg(of.lock()).arg(of.queue()).arg(of.into_fence());
+    }
+    match publishing {
+        Publishing::Allowed => call.arg(keys.inboxes()),
+        Publishing::Refused => call.arg(""),
+    };
+    for command in commands {
+        call.arg(&command.token.written()[..]);
+    }
+    match step {
+        Step::Acquire { lease, joining } => {
+            call.arg(milliseconds(lease));
+            let (mode, deadline) = match (joining, publishing) {
+                (Joining::No, _) => ("n", None),
+                (Joining::Queue { deadline }, Publishing::Allowed) => ("m", deadline),
+                (Joining::Queue { deadline }, Publishing::Refused) => ("p", deadline),
+            };
+            call.arg(mode);
+            if let Some(deadline) = deadline {
+                call.arg(deadline);
+            }
+        }
+        Step::Renew { lease } => _ = call.arg(milliseconds(lease)),
+        Step::Reset { lease } => _ = call.arg(milliseconds(lease)).arg("e"),
+        Step::Look => _ = call.arg(0),
+        Step::Release | Step::Undo => {}
+    }
+    pipeline.add_command(call);
+}
+
+fn script(step: Step) -> &'static Script {
+    match step {
+        Step::Acquire { .. } => &ACQUIRE,
+        Step::Renew { .. } | Step::Reset { .. } | Step::Look => &RENEW,
+        Step::Release => &RELEASE,
+        Step::Undo => &UNDO,
+    }
+}
+
+/// A lease as the server counts it: whole milliseconds, at least one.
+fn milliseconds(lease: Duration) -> u64 {
+    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// What each command of one call was answered, in their order. One for each, if the server answers as the scripts do;
+/// fewer, if it does not.
+pub(in crate::redis) enum Answers {
+    /// The call was for one, or failed before it began with any.
+    Alike(RedisResult<Value>, usize),
+    Each(std::vec::IntoIter<Value>),
+}
+
+impl Answers {
+    /// Those of a call for `count` commands.
+    pub(in crate::redis) fn of(answer: Option<Value>, count: usize) -> Self {
+        match answer {
+            Some(Value::Array(answers)) if count > 1 && answers.len() == count => Self::Each(answers.into_iter()),
+            Some(Value::ServerError(error)) => Self::Alike(Err(error.into()), count),
+            Some(answer) if count == 1 => Self::Alike(answer.extract_error(), 1),
+            Some(_) | None => Self::Each(Vec::new().into_iter()),
+        }
+    }
+
+    /// Why the whole call was refused, if it was.
+    pub(in crate::redis) fn refusal(&self) -> Option<&RedisError> {
+        if let Self::Alike(Err(error), _) = self { Some(error) } else { None }
+    }
+}
+
+impl Iterator for Answers {
+    type Item = RedisResult<Value>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Alike(_, 0) => None,
+            Self::Alike(answer, 1) => {
+                let answer = std::mem::replace(answer, Ok(Value::Nil));
+                *self = Self::Each(Vec::new().into_iter());
+                Some(answer)
+            }
+            Self::Alike(answer, left) => {
+                *left -= 1;
+                Some(answer.clone())
+            }
+            Self::Each(answers) => answers.next().map(Value::extract_error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn error() -> Value {
+        let parsed = ::redis::parse_redis_value(b"-NOPERM no\r\n").unwrap();
+        assert!(matches!(parsed, Value::ServerError(_)));
+        parsed
+    }
+
+    fn told(answer: Option<Value>, count: usize) -> Vec<Result<Value, Option<String>>> {
+        Answers::of(answer, count).map(|answer| answer.map_err(|error| error.code().map(str::to_owned))).collect()
+    }
+
+    #[test]
+    fn one_answer_is_its_commands_own() {
+        let list = || Value::Array(vec![Value::Int(1), Value::Int(2)]);
+        assert_eq!(told(Some(Value::Int(7)), 1), [Ok(Value::Int(7))]);
+        assert_eq!(told(Some(list()), 1), [Ok(list())], "a list as well");
+        assert_eq!(told(Some(error()), 1), [Err(Some("NOPERM".to_owned()))]);
+    }
+
+    #[test]
+    fn an_error_in_a_list_is_that_of_one_command() {
+        let answer = Value::Array(vec![Value::Int(1), error(), Value::Int(3)]);
+        assert_eq!(told(Some(answer), 3), [Ok(Value::Int(1)), Err(Some("NOPERM".to_owned())), Ok(Value::Int(3))]);
+    }
+
+    #[test]
+    fn an_error_alone_is_that_of_all() {
+        assert_eq!(told(Some(error()), 2), [Err(Some("NOPERM".to_owned())), Err(Some("NOPERM".to_owned()))]);
+        assert!(Answers::of(Some(error()), 2).refusal().is_some_and(|error| error.code() == Some("NOPERM")));
+        assert!(Answers::of(Some(Value::Array(vec![error(), error()])), 2).refusal().is_none());
+    }
+
+    /// A number that would be a grant if one lock had been asked for grants none of two.
+    #[test]
+    fn what_is_no_list_of_as_many_answers_nobody() {
+        let list = |length: usize| Value::Array(vec![Value::Int(1); length]);
+        for answer in [None, Some(Value::Int(1)), Some(Value::Nil), Some(list(1)), Some(list(3)), Some(list(0))] {
+            assert_eq!(told(answer, 2), []);
+        }
+        assert_eq!(told(None, 1), []);
+    }
+}
