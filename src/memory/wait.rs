@@ -61,7 +61,7 @@ impl Future for Waiting {
                     match Arc::clone(&lease.shard).attempt(resource, this.options, wait, Admission::Again) {
                         Err(error) => return Poll::Ready(Err(error)),
                         Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
-                        Ok(Attempt::Granted(lease)) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
+                        Ok(Attempt::Granted(guard)) => return Poll::Ready(Ok(Some(guard))),
                         Ok(Attempt::Queued(lease, ticket)) => *this.place = Some((lease, ticket)),
                     }
                     continue;
