@@ -64,10 +64,9 @@ impl Shard {
     }
 
     /// Grants the lock, or joins the queue if `wait` allows.
-    #[inline]
     pub(super) fn attempt(
-        self: Arc<Self>,
-        resource: Resource,
+        self: &Arc<Self>,
+        resource: &Resource,
         options: &LockOptions,
         wait: Wait,
         admission: Admission,
@@ -77,19 +76,20 @@ impl Shard {
             return self.attempt_with_end(resource, hash, options, wait, admission);
         }
         let ttl = options.get_ttl();
-        match self.enter(&resource, hash, options, wait, admission, |_| Holder::Sole(ttl))? {
+        Ok(match self.enter(resource, hash, options, wait, admission, |_| Holder::Sole(ttl))? {
             Entered::Granted(fence) => {
-                Ok(Attempt::Granted(LockGuard::sole(Sole { resource, fence, hash, shard: self })))
+                let sole = Sole { resource: resource.clone(), fence, hash, shard: Arc::clone(self) };
+                Attempt::Granted(LockGuard::sole(sole))
             }
-            Entered::Queued(lease, ticket) => Ok(Attempt::Queued(lease, ticket)),
-            Entered::Busy => Ok(Attempt::Busy),
-        }
+            Entered::Queued(lease, ticket) => Attempt::Queued(lease, ticket),
+            Entered::Busy => Attempt::Busy,
+        })
     }
 
     /// The same for a lease with an end, which its guard shares with the table from the beginning.
     fn attempt_with_end(
-        self: Arc<Self>,
-        resource: Resource,
+        self: &Arc<Self>,
+        resource: &Resource,
         hash: u64,
         options: &LockOptions,
         wait: Wait,
@@ -100,18 +100,18 @@ impl Shard {
         let mut granted = None;
         let holder = |fence| {
             let state = LeaseState::held(resource.clone(), fence, term);
-            let lease = Arc::new(MemoryLease { state, hash, shard: Arc::clone(&self) });
+            let lease = Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) });
             Holder::Shared(Arc::clone(granted.insert(lease)))
         };
-        match self.enter(&resource, hash, options, wait, admission, holder)? {
-            Entered::Granted(_) => Ok(granted.map_or(Attempt::Busy, |lease| Attempt::Granted(LockGuard::new(lease)))),
-            Entered::Queued(lease, ticket) => Ok(Attempt::Queued(lease, ticket)),
-            Entered::Busy => Ok(Attempt::Busy),
-        }
+        let entered = self.enter(resource, hash, options, wait, admission, holder)?;
+        Ok(match (entered, granted) {
+            (Entered::Queued(lease, ticket), _) => Attempt::Queued(lease, ticket),
+            (_, Some(lease)) => Attempt::Granted(LockGuard::new(lease)),
+            (_, None) => Attempt::Busy,
+        })
     }
 
     /// The critical section of an attempt: `holder` is asked for if the lock is free.
-    #[inline]
     fn enter(
         self: &Arc<Self>,
         resource: &Resource,
@@ -161,6 +161,17 @@ impl Shard {
         let waker = Waker::noop().clone();
         entry.join(ticket, Waiter { lease: Arc::clone(&lease), options: *options, waker, _seat: seat });
         Ok(Entered::Queued(lease, ticket))
+    }
+
+    /// Acquires a lock that somebody has, or with a lease that has an end. Apart, since the usual acquire is short.
+    #[inline(never)]
+    fn acquire_slowly(self: &Arc<Self>, resource: &Resource, options: &LockOptions, wait: Wait) -> Acquiring {
+        match self.attempt(resource, options, wait, Admission::New) {
+            Ok(Attempt::Granted(guard)) => Acquiring::ready(Ok(Some(guard))),
+            Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
+            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, *options, wait)),
+            Err(error) => Acquiring::ready(Err(error)),
+        }
     }
 
     /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
@@ -323,33 +334,18 @@ pub(super) enum Look {
     Closed,
 }
 
-impl Shard {
-    /// An acquire of a lock that somebody holds, or whose lease has an end.
-    #[inline(never)]
-    fn acquire_later(self: Arc<Self>, resource: Resource, options: &LockOptions, wait: Wait) -> Acquiring {
-        match self.attempt(resource, options, wait, Admission::New) {
-            Ok(Attempt::Granted(guard)) => Acquiring::ready(Ok(Some(guard))),
-            Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
-            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, *options, wait)),
-            Err(error) => Acquiring::ready(Err(error)),
-        }
-    }
-}
-
 impl LockBackend for Shard {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
         if has_end(&options) {
-            return self.acquire_later(resource, &options, wait);
+            return self.acquire_slowly(&resource, &options, wait);
         }
         let hash = self.hasher.hash_one(resource.as_str());
+        // Written before the mutex is taken and not after it is free: what the guard is moved with has then been written
+        // long ago, and the processor need not wait for it.
         let mut sole = Sole { resource, fence: FencingToken::saturating(0), hash, shard: self };
-        let fence = sole.shard.table.lock().arrive_sole(hash, &sole.resource, options.get_ttl());
-        match fence {
-            Some(fence) => {
-                sole.fence = fence;
-                Acquiring::ready(Ok(Some(LockGuard::sole(sole))))
-            }
-            None => sole.shard.acquire_later(sole.resource, &options, wait),
-        }
+        let granted = sole.shard.table.lock().arrive_sole(hash, &sole.resource, options.get_ttl());
+        let Some(fence) = granted else { return sole.shard.acquire_slowly(&sole.resource, &options, wait) };
+        sole.fence = fence;
+        Acquiring::ready(Ok(Some(LockGuard::sole(sole))))
     }
 }
