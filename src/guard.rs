@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+#[cfg(feature = "memory")]
+use crate::memory::Sole;
 use crate::options::check_lease;
 use crate::provider::{Lease, Release, Releasing};
 use crate::sync::now;
@@ -26,46 +28,83 @@ use crate::{FencingToken, LockError, Lost, Resource};
 #[doc(alias = "IAsyncDisposable")]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard {
-    lease: Arc<dyn Lease>,
+    held: Held,
     released: bool,
+}
+
+/// What a guard holds.
+enum Held {
+    /// A lease that others may know, or that may end by itself.
+    Shared(Arc<dyn Lease>),
+    /// One that is shared only when somebody asks for it.
+    #[cfg(feature = "memory")]
+    Sole(Sole),
 }
 
 impl LockGuard {
     /// The guard of a lease that has just been granted. For those who write providers.
     #[inline]
     pub fn new(lease: Arc<dyn Lease>) -> Self {
-        Self { lease, released: false }
+        Self { held: Held::Shared(lease), released: false }
+    }
+
+    /// The guard of a lease that nobody knows yet.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn sole(sole: Sole) -> Self {
+        Self { held: Held::Sole(sole), released: false }
+    }
+
+    /// The lease as others see it, made for the first of them.
+    fn shared(&self) -> Arc<dyn Lease> {
+        match &self.held {
+            Held::Shared(lease) => Arc::clone(lease),
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => sole.share(),
+        }
     }
 
     /// What is locked.
     pub fn resource(&self) -> &Resource {
-        self.lease.state().resource()
+        match &self.held {
+            Held::Shared(lease) => lease.state().resource(),
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => sole.resource(),
+        }
     }
 
     /// Whether the lock is ours at this moment, by the monotonic clock. Once `false`, it stays `false`.
     #[doc(alias = "IsHeld")]
     pub fn is_held(&self) -> bool {
-        self.lease.state().is_held()
+        match &self.held {
+            Held::Shared(lease) => lease.state().is_held(),
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => sole.is_held(),
+        }
     }
 
     /// The number with which a store can refuse a holder who has been overtaken. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
-        self.lease.state().fencing_token()
+        match &self.held {
+            Held::Shared(lease) => lease.state().fencing_token(),
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => sole.fence(),
+        }
     }
 
     /// The time at which the lease ends unless it is renewed or extended. After a loss it is in the past.
     pub fn expires_at(&self) -> Instant {
-        self.lease.state().expires_at()
+        self.shared().state().expires_at()
     }
 
     /// What is left of the lease; zero if the lock is not held.
     pub fn remaining(&self) -> Duration {
-        self.lease.state().remaining()
+        self.shared().state().remaining()
     }
 
     /// A view of the lock that can be cloned and given away. It cannot release the lock.
     pub fn handle(&self) -> LockHandle {
-        LockHandle { lease: Arc::clone(&self.lease) }
+        LockHandle { lease: self.shared() }
     }
 
     /// Resolves when the lock is no longer ours; at once if it is lost already, never because of our own
@@ -90,7 +129,7 @@ impl LockGuard {
     /// }
     /// ```
     pub fn lost(&self) -> Lost {
-        Lost::new(Arc::clone(&self.lease))
+        Lost::new(self.shared())
     }
 
     /// Makes the lease last for `duration` from now, also if that is shorter than what is left; 10 ms to 24 h.
@@ -111,7 +150,8 @@ impl LockGuard {
     #[doc(alias = "ExtendAsync")]
     pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
         check_lease("duration (of extend)", duration)?;
-        if let Some(limit) = self.lease.state().limit() {
+        let lease = self.shared();
+        if let Some(limit) = lease.state().limit() {
             let left = limit.saturating_duration_since(now());
             if duration > left && self.is_held() {
                 return Err(LockError::InvalidOptions {
@@ -121,7 +161,7 @@ impl LockGuard {
                 });
             }
         }
-        Arc::clone(&self.lease).extend(duration).await
+        lease.extend(duration).await
     }
 
     /// Releases the lock and waits for the answer.
@@ -154,18 +194,31 @@ impl LockGuard {
     #[inline]
     pub(crate) fn release_at_once(&mut self) -> Option<Release> {
         self.released = true;
-        let release = self.lease.release_at_once()?;
+        let release = match &self.held {
+            Held::Shared(lease) => lease.release_at_once()?,
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => sole.release(),
+        };
         if release == Release::AlreadyLost {
-            crate::observe::lost(self.lease.state());
+            self.tell_of_loss();
         }
         Some(release)
     }
 
     pub(crate) fn release_later(&self) -> Releasing {
         if !self.is_held() {
-            crate::observe::lost(self.lease.state());
+            self.tell_of_loss();
         }
-        Arc::clone(&self.lease).release()
+        match &self.held {
+            Held::Shared(lease) => Arc::clone(lease).release(),
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => Releasing::ready(Ok(sole.release())),
+        }
+    }
+
+    #[cold]
+    fn tell_of_loss(&self) {
+        crate::observe::lost(self.resource(), self.fencing_token());
     }
 }
 
@@ -180,7 +233,7 @@ impl Drop for LockGuard {
 
 impl fmt::Debug for LockGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe("LockGuard", &*self.lease, f)
+        describe("LockGuard", self.resource(), self.fencing_token(), self.is_held(), f)
     }
 }
 
@@ -222,16 +275,22 @@ impl LockHandle {
 
 impl fmt::Debug for LockHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe("LockHandle", &*self.lease, f)
+        let state = self.lease.state();
+        describe("LockHandle", state.resource(), state.fencing_token(), state.is_held(), f)
     }
 }
 
 /// What both show of themselves: never the owner's secret, which a provider's lease may have.
-fn describe(name: &str, lease: &dyn Lease, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let state = lease.state();
+fn describe(
+    name: &str,
+    resource: &Resource,
+    fence: FencingToken,
+    is_held: bool,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     f.debug_struct(name)
-        .field("resource", state.resource())
-        .field("fencing_token", &state.fencing_token().get())
-        .field("is_held", &state.is_held())
+        .field("resource", resource)
+        .field("fencing_token", &fence.get())
+        .field("is_held", &is_held)
         .finish_non_exhaustive()
 }

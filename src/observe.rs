@@ -10,19 +10,15 @@ pub(crate) use observed::Attempt;
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
 pub(crate) use unobserved::Attempt;
 
-use crate::provider::LeaseState;
+use crate::{FencingToken, Resource};
 
 /// A guard ends whose lock was lost before.
-pub(crate) fn lost(state: &LeaseState) {
+pub(crate) fn lost(resource: &Resource, fence: FencingToken) {
     #[cfg(feature = "metrics")]
     metrics::counter!("orchestrix_locking_lost_total").increment(1);
     #[cfg(feature = "tracing")]
-    tracing::warn!(
-        resource = state.resource().as_str(),
-        fencing_token = state.fencing_token().get(),
-        "lock was lost while it was held"
-    );
-    let _ = state;
+    tracing::warn!(resource = resource.as_str(), fencing_token = fence.get(), "lock was lost while it was held");
+    let _ = (resource, fence);
 }
 
 /// The connection of a provider to its server.

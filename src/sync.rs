@@ -6,11 +6,16 @@
 #[cfg(all(test, orchestrix_loom))]
 pub(crate) mod modelled;
 
+#[cfg(all(feature = "memory", test, orchestrix_loom))]
+pub(crate) use modelled::AtomicBool;
 #[cfg(all(test, orchestrix_loom))]
 pub(crate) use modelled::{AtomicU64, Mutex, Sleep, now, sleep_until};
 
 #[cfg(not(all(test, orchestrix_loom)))]
 pub(crate) use std::sync::atomic::AtomicU64;
+
+#[cfg(all(feature = "memory", not(all(test, orchestrix_loom))))]
+pub(crate) use std::sync::atomic::AtomicBool;
 
 #[cfg(not(all(test, orchestrix_loom)))]
 pub(crate) use parking_lot::Mutex;

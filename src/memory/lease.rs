@@ -13,8 +13,10 @@ use crate::sync::now;
 
 /// One acquire: from its place in a queue, if it has to wait, to its end as a lease.
 ///
-/// Whoever has it, the guard or the future that waits, keeps it while it is in the table, also when it leaks: the table
-/// never drops the last reference under its mutex.
+/// Of a lease that was granted at once and has no end of its own there is none until somebody shares it (M8).
+///
+/// Whoever has it, the guard or the future that waits, keeps it while it is in the table, also when it leaks; a lease
+/// that was shared by its guard may be the table's alone. So what leaves the table is dropped once its mutex is free.
 #[derive(Debug)]
 pub(super) struct MemoryLease {
     pub(super) state: LeaseState,
@@ -23,22 +25,17 @@ pub(super) struct MemoryLease {
     pub(super) shard: Arc<Shard>,
 }
 
-/// Whether a lease with these options ends even if its guard lives.
+/// Whether a lease with these options ends even if its guard lives. In one process a living guard is renewal enough.
+#[inline]
 pub(super) fn has_end(options: &LockOptions) -> bool {
     !options.get_auto_renew() || options.get_max_hold().is_some()
 }
 
-/// The lease of a caller who is granted it at once. In one process a living guard is renewal enough.
-#[inline]
+/// The lease of a caller who is granted it at once, where it has an end.
 pub(super) fn term(options: &LockOptions) -> Term {
     let ttl = options.get_ttl();
-    match options.get_max_hold() {
-        None if options.get_auto_renew() => Term::of_a_living_guard(ttl),
-        max_hold => {
-            let term = Term::new(now(), ttl).max_hold(max_hold);
-            if options.get_auto_renew() { term.self_renewing(ttl) } else { term }
-        }
-    }
+    let term = Term::new(now(), ttl).max_hold(options.get_max_hold());
+    if options.get_auto_renew() { term.self_renewing(ttl) } else { term }
 }
 
 /// The lease that a grant at `now` begins for a waiter. There is no guard before the waiter comes for it, and it may

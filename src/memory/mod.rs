@@ -1,7 +1,8 @@
 //! Locks within one process.
 //!
 //! `provider` is the face, `shard` the part of the locks that one mutex guards, `table` what is true of them
-//! (the invariants are numbered there), `queue` who waits for one of them, `lease` one granted lock, `wait` the future of
+//! (the invariants are numbered there), `queue` who waits for one of them, `holder` who has it, `sole` a lease
+//! that its guard alone knows, `lease` one that others know, `wait` the future of
 //! a caller who waits.
 //!
 //! A lock passes through them in this order: the provider picks the shard of the name; the shard looks into
@@ -9,13 +10,16 @@
 //! There is no background task and no timer that nobody waits on: an expired lease is noticed by whoever is
 //! next to have the lock, and a lease that is renewed while its guard lives needs no renewing.
 
+mod holder;
 mod lease;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
 mod provider;
 mod queue;
 mod shard;
+mod sole;
 mod table;
 mod wait;
 
 pub use provider::{InMemoryLockProvider, LockInfo};
+pub(crate) use sole::Sole;

@@ -111,7 +111,7 @@ impl InMemoryLockProvider {
     /// Every lock that is held or waited for, in no particular order. For diagnostics: not one moment's
     /// picture, since the shards are read one after the other.
     pub fn snapshot(&self) -> Vec<LockInfo> {
-        self.shards.iter().flat_map(|shard| shard.snapshot()).collect()
+        self.shards.iter().flat_map(Shard::snapshot).collect()
     }
 
     #[inline]

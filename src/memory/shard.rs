@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release as ReleaseOrder};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -9,13 +10,15 @@ use hashbrown::DefaultHashBuilder;
 use tokio::time::Instant;
 
 use super::LockInfo;
-use super::lease::{MemoryLease, term};
+use super::holder::Holder;
+use super::lease::{MemoryLease, has_end, term};
 use super::queue::Ticket;
-use super::table::{Arrival, Entry, Left, Table, Waiter, Wake};
+use super::sole::Sole;
+use super::table::{Arrival, Entry, Left, Table, Waiter};
 use super::wait::Waiting;
-use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Wait, WaitingRoom, Wakers};
-use crate::sync::{Mutex, now};
-use crate::{LockError, LockGuard, LockOptions, Resource};
+use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Term, Wait, WaitingRoom, Wakers};
+use crate::sync::{AtomicBool, Mutex, now};
+use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 
 /// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
 /// is never held while something is woken, polled or dropped that is not ours.
@@ -25,6 +28,8 @@ use crate::{LockError, LockGuard, LockOptions, Resource};
 #[repr(align(128))] // Two shards never share a cache line, nor a pair of lines that is fetched together.
 pub(super) struct Shard {
     table: Mutex<Table>,
+    /// Set inside the critical section that closes the table, for those who look without its mutex (M8).
+    closed: AtomicBool,
     hasher: DefaultHashBuilder,
     /// Shared by all shards, and asked only by whoever has to wait.
     room: Arc<WaitingRoom>,
@@ -41,7 +46,7 @@ pub(super) enum Admission {
 
 /// What came of an attempt.
 pub(super) enum Attempt {
-    Granted(Arc<MemoryLease>),
+    Granted(LockGuard),
     Queued(Arc<MemoryLease>, Ticket),
     Busy,
 }
@@ -49,7 +54,8 @@ pub(super) enum Attempt {
 impl Shard {
     /// One with a waiting room of its own.
     pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
-        Self { table: Mutex::new(Table::new(first_fence)), hasher, room: WaitingRoom::new(DEFAULT_MOST) }
+        let table = Mutex::new(Table::new(first_fence));
+        Self { table, closed: AtomicBool::new(false), hasher, room: WaitingRoom::new(DEFAULT_MOST) }
     }
 
     /// The same with a room that others share.
@@ -59,46 +65,88 @@ impl Shard {
 
     /// Grants the lock, or joins the queue if `wait` allows.
     pub(super) fn attempt(
-        self: Arc<Self>,
-        resource: Resource,
+        self: &Arc<Self>,
+        resource: &Resource,
         options: &LockOptions,
         wait: Wait,
         admission: Admission,
     ) -> Result<Attempt, LockError> {
         let hash = self.hasher.hash_one(resource.as_str());
-        // Made before the mutex is taken, so that others do not wait for the memory and the clock.
+        if has_end(options) {
+            return self.attempt_with_end(resource, hash, options, wait, admission);
+        }
+        let ttl = options.get_ttl();
+        Ok(match self.enter(resource, hash, options, wait, admission, |_| Holder::Sole(ttl))? {
+            Entered::Granted(fence) => {
+                let sole = Sole { resource: resource.clone(), fence, hash, shard: Arc::clone(self) };
+                Attempt::Granted(LockGuard::sole(sole))
+            }
+            Entered::Queued(lease, ticket) => Attempt::Queued(lease, ticket),
+            Entered::Busy => Attempt::Busy,
+        })
+    }
+
+    /// The same for a lease with an end, which its guard shares with the table from the beginning.
+    fn attempt_with_end(
+        self: &Arc<Self>,
+        resource: &Resource,
+        hash: u64,
+        options: &LockOptions,
+        wait: Wait,
+        admission: Admission,
+    ) -> Result<Attempt, LockError> {
+        // Made before the mutex is taken, so that others do not wait for the clock.
         let term = term(options);
-        let ends = term.ends();
-        let lease = Arc::new(MemoryLease { state: LeaseState::unseen(resource, term), hash, shard: self });
+        let mut granted = None;
+        let holder = |fence| {
+            let state = LeaseState::held(resource.clone(), fence, term);
+            let lease = Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) });
+            Holder::Shared(Arc::clone(granted.insert(lease)))
+        };
+        let entered = self.enter(resource, hash, options, wait, admission, holder)?;
+        Ok(match (entered, granted) {
+            (Entered::Queued(lease, ticket), _) => Attempt::Queued(lease, ticket),
+            (_, Some(lease)) => Attempt::Granted(LockGuard::new(lease)),
+            (_, None) => Attempt::Busy,
+        })
+    }
+
+    /// The critical section of an attempt: `holder` is asked for if the lock is free.
+    fn enter(
+        self: &Arc<Self>,
+        resource: &Resource,
+        hash: u64,
+        options: &LockOptions,
+        wait: Wait,
+        admission: Admission,
+        holder: impl FnOnce(FencingToken) -> Holder,
+    ) -> Result<Entered, LockError> {
         let (queued, wake) = {
-            let mut table = lease.shard.table.lock();
+            let mut table = self.table.lock();
             if table.is_closed() {
                 return Err(LockError::Closed);
             }
-            match table.arrive(&lease, ends) {
-                Arrival::Granted => (None, Wake::default()),
-                Arrival::Held(entry, ticket, wake) => {
-                    (Some(lease.shard.join(entry, &lease, ticket, options, wait, admission)), wake)
-                }
+            match table.arrive(hash, resource, holder) {
+                Arrival::Granted(fence) => return Ok(Entered::Granted(fence)),
+                Arrival::Held(entry, ticket, wake) => (self.join(entry, hash, ticket, options, wait, admission), wake),
             }
         };
-        let Some(queued) = queued else { return Ok(Attempt::Granted(lease)) };
         wake.wake();
-        Ok(queued?.map_or(Attempt::Busy, |ticket| Attempt::Queued(lease, ticket)))
+        queued
     }
 
-    /// Joins the queue for a name that somebody holds. `None` if it is not to wait.
+    /// Joins the queue for a name that somebody holds, unless it is not to wait.
     fn join(
-        &self,
+        self: &Arc<Self>,
         entry: &mut Entry,
-        lease: &Arc<MemoryLease>,
+        hash: u64,
         ticket: Ticket,
         options: &LockOptions,
         wait: Wait,
         admission: Admission,
-    ) -> Result<Option<Ticket>, LockError> {
+    ) -> Result<Entered, LockError> {
         if wait == Wait::No {
-            return Ok(None);
+            return Ok(Entered::Busy);
         }
         let seat = match admission {
             Admission::New if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
@@ -107,10 +155,23 @@ impl Shard {
             Admission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,
             Admission::Again => self.room.enter_again(),
         };
+        let state = LeaseState::pending(entry.resource().clone());
+        let lease = Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) });
         // Woken for nothing until the first poll leaves its waker; what happened by then shows in the lease.
         let waker = Waker::noop().clone();
-        entry.join(ticket, Waiter { lease: Arc::clone(lease), options: *options, waker, _seat: seat });
-        Ok(Some(ticket))
+        entry.join(ticket, Waiter { lease: Arc::clone(&lease), options: *options, waker, _seat: seat });
+        Ok(Entered::Queued(lease, ticket))
+    }
+
+    /// Acquires a lock that somebody has, or with a lease that has an end. Apart, since the usual acquire is short.
+    #[inline(never)]
+    fn acquire_slowly(self: &Arc<Self>, resource: &Resource, options: &LockOptions, wait: Wait) -> Acquiring {
+        match self.attempt(resource, options, wait, Admission::New) {
+            Ok(Attempt::Granted(guard)) => Acquiring::ready(Ok(Some(guard))),
+            Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
+            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, *options, wait)),
+            Err(error) => Acquiring::ready(Err(error)),
+        }
     }
 
     /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
@@ -124,7 +185,7 @@ impl Shard {
                 (Some(entry), wake) if lease.state.is_pending() => {
                     let replaced = entry.set_waker(ticket, waker);
                     // Only the first waiter minds the end of the holder's lease (M6).
-                    let ends = if entry.is_first(ticket) { entry.holder().state.ends() } else { None };
+                    let ends = if entry.is_first(ticket) { entry.ends() } else { None };
                     (Look::Wait(ends), replaced, wake)
                 }
                 (_, wake) => (Look::Again, None, wake),
@@ -143,14 +204,45 @@ impl Shard {
 
     /// Ends a lease and hands the lock on.
     pub(super) fn release(&self, lease: &MemoryLease) -> Release {
-        let (release, wake) = {
+        let (release, gone) = {
             let mut table = self.table.lock();
             // Inside the critical section, so that nobody finds an entry whose holder was released (M2).
             let release = lease.state.release_alone();
             (release, table.succeed(lease))
         };
-        wake.wake();
+        if let Some(gone) = gone {
+            gone.wake();
+        }
         release
+    }
+
+    /// The same for a lease that its guard alone knows, or knew.
+    #[inline]
+    pub(super) fn release_sole(&self, sole: &Sole) -> Release {
+        let mut table = self.table.lock();
+        if table.release_lonely(sole.hash, sole.fence) {
+            return Release::Released;
+        }
+        let gone = table.release_sole(sole.hash, sole.fence);
+        drop(table);
+        let Some(gone) = gone else { return Release::AlreadyLost };
+        gone.wake();
+        Release::Released
+    }
+
+    /// The lease that others are to see of one that its guard alone knew.
+    pub(super) fn share(self: &Arc<Self>, sole: &Sole) -> Arc<MemoryLease> {
+        let closed_at = {
+            let mut table = self.table.lock();
+            if let Some(entry) = table.get_sole(sole.hash, sole.fence) {
+                return self.shared(entry);
+            }
+            table.closed_at().unwrap_or_else(now)
+        };
+        // It ended when all were closed, and shows that time.
+        let state = LeaseState::held(sole.resource.clone(), sole.fence, Term::new(closed_at, Duration::ZERO));
+        state.lose(closed_at);
+        Arc::new(MemoryLease { state, hash: sole.hash, shard: Arc::clone(self) })
     }
 
     /// Gives a lease another length from now on.
@@ -173,7 +265,9 @@ impl Shard {
         let (told, leases, wakers) = {
             let mut table = self.table.lock();
             let now = now();
-            let (leases, wakers): (Vec<_>, Vec<_>) = table.close().into_iter().flat_map(Entry::into_leases).unzip();
+            // First of all: a guard whose lease nobody shares has no other sign of it.
+            self.closed.store(true, ReleaseOrder);
+            let (leases, wakers): (Vec<_>, Vec<_>) = table.close(now).into_iter().flat_map(Entry::into_leases).unzip();
             // Inside the critical section, as every change of a lease without an end; and every lock is let go before
             // anybody is told.
             let told: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_untold(now)).collect();
@@ -184,6 +278,12 @@ impl Shard {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
+    /// Whether it was not closed yet, without the mutex.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        !self.closed.load(Acquire)
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.table.lock().is_closed()
     }
@@ -192,14 +292,36 @@ impl Shard {
         self.table.lock().len()
     }
 
-    pub(super) fn inspect(&self, resource: &Resource) -> Option<LockInfo> {
+    pub(super) fn inspect(self: &Arc<Self>, resource: &Resource) -> Option<LockInfo> {
         let hash = self.hasher.hash_one(resource.as_str());
-        self.table.lock().get(hash, resource).map(|entry| info(entry))
+        self.table.lock().get(hash, resource).map(|entry| self.info(entry))
     }
 
-    pub(super) fn snapshot(&self) -> Vec<LockInfo> {
-        self.table.lock().entries().map(info).collect()
+    pub(super) fn snapshot(self: &Arc<Self>) -> Vec<LockInfo> {
+        self.table.lock().entries().map(|entry| self.info(entry)).collect()
     }
+
+    fn info(self: &Arc<Self>, entry: &mut Entry) -> LockInfo {
+        let holder = self.shared(entry);
+        LockInfo {
+            resource: entry.resource().clone(),
+            fencing_token: entry.fence(),
+            remaining: holder.state.remaining(),
+            waiters: entry.waiters(),
+        }
+    }
+
+    /// The lease of an entry's holder, as others see it.
+    fn shared(self: &Arc<Self>, entry: &mut Entry) -> Arc<MemoryLease> {
+        entry.share(|state, hash| Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) }))
+    }
+}
+
+/// What came of entering the table.
+enum Entered {
+    Granted(FencingToken),
+    Queued(Arc<MemoryLease>, Ticket),
+    Busy,
 }
 
 /// What a waiter sees when it looks.
@@ -214,21 +336,16 @@ pub(super) enum Look {
 
 impl LockBackend for Shard {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        match self.attempt(resource, &options, wait, Admission::New) {
-            Ok(Attempt::Granted(lease)) => Acquiring::ready(Ok(Some(LockGuard::new(lease)))),
-            Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
-            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, options, wait)),
-            Err(error) => Acquiring::ready(Err(error)),
+        if has_end(&options) {
+            return self.acquire_slowly(&resource, &options, wait);
         }
-    }
-}
-
-fn info(entry: &Entry) -> LockInfo {
-    let state = &entry.holder().state;
-    LockInfo {
-        resource: state.resource().clone(),
-        fencing_token: state.fencing_token(),
-        remaining: state.remaining(),
-        waiters: entry.waiters(),
+        let hash = self.hasher.hash_one(resource.as_str());
+        // Written before the mutex is taken and not after it is free: what the guard is moved with has then been written
+        // long ago, and the processor need not wait for it.
+        let mut sole = Sole { resource, fence: FencingToken::saturating(0), hash, shard: self };
+        let granted = sole.shard.table.lock().arrive_sole(hash, &sole.resource, options.get_ttl());
+        let Some(fence) = granted else { return sole.shard.acquire_slowly(&sole.resource, &options, wait) };
+        sole.fence = fence;
+        Acquiring::ready(Ok(Some(LockGuard::sole(sole))))
     }
 }

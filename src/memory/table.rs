@@ -15,17 +15,22 @@
 //!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, so that none
 //!   depends on another's being polled: a first waiter may never be, and neither may one that was granted the lock.
 //! - **M7** After closing there are no entries, and none come.
+//! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant to its release, or to
+//!   the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
+//!   same step, before anybody else is granted the lock.
 
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
 use tokio::time::Instant;
 
+use super::holder::Holder;
 use super::lease::{MemoryLease, has_end, untaken_term};
 use super::queue::{Queue, Ticket};
-use crate::provider::{Seat, replace_waker};
+use crate::provider::{LeaseState, Seat, Term, replace_waker};
 use crate::sync::now;
 use crate::{FencingToken, LockOptions, Resource};
 
@@ -34,14 +39,18 @@ pub(super) struct Table {
     entries: HashTable<Entry>,
     fences: Fences,
     ticket: u64,
-    closed: bool,
+    closed: Option<Instant>,
     /// The size at which leases that expired with their guards leaked are looked for.
     sweep_at: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    holder: Arc<MemoryLease>,
+    resource: Resource,
+    hash: u64,
+    /// The holder's.
+    fence: FencingToken,
+    holder: Holder,
     /// In the order of arrival (M4). Made for the first who waits.
     queue: Option<Box<Queue<Waiter>>>,
 }
@@ -90,7 +99,7 @@ impl Wake {
 /// What a newcomer finds.
 pub(super) enum Arrival<'a> {
     /// The lock was free, and has been granted to it.
-    Granted,
+    Granted(FencingToken),
     /// Somebody holds the lock; perhaps since this very moment.
     Held(&'a mut Entry, Ticket, Wake),
 }
@@ -114,7 +123,7 @@ const SMALL: usize = 256;
 
 impl Table {
     pub(super) fn new(first_fence: u64) -> Self {
-        Self { entries: HashTable::new(), fences: Fences(first_fence), ticket: 0, closed: false, sweep_at: SMALL }
+        Self { entries: HashTable::new(), fences: Fences(first_fence), ticket: 0, closed: None, sweep_at: SMALL }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -122,39 +131,53 @@ impl Table {
     }
 
     pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    pub(super) fn closed_at(&self) -> Option<Instant> {
         self.closed
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
+    pub(super) fn entries(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
     }
 
     pub(super) fn get(&mut self, hash: u64, resource: &Resource) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |entry| entry.holder.state.resource() == resource)
+        self.entries.find_mut(hash, |entry| entry.resource == *resource)
     }
 
-    /// Grants a lease that nobody else has seen, if its name has no entry (M1, M4) or the entry's holder has ended and
-    /// nobody waits (M3). Otherwise the first who waits replaces a holder that has ended.
+    /// The entry of a lease of [`Holder::Sole`], whether it has been shared by now or not. `None` after closing (M8).
+    pub(super) fn get_sole(&mut self, hash: u64, fence: FencingToken) -> Option<&mut Entry> {
+        self.entries.find_mut(hash, |entry| entry.is_of(hash, fence))
+    }
+
+    /// Grants a lease to a newcomer, if the name has no entry (M1, M4) or the entry's holder has ended and nobody waits
+    /// (M3). Otherwise the first who waits replaces a holder that has ended.
     #[inline]
-    pub(super) fn arrive(&mut self, lease: &Arc<MemoryLease>, ends: Option<Instant>) -> Arrival<'_> {
+    pub(super) fn arrive(
+        &mut self,
+        hash: u64,
+        resource: &Resource,
+        holder: impl FnOnce(FencingToken) -> Holder,
+    ) -> Arrival<'_> {
         if self.entries.len() >= self.sweep_at {
             self.sweep();
         }
-        let same = |entry: &Entry| entry.holder.state.resource() == lease.state.resource();
-        let entry = match self.entries.entry(lease.hash, same, |entry| entry.holder.hash) {
+        let entry = match self.entries.entry(hash, |entry| entry.resource == *resource, |entry| entry.hash) {
             Slot::Vacant(slot) => {
-                lease.state.grant_unseen(self.fences.next(), ends);
-                slot.insert(Entry { holder: Arc::clone(lease), queue: None });
-                return Arrival::Granted;
+                let fence = self.fences.next();
+                slot.insert(Entry { resource: resource.clone(), hash, fence, holder: holder(fence), queue: None });
+                return Arrival::Granted(fence);
             }
             Slot::Occupied(held) => held.into_mut(),
         };
         let mut wake = Wake::default();
-        if !entry.holder.state.is_held() {
-            let Some(granted) = entry.grant_first(&mut self.fences, now) else {
-                lease.state.grant_unseen(self.fences.next(), ends);
-                entry.holder = Arc::clone(lease);
-                return Arrival::Granted;
+        if !entry.holder.is_held() {
+            let Some((_, granted)) = entry.grant_first(&mut self.fences, now) else {
+                entry.fence = self.fences.next();
+                // Who ended with its time has its guard still, so that this is not the last of it.
+                entry.holder = holder(entry.fence);
+                return Arrival::Granted(entry.fence);
             };
             wake = granted;
         }
@@ -162,15 +185,36 @@ impl Table {
         Arrival::Held(entry, Ticket(self.ticket), wake)
     }
 
+    /// Grants a lease that its guard alone knows, if the name has no entry (M1, M4), which is nearly always. `None` if it
+    /// was not done: then [`arrive`](Self::arrive) has the answer.
+    #[inline]
+    pub(super) fn arrive_sole(&mut self, hash: u64, resource: &Resource, ttl: Duration) -> Option<FencingToken> {
+        if self.is_closed() || self.entries.len() >= self.sweep_at {
+            return None;
+        }
+        match self.entries.entry(hash, |entry| entry.resource == *resource, |entry| entry.hash) {
+            Slot::Occupied(_) => None,
+            Slot::Vacant(slot) => {
+                let fence = self.fences.next();
+                slot.insert(Entry { resource: resource.clone(), hash, fence, holder: Holder::Sole(ttl), queue: None });
+                Some(fence)
+            }
+        }
+    }
+
     /// Looks after a waiter's name: replaces a holder that has ended at `now` (M3).
     pub(super) fn settle(&mut self, lease: &MemoryLease, now: Instant) -> (Option<&mut Entry>, Wake) {
-        let same = |entry: &Entry| entry.holder.state.resource() == lease.state.resource();
-        let Ok(held) = self.entries.find_entry(lease.hash, same) else { return (None, Wake::default()) };
-        if held.get().holder.state.is_held_at(now) {
+        let same = |entry: &Entry| entry.resource == *lease.state.resource();
+        let Ok(mut held) = self.entries.find_entry(lease.hash, same) else { return (None, Wake::default()) };
+        if held.get().holder.is_held_at(now) {
             return (Some(held.into_mut()), Wake::default());
         }
         // The next lease begins now and not at `now`, which was before the mutex was free.
-        succeed(held, &mut self.fences, crate::sync::now)
+        let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, crate::sync::now) else {
+            held.remove();
+            return (None, Wake::default());
+        };
+        (Some(held.into_mut()), wake)
     }
 
     /// Takes a pending lease out of its queue. `None` if it was not there: it has been granted or lost (M2).
@@ -184,20 +228,41 @@ impl Table {
     /// Replaces a holder that has ended by the first waiter, or removes its entry (M1, M3).
     ///
     /// Does nothing if `lease` is not the holder any more.
+    pub(super) fn succeed(&mut self, lease: &MemoryLease) -> Option<Gone> {
+        let held = self.entries.find_entry(lease.hash, |entry| entry.holder.is(lease)).ok()?;
+        let gone = succeed(held, &mut self.fences);
+        self.shrink();
+        Some(gone)
+    }
+
+    /// Ends the lease of [`Holder::Sole`] with this fence if nobody else knows it and nobody waits: nearly every one, and
+    /// then nobody has to be told. `false` if it was not done.
     #[inline]
-    pub(super) fn succeed(&mut self, lease: &MemoryLease) -> Wake {
-        let held = self.entries.find_entry(lease.hash, |entry| std::ptr::eq(Arc::as_ptr(&entry.holder), lease));
-        let Ok(held) = held else { return Wake::default() };
-        let (entry, wake) = succeed(held, &mut self.fences, now);
-        if entry.is_none() {
-            self.shrink();
+    pub(super) fn release_lonely(&mut self, hash: u64, fence: FencingToken) -> bool {
+        let Ok(held) = self.entries.find_entry(hash, |entry| entry.is_of(hash, fence)) else { return false };
+        let entry = held.get();
+        if entry.queue.is_some() || !matches!(entry.holder, Holder::Sole(_)) {
+            return false;
         }
-        wake
+        held.remove();
+        self.shrink();
+        true
+    }
+
+    /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
+    pub(super) fn release_sole(&mut self, hash: u64, fence: FencingToken) -> Option<Gone> {
+        let held = self.entries.find_entry(hash, |entry| entry.is_of(hash, fence)).ok()?;
+        if let Holder::Shared(lease) = &held.get().holder {
+            lease.state.release_alone();
+        }
+        let gone = succeed(held, &mut self.fences);
+        self.shrink();
+        Some(gone)
     }
 
     /// Empties the table for good (M7). What is returned has to be ended by the caller.
-    pub(super) fn close(&mut self) -> HashTable<Entry> {
-        self.closed = true;
+    pub(super) fn close(&mut self, now: Instant) -> HashTable<Entry> {
+        self.closed.get_or_insert(now);
         std::mem::take(&mut self.entries)
     }
 
@@ -205,11 +270,12 @@ impl Table {
     /// asked for that very name. Looked for only when the table has doubled, so that it costs little.
     #[cold]
     fn sweep(&mut self) {
-        self.entries.retain(|entry| entry.waiters() > 0 || entry.holder.state.is_held());
+        self.entries.retain(|entry| entry.waiters() > 0 || entry.holder.is_held());
         self.sweep_at = self.entries.len().saturating_mul(2).max(SMALL);
     }
 
     /// Gives back the memory of a table that was large once.
+    #[inline]
     fn shrink(&mut self) {
         if self.entries.is_empty() && self.entries.capacity() > SMALL {
             self.entries = HashTable::new();
@@ -218,23 +284,60 @@ impl Table {
     }
 }
 
+/// A holder that has gone, to be dropped once the table's mutex is free, and who is to be woken then.
+#[derive(Debug)]
+#[must_use = "whoever is granted a lock has to be woken"]
+pub(super) struct Gone {
+    _holder: Holder,
+    wake: Wake,
+}
+
+impl Gone {
+    #[inline]
+    pub(super) fn wake(self) {
+        self.wake.wake();
+    }
+}
+
 /// Replaces a holder that has ended by the first waiter. Without one the entry goes (M1).
 #[inline]
-fn succeed<'a>(
-    mut held: OccupiedEntry<'a, Entry>,
-    fences: &mut Fences,
-    now: impl FnOnce() -> Instant,
-) -> (Option<&'a mut Entry>, Wake) {
-    let Some(wake) = held.get_mut().grant_first(fences, now) else {
-        held.remove();
-        return (None, Wake::default());
-    };
-    (Some(held.into_mut()), wake)
+fn succeed(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> Gone {
+    if let Some((holder, wake)) = held.get_mut().grant_first(fences, now) {
+        return Gone { _holder: holder, wake };
+    }
+    let (entry, _) = held.remove();
+    Gone { _holder: entry.holder, wake: Wake::default() }
 }
 
 impl Entry {
-    pub(super) fn holder(&self) -> &Arc<MemoryLease> {
-        &self.holder
+    pub(super) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    pub(super) fn fence(&self) -> FencingToken {
+        self.fence
+    }
+
+    pub(super) fn ends(&self) -> Option<Instant> {
+        self.holder.ends()
+    }
+
+    /// The holder's lease as others see it, made for the first of them.
+    pub(super) fn share(&mut self, make: impl FnOnce(LeaseState, u64) -> Arc<MemoryLease>) -> Arc<MemoryLease> {
+        let ttl = match &self.holder {
+            Holder::Shared(lease) => return Arc::clone(lease),
+            Holder::Sole(ttl) => *ttl,
+        };
+        let state = LeaseState::held(self.resource.clone(), self.fence, Term::of_a_living_guard(ttl));
+        let lease = make(state, self.hash);
+        self.holder = Holder::Shared(Arc::clone(&lease));
+        lease
+    }
+
+    /// Whether the holder's lease is the one that was granted with this fence.
+    #[inline]
+    fn is_of(&self, hash: u64, fence: FencingToken) -> bool {
+        self.fence == fence && self.hash == hash
     }
 
     pub(super) fn waiters(&self) -> usize {
@@ -254,23 +357,25 @@ impl Entry {
         self.queue.get_or_insert_default().push(ticket, waiter);
     }
 
-    /// Grants the lock to the first waiter in place of a holder that has ended. `None` if nobody waits.
+    /// Grants the lock to the first waiter in place of a holder that has ended, who is returned. `None` if nobody waits.
     #[inline]
-    fn grant_first(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<Wake> {
+    fn grant_first(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<(Holder, Wake)> {
         // A lock that nobody waits for, nearly every one, needs neither a look at the queue nor one at the clock.
         if self.waiters() == 0 { None } else { self.grant_next(fences, now()) }
     }
 
-    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<Wake> {
+    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<(Holder, Wake)> {
         let queue = self.queue.as_mut()?;
         while let Some(next) = queue.pop_first() {
+            let fence = fences.next();
             // A pending lease in a queue cannot have ended (M2), so this grants.
-            if next.lease.state.grant(fences.next(), untaken_term(&next.options, now)) {
-                self.holder = next.lease;
+            if next.lease.state.grant(fence, untaken_term(&next.options, now)) {
+                self.fence = fence;
+                let before = std::mem::replace(&mut self.holder, Holder::Shared(next.lease));
                 // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come,
                 // the others look again by themselves (M6).
                 let first = if has_end(&next.options) { self.wake_first() } else { Wake::default() };
-                return Some(Wake { granted: Some(next.waker), ..first });
+                return Some((before, Wake { granted: Some(next.waker), ..first }));
             }
         }
         None
@@ -283,13 +388,17 @@ impl Entry {
 
     /// The first waiter's waker, if there is an end of the holder's lease that it has to know of (M6).
     pub(super) fn wake_first(&self) -> Wake {
-        let first = self.first().filter(|_| self.holder.state.ends().is_some());
+        let first = self.first().filter(|_| self.holder.ends().is_some());
         Wake { granted: None, first: first.map(|(_, waiter)| waiter.waker.clone()) }
     }
 
-    /// The leases of the holder and of everybody who waits, with the wakers of the latter.
+    /// The leases of the holder, if it is shared, and of everybody who waits, with the wakers of the latter.
     pub(super) fn into_leases(self) -> impl Iterator<Item = (Arc<MemoryLease>, Option<Waker>)> {
         let waiters = self.queue.into_iter().flat_map(|queue| queue.into_waiters());
-        std::iter::once((self.holder, None)).chain(waiters.map(|waiter| (waiter.lease, Some(waiter.waker))))
+        self.holder
+            .into_shared()
+            .map(|holder| (holder, None))
+            .into_iter()
+            .chain(waiters.map(|waiter| (waiter.lease, Some(waiter.waker))))
     }
 }

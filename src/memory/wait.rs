@@ -55,13 +55,13 @@ impl Future for Waiting {
                 // Granted, and expired before anybody came for it; or ended because the provider was closed.
                 // Whichever it was, a new attempt has the answer.
                 Some(false) => {
-                    let resource = lease.state.resource().clone();
+                    let resource = lease.state.resource();
                     // Its time may be up.
                     let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
-                    match Arc::clone(&lease.shard).attempt(resource, this.options, wait, Admission::Again) {
+                    match lease.shard.attempt(resource, this.options, wait, Admission::Again) {
                         Err(error) => return Poll::Ready(Err(error)),
                         Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
-                        Ok(Attempt::Granted(lease)) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
+                        Ok(Attempt::Granted(guard)) => return Poll::Ready(Ok(Some(guard))),
                         Ok(Attempt::Queued(lease, ticket)) => *this.place = Some((lease, ticket)),
                     }
                     continue;

@@ -7,33 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::moment::{LOST, NO_END, PENDING, RELEASED, written};
-use super::state::Inner;
-use super::watch::Watchers;
-use super::{LeaseState, Release, Term};
-use crate::sync::{AtomicU64, Mutex, now};
-use crate::{FencingToken, Resource};
+use super::{LeaseState, Release};
+use crate::sync::now;
 
 impl LeaseState {
-    /// A lease that is granted by [`grant_unseen`](Self::grant_unseen) if its lock is free, and else has to wait.
-    #[inline]
-    pub(crate) fn unseen(resource: Resource, term: Term) -> Self {
-        Self {
-            resource,
-            fence: AtomicU64::new(0),
-            ends: AtomicU64::new(PENDING),
-            inner: Mutex::new(Inner { term: Some(term), lost_at: None, watchers: Watchers::default() }),
-        }
-    }
-
-    /// Grants a lease of [`unseen`](Self::unseen), which ends as its term does. For a caller who has shown it to nobody
-    /// yet: then no other thread can change it (L1), and plain writes do, which the mutex publishes under which it is
-    /// shown.
-    #[inline]
-    pub(crate) fn grant_unseen(&self, fence: FencingToken, ends: Option<Instant>) {
-        self.fence.store(fence.get(), Relaxed);
-        self.ends.store(written(ends), ReleaseOrder);
-    }
-
     /// Takes a lease that was granted while its caller waited, and lets it renew itself from now on, by `renewed`, if it
     /// is to. `None` if it has not been granted yet, `false` if it is not held any more.
     pub(crate) fn take(&self, renewed: Option<Duration>) -> Option<bool> {

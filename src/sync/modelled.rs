@@ -15,6 +15,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use loom::sync::MutexGuard;
+#[cfg(feature = "memory")]
+pub(crate) use loom::sync::atomic::AtomicBool;
 pub(crate) use loom::sync::atomic::AtomicU64;
 use tokio::time::Instant;
 

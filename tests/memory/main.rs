@@ -22,6 +22,7 @@ mod model;
 mod options;
 mod registration;
 mod resource;
+mod sharing;
 mod soak;
 #[path = "../support/soak.rs"]
 mod soaking;

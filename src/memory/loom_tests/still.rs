@@ -181,3 +181,43 @@ fn loom_release_and_the_signal() {
         nothing,
     );
 }
+
+/// A handle says that the lock is held only as long as nobody else has been granted it, though the lease was made for
+/// the handle (M3, M8).
+#[test]
+fn loom_a_shared_lease_and_the_next() {
+    run_with(
+        |scene| {
+            let guard = acquired(scene);
+            scene.granted(&guard);
+            (guard.handle(), guard)
+        },
+        |scene, (handle, guard)| {
+            drop(guard);
+            assert!(!handle.is_held(), "it was released");
+            scene.acquire_and_hold();
+        },
+        &[|scene| scene.acquire_and_hold()],
+        nothing,
+    );
+}
+
+/// A lease that is shared while all are closed: whoever shares it, and whenever, sees the loss (M8).
+#[test]
+fn loom_share_and_close() {
+    run_with(
+        acquired,
+        |_, guard| {
+            let before = guard.is_held();
+            let handle = guard.handle();
+            assert!(before || !handle.is_held(), "a lost lease came back");
+            (guard, handle)
+        },
+        &[CLOSE],
+        |_, (guard, handle)| {
+            assert!(!guard.is_held() && !handle.is_held(), "closing lets held locks go");
+            assert!(poll_once(&mut handle.lost()).is_ready() && poll_once(&mut guard.lost()).is_ready());
+            assert_eq!(block_on(Box::pin(guard.release())).unwrap(), Release::AlreadyLost);
+        },
+    );
+}
