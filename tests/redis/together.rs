@@ -1,5 +1,7 @@
 //! What is asked for at the same time goes out as one command, and nobody has to do with what others asked for.
 
+use std::collections::HashSet;
+
 use orchestrix_locking::{LockError, LockGuard, RedisLockProvider};
 use tokio::task::JoinSet;
 
@@ -40,6 +42,8 @@ async fn many_at_once_are_few_commands() {
     // The first goes out by itself, since nothing else is under way; the others wait for each other, 64 at most.
     let sent = log.commands_of_clients().await;
     assert!(sent.len() == 1 && (2..=4).contains(&sent["evalsha"]), "{sent:?}");
+    let owners: HashSet<_> = names("together").iter().map(|name| server.get(&key_of(name)).unwrap()).collect();
+    assert_eq!(owners.len(), COUNT, "each has a token of its own");
     log.clear().await;
     release(held, &server).await;
     let sent = log.commands_of_clients().await;

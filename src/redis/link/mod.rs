@@ -119,6 +119,12 @@ struct Queue<P> {
     acquires: VecDeque<Call<P>>,
 }
 
+impl<P> Queue<P> {
+    fn len(&self) -> usize {
+        self.urgent.len() + self.acquires.len()
+    }
+}
+
 /// How the connection is.
 #[derive(Debug, Clone)]
 pub(super) enum Condition {
@@ -167,13 +173,13 @@ impl<C: Caller> Link<C> {
     pub(super) fn push(self: &Arc<Self>, call: Call<C::Purpose>) {
         self.unanswered.fetch_add(1, SeqCst);
         let Some(call) = self.send_alone(call) else { return };
-        let first = {
+        let waiting = {
             let mut queue = self.queue.lock();
-            let first = queue.urgent.is_empty() && queue.acquires.is_empty();
             if call.command.is_urgent() { &mut queue.urgent } else { &mut queue.acquires }.push_back(call);
-            first
+            queue.len()
         };
-        if first {
+        // Whether so many are worth a pipeline of their own is looked at with the first, and with each doubling.
+        if waiting.is_power_of_two() {
             self.pushed.notify_one();
         }
     }
@@ -273,7 +279,11 @@ impl<C: Caller> Link<C> {
     }
 
     fn is_empty(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.urgent.is_empty() && queue.acquires.is_empty()
+        self.waiting() == 0
+    }
+
+    /// How many calls wait to be sent.
+    fn waiting(&self) -> usize {
+        self.queue.lock().len()
     }
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use ::redis::RedisError;
 use tokio::task::coop::consume_budget;
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::{Flown, Landed, Way};
@@ -128,18 +127,12 @@ async fn carry<C: Caller>(link: &Arc<Link<C>>, caller: &Arc<C>, connection: &Con
         }
         tokio::select! {
             biased;
-            flown = open.next() => {
-                let several = flown.len() > 1 || !open.is_idle();
-                match flown.land() {
-                    Landed::Broken(error) => return Some(error),
-                    Landed::Again(way) => open.change(way),
-                    Landed::Well => {}
-                }
-                if several {
-                    yield_now().await;
-                }
-            }
-            () = link.pushed.notified() => yield_now().await,
+            flown = open.next() => match flown.land() {
+                Landed::Broken(error) => return Some(error),
+                Landed::Again(way) => open.change(way),
+                Landed::Well => {}
+            },
+            () = link.pushed.notified() => {}
             () = connection.broken.notified() => {
                 // Answers that came before the break are there to be taken; the rest fail by themselves.
                 let mut error = None;
