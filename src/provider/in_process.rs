@@ -21,7 +21,7 @@ impl LeaseState {
             resource,
             fence: AtomicU64::new(0),
             ends: AtomicU64::new(PENDING),
-            inner: Mutex::new(Inner { term: Some(term), lost_at: None, watchers: Watchers::default() }),
+            inner: Mutex::new(Inner { term: Some(term), watchers: Watchers::default() }),
         }
     }
 
