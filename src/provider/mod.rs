@@ -42,6 +42,8 @@ use std::sync::Arc;
 pub use backend::{LockBackend, Wait};
 pub use future::{Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
+#[cfg(feature = "redis")]
+pub(crate) use moment::{Moment, Span};
 #[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use room::{DEFAULT_MOST, Seat, WaitingRoom};
 pub use state::{LeaseState, Standing};

@@ -60,7 +60,6 @@ pub struct LeaseState {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) term: Option<Term>,
-    pub(super) lost_at: Option<Instant>,
     pub(super) watchers: Watchers,
 }
 
@@ -71,7 +70,7 @@ impl LeaseState {
             resource,
             fence: AtomicU64::new(0),
             ends: AtomicU64::new(PENDING),
-            inner: Mutex::new(Inner { term: None, lost_at: None, watchers: Watchers::default() }),
+            inner: Mutex::new(Inner { term: None, watchers: Watchers::default() }),
         }
     }
 
@@ -81,7 +80,7 @@ impl LeaseState {
             resource,
             fence: AtomicU64::new(fence.get()),
             ends: AtomicU64::new(written(term.ends())),
-            inner: Mutex::new(Inner { term: Some(term), lost_at: None, watchers: Watchers::default() }),
+            inner: Mutex::new(Inner { term: Some(term), watchers: Watchers::default() }),
         }
     }
 
@@ -146,7 +145,7 @@ impl LeaseState {
                 return None;
             }
             if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
-                inner.lost_at = Some(now);
+                inner.term = inner.term.map(|term| term.over(now));
                 return Some(inner.watchers.take());
             }
         }
@@ -207,8 +206,7 @@ impl LeaseState {
     pub fn expires_at(&self) -> Instant {
         let now = now();
         let mut inner = self.inner.lock();
-        let expires_at = inner.term.as_mut().map_or(now, |term| term.look(now));
-        inner.lost_at.map_or(expires_at, |lost_at| lost_at.min(expires_at))
+        inner.term.as_mut().map_or(now, |term| term.look(now))
     }
 
     /// What is left of the lease; zero if it is not held.
@@ -221,7 +219,7 @@ impl LeaseState {
         if self.ends.load(Acquire) == NO_END { None } else { self.inner.lock().term.and_then(|term| term.ends()) }
     }
 
-    /// The latest end that the lease may ever have.
+    /// The latest end that the lease may ever have: when it was taken away, if it was.
     pub(crate) fn limit(&self) -> Option<Instant> {
         self.inner.lock().term.and_then(|term| term.limit())
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::moment::{Moment, Span};
 use crate::mutant::{Mutant, is};
 
 /// When a lease ends if nobody does anything.
@@ -26,17 +27,18 @@ use crate::mutant::{Mutant, is};
 #[must_use]
 pub struct Term {
     /// `None` until somebody looks, see [`of_a_living_guard`](Self::of_a_living_guard).
-    from: Option<Instant>,
-    lease: Duration,
-    renewed: Option<Duration>,
-    limit: Option<Instant>,
+    from: Option<Moment>,
+    lease: Span,
+    renewed: Option<Span>,
+    /// [`Moment::NEVER`] for none.
+    limit: Moment,
 }
 
 impl Term {
     /// A lease of this length from this time on.
     #[inline]
     pub fn new(from: Instant, lease: Duration) -> Self {
-        Self { from: Some(from), lease, renewed: None, limit: None }
+        Self { from: Some(from.into()), lease: Span::from(lease), renewed: None, limit: Moment::NEVER }
     }
 
     /// A lease that renews itself and has no limit, and so never ends by itself: nothing hangs on when it began but the
@@ -45,12 +47,13 @@ impl Term {
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn of_a_living_guard(ttl: Duration) -> Self {
-        Self { from: None, lease: ttl, renewed: Some(ttl), limit: None }
+        let ttl = Span::from(ttl);
+        Self { from: None, lease: ttl, renewed: Some(ttl), limit: Moment::NEVER }
     }
 
     /// Begins at the first look, unless it has begun.
     pub(super) fn look(&mut self, now: Instant) -> Instant {
-        self.from.get_or_insert(now);
+        self.from.get_or_insert(now.into());
         self.expires_at(now)
     }
 
@@ -58,7 +61,7 @@ impl Term {
     /// lost. For providers in whose backend that takes no step: the lease then has no end of its own, and
     /// still shows the times that a renewed lease shows.
     pub fn self_renewing(mut self, ttl: Duration) -> Self {
-        self.renewed = Some(ttl);
+        self.renewed = Some(Span::from(ttl));
         self
     }
 
@@ -66,7 +69,8 @@ impl Term {
     pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         // A time too far away to be written down is no limit.
         let max_hold = max_hold.filter(|_| !is(Mutant::MaxHoldIgnored));
-        self.limit = self.from.zip(max_hold).and_then(|(from, max_hold)| time_after(from, max_hold));
+        let limit = self.from.zip(max_hold).and_then(|(from, max_hold)| time_after(from.instant(), max_hold));
+        self.limit = limit.map_or(Moment::NEVER, Moment::from);
         self
     }
 
@@ -74,48 +78,48 @@ impl Term {
     #[inline]
     pub fn ends(&self) -> Option<Instant> {
         match self.from {
-            Some(from) if self.renewed.is_none() => Some(self.capped(after(from, self.lease))),
-            _ => self.limit,
+            Some(from) if self.renewed.is_none() => Some(self.capped(from.after(self.lease.get())).instant()),
+            _ => self.limit(),
         }
     }
 
     /// The latest end that the lease may ever have.
     pub fn limit(&self) -> Option<Instant> {
-        self.limit
+        (self.limit != Moment::NEVER).then(|| self.limit.instant())
     }
 
     /// The end of the lease as it looks at `now`: for a lease that renews itself, as its latest renewal left it.
     pub fn expires_at(&self, now: Instant) -> Instant {
+        let now = Moment::from(now);
         let from = self.from.unwrap_or(now);
-        let granted = after(from, self.lease);
-        let Some(ttl) = self.renewed else { return self.capped(granted) };
-        let every = ttl.min(self.lease) / 3;
-        let passed = now.saturating_duration_since(from);
+        let granted = from.after(self.lease.get());
+        let Some(ttl) = self.renewed else { return self.capped(granted).instant() };
+        let every = ttl.min(self.lease).get() / 3;
+        let passed = now.since(from);
         let rounds = passed.as_nanos().checked_div(every.as_nanos()).unwrap_or(0);
         if rounds == 0 {
-            return self.capped(granted);
+            return self.capped(granted).instant();
         }
         // The time since the latest renewal, which is less than `every` and so fits.
         let since = passed.as_nanos() % every.as_nanos();
         let since = Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX));
-        let renewed = after(now.checked_sub(since).unwrap_or(now), ttl);
-        self.capped(granted.max(renewed))
+        let renewed = now.before(since).after(ttl.get());
+        self.capped(granted.max(renewed)).instant()
     }
 
     /// The same lease, of another length from another time on.
     pub(super) fn restarted(self, from: Instant, lease: Duration) -> Self {
-        Self { from: Some(from), lease, ..self }
+        Self { from: Some(from.into()), lease: Span::from(lease), ..self }
     }
 
-    fn capped(&self, end: Instant) -> Instant {
-        self.limit.map_or(end, |limit| end.min(limit))
+    /// The same lease, taken away at this time.
+    pub(super) fn over(self, at: Instant) -> Self {
+        Self { limit: self.limit.min(at.into()), ..self }
     }
-}
 
-/// A lease that is longer than a century is as good as one.
-fn after(from: Instant, lease: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-    from.checked_add(lease.min(CENTURY)).unwrap_or(from)
+    fn capped(&self, end: Moment) -> Moment {
+        end.min(self.limit)
+    }
 }
 
 /// The time so long after `now`, or `None` if it is too far away to be written down, or for a timer to round up.

@@ -7,55 +7,67 @@ use crate::mutant::{Mutant, is};
 /// The wakers of those who watch one lease.
 ///
 /// Nearly every lease has one watcher at most, the layer that runs a request under it, so the first has its
-/// place here and costs no allocation.
+/// place here and costs no allocation; and most have none, so the rest takes no room before it is needed.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    first: Option<(u64, Waker)>,
-    more: Vec<(u64, Waker)>,
-    next: u64,
+    first: Option<Waker>,
+    more: Option<Box<More>>,
+    /// The place that the first has.
+    first_place: u32,
+    /// A place is given again after four thousand million others, by when whoever had it has long come back for it.
+    next: u32,
 }
+
+/// Those who watch beside the first, and their places.
+#[derive(Debug, Default)]
+struct More(Vec<(u32, Waker)>);
 
 /// A place among the watchers, kept between polls.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Watcher(u64);
+pub(crate) struct Watcher(u32);
 
 impl Watchers {
     /// Notes whom to wake, in the place that `watcher` has or in a new one. Returns the waker that was there,
     /// to be dropped outside the caller's mutex.
     pub(super) fn watch(&mut self, cx: &Context<'_>, watcher: &mut Option<Watcher>) -> Option<Waker> {
-        if let Some(Watcher(id)) = *watcher
-            && let Some((_, waker)) = self.places().find(|(place, _)| *place == id)
+        if let Some(Watcher(place)) = *watcher
+            && let Some(waker) = self.place(place)
         {
             return replace_waker(waker, cx.waker());
         }
-        let id = self.next;
-        self.next += 1;
-        let place = (id, cx.waker().clone());
+        let place = self.next;
+        self.next = self.next.wrapping_add(1);
+        let waker = cx.waker().clone();
         if self.first.is_none() {
-            self.first = Some(place);
+            self.first = Some(waker);
+            self.first_place = place;
         } else {
-            self.more.push(place);
+            self.more.get_or_insert_default().0.push((place, waker));
         }
-        *watcher = Some(Watcher(id));
+        *watcher = Some(Watcher(place));
         None
     }
 
     /// Gives a place up. The waker is returned so that it is dropped outside the caller's mutex.
-    pub(super) fn forget(&mut self, Watcher(id): Watcher) -> Option<Waker> {
-        if self.first.as_ref().is_some_and(|(place, _)| *place == id) {
-            return self.first.take().map(|(_, waker)| waker);
+    pub(super) fn forget(&mut self, Watcher(place): Watcher) -> Option<Waker> {
+        if self.first.is_some() && self.first_place == place {
+            return self.first.take();
         }
-        let at = self.more.iter().position(|(place, _)| *place == id)?;
-        Some(self.more.swap_remove(at).1)
+        let more = self.more.as_mut()?;
+        let at = more.0.iter().position(|(its, _)| *its == place)?;
+        Some(more.0.swap_remove(at).1)
     }
 
     /// Empties every place. To be woken by the caller, outside its mutex.
     pub(super) fn take(&mut self) -> Wakers {
-        Wakers { first: self.first.take().map(|(_, waker)| waker), more: std::mem::take(&mut self.more) }
+        Wakers { first: self.first.take(), more: self.more.take() }
     }
 
-    fn places(&mut self) -> impl Iterator<Item = &mut (u64, Waker)> {
-        self.first.iter_mut().chain(&mut self.more)
+    fn place(&mut self, place: u32) -> Option<&mut Waker> {
+        match &mut self.first {
+            Some(first) if self.first_place == place => Some(first),
+            _ => self.more.as_mut()?.0.iter_mut().find(|(its, _)| *its == place).map(|(_, waker)| waker),
+        }
     }
 }
 
@@ -70,7 +82,7 @@ pub(crate) fn replace_waker(old: &mut Waker, new: &Waker) -> Option<Waker> {
 #[must_use = "whoever watches has to be woken"]
 pub(crate) struct Wakers {
     first: Option<Waker>,
-    more: Vec<(u64, Waker)>,
+    more: Option<Box<More>>,
 }
 
 impl Wakers {
@@ -84,7 +96,7 @@ impl Wakers {
         if let Some(waker) = self.first {
             waker.wake();
         }
-        for (_, waker) in self.more {
+        for (_, waker) in self.more.into_iter().flat_map(|more| more.0) {
             waker.wake();
         }
     }

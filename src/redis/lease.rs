@@ -1,27 +1,33 @@
 //! [`RedisLease`]: one lock that is held.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::backend::Backend;
-use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Term};
+use super::runtimes::Place;
+use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Span, Term};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
 /// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.
+///
+/// Of its options it keeps what renewals need, and of its runtime the place among the provider's: there may be very
+/// many leases.
 pub(super) struct RedisLease {
     state: LeaseState,
-    options: LockOptions,
-    /// A guard has come for it. Nothing renews a lease for which nobody came.
-    taken: AtomicBool,
-    /// Where it was taken, if it is to be renewed.
-    runtime: OnceLock<Handle>,
     backend: Arc<Backend>,
+    ttl: Span,
+    /// Whether a guard has come for it: nothing renews a lease for which nobody came. And where, if it is to be renewed:
+    /// `TAKEN`, and more than that by the place among the runtimes counted from one.
+    taken: AtomicU32,
+    auto_renew: bool,
 }
+
+const TAKEN: u32 = 1;
 
 impl RedisLease {
     /// A lease of `length` from `from` on.
@@ -35,32 +41,51 @@ impl RedisLease {
     ) -> Arc<Self> {
         let term = Term::new(from, length).max_hold(options.get_max_hold());
         let state = LeaseState::held(resource, fence, term);
-        Arc::new(Self { state, options, taken: AtomicBool::new(false), runtime: OnceLock::new(), backend })
+        let (ttl, auto_renew) = (options.get_ttl().into(), options.get_auto_renew());
+        Arc::new(Self { state, backend, ttl, taken: AtomicU32::new(0), auto_renew })
     }
 
     /// A guard comes for it. `false` if it has ended before.
     pub(super) fn take(&self) -> bool {
-        if self.options.get_auto_renew()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            _ = self.runtime.set(runtime);
+        let place = if self.auto_renew { self.backend.locks().runtimes().enter() } else { None };
+        let taken = place.map_or(TAKEN, |Place(at)| at.saturating_add(1 + TAKEN));
+        if let Some(place) = runtime_of(self.taken.swap(taken, Relaxed)) {
+            self.backend.locks().runtimes().leave(place);
         }
-        self.taken.store(true, Relaxed);
         self.state.is_held()
     }
 
     /// Whether it is renewed at present.
     pub(super) fn wants_renewal(&self) -> bool {
-        self.options.get_auto_renew() && self.taken.load(Relaxed)
+        self.auto_renew && self.taken.load(Relaxed) != 0
     }
 
     /// The runtime of the guard that came for it, where renewals can go on if the provider's own has ended.
-    pub(super) fn runtime(&self) -> Option<&Handle> {
-        self.runtime.get()
+    pub(super) fn runtime(&self) -> Option<Handle> {
+        self.backend.locks().runtimes().get(runtime_of(self.taken.load(Relaxed))?)
     }
 
-    pub(super) fn options(&self) -> &LockOptions {
-        &self.options
+    /// The length that its options give a lease.
+    pub(super) fn ttl(&self) -> Duration {
+        self.ttl.get()
+    }
+
+    /// Whether it is renewed once a guard has come for it.
+    pub(super) fn auto_renews(&self) -> bool {
+        self.auto_renew
+    }
+}
+
+/// The place among the runtimes that is noted with "taken".
+fn runtime_of(taken: u32) -> Option<Place> {
+    taken.checked_sub(1 + TAKEN).map(Place)
+}
+
+impl Drop for RedisLease {
+    fn drop(&mut self) {
+        if let Some(place) = runtime_of(*self.taken.get_mut()) {
+            self.backend.locks().runtimes().leave(place);
+        }
     }
 }
 

@@ -12,7 +12,8 @@
 //!
 //! Answers come back the same way: `link` gives every call its outcome, `locks` decides what follows, a
 //! [`waiter`] is answered, its future returns a guard. Messages of other processes enter at `link` too. `agenda` says
-//! when something is due: a renewal, the end of a lease, a question to be asked again.
+//! when something is due: a renewal, the end of a lease, a question to be asked again; `runtimes` in which runtimes the
+//! guards are.
 //!
 //! `keys` has every name that is used on a server, `token` the secret that makes somebody an owner.
 
@@ -29,6 +30,7 @@ mod link;
 mod locks;
 mod options;
 mod provider;
+mod runtimes;
 mod script;
 mod settings;
 #[cfg(test)]

@@ -33,7 +33,8 @@ impl fmt::Debug for InboxId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Token {
     inbox: u64,
-    secret: u128,
+    /// In two halves: a number of 128 bits wants to lie at multiples of sixteen bytes, and whatever has it in it too.
+    secret: [u64; 2],
 }
 
 const INBOX_DIGITS: usize = 16;
@@ -45,16 +46,19 @@ impl Token {
 
     pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
         let secret = if is(Mutant::TokenPerProcess) { 0 } else { u128::from_ne_bytes(random()?) };
-        Ok(Self { inbox: inbox.0, secret })
+        Ok(Self { inbox: inbox.0, secret: halves(secret) })
     }
 
     /// As it stands on the server: hexadecimal digits, and a dot between the two parts.
     pub(super) fn written(&self) -> [u8; Self::LENGTH] {
         let mut written = [b'.'; Self::LENGTH];
         let (inbox, rest) = written.split_at_mut(INBOX_DIGITS);
-        write_hex(inbox, self.inbox.into());
+        write_hex(inbox, self.inbox);
         let (_dot, secret) = rest.split_at_mut(1);
-        write_hex(secret, self.secret);
+        let (high, low) = secret.split_at_mut(SECRET_DIGITS / 2);
+        let [high_half, low_half] = self.secret;
+        write_hex(high, high_half);
+        write_hex(low, low_half);
         written
     }
 
@@ -67,8 +71,15 @@ impl Token {
         if !hex(inbox, INBOX_DIGITS) || !hex(secret, SECRET_DIGITS) {
             return None;
         }
-        Some(Self { inbox: u64::from_str_radix(inbox, 16).ok()?, secret: u128::from_str_radix(secret, 16).ok()? })
+        let secret = halves(u128::from_str_radix(secret, 16).ok()?);
+        Some(Self { inbox: u64::from_str_radix(inbox, 16).ok()?, secret })
     }
+}
+
+/// The upper and the lower half.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is left")]
+fn halves(number: u128) -> [u64; 2] {
+    [(number >> 64) as u64, number as u64]
 }
 
 impl fmt::Debug for Token {
@@ -79,7 +90,7 @@ impl fmt::Debug for Token {
 
 /// The lowest digits of a number, as many as there is room for. The standard library's formatting takes ten times as
 /// long, and a token is written for every command.
-fn write_hex(digits: &mut [u8], mut number: u128) {
+fn write_hex(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
         let nibble = (number & 0xf) as u8;
         *digit = if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
@@ -115,8 +126,8 @@ mod tests {
     fn a_token_comes_back_from_its_text_and_shows_nothing() {
         let token = Token::random(InboxId::random().unwrap()).unwrap();
         assert_eq!(Token::parse(std::str::from_utf8(&token.written()).unwrap()), Some(token));
-        let Token { inbox, secret } = token;
-        assert_eq!(token.written(), *format!("{inbox:016x}.{secret:032x}").as_bytes());
+        let Token { inbox, secret: [high, low] } = token;
+        assert_eq!(token.written(), *format!("{inbox:016x}.{high:016x}{low:016x}").as_bytes());
         assert_eq!(format!("{token:?}"), "Token(..)");
     }
 

@@ -29,7 +29,7 @@ const LONGEST_POLL: Duration = Duration::from_millis(400);
 impl Locks {
     /// Asks the server for the lock if somebody waits for it here and has no other way to it (R3).
     pub(super) fn ask_if_needed(&self, resource: &Resource, entry: &mut Entry, patience: Patience) {
-        if entry.tenure.is_some() || entry.ask.is_some() {
+        if entry.tenure.is_some() || entry.ask().is_some() {
             return;
         }
         let Some(first) = entry.first() else { return };
@@ -49,7 +49,7 @@ impl Locks {
         };
         let begun = Instant::now();
         let in_flight = Some(begun);
-        entry.ask = Some(Box::new(Ask {
+        entry.begin_ask(Ask {
             token,
             ttl,
             patience,
@@ -60,27 +60,17 @@ impl Locks {
             late: false,
             due: None,
             polls: 0,
-        }));
+        });
         self.push(resource, token, Step::Acquire { lease: ttl, joining }, Purpose::Ask);
     }
 
     /// Asks again for a lock for which we are in the queue: a message may have been lost.
     pub(super) fn ask_again(&self, resource: &Resource, entry: &mut Entry) {
-        let Some(ask) = entry.ask.as_mut().filter(|ask| ask.in_flight.is_none()) else { return };
+        let Some(ask) = entry.ask_mut().filter(|ask| ask.in_flight.is_none()) else { return };
         self.forget_due(ask.due.take());
         ask.in_flight = Some(Instant::now());
         let joining = Joining::Queue { deadline: Some(ask.known_deadline()) };
         self.push(resource, ask.token, Step::Acquire { lease: ask.ttl, joining }, Purpose::Ask);
-    }
-
-    pub(super) fn ask_due(&self, resource: &Resource, token: Token) {
-        let mut shard = self.shard(resource);
-        if let Some(entry) = shard.get_mut(resource)
-            && let Some(ask) = entry.ask_of(token)
-        {
-            ask.due = None;
-            self.ask_again(resource, entry);
-        }
     }
 
     /// When to ask again for a lock that somebody else holds.
@@ -137,11 +127,11 @@ impl Locks {
             Ok(Acquired::Queued { lease_left, at, deadline }) => {
                 ask.queued = Some(Queued { deadline, sent, at });
                 let again = self.next_question(ask, lease_left);
-                ask.due = Some(self.agenda.add(now + again, Due::Ask(resource.clone(), *token)));
+                ask.due = Some(self.agenda.add(now + again, Due::Lock(self.table.hash(resource))));
                 begin_to_wait(entry, &self.room, &mut wakers);
             }
             Ok(Acquired::Busy) => {
-                entry.ask = None;
+                entry.take_ask();
                 begin_to_wait(entry, &self.room, &mut wakers);
                 self.ask_if_needed(resource, entry, Patience::New);
             }
@@ -165,7 +155,7 @@ impl Locks {
         // Where it said "queued" the grant came after it, by the message that we have had.
         let ours = shard.get_mut(&command.resource).and_then(|entry| entry.tenure_of(command.token));
         match ours {
-            Some(tenure) if unknown => tenure.late_acquire = Some(lease),
+            Some(tenure) if unknown => tenure.acquire_in_doubt(lease),
             None if unknown => self.undo(&command.resource, command.token, lease, Doubt::More),
             None if !queued => self.undo(&command.resource, command.token, lease, Doubt::None),
             _ => {}
@@ -181,16 +171,16 @@ impl Locks {
         may_have_run: bool,
         wakers: &mut Wakers,
     ) {
-        let Some(ask) = &mut entry.ask else { return };
+        let Some(ask) = entry.ask_mut() else { return };
         if ask.is_waiting() {
             // It waits, and goes on waiting: what it asked again is safe to be asked once more.
             ask.late |= may_have_run;
-            let due = Due::Ask(resource.clone(), ask.token);
+            let due = Due::Lock(self.table.hash(resource));
             ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
             return;
         }
         let (token, ttl) = (ask.token, ask.ttl);
-        entry.ask = None;
+        entry.take_ask();
         if may_have_run && !is(Mutant::LostAnswerIsNotUndone) {
             self.undo(resource, token, ttl, Doubt::One);
         }
@@ -199,15 +189,15 @@ impl Locks {
 
     /// The server has answered with an error.
     fn refused(&self, resource: &Resource, entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
-        let Some(ask) = &mut entry.ask else { return };
+        let Some(ask) = entry.ask_mut() else { return };
         if ask.is_waiting() && may_pass(error) {
-            let due = Due::Ask(resource.clone(), ask.token);
+            let due = Due::Lock(self.table.hash(resource));
             ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
             return;
         }
         let (token, ttl, doubt) = (ask.token, ask.ttl, ask.doubt());
         let nothing_there = ask.queued.is_none() && !ask.late && has_not_run(error);
-        entry.ask = None;
+        entry.take_ask();
         // A script that failed half-way may have left us in the queue. Where there was none, an undoing would be refused
         // like this, and as many would be kept as callers came in vain.
         if !nothing_there {

@@ -49,7 +49,7 @@ impl Locks {
             return Err(LockError::Closed);
         }
         let now = Instant::now();
-        let entry = shard.entry(resource.clone()).or_default();
+        let entry = shard.get_or_insert(resource);
         // Behind nobody: an ask that is under way for a caller who has left is as good as one of its own.
         let is_first = entry.first().is_none() && !entry.is_held_here(now);
         let seat = match admission {
@@ -111,7 +111,7 @@ impl Locks {
         match granted {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
                 let mut shard = self.shard(resource);
-                let entry = shard.entry(resource.clone()).or_default();
+                let entry = shard.get_or_insert(resource);
                 if self.is_closed() {
                     wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
                 }
@@ -173,7 +173,7 @@ impl Locks {
         if let Some(error) = self.link.silence() {
             return GaveUp::Unknown(error);
         }
-        let Some(ask) = &entry.ask else { return GaveUp::Held };
+        let Some(ask) = entry.ask() else { return GaveUp::Held };
         let silent = ask.in_flight.map(|since| now.duration_since(since));
         let settings = self.link.settings();
         match silent {
@@ -197,7 +197,9 @@ impl Locks {
                 self.end_tenure(resource, entry);
             }
             // One that is under way is undone when its answer comes (R4).
-            if let Some(ask) = entry.ask.take_if(|ask| ask.in_flight.is_none()) {
+            if entry.ask().is_some_and(|ask| ask.in_flight.is_none())
+                && let Some(ask) = entry.take_ask()
+            {
                 self.forget_due(ask.due);
                 if !is(Mutant::CancelledAskStaysQueued) {
                     self.undo(resource, ask.token, ask.ttl, ask.doubt());

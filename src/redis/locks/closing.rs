@@ -20,19 +20,16 @@ impl Locks {
     pub(in crate::redis) async fn close(&self) {
         self.closed.store(true, SeqCst);
         let mut wakers = Wakers::default();
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            let now = Instant::now();
-            let resources: Vec<_> = shard.keys().cloned().collect();
-            for resource in resources {
-                if let Some(entry) = shard.get_mut(&resource) {
-                    fail_waiters(entry, &LockError::Closed, &mut wakers);
-                    if let Some(holder) = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref()) {
-                        holder.state().lose(now);
-                    }
-                    self.end_tenure(&resource, entry);
-                    self.settle(&resource, &mut shard);
+        // Nobody joins any more. Who is granted a lock from now on gives it back.
+        for resource in self.table.resources() {
+            let mut shard = self.shard(&resource);
+            if let Some(entry) = shard.get_mut(&resource) {
+                fail_waiters(entry, &LockError::Closed, &mut wakers);
+                if let Some(holder) = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref()) {
+                    holder.state().lose(Instant::now());
                 }
+                self.end_tenure(&resource, entry);
+                self.settle(&resource, &mut shard);
             }
         }
         wakers.wake();

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::tenure::Tenure;
 use super::undoing::Doubt;
+use crate::Resource;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Seat, WaitingRoom};
 use crate::redis::agenda;
@@ -16,12 +17,20 @@ use crate::redis::script::ServerTime;
 use crate::redis::token::Token;
 use crate::redis::waiter::Waiter;
 
-/// One resource, as this process is concerned with it. A table of many has room for more than there are, so that what is
-/// large in an entry has a place of its own.
-#[derive(Debug, Default)]
+/// One resource, as this process is concerned with it. There may be very many that are held and wanted by nobody else, so
+/// that what is known of those who want it has a place of its own.
+#[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) tenure: Option<Box<Tenure>>,
-    pub(super) ask: Option<Box<Ask>>,
+    resource: Resource,
+    pub(super) tenure: Option<Tenure>,
+    /// Somebody wants it, or the server was asked for it.
+    queue: Option<Box<Queue>>,
+}
+
+/// Those who want a lock that somebody else has, and the place in the server's queue that they share.
+#[derive(Debug, Default)]
+struct Queue {
+    ask: Option<Ask>,
     /// Who waits here, by the order of arrival.
     waiters: BTreeMap<u64, Place>,
     next_ticket: u64,
@@ -79,38 +88,48 @@ pub(super) struct Queued {
 }
 
 impl Entry {
+    pub(super) fn new(resource: Resource) -> Self {
+        Self { resource, tenure: None, queue: None }
+    }
+
+    pub(super) fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
     /// A caller joins at the end of the line.
     pub(super) fn join(&mut self, waiter: Arc<Waiter>, seat: Option<Seat>) -> u64 {
-        let ticket = if is(Mutant::LastComeFirstServedInProcess) { !self.next_ticket } else { self.next_ticket };
-        self.next_ticket += 1;
-        self.waiters.insert(ticket, Place { waiter, seat });
+        let queue = self.queue.get_or_insert_default();
+        let ticket = if is(Mutant::LastComeFirstServedInProcess) { !queue.next_ticket } else { queue.next_ticket };
+        queue.next_ticket += 1;
+        queue.waiters.insert(ticket, Place { waiter, seat });
         ticket
     }
 
-    /// A caller leaves the line. `false` if it is not in it any more: its ticket may be another's by now, since an entry
+    /// A caller leaves the line. `false` if it is not in it any more: its ticket may be another's by now, since a queue
     /// that was removed and made anew counts from the beginning.
     pub(super) fn leave(&mut self, ticket: u64, waiter: &Arc<Waiter>) -> bool {
-        let its = self.waiters.get(&ticket).is_some_and(|place| Arc::ptr_eq(&place.waiter, waiter));
-        its && self.waiters.remove(&ticket).is_some()
+        let Some(queue) = &mut self.queue else { return false };
+        let its = queue.waiters.get(&ticket).is_some_and(|place| Arc::ptr_eq(&place.waiter, waiter));
+        let left = its && queue.waiters.remove(&ticket).is_some();
+        self.tidy();
+        left
     }
 
     pub(super) fn first(&self) -> Option<&Arc<Waiter>> {
-        self.waiters.first_key_value().map(|(_, place)| &place.waiter)
+        self.queue.as_ref()?.waiters.first_key_value().map(|(_, place)| &place.waiter)
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Waiter>> {
-        let first = self.waiters.pop_first().map(|(_, place)| place.waiter);
-        if self.waiters.is_empty() {
-            // An empty tree keeps its root: more than all else that is kept of a lock that is held.
-            self.waiters = BTreeMap::new();
-        }
+        let first = self.queue.as_mut()?.waiters.pop_first().map(|(_, place)| place.waiter);
+        self.tidy();
         first
     }
 
     /// The first in line waits from now on: the server has said that somebody else holds the lock. `false` if there is
     /// no room for it.
     pub(super) fn seat_first(&mut self, room: &Arc<WaitingRoom>) -> bool {
-        let Some(mut first) = self.waiters.first_entry() else { return true };
+        let Some(queue) = &mut self.queue else { return true };
+        let Some(mut first) = queue.waiters.first_entry() else { return true };
         let place = first.get_mut();
         if place.seat.is_none() {
             place.seat = room.enter();
@@ -119,34 +138,40 @@ impl Entry {
     }
 
     pub(super) fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
-        self.waiters.values().map(|place| &place.waiter)
+        self.queue.iter().flat_map(|queue| queue.waiters.values()).map(|place| &place.waiter)
     }
 
     pub(super) fn take_waiters(&mut self) -> impl Iterator<Item = Arc<Waiter>> + use<> {
-        std::mem::take(&mut self.waiters).into_values().map(|place| place.waiter)
+        let waiters = self.queue.as_mut().map(|queue| std::mem::take(&mut queue.waiters)).unwrap_or_default();
+        self.tidy();
+        waiters.into_values().map(|place| place.waiter)
     }
 
     /// How many wait. Whoever has asked for a lock that may be free waits for an answer, and not for a holder.
     pub(super) fn waiting(&self) -> usize {
-        let asking = self.tenure.is_none() && self.ask.as_ref().is_some_and(|ask| !ask.is_waiting());
-        self.waiters.len() - usize::from(asking && !self.waiters.is_empty())
+        let Some(queue) = &self.queue else { return 0 };
+        let asking = self.tenure.is_none() && queue.ask.as_ref().is_some_and(|ask| !ask.is_waiting());
+        queue.waiters.len() - usize::from(asking && !queue.waiters.is_empty())
     }
 
     /// Whether it can be removed (R5).
     pub(super) fn is_empty(&self) -> bool {
-        self.tenure.is_none() && self.ask.is_none() && self.waiters.is_empty()
+        self.tenure.is_none() && self.queue.is_none()
+    }
+
+    /// Frees what is kept for a queue that is not there.
+    fn tidy(&mut self) {
+        self.queue.take_if(|queue| queue.waiters.is_empty() && queue.ask.is_none());
     }
 
     /// The tenure, if this token is its own.
     pub(super) fn tenure_of(&mut self, token: Token) -> Option<&mut Tenure> {
-        self.tenure.as_deref_mut().filter(|tenure| tenure.token == token)
+        self.tenure.as_mut().filter(|tenure| tenure.token == token)
     }
 
     /// The tenure, if this is its lease.
     pub(super) fn tenure_held_by(&mut self, lease: &Arc<RedisLease>) -> Option<&mut Tenure> {
-        self.tenure
-            .as_deref_mut()
-            .filter(|tenure| tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease)))
+        self.tenure.as_mut().filter(|tenure| tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease)))
     }
 
     /// Whether this token is the tenure's.
@@ -154,9 +179,35 @@ impl Entry {
         self.tenure.as_ref().is_some_and(|tenure| tenure.token == token)
     }
 
+    /// The ask, if there is one.
+    pub(super) fn ask(&self) -> Option<&Ask> {
+        self.queue.as_ref()?.ask.as_ref()
+    }
+
+    pub(super) fn ask_mut(&mut self) -> Option<&mut Ask> {
+        self.queue.as_mut()?.ask.as_mut()
+    }
+
+    pub(super) fn begin_ask(&mut self, ask: Ask) {
+        self.queue.get_or_insert_default().ask = Some(ask);
+    }
+
+    /// Ends the ask.
+    pub(super) fn take_ask(&mut self) -> Option<Ask> {
+        let ask = self.queue.as_mut()?.ask.take();
+        self.tidy();
+        ask
+    }
+
     /// Whether this token is the ask's.
     pub(super) fn has_ask(&self, token: Token) -> bool {
-        self.ask.as_ref().is_some_and(|ask| ask.token == token)
+        self.ask().is_some_and(|ask| ask.token == token)
+    }
+
+    /// Whether it has put this on the agenda.
+    pub(super) fn waits_for(&self, due: agenda::Entry) -> bool {
+        let of_tenure = self.tenure.as_ref().and_then(|tenure| tenure.due);
+        of_tenure == Some(due) || self.ask().and_then(|ask| ask.due) == Some(due)
     }
 
     /// Whether the lock is held in this process, and for some time yet.
@@ -166,7 +217,7 @@ impl Entry {
 
     /// The ask, if this token is its own.
     pub(super) fn ask_of(&mut self, token: Token) -> Option<&mut Ask> {
-        self.ask.as_deref_mut().filter(|ask| ask.token == token)
+        self.ask_mut().filter(|ask| ask.token == token)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Command, Locks, Purpose, Step, worth};
+use super::{Command, Extension, Locks, Purpose, Step, worth};
 use crate::LockError;
 use crate::provider::Lease;
 use crate::redis::lease::RedisLease;
@@ -27,28 +27,20 @@ impl Locks {
         // It counts from the moment at which the server does it, and that may be long before its answer (R2).
         let now = Instant::now();
         let may_end = now + worth(duration);
-        tenure.extending.push(may_end);
-        if may_end < tenure.ends {
-            tenure.before.get_or_insert((tenure.ttl, tenure.ends));
+        if tenure.extension_begins(may_end) {
             tenure.renewed(now, duration);
             lease.state().renew(now, now, worth(duration));
             self.schedule(resource, tenure);
         }
         let (answer, answered) = oneshot::channel();
-        let purpose = Purpose::Extend { lease: Arc::clone(lease), duration, may_end, answer };
+        let purpose = Purpose::Extend(Box::new(Extension { lease: Arc::clone(lease), duration, may_end, answer }));
         self.push(resource, tenure.token, Step::Reset { lease: duration }, purpose);
         Err(answered)
     }
 
-    pub(super) fn extend_answered(
-        &self,
-        command: &Command,
-        lease: &Arc<RedisLease>,
-        asked: (Duration, Instant),
-        answer: oneshot::Sender<Result<bool, LockError>>,
-        outcome: Outcome,
-    ) {
-        let extended = self.extended(command, lease, asked, outcome);
+    pub(super) fn extend_answered(&self, command: &Command, extension: Extension, outcome: Outcome) {
+        let Extension { lease, duration, may_end, answer } = extension;
+        let extended = self.extended(command, &lease, (duration, may_end), outcome);
         // Nobody is there to hear it if the guard's future was dropped; the lease is as the server said all the same.
         _ = answer.send(extended);
     }
@@ -64,20 +56,17 @@ impl Locks {
         let mut shard = self.shard(resource);
         let Some(entry) = shard.get_mut(resource) else { return Ok(false) };
         let Some(tenure) = entry.tenure_of(*token) else { return Ok(false) };
-        if let Some(under_way) = tenure.extending.iter().position(|ends| *ends == may_end) {
-            tenure.extending.swap_remove(under_way);
-        }
         let ours = tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease));
-        let before = tenure.before.take_if(|_| tenure.extending.is_empty() || !matches!(outcome, Outcome::NotSent(_)));
+        let before = tenure.extension_answered(may_end, !matches!(outcome, Outcome::NotSent(_)));
         let now = Instant::now();
         let extended = match outcome {
             Outcome::Answered { answer, sent } => match flag(&answer) {
                 Ok(Some(_)) => {
                     // For whoever holds it now: the server counts anew in any case.
                     tenure.renewed(sent, duration);
-                    let length = tenure.ends.saturating_duration_since(sent);
+                    let length = tenure.ends().saturating_duration_since(sent);
                     let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
-                    match tenure.late_extension.filter(|late| ours && renewed && *late < duration) {
+                    match tenure.late_extension().filter(|late| ours && renewed && *late < duration) {
                         Some(late) => Err(LockError::unavailable(format!(
                             "the lease was extended, but an earlier extension to {late:?} was never answered, and may \
                              be done yet"
@@ -94,23 +83,19 @@ impl Locks {
             },
             Outcome::Refused(error) => Err(error),
             Outcome::NotSent(error) => {
-                if let Some((ttl, ends)) = before {
-                    tenure.ttl = ttl;
-                    tenure.ends = ends;
+                if let Some(before) = before {
+                    tenure.restored(before);
                     if let Some(holder) = &tenure.holder {
-                        holder.state().renew(now, now, ends.saturating_duration_since(now));
+                        holder.state().renew(now, now, tenure.ends().saturating_duration_since(now));
                     }
                 }
                 Err(error)
             }
             Outcome::Unknown { error } => {
-                tenure.late_extension = Some(tenure.late_extension.map_or(duration, |late| late.min(duration)));
-                // It may have run, and if the new end is the earlier one, that is the end to believe in (R2).
-                if may_end < tenure.ends {
-                    tenure.ends = may_end;
-                    if let Some(holder) = &tenure.holder {
-                        holder.state().renew(now, now, may_end.saturating_duration_since(now));
-                    }
+                if tenure.extension_in_doubt(duration, may_end)
+                    && let Some(holder) = &tenure.holder
+                {
+                    holder.state().renew(now, now, may_end.saturating_duration_since(now));
                 }
                 Err(error)
             }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::entry::{Entry, Patience};
 use super::tenure::Tenure;
-use super::{Command, Due, Locks, Purpose, Step, Token, Waiter, Wakers};
+use super::{Command, Due, Locks, Purpose, Shard, Step, Waiter, Wakers};
 use crate::Resource;
 use crate::mutant::{Mutant, is};
 use crate::provider::Lease;
@@ -18,9 +18,11 @@ use crate::redis::waiter::Answer;
 impl Locks {
     /// The server has granted the lock to the ask of this process.
     pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, mut tenure: Tenure, wakers: &mut Wakers) {
-        if let Some(ask) = entry.ask.take() {
+        if let Some(ask) = entry.take_ask() {
             self.forget_due(ask.due);
-            tenure.late_acquire = ask.late.then_some(ask.ttl);
+            if ask.late {
+                tenure.acquire_in_doubt(ask.ttl);
+            }
             if ask.wanted {
                 tenure.others_wait(Instant::now());
             }
@@ -45,7 +47,7 @@ impl Locks {
                 holder.state().lose(Instant::now());
             }
         }
-        let tenure = entry.tenure.insert(Box::new(tenure));
+        let tenure = entry.tenure.insert(tenure);
         self.schedule(resource, tenure);
         true
     }
@@ -53,7 +55,7 @@ impl Locks {
     /// Gives a tenure that nobody holds to the first who waits here. If nobody does it ends.
     pub(super) fn serve_next(&self, resource: &Resource, entry: &mut Entry, wakers: &mut Wakers) {
         let now = Instant::now();
-        while let Some(ends) = entry.tenure.as_ref().map(|tenure| tenure.ends) {
+        while let Some(ends) = entry.tenure.as_ref().map(Tenure::ends) {
             let waiter = match entry.first() {
                 Some(waiter) if now < ends => Arc::clone(waiter),
                 None if is(Mutant::CancelledAcquireStaysGranted) => return entry.tenure = None,
@@ -145,12 +147,10 @@ impl Locks {
     }
 
     /// Something is due for a tenure: its end, or a renewal.
-    pub(super) fn tenure_due(&self, resource: &Resource, token: Token) {
+    pub(super) fn tenure_due(&self, resource: &Resource, mut shard: Shard<'_>) {
         let now = Instant::now();
-        let mut shard = self.shard(resource);
         let Some(entry) = shard.get_mut(resource) else { return };
-        let Some(tenure) = entry.tenure_of(token) else { return };
-        tenure.due = None;
+        let Some(tenure) = &mut entry.tenure else { return };
         if tenure.lease_ends() <= now {
             // The lease has seen it by the same clock, without being told.
             self.end_tenure(resource, entry);
@@ -165,11 +165,11 @@ impl Locks {
     /// Puts the next thing to do for a tenure on the agenda, instead of what was there.
     pub(super) fn schedule(&self, resource: &Resource, tenure: &mut Tenure) {
         let at = super::renewing::next_step(tenure, Instant::now());
-        if tenure.due.is_some_and(|due| due.at() == at) {
+        if tenure.due.is_some_and(|due| due.is_at(at)) {
             return;
         }
         self.forget_due(tenure.due.take());
-        tenure.due = Some(self.agenda.add(at, Due::Tenure(resource.clone(), tenure.token)));
+        tenure.due = Some(self.agenda.add(at, Due::Lock(self.table.hash(resource))));
     }
 }
 
@@ -177,12 +177,12 @@ impl Locks {
 pub(super) fn lend(resource: &Resource, tenure: &mut Tenure, waiter: &Arc<Waiter>, wakers: &mut Wakers) -> bool {
     let now = Instant::now();
     // One that was granted just now counts from where its tenure does.
-    let from = now.min(tenure.ends);
+    let from = now.min(tenure.ends());
     let lease = RedisLease::new(
         resource.clone(),
         tenure.fencing_token(),
         from,
-        tenure.ends.saturating_duration_since(from),
+        tenure.ends().saturating_duration_since(from),
         *waiter.options(),
         Arc::clone(waiter.backend()),
     );

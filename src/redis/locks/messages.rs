@@ -89,7 +89,7 @@ mod tests {
     use crate::redis::RedisLockOptions;
     use crate::redis::backend::Backend;
     use crate::redis::link::Outcome;
-    use crate::redis::locks::entry::{Patience, Queued};
+    use crate::redis::locks::entry::{Entry, Patience, Queued};
     use crate::redis::locks::{Admission, worth};
     use crate::redis::script::{Command, Joining, Step};
     use crate::redis::waiter::Waiter;
@@ -134,7 +134,7 @@ mod tests {
         let resource = Resource::try_from("account-1").unwrap();
         let waiter = Waiter::new(LockOptions::default().ttl(TTL), Arc::clone(&backend));
         locks.join(&resource, &waiter, Admission::New).unwrap();
-        let token = locks.shard(&resource).get(&resource).and_then(|entry| entry.ask.as_ref()).unwrap().token;
+        let token = locks.shard(&resource).get(&resource).and_then(Entry::ask).unwrap().token;
         let step = || Step::Acquire { lease: TTL, joining: Joining::Queue { deadline: None } };
         let command = || Command { resource: resource.clone(), token, step: step() };
         let numbers = |numbers: [i64; 4]| Value::Array(numbers.map(Value::Int).to_vec());
@@ -148,13 +148,13 @@ mod tests {
             let shard = locks.shard(&resource);
             let entry = shard.get(&resource).unwrap();
             assert!(entry.tenure.is_none(), "nobody knows yet when the lease began");
-            assert!(entry.ask.as_ref().is_some_and(|ask| ask.in_flight.is_some()), "so the server is asked");
+            assert!(entry.ask().is_some_and(|ask| ask.in_flight.is_some()), "so the server is asked");
         }
 
         let asked = Instant::now();
         let granted = numbers([1, 7, 1_080_000_000, 0]);
         locks.ask_answered(&command(), Outcome::Answered { answer: granted, sent: asked });
-        let ends = locks.shard(&resource).get(&resource).and_then(|entry| entry.tenure.as_ref()).unwrap().ends;
+        let ends = locks.shard(&resource).get(&resource).and_then(|entry| entry.tenure.as_ref()).unwrap().ends();
         assert_eq!(ends, asked + worth(TTL));
     }
 

@@ -33,27 +33,28 @@ mod holding;
 mod messages;
 mod releasing;
 mod renewing;
+mod table;
 mod tenure;
 mod undoing;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub(super) use self::callers::{Admission, GaveUp};
 use self::entry::Entry;
+use self::table::{Shard, Table};
 use self::undoing::Undos;
 use super::agenda::{self, Agenda};
 use super::keys::Keys;
 use super::lease::RedisLease;
 use super::link::{Call, Caller, Link, Outcome};
+use super::runtimes::Runtimes;
 use super::script::{Command, Message, Step};
 use super::settings::Settings;
 use super::token::{InboxId, Token};
@@ -62,16 +63,13 @@ use crate::mutant::{Mutant, is};
 use crate::provider::{Release, WaitingRoom};
 use crate::{LockError, Resource};
 
-/// Many more than threads, so that two seldom meet at one.
-const SHARDS: usize = 64;
-
 /// Every lock of one provider.
 pub(super) struct Locks {
     pub(super) link: Arc<Link<Self>>,
     agenda: Agenda<Due>,
     agenda_runs: AtomicBool,
-    shards: Box<[Mutex<HashMap<Resource, Entry>>]>,
-    hasher: RandomState,
+    table: Table,
+    runtimes: Runtimes,
     undos: Undos,
     closed: AtomicBool,
     /// Over all resources.
@@ -91,31 +89,33 @@ pub(super) enum Purpose {
     Renew,
     /// To see whether a lease is still ours, after a connection broke.
     Look,
-    /// Because a guard wants another end; which may be this one, or later.
-    Extend {
-        lease: Arc<RedisLease>,
-        duration: Duration,
-        may_end: Instant,
-        answer: oneshot::Sender<Result<bool, LockError>>,
-    },
+    /// Because a guard wants another end.
+    Extend(Box<Extension>),
     /// Because a guard is done; `None` if nobody waits for the answer.
     Release(Option<oneshot::Sender<Result<Release, LockError>>>),
     /// To take an acquire back (R4).
     Undo,
 }
 
+/// What a guard wants. Large, and seldom among the calls that are pushed by the thousand.
+#[derive(Debug)]
+pub(super) struct Extension {
+    lease: Arc<RedisLease>,
+    duration: Duration,
+    /// Its end may be this one, or later.
+    may_end: Instant,
+    answer: oneshot::Sender<Result<bool, LockError>>,
+}
+
 /// What is to be done at a time.
 #[derive(Debug)]
 enum Due {
-    /// A lease ends, or wants to be renewed.
-    Tenure(Resource, Token),
-    /// Ask again, in case a message was lost or a holder died.
-    Ask(Resource, Token),
+    /// A lease ends, or wants to be renewed; or ask again, in case a message was lost or a holder died. By the hash of the
+    /// resource, and by what is noted there of the agenda.
+    Lock(u64),
     /// Try again to undo.
-    Undo(Token),
+    Undo(Box<Token>),
 }
-
-type Shard<'a> = MutexGuard<'a, HashMap<Resource, Entry>>;
 
 impl Locks {
     pub(super) fn new(settings: Settings) -> Result<Self, LockError> {
@@ -126,8 +126,8 @@ impl Locks {
             link: Arc::new(link),
             agenda: Agenda::new(),
             agenda_runs: AtomicBool::new(false),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            table: Table::new(),
+            runtimes: Runtimes::default(),
             undos: Undos::default(),
             closed: AtomicBool::new(false),
             room,
@@ -136,7 +136,7 @@ impl Locks {
 
     /// How many resources anybody here is concerned with.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum::<usize>() + self.undos.len()
+        self.table.len() + self.undos.len()
     }
 
     /// How many callers of this process wait for a resource.
@@ -162,7 +162,7 @@ impl Locks {
         let running = AgendaRuns(Arc::clone(self));
         tokio::spawn(async move {
             let AgendaRuns(locks) = &running;
-            locks.agenda.run(|due| locks.due(due)).await;
+            locks.agenda.run(|entry, due| locks.due(entry, due)).await;
         });
     }
 
@@ -170,17 +170,15 @@ impl Locks {
     fn serve_elsewhere(self: &Arc<Self>) {
         let mut wakers = Wakers::default();
         let mut runtimes = HashMap::new();
-        for shard in &self.shards {
-            for entry in shard.lock().values() {
-                for waiter in entry.waiters() {
-                    wakers.add(waiter.waker());
-                }
-                let holder = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref());
-                if let Some(runtime) = holder.and_then(|holder| holder.runtime()) {
-                    runtimes.entry(runtime.id()).or_insert_with(|| runtime.clone());
-                }
+        self.table.each(|entry| {
+            for waiter in entry.waiters() {
+                wakers.add(waiter.waker());
             }
-        }
+            let holder = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref());
+            if let Some(runtime) = holder.and_then(|holder| holder.runtime()) {
+                runtimes.entry(runtime.id()).or_insert(runtime);
+            }
+        });
         wakers.wake();
         for runtime in runtimes.into_values() {
             let locks = Arc::clone(self);
@@ -195,18 +193,35 @@ impl Locks {
         self.agenda.end();
     }
 
-    fn due(&self, due: Due) {
+    fn due(&self, at: agenda::Entry, due: Due) {
         match due {
-            Due::Tenure(resource, token) => self.tenure_due(&resource, token),
-            Due::Ask(resource, token) => self.ask_due(&resource, token),
-            Due::Undo(token) => self.undo_due(token),
+            Due::Lock(hash) => self.lock_due(at, hash),
+            Due::Undo(token) => self.undo_due(*token, at),
+        }
+    }
+
+    /// Something is due for the lock that has put it on the agenda. If there is none any more, it was taken off at this
+    /// moment.
+    fn lock_due(&self, at: agenda::Entry, hash: u64) {
+        let mut shard = self.table.shard_of(hash);
+        let Some(entry) = shard.waiting_for(at) else { return };
+        let resource = entry.resource().clone();
+        if let Some(tenure) = entry.tenure.as_mut().filter(|tenure| tenure.due == Some(at)) {
+            tenure.due = None;
+            self.tenure_due(&resource, shard);
+        } else if let Some(ask) = entry.ask_mut() {
+            ask.due = None;
+            self.ask_again(&resource, entry);
         }
     }
 
     fn shard(&self, resource: &Resource) -> Shard<'_> {
-        let at = usize::try_from(self.hasher.hash_one(resource.as_str()) % SHARDS as u64).unwrap_or(0);
-        #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
-        self.shards[at].lock()
+        self.table.shard(resource)
+    }
+
+    /// Where the guards of this provider's locks run.
+    pub(super) fn runtimes(&self) -> &Runtimes {
+        &self.runtimes
     }
 
     fn push(&self, resource: &Resource, token: Token, step: Step, purpose: Purpose) {
@@ -236,9 +251,7 @@ impl Caller for Locks {
             Purpose::Turn => self.turn_answered(&command, outcome),
             Purpose::Renew => self.renew_answered(&command, outcome),
             Purpose::Look => self.look_answered(&command, &outcome),
-            Purpose::Extend { lease, duration, may_end, answer } => {
-                self.extend_answered(&command, &lease, (duration, may_end), answer, outcome);
-            }
+            Purpose::Extend(extension) => self.extend_answered(&command, *extension, outcome),
             Purpose::Release(answer) => self.release_answered(&command, answer, outcome),
             Purpose::Undo => self.undo_answered(&command, &outcome),
         }
@@ -256,13 +269,11 @@ impl Caller for Locks {
         if is(Mutant::ReconnectsWithoutALook) {
             return;
         }
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            for (resource, entry) in shard.iter_mut() {
-                self.ask_again(resource, entry);
-                self.check_tenure(resource, entry);
-            }
-        }
+        self.table.each(|entry| {
+            let resource = entry.resource().clone();
+            self.ask_again(&resource, entry);
+            self.check_tenure(&resource, entry);
+        });
         self.undo_all_again();
     }
 
@@ -286,4 +297,20 @@ impl Drop for AgendaRuns {
 fn worth(lease: Duration) -> Duration {
     let drift = if is(Mutant::NoDrift) { Duration::ZERO } else { lease / 100 + Duration::from_millis(2) };
     lease.saturating_sub(drift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a process has of each lock that it holds, of which there may be a hundred thousand. An allocator adds eight
+    /// bytes to each allocation and rounds it up to sixteen; a few bytes more here may be sixteen there.
+    #[test]
+    fn what_is_kept_by_the_hundred_thousand_is_small() {
+        let counts = 2 * size_of::<usize>();
+        assert!(size_of::<Entry>() <= 136, "{}", size_of::<Entry>());
+        assert!(size_of::<RedisLease>() + counts <= 152, "{}", size_of::<RedisLease>() + counts);
+        assert!(size_of::<Due>() <= 16, "{}", size_of::<Due>());
+        assert!(size_of::<Call<Purpose>>() <= 104, "{}", size_of::<Call<Purpose>>());
+    }
 }

@@ -15,8 +15,10 @@ use crate::redis::link::Outcome;
 use crate::redis::script::flag;
 
 /// Renewals are put together: a provider that holds many locks renews those that are due at about the same time in
-/// the same pipelines. A lease is renewed earlier by this part of it at most.
+/// the same pipelines. A lease is renewed earlier by this part of it at most, and by no more than this time: what is due
+/// at once stands before whatever else the server is asked, and has its place in memory until it is answered.
 const TOGETHER: u32 = 100;
+const LONGEST_TOGETHER: Duration = Duration::from_millis(50);
 
 /// How soon a renewal that did not get through is tried again, as a part of the lease, and within which bounds.
 const TRY_AGAIN: u32 = 12;
@@ -27,14 +29,14 @@ const LATEST: Duration = Duration::from_secs(1);
 pub(super) fn next_step(tenure: &Tenure, now: Instant) -> Instant {
     let end = tenure.lease_ends();
     let Some(holder) = &tenure.holder else { return end };
-    if !holder.options().get_auto_renew() || tenure.renewing {
+    if !holder.auto_renews() || tenure.renewing {
         return end;
     }
     let limit = holder.state().limit();
-    if limit.is_some_and(|limit| limit <= tenure.ends) {
+    if limit.is_some_and(|limit| limit <= tenure.ends()) {
         return end; // No renewal carries it further.
     }
-    let ttl = holder.options().get_ttl();
+    let ttl = holder.ttl();
     let due = renewal_due(tenure, ttl);
     // Due already: not renewed because nobody came for it yet, or because it did not get through.
     let due = if due > now { due } else { now + (ttl / TRY_AGAIN).clamp(SOONEST, LATEST) };
@@ -43,14 +45,14 @@ pub(super) fn next_step(tenure: &Tenure, now: Instant) -> Instant {
 
 /// The time at which two thirds of the lease are left, or a little before. An extension to a longer lease puts it off.
 fn renewal_due(tenure: &Tenure, ttl: Duration) -> Instant {
-    together(tenure.ends.checked_sub(worth(ttl) / 3 * 2).unwrap_or(tenure.ends), ttl)
+    together(tenure.ends().checked_sub(worth(ttl) / 3 * 2).unwrap_or(tenure.ends()), ttl)
 }
 
 /// The time just before `due` at which leases of this length are renewed: the same for all that are due soon after
 /// each other.
 fn together(due: Instant, ttl: Duration) -> Instant {
     static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let step = (ttl / TOGETHER).as_nanos().max(1);
+    let step = (ttl / TOGETHER).min(LONGEST_TOGETHER).as_nanos().max(1);
     let beyond = due.saturating_duration_since(*FIRST).as_nanos() % step;
     u64::try_from(beyond).ok().and_then(|beyond| due.checked_sub(Duration::from_nanos(beyond))).unwrap_or(due)
 }
@@ -59,14 +61,13 @@ impl Locks {
     /// Renews a tenure whose lease is over by a third, if somebody holds it who wants that.
     pub(super) fn renew_if_due(&self, resource: &Resource, tenure: &mut Tenure, now: Instant) {
         let Some(holder) = tenure.holder.as_ref().filter(|holder| holder.wants_renewal()) else { return };
-        let ttl = holder.options().get_ttl();
-        // While an extension is under way the lease's end is not known.
-        if tenure.renewing || !tenure.extending.is_empty() || now < renewal_due(tenure, ttl) {
+        let ttl = holder.ttl();
+        if tenure.renewing || tenure.is_extending() || now < renewal_due(tenure, ttl) {
             return;
         }
         let left = holder.state().limit().map(|limit| limit.saturating_duration_since(now));
         let lease = left.map_or(ttl, |left| left.min(ttl));
-        if now + worth(lease) <= tenure.ends {
+        if now + worth(lease) <= tenure.ends() {
             return;
         }
         tenure.renewing = true;
@@ -87,8 +88,8 @@ impl Locks {
                     // The next holder's lease, if there has been a turn meanwhile, profits as well.
                     // What an extension has asked for since counts, also if it is shorter (R2).
                     let worth = tenure.worth(lease);
-                    let newest = tenure.extending.is_empty() && sent >= tenure.counts_from;
-                    if newest && sent + worth > tenure.ends {
+                    let newest = !tenure.is_extending() && sent >= tenure.counts_from();
+                    if newest && sent + worth > tenure.ends() {
                         tenure.renewed(sent, lease);
                         if let Some(holder) = &tenure.holder {
                             holder.state().renew(Instant::now(), sent, worth);
@@ -118,9 +119,9 @@ impl Locks {
         let Some(tenure) = &mut entry.tenure else { return };
         let Some(holder) = &tenure.holder else { return };
         // A renewal says it too, and gains time; but it must not undo an extension, nor pass a limit.
-        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && tenure.extending.is_empty();
-        let ttl = holder.options().get_ttl();
-        if renewable && !tenure.renewing && Instant::now() + worth(ttl) > tenure.ends {
+        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && !tenure.is_extending();
+        let ttl = holder.ttl();
+        if renewable && !tenure.renewing && Instant::now() + worth(ttl) > tenure.ends() {
             tenure.renewing = true;
             self.push(resource, tenure.token, Step::Renew { lease: ttl }, Purpose::Renew);
         } else {

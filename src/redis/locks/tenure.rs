@@ -1,5 +1,6 @@
 //! [`Tenure`]: a lock that is ours on the server.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::worth;
 use crate::FencingToken;
 use crate::mutant::{Mutant, is};
-use crate::provider::Lease;
+use crate::provider::{Lease, Moment, Span};
 use crate::redis::agenda;
 use crate::redis::lease::RedisLease;
 use crate::redis::token::Token;
@@ -24,46 +25,65 @@ const LONGEST_RUN_BEFORE_OTHERS: Duration = Duration::from_millis(5);
 const LONGEST_RUN_UNHEARD: Duration = Duration::from_secs(1);
 
 /// Turns of a tenure are numbered in the lower ten bits of the fence (R6).
-const TURNS: u16 = 1 << 10;
+const TURN_BITS: u32 = 10;
+const LAST_TURN: u64 = (1 << TURN_BITS) - 1;
 
-/// A lock that is ours on the server.
+/// A lock that is ours on the server. Times are kept in eight bytes each: there may be very many tenures.
 #[derive(Debug)]
 pub(super) struct Tenure {
     pub(super) token: Token,
-    fence: u64,
-    turn: u16,
+    /// The server's number, and in its lower bits that of the present turn (R6).
+    number: u64,
     /// The lease that the server was last asked for.
-    pub(super) ttl: Duration,
-    /// When it was asked for that, and so when we last heard whether others wait.
-    heard: Instant,
+    ttl: Span,
+    /// When we last heard whether others wait.
+    heard: Moment,
     /// Its end, by our clock, and on the safe side (R2).
-    pub(super) ends: Instant,
-    /// Nobody has held it since the server was last asked for `ttl`.
-    pub(super) fresh: bool,
+    ends: Moment,
+    /// When the server was asked for the present end.
+    counts_from: Moment,
     /// Who holds it; nobody while a lease for the next turn is asked for.
     pub(super) holder: Option<Arc<RedisLease>>,
-    /// Since when others are known to wait, and how many turns there were since.
-    others: Option<Run>,
+    unsettled: Option<Box<Unsettled>>,
+    pub(super) due: Option<agenda::Entry>,
+    /// Since when others are known to wait.
+    others_since: Option<SinceHeard>,
+    /// How many turns there were since.
+    others_turns: u16,
+    /// Nobody has held it since the server was last asked for `ttl`.
+    pub(super) fresh: bool,
     /// A renewal is under way.
     pub(super) renewing: bool,
-    /// The extensions under way: of each, when it may have the lease end (R2). They may be shortenings.
-    pub(super) extending: Vec<Instant>,
-    /// The lease and its end from before it was shortened by extensions that the server has not answered yet.
-    pub(super) before: Option<(Duration, Instant)>,
-    /// The shortest lease that an extension without an answer has asked for. It may run yet, after others that were
-    /// asked for since (R2).
-    pub(super) late_extension: Option<Duration>,
-    /// The lease of an acquire that may run yet, under this token: to be undone when the tenure has ended (R4).
-    pub(super) late_acquire: Option<Duration>,
-    /// When the server was asked for the present end.
-    pub(super) counts_from: Instant,
-    pub(super) due: Option<agenda::Entry>,
 }
 
-#[derive(Debug)]
-struct Run {
-    since: Instant,
-    turns: u16,
+/// What is not settled with the server. Very few tenures have any of it.
+#[derive(Debug, Default, PartialEq)]
+struct Unsettled {
+    /// The extensions under way: of each, when it may have the lease end (R2). They may be shortenings.
+    extending: Vec<Instant>,
+    /// The lease and its end from before it was shortened by extensions that the server has not answered yet.
+    before: Option<(Duration, Instant)>,
+    /// The shortest lease that an extension without an answer has asked for. It may run yet, after others that were
+    /// asked for since (R2).
+    late_extension: Option<Duration>,
+    /// The lease of an acquire that may run yet, under this token: to be undone when the tenure has ended (R4).
+    late_acquire: Option<Duration>,
+}
+
+/// Microseconds after the tenure last heard of others, counted from one, and 71 minutes at most. Rounded down, so that
+/// others have waited at least as long as it says; and what is too long to be written is far beyond
+/// [`LONGEST_RUN_UNHEARD`].
+#[derive(Debug, Clone, Copy)]
+struct SinceHeard(NonZeroU32);
+
+impl SinceHeard {
+    fn of(span: Duration) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(u32::try_from(span.as_micros()).unwrap_or(u32::MAX)))
+    }
+
+    fn get(self) -> Duration {
+        Duration::from_micros((self.0.get() - 1).into())
+    }
 }
 
 impl Tenure {
@@ -71,21 +91,18 @@ impl Tenure {
     pub(super) fn new(token: Token, fence: u64, from: Instant, ttl: Duration, others_wait: bool) -> Self {
         let mut tenure = Self {
             token,
-            fence,
-            turn: 0,
-            ttl,
-            heard: from,
-            ends: from + worth(ttl),
-            fresh: true,
+            number: fence << TURN_BITS,
+            ttl: ttl.into(),
+            heard: from.into(),
+            ends: (from + worth(ttl)).into(),
+            counts_from: from.into(),
             holder: None,
-            others: None,
-            renewing: false,
-            extending: Vec::new(),
-            before: None,
-            late_extension: None,
-            late_acquire: None,
-            counts_from: from,
+            unsettled: None,
             due: None,
+            others_since: None,
+            others_turns: 0,
+            fresh: true,
+            renewing: false,
         };
         if others_wait {
             tenure.others_wait(from);
@@ -95,68 +112,223 @@ impl Tenure {
 
     /// The number of the present turn.
     pub(super) fn fencing_token(&self) -> FencingToken {
-        FencingToken::saturating(self.fence << 10 | u64::from(self.turn))
+        FencingToken::saturating(self.number)
+    }
+
+    /// Its end, by our clock.
+    pub(super) fn ends(&self) -> Instant {
+        self.ends.instant()
+    }
+
+    /// When the server was asked for that end.
+    pub(super) fn counts_from(&self) -> Instant {
+        self.counts_from.instant()
     }
 
     /// The server counts `ttl` anew, from `sent` at the earliest; or less, if an extension under way says so.
     pub(super) fn renewed(&mut self, sent: Instant, ttl: Duration) {
-        self.ttl = ttl;
-        self.ends = self.extending.iter().copied().fold(sent + self.worth(ttl), Instant::min);
-        self.counts_from = sent;
+        self.ttl = ttl.into();
+        let extending = self.unsettled.iter().flat_map(|unsettled| &unsettled.extending).copied();
+        self.ends = extending.fold(sent + self.worth(ttl), Instant::min).into();
+        self.counts_from = sent.into();
     }
 
     /// What a lease is worth, of this tenure.
     pub(super) fn worth(&self, lease: Duration) -> Duration {
-        worth(self.late_extension.map_or(lease, |late| late.min(lease)))
+        worth(self.late_extension().map_or(lease, |late| late.min(lease)))
+    }
+
+    /// Whether an extension is under way, so that the lease's end is not known.
+    pub(super) fn is_extending(&self) -> bool {
+        self.unsettled.as_ref().is_some_and(|unsettled| !unsettled.extending.is_empty())
+    }
+
+    /// An extension is asked for that may have the lease end then. `true` if it may be a shortening: then what was known
+    /// of the lease until now is [kept](Self::extension_answered).
+    pub(super) fn extension_begins(&mut self, may_end: Instant) -> bool {
+        let (ttl, ends) = (self.ttl.get(), self.ends());
+        let unsettled = self.unsettled.get_or_insert_default();
+        unsettled.extending.push(may_end);
+        let shorter = may_end < ends;
+        if shorter {
+            unsettled.before.get_or_insert((ttl, ends));
+        }
+        shorter
+    }
+
+    /// An extension is over. Returns the lease and its end from before it was shortened; `None` if that is known of old,
+    /// or is not to be had back: others are under way, and this one was not sent.
+    pub(super) fn extension_answered(&mut self, may_end: Instant, was_sent: bool) -> Option<(Duration, Instant)> {
+        let unsettled = self.unsettled.as_mut()?;
+        if let Some(under_way) = unsettled.extending.iter().position(|ends| *ends == may_end) {
+            unsettled.extending.swap_remove(under_way);
+        }
+        let none_under_way = unsettled.extending.is_empty();
+        let before = unsettled.before.take_if(|_| none_under_way || was_sent);
+        self.unsettled.take_if(|unsettled| none_under_way && **unsettled == Unsettled::default());
+        before
+    }
+
+    /// The lease is again what it was.
+    pub(super) fn restored(&mut self, (ttl, ends): (Duration, Instant)) {
+        self.ttl = ttl.into();
+        self.ends = ends.into();
+    }
+
+    /// An extension has no answer: it may have run, and may run yet. `true` if its end is the earlier one, and so the one
+    /// to believe in (R2).
+    pub(super) fn extension_in_doubt(&mut self, duration: Duration, may_end: Instant) -> bool {
+        let late = &mut self.unsettled.get_or_insert_default().late_extension;
+        *late = Some(late.map_or(duration, |late| late.min(duration)));
+        let earlier = may_end < self.ends();
+        if earlier {
+            self.ends = may_end.into();
+        }
+        earlier
+    }
+
+    /// The shortest lease of an extension that may run yet.
+    pub(super) fn late_extension(&self) -> Option<Duration> {
+        self.unsettled.as_ref()?.late_extension
+    }
+
+    /// An acquire of this lease may run yet.
+    pub(super) fn acquire_in_doubt(&mut self, lease: Duration) {
+        self.unsettled.get_or_insert_default().late_acquire = Some(lease);
+    }
+
+    /// The lease of an acquire that may run yet.
+    pub(super) fn late_acquire(&self) -> Option<Duration> {
+        self.unsettled.as_ref()?.late_acquire
     }
 
     /// Whether the server granted it before another one.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
-        self.fence < other.fence
+        self.number >> TURN_BITS < other.number >> TURN_BITS
     }
 
     /// It became known that other processes wait.
     pub(super) fn others_wait(&mut self, now: Instant) {
-        if self.others.is_none() {
-            self.others = Some(Run { since: now, turns: 0 });
+        if self.others_since.is_none() {
+            self.others_since = Some(SinceHeard::of(Moment::from(now).since(self.heard)));
+            self.others_turns = 0;
         }
     }
 
     /// Whether the next caller of this process may have the lock before other processes.
     pub(super) fn may_turn(&self, now: Instant) -> bool {
-        self.turn + 1 < TURNS && now < self.ends && (self.others_are_patient(now) || is(Mutant::CrowdKeepsOthersOut))
+        let is_last = self.number & LAST_TURN == LAST_TURN;
+        !is_last && now < self.ends() && (self.others_are_patient(now) || is(Mutant::CrowdKeepsOthersOut))
     }
 
     /// Whether other processes have not waited too long, as far as we have heard.
     fn others_are_patient(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.heard) < LONGEST_RUN_UNHEARD
-            && self.others.as_ref().is_none_or(|run| {
-                run.turns < MOST_TURNS_BEFORE_OTHERS && now.duration_since(run.since) < LONGEST_RUN_BEFORE_OTHERS
+        let since_heard = Moment::from(now).since(self.heard);
+        since_heard < LONGEST_RUN_UNHEARD
+            && self.others_since.is_none_or(|others_since| {
+                self.others_turns < MOST_TURNS_BEFORE_OTHERS
+                    && since_heard.saturating_sub(others_since.get()) < LONGEST_RUN_BEFORE_OTHERS
             })
     }
 
     /// The next turn begins.
     pub(super) fn turn(&mut self) {
         if !is(Mutant::LocalTurnKeepsFence) {
-            self.turn += 1;
+            self.number += 1;
         }
         self.fresh = false;
-        if let Some(run) = &mut self.others {
-            run.turns += 1;
-        }
+        self.others_turns = self.others_turns.saturating_add(1);
     }
 
     /// Whether what is left of the lease is what a waiter would get from the server: as much as it asked for, or, if
     /// it renews its lease anyway, at least half of it.
     pub(super) fn is_enough_for(&self, waiter: &Waiter, now: Instant) -> bool {
         let options = waiter.options();
-        options.get_ttl() == self.ttl
-            && (self.fresh || options.get_auto_renew() && self.ends.saturating_duration_since(now) >= self.ttl / 2)
+        let ttl = self.ttl.get();
+        options.get_ttl() == ttl && (self.fresh || options.get_auto_renew() && self.ends.since(now.into()) >= ttl / 2)
     }
 
     /// The end of the present lease: its own, if that is earlier.
     pub(super) fn lease_ends(&self) -> Instant {
         let limit = self.holder.as_ref().and_then(|holder| holder.state().limit());
-        limit.map_or(self.ends, |limit| limit.min(self.ends))
+        limit.map_or(self.ends(), |limit| limit.min(self.ends()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    fn tenure(from: Instant) -> Tenure {
+        let token = Token::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap();
+        Tenure::new(token, 7, from, TTL, false)
+    }
+
+    /// R6: the last turn of a tenure is the last number below the next tenure's first.
+    #[tokio::test(start_paused = true)]
+    async fn fences_rise_from_turn_to_turn_and_end_before_the_next_tenures() {
+        let now = Instant::now();
+        let mut tenure = tenure(now);
+        let mut last = tenure.fencing_token();
+        assert_eq!(last.get(), 7 << 10);
+        while tenure.may_turn(now) {
+            tenure.turn();
+            assert!(tenure.fencing_token() > last);
+            last = tenure.fencing_token();
+        }
+        assert_eq!(last.get(), (8 << 10) - 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_wait_for_five_milliseconds_or_thirty_two_turns() {
+        let granted = Instant::now();
+        let heard = granted + Duration::from_micros(400_300);
+        let mut of_time = tenure(granted);
+        of_time.others_wait(heard);
+        of_time.others_wait(heard + Duration::from_millis(3));
+        assert!(of_time.may_turn(heard + Duration::from_micros(4_999)));
+        assert!(!of_time.may_turn(heard + Duration::from_millis(5)), "counted from the first word");
+
+        let mut of_turns = tenure(granted);
+        (0..40).for_each(|_| of_turns.turn());
+        of_turns.others_wait(heard);
+        let mut turns = 0;
+        while of_turns.may_turn(heard) {
+            of_turns.turn();
+            turns += 1;
+        }
+        assert_eq!(turns, 32, "turns before anybody waited do not count");
+
+        let unheard = tenure(granted);
+        assert!(unheard.may_turn(granted + Duration::from_millis(999)));
+        assert!(!unheard.may_turn(granted + Duration::from_secs(1)), "nobody could tell us");
+    }
+
+    /// R2: while extensions are under way the earliest end that one of them may bring is the one to believe in.
+    #[tokio::test(start_paused = true)]
+    async fn extensions_under_way_bound_the_end_and_leave_nothing_behind() {
+        let now = Instant::now();
+        let mut tenure = tenure(now);
+        let (short, long) = (now + Duration::from_secs(5), now + Duration::from_secs(60));
+        assert!(!tenure.extension_begins(long), "no shortening");
+        assert!(tenure.extension_begins(short));
+        tenure.renewed(now, Duration::from_secs(60));
+        assert_eq!(tenure.ends(), short);
+        assert_eq!(tenure.extension_answered(long, false), None, "the other is under way");
+        let before = tenure.extension_answered(short, false).unwrap();
+        assert_eq!(before, (TTL, now + worth(TTL)));
+        assert!(!tenure.is_extending() && tenure.unsettled.is_none());
+        tenure.restored(before);
+        assert_eq!(tenure.ends(), now + worth(TTL));
+
+        assert!(tenure.extension_begins(short));
+        assert_eq!(tenure.extension_answered(short, true).map(|(ttl, _)| ttl), Some(TTL));
+        assert!(tenure.extension_in_doubt(Duration::from_secs(5), short));
+        tenure.renewed(now, TTL);
+        assert_eq!(tenure.ends(), now + worth(Duration::from_secs(5)), "it may run yet");
     }
 }

@@ -84,7 +84,7 @@ impl Locks {
 
     /// A tenure has ended. An acquire of its token that may run yet is undone for as long as it would matter.
     pub(super) fn undo_late(&self, resource: &Resource, tenure: &Tenure) {
-        if let Some(lease) = tenure.late_acquire {
+        if let Some(lease) = tenure.late_acquire() {
             self.undo(resource, tenure.token, lease, Doubt::More);
         }
     }
@@ -150,17 +150,18 @@ impl Locks {
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << undo.tries.min(16)).min(longest);
         undo.tries += 1;
-        if let Some(due) = undo.due.replace(self.agenda.add(now + jittered(pause), Due::Undo(token))) {
+        if let Some(due) = undo.due.replace(self.agenda.add(now + jittered(pause), Due::Undo(Box::new(token)))) {
             self.agenda.remove(due);
         }
     }
 
-    pub(super) fn undo_due(&self, token: Token) {
+    pub(super) fn undo_due(&self, token: Token, due: agenda::Entry) {
         let mut undos = self.undos.0.lock();
         let Some(undo) = undos.get_mut(&token) else { return };
-        if undo.in_flight {
+        if undo.in_flight || undo.due != Some(due) {
             return;
         }
+        undo.due = None;
         if Instant::now() >= undo.until {
             undos.remove(&token);
             drop(undos);

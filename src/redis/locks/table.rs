@@ -1,0 +1,101 @@
+//! [`Table`]: the entries of all resources that anybody here is concerned with.
+
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::entry::Entry;
+use crate::Resource;
+use crate::redis::agenda;
+
+/// Many more than threads, so that two seldom meet at one.
+const SHARDS: usize = 64;
+
+/// A table has room for up to twice as many as there are, so that a row is a pointer, and the entry, with its name, has a
+/// place of its own.
+type Rows = HashTable<Box<Entry>>;
+
+pub(super) struct Table {
+    shards: Box<[Mutex<Rows>]>,
+    hasher: RandomState,
+}
+
+/// The entries whose hash is much like that of one resource, under their mutex.
+pub(super) struct Shard<'a> {
+    rows: MutexGuard<'a, Rows>,
+    hash: u64,
+    hasher: &'a RandomState,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
+    /// By which the entry of a resource is [found again](Self::shard_of).
+    pub(super) fn hash(&self, resource: &Resource) -> u64 {
+        self.hasher.hash_one(resource.as_str())
+    }
+
+    pub(super) fn shard(&self, resource: &Resource) -> Shard<'_> {
+        self.shard_of(self.hash(resource))
+    }
+
+    pub(super) fn shard_of(&self, hash: u64) -> Shard<'_> {
+        let at = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
+        let rows = self.shards[at].lock();
+        Shard { rows, hash, hasher: &self.hasher }
+    }
+
+    /// Shows every entry, each under its shard's mutex.
+    pub(super) fn each(&self, mut show: impl FnMut(&mut Entry)) {
+        for shard in &self.shards {
+            shard.lock().iter_mut().for_each(|entry| show(entry));
+        }
+    }
+
+    /// Every resource of which there is an entry. Others may come and go meanwhile.
+    pub(super) fn resources(&self) -> Vec<Resource> {
+        let mut resources = Vec::new();
+        self.each(|entry| resources.push(entry.resource().clone()));
+        resources
+    }
+}
+
+impl Shard<'_> {
+    pub(super) fn get(&self, resource: &Resource) -> Option<&Entry> {
+        self.rows.find(self.hash, |entry| entry.resource() == resource).map(|entry| &**entry)
+    }
+
+    pub(super) fn get_mut(&mut self, resource: &Resource) -> Option<&mut Entry> {
+        self.rows.find_mut(self.hash, |entry| entry.resource() == resource).map(|entry| &mut **entry)
+    }
+
+    /// The entry that waits for this time of the agenda.
+    pub(super) fn waiting_for(&mut self, due: agenda::Entry) -> Option<&mut Entry> {
+        self.rows.find_mut(self.hash, |entry| entry.waits_for(due)).map(|entry| &mut **entry)
+    }
+
+    /// The entry of a resource, made if there is none.
+    pub(super) fn get_or_insert(&mut self, resource: &Resource) -> &mut Entry {
+        let hasher = self.hasher;
+        let slot = self.rows.entry(
+            self.hash,
+            |entry| entry.resource() == resource,
+            |entry| hasher.hash_one(entry.resource().as_str()),
+        );
+        slot.or_insert_with(|| Box::new(Entry::new(resource.clone()))).into_mut()
+    }
+
+    pub(super) fn remove(&mut self, resource: &Resource) {
+        if let Ok(row) = self.rows.find_entry(self.hash, |entry| entry.resource() == resource) {
+            row.remove();
+        }
+    }
+}
