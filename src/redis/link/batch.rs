@@ -1,6 +1,7 @@
 //! [`Batch`]: calls that go out together, in one pipeline.
 
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{Pipeline, RedisError, RedisResult, Value};
@@ -15,34 +16,17 @@ use crate::redis::script::{self, Answers, MOST_IN_A_CALL, Publishing};
 /// the same pipeline, so that more than one is a server that keeps none.
 const MOST_FORGOTTEN: u8 = 3;
 
-/// Calls on their way. If it is dropped before they have their answers, their outcome is unknown (K1).
+/// Calls on their way. What has no outcome when it is dropped has an unknown one (K1).
 pub(super) struct Batch<C: Caller> {
     link: Arc<Link<C>>,
     caller: Arc<C>,
-    calls: Vec<Call<C::Purpose>>,
+    calls: IntoIter<Call<C::Purpose>>,
     pipeline: Pipeline,
     /// How many commands come before the calls.
     loads: usize,
     /// How many calls go together in each of the commands after those.
-    together: Vec<usize>,
+    together: IntoIter<usize>,
     sent: Instant,
-}
-
-/// A batch with its answers. They are given in the order in which batches were sent, whichever is looked at first.
-pub(super) struct Flown<C: Caller> {
-    batch: Batch<C>,
-    answers: RedisResult<Vec<Value>>,
-}
-
-impl<C: Caller> Flown<C> {
-    pub(super) fn len(&self) -> usize {
-        self.batch.calls.len()
-    }
-
-    /// Gives every call its outcome.
-    pub(super) fn land(self) -> Landed {
-        self.batch.land(self.answers)
-    }
 }
 
 /// How a batch came back.
@@ -82,6 +66,7 @@ impl<C: Caller> Batch<C> {
             together.push(calls.len());
         }
         let (link, caller) = (Arc::clone(link), Arc::clone(caller));
+        let (calls, together) = (calls.into_iter(), together.into_iter());
         Self { link, caller, calls, pipeline, loads, together, sent: Instant::now() }
     }
 
@@ -94,69 +79,12 @@ impl<C: Caller> Batch<C> {
         if is(Mutant::DeadlineFromAnswer) {
             self.sent = Instant::now();
         }
-        Flown { batch: self, answers }
+        Flown::new(self, answers)
     }
 
-    fn land(mut self, answers: RedisResult<Vec<Value>>) -> Landed {
-        let answers = match answers {
-            Ok(answers) => answers,
-            Err(error) => {
-                self.lose(&error);
-                return Landed::Broken(error);
-            }
-        };
-        let mut again = Vec::new();
-        let mut way = Way::default();
-        let mut broken = None;
-        let mut calls = std::mem::take(&mut self.calls).into_iter();
-        let mut answers = answers.into_iter().skip(self.loads);
-        for together in std::mem::take(&mut self.together) {
-            let mut answers = Answers::of(answers.next(), together);
-            let of_several = together > 1 && answers.refusal().is_some_and(is_of_several);
-            let apart = of_several && !is(Mutant::RefusedTogetherIsRefused);
-            way.apart |= apart;
-            for mut call in calls.by_ref().take(together) {
-                let outcome = match answers.next() {
-                    Some(_) if apart => {
-                        again.push(call);
-                        continue;
-                    }
-                    Some(Ok(answer)) => Outcome::Answered { answer, sent: self.sent },
-                    Some(Err(error)) if error.code() == Some("NOSCRIPT") && call.forgotten < MOST_FORGOTTEN => {
-                        call.forgotten += 1;
-                        way.load = true;
-                        again.push(call);
-                        continue;
-                    }
-                    Some(Err(error)) => {
-                        let outcome = Outcome::Refused(refused(&self.link.settings, error.clone()));
-                        if wants_another_connection(&error) {
-                            broken = Some(error);
-                        }
-                        outcome
-                    }
-                    None => {
-                        let error = RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands"));
-                        let outcome = self.unknown(&error);
-                        broken = Some(error);
-                        outcome
-                    }
-                };
-                self.link.answer(&self.caller, call, outcome);
-            }
-        }
-        let sent_again = !again.is_empty();
-        self.link.put_back(again);
-        match broken {
-            Some(error) => Landed::Broken(error),
-            None if sent_again => Landed::Again(way),
-            None => Landed::Well,
-        }
-    }
-
-    /// Nobody knows what became of these calls.
+    /// Nobody knows what became of the calls that are left.
     fn lose(&mut self, error: &RedisError) {
-        for call in std::mem::take(&mut self.calls) {
+        while let Some(call) = self.calls.next() {
             self.link.answer(&self.caller, call, self.unknown(error));
         }
     }
@@ -169,9 +97,109 @@ impl<C: Caller> Batch<C> {
 
 impl<C: Caller> Drop for Batch<C> {
     fn drop(&mut self) {
-        if !self.calls.is_empty() {
+        if !self.calls.as_slice().is_empty() {
             self.lose(&given_up());
         }
+    }
+}
+
+/// A batch with its answers. They are given in the order in which batches were sent, whichever is looked at first.
+pub(super) struct Flown<C: Caller> {
+    batch: Batch<C>,
+    /// Of the commands that have not been looked at.
+    answers: IntoIter<Value>,
+    /// Those of one command, for so many calls that have no outcome yet.
+    of_one: Answers,
+    left: usize,
+    /// The command is to be sent again for each of its calls.
+    apart: bool,
+    again: Vec<Call<C::Purpose>>,
+    way: Way,
+    /// There are no answers.
+    failed: Option<RedisError>,
+    /// Its connection is not to be used any more.
+    broken: Option<RedisError>,
+}
+
+impl<C: Caller> Flown<C> {
+    fn new(batch: Batch<C>, answers: RedisResult<Vec<Value>>) -> Self {
+        let (answers, failed) = match answers {
+            Ok(answers) => (answers, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let mut answers = answers.into_iter();
+        answers.by_ref().take(batch.loads).for_each(drop);
+        let (of_one, way) = (Answers::of(None, 0), Way::default());
+        Self { batch, answers, of_one, left: 0, apart: false, again: Vec::new(), way, failed, broken: None }
+    }
+
+    /// For how many calls there are outcomes to be told.
+    pub(super) fn len(&self) -> usize {
+        self.batch.calls.len()
+    }
+
+    /// Gives their outcome to so many calls at most. Afterwards, once all have theirs, how the batch came back.
+    pub(super) fn land(&mut self, most: usize) -> Option<Landed> {
+        if let Some(error) = self.failed.take() {
+            self.batch.lose(&error);
+            return Some(Landed::Broken(error));
+        }
+        for _ in 0..most {
+            let Some(call) = self.batch.calls.next() else { break };
+            self.land_one(call);
+        }
+        if self.len() > 0 {
+            return None;
+        }
+        let sent_again = !self.again.is_empty();
+        self.batch.link.put_back(std::mem::take(&mut self.again));
+        Some(match self.broken.take() {
+            Some(error) => Landed::Broken(error),
+            None if sent_again => Landed::Again(self.way),
+            None => Landed::Well,
+        })
+    }
+
+    fn land_one(&mut self, mut call: Call<C::Purpose>) {
+        if self.left == 0 {
+            self.left = self.batch.together.next().unwrap_or_default();
+            self.of_one = Answers::of(self.answers.next(), self.left);
+            let of_several = self.left > 1 && self.of_one.refusal().is_some_and(is_of_several);
+            self.apart = of_several && !is(Mutant::RefusedTogetherIsRefused);
+            self.way.apart |= self.apart;
+        }
+        self.left = self.left.saturating_sub(1);
+        let settings = &self.batch.link.settings;
+        let outcome = match self.of_one.next() {
+            Some(_) if self.apart => return self.again.push(call),
+            Some(Ok(answer)) => Outcome::Answered { answer, sent: self.batch.sent },
+            Some(Err(error)) if error.code() == Some("NOSCRIPT") && call.forgotten < MOST_FORGOTTEN => {
+                call.forgotten += 1;
+                self.way.load = true;
+                return self.again.push(call);
+            }
+            Some(Err(error)) => {
+                let outcome = Outcome::Refused(refused(settings, error.clone()));
+                if wants_another_connection(&error) {
+                    self.broken = Some(error);
+                }
+                outcome
+            }
+            None => {
+                let error = RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands"));
+                let outcome = self.batch.unknown(&error);
+                self.broken = Some(error);
+                outcome
+            }
+        };
+        self.batch.link.answer(&self.batch.caller, call, outcome);
+    }
+}
+
+impl<C: Caller> Drop for Flown<C> {
+    fn drop(&mut self) {
+        // None, unless it was not landed to the end. They have not run.
+        self.batch.link.put_back(std::mem::take(&mut self.again));
     }
 }
 

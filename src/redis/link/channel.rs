@@ -15,17 +15,16 @@ use crate::redis::script::Publishing;
 /// How many calls one pipeline has at most. More would make the first of them wait for the last.
 const MOST_IN_A_BATCH: usize = 256;
 
-/// How many pipelines are on their way at most. What is pushed beyond that waits here and not on the wire, where it
-/// would wait behind everything that was sent before: the time of an answer says how the server is, and not how much
-/// it was asked, and what is urgent goes out before what was pushed long ago.
-const MOST_FLYING: usize = 8;
+/// How many pipelines are on their way before another has to be worth it, and how many at most. Under load there are few
+/// and long ones, which cost the server half of what many short ones do: while it works on one, the next is gathered.
+/// What is pushed beyond that waits here and not on the wire, where it would wait behind everything that was sent before:
+/// the time of an answer says how the server is, and not how much it was asked, and what is urgent goes out before what
+/// was pushed long ago. It goes out with the next answer at the latest.
+const FEW_FLYING: usize = 3;
+const MOST_FLYING: usize = 16;
 
-/// How many calls a pipeline is worth while so many others are on their way: any the first two, then 2, 4, 8. Under load
-/// pipelines are few and long, which costs the server half of what many short ones do, and still one is worked on while
-/// another is written. A call that is not sent at once goes out with the next answer at the latest.
-fn worth_sending(flying: usize) -> usize {
-    1 << flying.saturating_sub(1)
-}
+/// How many calls are worth a pipeline of their own.
+pub(super) const WORTH_SENDING: usize = 16;
 
 /// What calls are sent over. Its mutex is held while calls are taken and begun, so that they go out in the order in which
 /// they were pushed (K2), and never while anybody is told of an outcome.
@@ -81,11 +80,15 @@ impl<C: Caller> Channel<C> {
         None
     }
 
+    /// No outcomes are being told any more.
+    pub(super) fn has_landed(&mut self) {
+        self.landing = false;
+    }
+
     /// Sends what was pushed, as far as there is room. Whether it sent anything.
     pub(super) fn send_pushed(&mut self, link: &Arc<Link<C>>) -> bool {
-        self.landing = false;
         let flying = self.flying.len();
-        if flying >= MOST_FLYING || link.waiting() < worth_sending(flying) {
+        if flying >= MOST_FLYING || flying >= FEW_FLYING && link.waiting() < WORTH_SENDING {
             return false;
         }
         let calls = link.take(MOST_IN_A_BATCH);

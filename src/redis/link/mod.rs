@@ -37,7 +37,7 @@ pub(super) use connect::{made_none, pool};
 pub(super) use failure::Failure;
 pub(super) use secrets::hide;
 
-use self::channel::Channel;
+use self::channel::{Channel, WORTH_SENDING};
 use super::keys::Keys;
 use super::script::{Command, Publishing};
 use super::settings::Settings;
@@ -120,6 +120,16 @@ struct Queue<P> {
 }
 
 impl<P> Queue<P> {
+    /// A provider that holds very many locks pushes as many renewals now and then. Their room is not kept for the next.
+    fn give_back(&mut self) {
+        const KEPT: usize = 1024;
+        for calls in [&mut self.urgent, &mut self.acquires] {
+            if calls.is_empty() && calls.capacity() > KEPT {
+                *calls = VecDeque::new();
+            }
+        }
+    }
+
     fn len(&self) -> usize {
         self.urgent.len() + self.acquires.len()
     }
@@ -178,8 +188,7 @@ impl<C: Caller> Link<C> {
             if call.command.is_urgent() { &mut queue.urgent } else { &mut queue.acquires }.push_back(call);
             queue.len()
         };
-        // Whether so many are worth a pipeline of their own is looked at with the first, and with each doubling.
-        if waiting.is_power_of_two() {
+        if waiting == 1 || waiting == WORTH_SENDING {
             self.pushed.notify_one();
         }
     }
@@ -267,6 +276,7 @@ impl<C: Caller> Link<C> {
         let mut taken = Vec::with_capacity(urgent + acquires);
         taken.extend(queue.urgent.drain(..urgent));
         taken.extend(queue.acquires.drain(..acquires));
+        queue.give_back();
         taken
     }
 

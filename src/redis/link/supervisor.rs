@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ::redis::RedisError;
 use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::{Flown, Landed, Way};
@@ -127,25 +128,47 @@ async fn carry<C: Caller>(link: &Arc<Link<C>>, caller: &Arc<C>, connection: &Con
         }
         tokio::select! {
             biased;
-            flown = open.next() => match flown.land() {
+            flown = open.next() => match land(&open, flown).await {
                 Landed::Broken(error) => return Some(error),
                 Landed::Again(way) => open.change(way),
                 Landed::Well => {}
             },
-            () = link.pushed.notified() => {}
+            // Whoever is about to ask as well goes with them.
+            () = link.pushed.notified() => yield_now().await,
             () = connection.broken.notified() => {
                 // Answers that came before the break are there to be taken; the rest fail by themselves.
                 let mut error = None;
                 while !open.is_idle()
-                    && let Ok(flown) = timeout(Duration::from_millis(10), open.next()).await
+                    && let Ok(mut flown) = timeout(Duration::from_millis(10), open.next()).await
                 {
-                    if let Landed::Broken(broken) = flown.land() {
+                    if let Some(Landed::Broken(broken)) = flown.land(usize::MAX) {
                         error = Some(broken);
                     }
                 }
                 return Some(error.unwrap_or_else(given_up));
             }
         }
+    }
+}
+
+/// How many outcomes are told at a time.
+const PORTION: usize = 16;
+
+/// Gives the calls of a batch their outcomes. After each portion its callers have their turn, and what they ask for next
+/// goes out: so that it goes out together, and that the server works on it while the rest of the outcomes is told. Told
+/// all at once they would ask all at once, and the server and this process would wait for each other in turns.
+async fn land<C: Caller>(open: &Open<'_, C>, mut flown: Flown<C>) -> Landed {
+    let alone = flown.len() == 1;
+    loop {
+        let landed = flown.land(PORTION);
+        if !alone {
+            yield_now().await;
+        }
+        if let Some(landed) = landed {
+            open.has_landed();
+            return landed;
+        }
+        open.send_pushed();
     }
 }
 
@@ -165,6 +188,10 @@ impl<'a, C: Caller> Open<'a, C> {
 
     fn send_pushed(&self) -> bool {
         self.with(|channel| channel.send_pushed(self.0)).unwrap_or(false)
+    }
+
+    fn has_landed(&self) {
+        self.with(Channel::has_landed);
     }
 
     fn change(&self, way: Way) {
