@@ -19,7 +19,7 @@ const MOST_IN_A_BATCH: usize = 256;
 /// and long ones, which cost the server half of what many short ones do: while it works on one, the next is gathered.
 /// What is pushed beyond that waits here and not on the wire, where it would wait behind everything that was sent before:
 /// the time of an answer says how the server is, and not how much it was asked, and what is urgent goes out before what
-/// was pushed long ago. It goes out with the next answer at the latest.
+/// was pushed long ago. It goes out once fewer than those few are left, which were all sent before it.
 const FEW_FLYING: usize = 3;
 const MOST_FLYING: usize = 16;
 
