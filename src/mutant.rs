@@ -103,6 +103,10 @@ mutants! {
     MaxHoldIgnored,
     /// A waiter that is dropped when it has just been granted the lock keeps it (memory).
     DroppedWaiterKeepsGrantInMemory,
+    /// Closing does not end the lease that its guard alone knows.
+    ClosedAndStillHeld,
+    /// What handles see of a lease in memory is not ended with its release.
+    HandleOutlivesRelease,
     /// The waiters in memory are served the last first.
     LastComeFirstServedInMemory,
 

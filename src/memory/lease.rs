@@ -16,7 +16,8 @@ use crate::sync::now;
 /// Of a lease that was granted at once and has no end of its own there is none until somebody shares it (M8).
 ///
 /// Whoever has it, the guard or the future that waits, keeps it while it is in the table, also when it leaks; a lease
-/// that was shared by its guard may be the table's alone. So what leaves the table is dropped once its mutex is free.
+/// that was shared by its guard may be the table's alone. So what leaves the table is dropped once its mutex is free,
+/// unless it had an end, and so was never shared in that way.
 #[derive(Debug)]
 pub(super) struct MemoryLease {
     pub(super) state: LeaseState,

@@ -109,7 +109,8 @@ impl InMemoryLockProvider {
     }
 
     /// Every lock that is held or waited for, in no particular order. For diagnostics: not one moment's
-    /// picture, since the shards are read one after the other.
+    /// picture, since the shards are read one after the other. Each look costs a lock some memory for as long as it is
+    /// held, as a handle of it does.
     pub fn snapshot(&self) -> Vec<LockInfo> {
         self.shards.iter().flat_map(Shard::snapshot).collect()
     }

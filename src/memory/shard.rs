@@ -16,6 +16,7 @@ use super::queue::Ticket;
 use super::sole::Sole;
 use super::table::{Arrival, Entry, Left, Table, Waiter};
 use super::wait::Waiting;
+use crate::mutant::{Mutant, is};
 use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Term, Wait, WaitingRoom, Wakers};
 use crate::sync::{AtomicBool, Mutex, now};
 use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
@@ -266,7 +267,7 @@ impl Shard {
             let mut table = self.table.lock();
             let now = now();
             // First of all: a guard whose lease nobody shares has no other sign of it.
-            self.closed.store(true, ReleaseOrder);
+            self.closed.store(!is(Mutant::ClosedAndStillHeld), ReleaseOrder);
             let (leases, wakers): (Vec<_>, Vec<_>) = table.close(now).into_iter().flat_map(Entry::into_leases).unzip();
             // Inside the critical section, as every change of a lease without an end; and every lock is let go before
             // anybody is told.

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use super::holder::Holder;
 use super::lease::{MemoryLease, has_end, untaken_term};
 use super::queue::{Queue, Ticket};
+use crate::mutant::{Mutant, is};
 use crate::provider::{LeaseState, Seat, Term, replace_waker};
 use crate::sync::now;
 use crate::{FencingToken, LockOptions, Resource};
@@ -209,7 +210,8 @@ impl Table {
         if held.get().holder.is_held_at(now) {
             return (Some(held.into_mut()), Wake::default());
         }
-        // The next lease begins now and not at `now`, which was before the mutex was free.
+        // The next lease begins now and not at `now`, which was before the mutex was free. A holder that has ended with its
+        // time has its guard, or the future that waited, still, so that this is not the last of it.
         let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, crate::sync::now) else {
             held.remove();
             return (None, Wake::default());
@@ -252,7 +254,9 @@ impl Table {
     /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
     pub(super) fn release_sole(&mut self, hash: u64, fence: FencingToken) -> Option<Gone> {
         let held = self.entries.find_entry(hash, |entry| entry.is_of(hash, fence)).ok()?;
-        if let Holder::Shared(lease) = &held.get().holder {
+        if let Holder::Shared(lease) = &held.get().holder
+            && !is(Mutant::HandleOutlivesRelease)
+        {
             lease.state.release_alone();
         }
         let gone = succeed(held, &mut self.fences);

@@ -194,6 +194,8 @@ impl LeaseState {
         match self.ends.load(Acquire) {
             PENDING => Standing::Pending,
             RELEASED => Standing::Released,
+            // Not looked up: a loss in between would give it an end, where its watcher may have no timer.
+            NO_END => Standing::Held(None),
             ends if self.held_at(ends, now) => Standing::Held(self.ends()),
             _ => match self.ends.load(Acquire) {
                 RELEASED => Standing::Released,

@@ -14,7 +14,7 @@ pub(super) struct Watchers {
     more: Option<Box<More>>,
     /// The place that the first has.
     first_place: u32,
-    /// A place is given again after four thousand million others, by when whoever had it has long come back for it.
+    /// Where to look for the next place that nobody has.
     next: u32,
 }
 
@@ -34,6 +34,10 @@ impl Watchers {
             && let Some(waker) = self.place(place)
         {
             return replace_waker(waker, cx.waker());
+        }
+        // They begin anew after 2^32. Whoever has watched since then keeps its own.
+        while self.place(self.next).is_some() {
+            self.next = self.next.wrapping_add(1);
         }
         let place = self.next;
         self.next = self.next.wrapping_add(1);
@@ -99,5 +103,43 @@ impl Wakers {
         for (_, waker) in self.more.into_iter().flat_map(|more| more.0) {
             waker.wake();
         }
+    }
+}
+
+#[cfg(all(test, not(orchestrix_loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+
+    /// One who watches for as long as it takes, beside very many who come and go, keeps its place and is woken.
+    #[test]
+    fn a_place_is_nobody_elses_however_many_came_since() {
+        let mut watchers = Watchers::default();
+        let mut watch = || {
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut place = None;
+            assert!(watchers.watch(&Context::from_waker(&waker), &mut place).is_none());
+            // As if all numbers but this one had been given since.
+            watchers.next = 0;
+            (woken, place)
+        };
+        let all = [watch(), watch(), watch()];
+        let places: Vec<_> = all.iter().map(|(_, place)| place.map(|Watcher(place)| place)).collect();
+        assert_eq!(places, [Some(0), Some(1), Some(2)]);
+        watchers.take().wake();
+        assert!(all.iter().all(|(woken, _)| woken.0.load(SeqCst)));
     }
 }
