@@ -9,8 +9,8 @@
 //!
 //! - **A1** A time of the tree has something to do, and no more places than there were things for it at once. Nothing
 //!   that was taken off stays.
-//! - **A2** No two things ever have the same [`Entry`], also at the same time and place: each time of the tree has a
-//!   number of its own.
+//! - **A2** No two things have the same [`Entry`] at once, and none has that of one that has come: each time of the tree
+//!   has a number of its own. A place that was given back is given again, so whoever takes a thing off forgets its entry.
 //! - **A3** A time that has come is taken out of the tree as a whole, and its things are done one after the other. One
 //!   that is taken off meanwhile is done all the same: whoever does it asks whether its entry is still the one that is
 //!   waited for.

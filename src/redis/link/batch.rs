@@ -138,6 +138,11 @@ impl<C: Caller> Flown<C> {
         self.batch.calls.len()
     }
 
+    /// Whether nothing has been found so far that is to be done before anything else is sent.
+    pub(super) fn is_well(&self) -> bool {
+        self.broken.is_none() && self.again.is_empty()
+    }
+
     /// Gives their outcome to so many calls at most. Afterwards, once all have theirs, how the batch came back.
     pub(super) fn land(&mut self, most: usize) -> Option<Landed> {
         if let Some(error) = self.failed.take() {
@@ -198,8 +203,8 @@ impl<C: Caller> Flown<C> {
 
 impl<C: Caller> Drop for Flown<C> {
     fn drop(&mut self) {
-        // None, unless it was not landed to the end. They have not run.
-        self.batch.link.put_back(std::mem::take(&mut self.again));
+        // Its runtime ends: what is known is told.
+        while self.land(usize::MAX).is_none() {}
     }
 }
 
@@ -209,7 +214,8 @@ fn wants_another_connection(error: &RedisError) -> bool {
 }
 
 /// Refusals of a command for several locks that one for each of them need not meet: they are in different slots of a
-/// cluster, or one of them is a name that we may not use. The server says so before it begins with the script.
+/// cluster, one of those is not served, or one of them is a name that we may not use. The server says so before it begins
+/// with the script.
 fn is_of_several(error: &RedisError) -> bool {
-    matches!(error.code(), Some("CROSSSLOT" | "NOPERM"))
+    matches!(error.code(), Some("CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" | "NOPERM"))
 }

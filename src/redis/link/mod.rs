@@ -9,7 +9,9 @@
 //!
 //! - **K1** Every call gets exactly one outcome, also if the task or its runtime ends in between.
 //! - **K2** Calls are sent in the order in which they were pushed, those that free or keep a lock before those that
-//!   acquire one.
+//!   acquire one. What is sent again, since the server has not run it, goes before what was pushed since; of several
+//!   pipelines that were on their way at that time the later may go first. Nobody counts on more: what follows from an
+//!   outcome is pushed after it.
 //! - **K3** A call whose outcome is [`Outcome::NotSent`] has not run and never will. One that may have run, or may
 //!   run yet, is [`Outcome::Unknown`].
 //! - **K4** Nobody waits for a server that is known to be out of reach: its calls fail at once, with the reason.

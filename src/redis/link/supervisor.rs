@@ -168,7 +168,10 @@ async fn land<C: Caller>(open: &Open<'_, C>, mut flown: Flown<C>) -> Landed {
             open.has_landed();
             return landed;
         }
-        open.send_pushed();
+        // Not over a connection that is to be replaced, nor before what is to be sent again (K2).
+        if flown.is_well() {
+            open.send_pushed();
+        }
     }
 }
 

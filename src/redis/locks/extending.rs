@@ -66,6 +66,10 @@ impl Locks {
                     tenure.renewed(sent, duration);
                     let length = tenure.ends().saturating_duration_since(sent);
                     let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
+                    if tenure.holder.is_some() && !renewed {
+                        self.end_lost(resource, &mut shard);
+                        return Ok(false);
+                    }
                     match tenure.late_extension().filter(|late| ours && renewed && *late < duration) {
                         Some(late) => Err(LockError::unavailable(format!(
                             "the lease was extended, but an earlier extension to {late:?} was never answered, and may \

@@ -1,16 +1,18 @@
 //! Keeping a tenure: renewals, and looks after a connection broke.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::Entry;
+use super::entry::{Entry, Patience};
+use super::table::Shard;
 use super::tenure::Tenure;
 use super::{Command, Locks, Purpose, Step, worth};
 use crate::Resource;
 use crate::mutant::{Mutant, is};
 use crate::provider::Lease;
+use crate::redis::lease::RedisLease;
 use crate::redis::link::Outcome;
 use crate::redis::script::flag;
 
@@ -91,8 +93,9 @@ impl Locks {
                     let newest = !tenure.is_extending() && sent >= tenure.counts_from();
                     if newest && sent + worth > tenure.ends() {
                         tenure.renewed(sent, lease);
-                        if let Some(holder) = &tenure.holder {
-                            holder.state().renew(Instant::now(), sent, worth);
+                        let lost = |holder: &Arc<RedisLease>| !holder.state().renew(Instant::now(), sent, worth);
+                        if tenure.holder.as_ref().is_some_and(lost) {
+                            return self.end_lost(resource, &mut shard);
                         }
                     }
                     if others_wait {
@@ -112,6 +115,15 @@ impl Locks {
         }
         // One that did not get through is tried again until the lease ends.
         self.schedule(resource, tenure);
+    }
+
+    /// The lease was over by our clock before the answer came that it is renewed, and stays so. Nobody is to wait for it:
+    /// its guard may live on.
+    pub(super) fn end_lost(&self, resource: &Resource, shard: &mut Shard<'_>) {
+        let Some(entry) = shard.get_mut(resource) else { return };
+        self.end_tenure(resource, entry);
+        self.ask_if_needed(resource, entry, Patience::Waiting);
+        self.settle(resource, shard);
     }
 
     /// After the connection broke: is it still ours?
@@ -142,5 +154,59 @@ impl Locks {
             self.lose_tenure(resource, entry);
             self.settle(resource, &mut shard);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::task::{Context, Poll, Waker};
+
+    use ::redis::Value;
+
+    use super::*;
+    use crate::LockOptions;
+    use crate::redis::RedisLockOptions;
+    use crate::redis::backend::Backend;
+    use crate::redis::locks::Admission;
+    use crate::redis::script::Joining;
+    use crate::redis::waiter::{Answer, Waiter};
+
+    const TTL: Duration = Duration::from_secs(3);
+
+    /// A holder, as the server granted it just now.
+    fn held(backend: &Arc<Backend>, resource: &Resource) -> (Arc<RedisLease>, Command) {
+        let locks = backend.locks();
+        let waiter = Waiter::new(LockOptions::default().ttl(TTL), Arc::clone(backend));
+        locks.join(resource, &waiter, Admission::New).unwrap();
+        let token = locks.shard(resource).get(resource).and_then(Entry::ask).unwrap().token;
+        let step = Step::Acquire { lease: TTL, joining: Joining::Queue { deadline: None } };
+        let acquire = Command { resource: resource.clone(), token, step };
+        locks.ask_answered(&acquire, Outcome::Answered { answer: Value::Int(1_000), sent: Instant::now() });
+        let Poll::Ready(Answer::Granted(lease)) = waiter.poll(&Context::from_waker(Waker::noop())) else {
+            panic!("it is granted")
+        };
+        assert!(lease.take());
+        (lease, Command { step: Step::Renew { lease: TTL }, ..acquire })
+    }
+
+    /// The answer to a renewal comes when the lease is over by our clock: the server keeps the lock for one who is told that
+    /// it is lost, and it is let go, so that others have it while that guard lives.
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_over_when_its_renewal_is_answered_is_let_go() {
+        let backend = Backend::new(RedisLockOptions::default().settings().unwrap()).unwrap();
+        let resource = Resource::try_from("account-1").unwrap();
+        for over in [false, true] {
+            let (lease, renew) = held(&backend, &resource);
+            tokio::time::advance(TTL / 2).await;
+            let sent = Instant::now();
+            tokio::time::advance(if over { TTL / 2 } else { TTL / 4 }).await;
+            backend.locks().renew_answered(&renew, Outcome::Answered { answer: Value::Int(1), sent });
+            let tenure = backend.locks().shard(&resource).get(&resource).is_some_and(|entry| entry.tenure.is_some());
+            assert_eq!((tenure, lease.state().is_held()), (!over, !over), "over: {over}");
+            drop(lease.release());
+        }
+        assert_eq!(backend.locks().len(), 0);
     }
 }

@@ -47,7 +47,8 @@ impl Table {
     }
 
     pub(super) fn shard_of(&self, hash: u64) -> Shard<'_> {
-        let at = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        // Not by the lowest bits, nor the highest: a shard's own table goes by those.
+        let at = usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
         let rows = self.shards[at].lock();
         Shard { rows, hash, hasher: &self.hasher }

@@ -36,7 +36,7 @@ pub(super) struct Tenure {
     number: u64,
     /// The lease that the server was last asked for.
     ttl: Span,
-    /// When we last heard whether others wait.
+    /// When it was granted, and so when we were told whether others wait.
     heard: Moment,
     /// Its end, by our clock, and on the safe side (R2).
     ends: Moment,

@@ -1,5 +1,5 @@
--- The beginning of every script. What follows it says what is done for one lock, in a function `one`; `tail.lua` calls
--- that for each.
+-- The beginning of every script. What follows says what is done for one lock; `several.lua` makes a function of that, and
+-- calls it for each.
 --
 -- A call is for any number of locks, of which each has
 -- KEYS   the lock: a plain string, the owner's token, which expires with the lease
@@ -16,7 +16,8 @@
 --   S3  Nobody is granted a free lock while somebody who is alive stands before it in the queue.
 --   S4  A script that fails has told nobody of a grant that it has not made, and has changed nothing that its caller
 --       does not undo: reads come before writes, and a grant is made before it is told.
---   S5  What is done for one lock does not depend on those that are asked for beside it.
+--   S5  What is done for one lock does not depend on those that are asked for beside it. (But that a server whose memory
+--       is full refuses only the first write of a script.)
 --
 -- What a script does when nobody waits comes first, and what it needs besides is included after it: a server makes
 -- everything that a script defines each time that it runs. For the same reason an answer of one number is no list, and a

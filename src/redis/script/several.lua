@@ -13,7 +13,7 @@ for at = 1, count do
   local done, answer = pcall(one)
   if not done then
     -- A text up to Redis 6.2, with the place in the script before it. Told as the server tells of a script that failed.
-    local text = type(answer) == 'table' and answer.err or string.gsub(answer, '^@?user_script:%s*%d+:%s*', '')
+    local text = type(answer) == 'table' and answer.err or string.match(answer, '^@?user_script:%s*%d+:%s*%-?(.*)$') or answer
     answer = { err = text .. ' script: one of several' }
   end
   answers[at] = answer
