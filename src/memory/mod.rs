@@ -1,15 +1,17 @@
 //! Locks within one process.
 //!
-//! `provider` is the face, `shard` the part of the locks that one mutex guards, `table` what is true of them
-//! (the invariants are numbered there), `queue` who waits for one of them, `holder` who has it, `sole` a lease
-//! that its guard alone knows, `lease` one that others know, `wait` the future of
-//! a caller who waits.
+//! `provider` is the face, `shard` the part of the locks that one mutex guards, `table` what is true of them (the
+//! invariants are numbered there), `entry` one of them, `queue` who waits for it, `holder` who has it, `sole` a lease that
+//! its guard alone knows, `lease` one that others know, `wait` the future of a caller who waits, `after` what is left to
+//! do once the mutex is free.
 //!
 //! A lock passes through them in this order: the provider picks the shard of the name; the shard looks into
 //! its table and grants a lease at once, or puts one into a queue and returns the future that waits for it.
 //! There is no background task and no timer that nobody waits on: an expired lease is noticed by whoever is
 //! next to have the lock, and a lease that is renewed while its guard lives needs no renewing.
 
+mod after;
+mod entry;
 mod holder;
 mod lease;
 #[cfg(all(test, orchestrix_loom))]

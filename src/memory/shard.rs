@@ -10,11 +10,13 @@ use hashbrown::DefaultHashBuilder;
 use tokio::time::Instant;
 
 use super::LockInfo;
+use super::after::Left;
+use super::entry::{Entry, Waiter};
 use super::holder::Holder;
 use super::lease::{MemoryLease, has_end, term};
 use super::queue::Ticket;
 use super::sole::Sole;
-use super::table::{Arrival, Entry, Left, Table, Waiter};
+use super::table::{Arrival, Table};
 use super::wait::Waiting;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Term, Wait, WaitingRoom, Wakers};
@@ -156,7 +158,7 @@ impl Shard {
             Admission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,
             Admission::Again => self.room.enter_again(),
         };
-        let state = LeaseState::pending(entry.resource().clone());
+        let state = LeaseState::pending(entry.resource.clone());
         let lease = Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) });
         // Woken for nothing until the first poll leaves its waker; what happened by then shows in the lease.
         let waker = Waker::noop().clone();
@@ -305,8 +307,8 @@ impl Shard {
     fn info(self: &Arc<Self>, entry: &mut Entry) -> LockInfo {
         let holder = self.shared(entry);
         LockInfo {
-            resource: entry.resource().clone(),
-            fencing_token: entry.fence(),
+            resource: entry.resource.clone(),
+            fencing_token: entry.fence,
             remaining: holder.state.remaining(),
             waiters: entry.waiters(),
         }

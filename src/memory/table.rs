@@ -19,21 +19,20 @@
 //!   the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
 //!   same step, before anybody else is granted the lock.
 
-use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
 use tokio::time::Instant;
 
+use super::after::{Gone, Left, Wake};
+use super::entry::Entry;
 use super::holder::Holder;
-use super::lease::{MemoryLease, has_end, untaken_term};
-use super::queue::{Queue, Ticket};
+use super::lease::MemoryLease;
+use super::queue::Ticket;
 use crate::mutant::{Mutant, is};
-use crate::provider::{LeaseState, Seat, Term, replace_waker};
 use crate::sync::now;
-use crate::{FencingToken, LockOptions, Resource};
+use crate::{FencingToken, Resource};
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -45,55 +44,14 @@ pub(super) struct Table {
     sweep_at: usize,
 }
 
-#[derive(Debug)]
-pub(super) struct Entry {
-    resource: Resource,
-    hash: u64,
-    /// The holder's.
-    fence: FencingToken,
-    holder: Holder,
-    /// In the order of arrival (M4). Made for the first who waits.
-    queue: Option<Box<Queue<Waiter>>>,
-}
-
-/// A pending lease in a queue.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    pub(super) lease: Arc<MemoryLease>,
-    pub(super) options: LockOptions,
-    pub(super) waker: Waker,
-    /// Given back with the place, however that ends.
-    pub(super) _seat: Seat,
-}
-
 /// The fences of a table, which rise (M5).
 #[derive(Debug)]
-struct Fences(u64);
+pub(super) struct Fences(u64);
 
 impl Fences {
-    fn next(&mut self) -> FencingToken {
+    pub(super) fn next(&mut self) -> FencingToken {
         self.0 = self.0.saturating_add(1);
         FencingToken::saturating(self.0)
-    }
-}
-
-/// Who is to be woken once the table's mutex is free.
-#[derive(Debug, Default)]
-#[must_use = "whoever is granted a lock has to be woken"]
-pub(super) struct Wake {
-    granted: Option<Waker>,
-    first: Option<Waker>,
-}
-
-impl Wake {
-    #[inline]
-    pub(super) fn wake(self) {
-        if let Some(waker) = self.granted {
-            waker.wake();
-        }
-        if let Some(waker) = self.first {
-            waker.wake();
-        }
     }
 }
 
@@ -103,20 +61,6 @@ pub(super) enum Arrival<'a> {
     Granted(FencingToken),
     /// Somebody holds the lock; perhaps since this very moment.
     Held(&'a mut Entry, Ticket, Wake),
-}
-
-/// A waiter that has left, to be dropped once the table's mutex is free: its waker may be the last that keeps a
-/// task, and with it a guard.
-#[derive(Debug)]
-pub(super) struct Left {
-    _waiter: Waiter,
-    wake: Wake,
-}
-
-impl Left {
-    pub(super) fn wake(self) {
-        self.wake.wake();
-    }
 }
 
 /// The smallest table that is swept or shrunk.
@@ -288,21 +232,6 @@ impl Table {
     }
 }
 
-/// A holder that has gone, to be dropped once the table's mutex is free, and who is to be woken then.
-#[derive(Debug)]
-#[must_use = "whoever is granted a lock has to be woken"]
-pub(super) struct Gone {
-    _holder: Holder,
-    wake: Wake,
-}
-
-impl Gone {
-    #[inline]
-    pub(super) fn wake(self) {
-        self.wake.wake();
-    }
-}
-
 /// Replaces a holder that has ended by the first waiter. Without one the entry goes (M1).
 #[inline]
 fn succeed(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> Gone {
@@ -311,98 +240,4 @@ fn succeed(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> Gone {
     }
     let (entry, _) = held.remove();
     Gone { _holder: entry.holder, wake: Wake::default() }
-}
-
-impl Entry {
-    pub(super) fn resource(&self) -> &Resource {
-        &self.resource
-    }
-
-    pub(super) fn fence(&self) -> FencingToken {
-        self.fence
-    }
-
-    pub(super) fn ends(&self) -> Option<Instant> {
-        self.holder.ends()
-    }
-
-    /// The holder's lease as others see it, made for the first of them.
-    pub(super) fn share(&mut self, make: impl FnOnce(LeaseState, u64) -> Arc<MemoryLease>) -> Arc<MemoryLease> {
-        let ttl = match &self.holder {
-            Holder::Shared(lease) => return Arc::clone(lease),
-            Holder::Sole(ttl) => *ttl,
-        };
-        let state = LeaseState::held(self.resource.clone(), self.fence, Term::of_a_living_guard(ttl));
-        let lease = make(state, self.hash);
-        self.holder = Holder::Shared(Arc::clone(&lease));
-        lease
-    }
-
-    /// Whether the holder's lease is the one that was granted with this fence.
-    #[inline]
-    fn is_of(&self, hash: u64, fence: FencingToken) -> bool {
-        self.fence == fence && self.hash == hash
-    }
-
-    pub(super) fn waiters(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
-    }
-
-    pub(super) fn is_first(&self, ticket: Ticket) -> bool {
-        self.first().is_some_and(|(first, _)| first == ticket)
-    }
-
-    fn first(&self) -> Option<(Ticket, &Waiter)> {
-        self.queue.as_ref()?.first()
-    }
-
-    /// Puts a pending lease at the end of the queue (M4).
-    pub(super) fn join(&mut self, ticket: Ticket, waiter: Waiter) {
-        self.queue.get_or_insert_default().push(ticket, waiter);
-    }
-
-    /// Grants the lock to the first waiter in place of a holder that has ended, who is returned. `None` if nobody waits.
-    #[inline]
-    fn grant_first(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<(Holder, Wake)> {
-        // A lock that nobody waits for, nearly every one, needs neither a look at the queue nor one at the clock.
-        if self.waiters() == 0 { None } else { self.grant_next(fences, now()) }
-    }
-
-    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<(Holder, Wake)> {
-        let queue = self.queue.as_mut()?;
-        while let Some(next) = queue.pop_first() {
-            let fence = fences.next();
-            // A pending lease in a queue cannot have ended (M2), so this grants.
-            if next.lease.state.grant(fence, untaken_term(&next.options, now)) {
-                self.fence = fence;
-                let before = std::mem::replace(&mut self.holder, Holder::Shared(next.lease));
-                // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come,
-                // the others look again by themselves (M6).
-                let first = if has_end(&next.options) { self.wake_first() } else { Wake::default() };
-                return Some((before, Wake { granted: Some(next.waker), ..first }));
-            }
-        }
-        None
-    }
-
-    /// Leaves the waker of a waiter. Returns the one that was there, to be dropped once the mutex is free.
-    pub(super) fn set_waker(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
-        replace_waker(&mut self.queue.as_mut()?.get_mut(ticket)?.waker, waker)
-    }
-
-    /// The first waiter's waker, if there is an end of the holder's lease that it has to know of (M6).
-    pub(super) fn wake_first(&self) -> Wake {
-        let first = self.first().filter(|_| self.holder.ends().is_some());
-        Wake { granted: None, first: first.map(|(_, waiter)| waiter.waker.clone()) }
-    }
-
-    /// The leases of the holder, if it is shared, and of everybody who waits, with the wakers of the latter.
-    pub(super) fn into_leases(self) -> impl Iterator<Item = (Arc<MemoryLease>, Option<Waker>)> {
-        let waiters = self.queue.into_iter().flat_map(|queue| queue.into_waiters());
-        self.holder
-            .into_shared()
-            .map(|holder| (holder, None))
-            .into_iter()
-            .chain(waiters.map(|waiter| (waiter.lease, Some(waiter.waker))))
-    }
 }
