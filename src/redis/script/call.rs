@@ -27,13 +27,16 @@ pub(in crate::redis) fn write<'a>(
 ) {
     let Some(step) = commands.clone().next().map(|first| first.step) else { return };
     let count = commands.len();
-    let names: usize = commands.clone().map(|command| 3 * keys.of(&command.resource).queue().len()).sum();
-    let bytes = names + count * Token::LENGTH + keys.inboxes().len() + OTHER_BYTES;
+    // Made once: the room for them has to be known before they are written.
+    let names: Vec<_> = commands.clone().map(|command| keys.of(&command.resource)).collect();
+    let bytes = names.iter().map(|of| 3 * of.queue().len()).sum::<usize>()
+        + count * Token::LENGTH
+        + keys.inboxes().len()
+        + OTHER_BYTES;
     let mut call = Cmd::with_capacity(4 * count + OTHER_ARGUMENTS, bytes);
     let script = script(step);
     call.arg("EVALSHA").arg(if count == 1 { &script.one } else { &script.several }.digest.as_str()).arg(3 * count);
-    for command in commands.clone() {
-        let of = keys.of(&command.resource);
+    for of in names {
         call.arg(of.lock()).arg(of.queue()).arg(of.into_fence());
     }
     match publishing {
