@@ -75,6 +75,7 @@ impl LockGuard {
 
     /// Whether the lock is ours at this moment, by the monotonic clock. Once `false`, it stays `false`.
     #[doc(alias = "IsHeld")]
+    #[inline]
     pub fn is_held(&self) -> bool {
         match &self.held {
             Held::Shared(lease) => lease.state().is_held(),

@@ -75,13 +75,18 @@ impl Resource {
             if length + part.len() > Self::MAX_BYTES {
                 return Err(ResourceError::TooLong { bytes: length + part.len() }.into());
             }
+            length += part.len();
+            // Both are ASCII, and no byte of a longer character is.
+            if !part.bytes().any(|byte| needs_escape(byte.into())) {
+                name.push_str(part);
+                continue;
+            }
             for character in part.chars() {
-                if matches!(character, ':' | '\\') {
+                if needs_escape(character) {
                     name.push('\\');
                     length += 1;
                 }
                 name.push(character);
-                length += character.len_utf8();
             }
         }
         match (count, length) {
@@ -108,6 +113,11 @@ impl Resource {
         validate(&name)?;
         Ok(Self(name))
     }
+}
+
+/// Whether a character has a `\` before it in a joined name.
+fn needs_escape(character: char) -> bool {
+    matches!(character, ':' | '\\')
 }
 
 fn validate(name: &str) -> Result<(), ResourceError> {
@@ -172,6 +182,7 @@ impl TryFrom<&str> for Resource {
 impl TryFrom<String> for Resource {
     type Error = LockError;
 
+    #[inline]
     fn try_from(name: String) -> Result<Self, LockError> {
         Self::try_from(name.as_str())
     }

@@ -17,6 +17,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -26,7 +27,7 @@ use pin_project::pin_project;
 
 use super::framing::Framing;
 use super::letting_go::LettingGo;
-use super::settings::Settings;
+use super::settings::Ending;
 use crate::{BoxError, LockError, LockGuard, Lost};
 
 /// A response body that holds the lock until it has ended. See [`HttpLockLayer`](crate::HttpLockLayer).
@@ -35,51 +36,56 @@ use crate::{BoxError, LockError, LockGuard, Lost};
 /// is lost before and the layer is to cancel then, the body ends with [`LockError::Lost`] as its error.
 #[pin_project]
 pub struct LockBody<B: Body> {
-    /// `None` once nothing more can come of it. Before the guard, so that it is dropped under the lock.
+    /// `None` once nothing more can come of it. Before the lock, so that it is dropped under it.
     #[pin]
     inner: Option<B>,
-    refusal: Option<Bytes>,
-    held: Option<Held>,
-    releasing: Option<Kept<B::Data>>,
+    stage: Stage<B::Data>,
+}
+
+enum Stage<D> {
+    /// What the inner body has is passed on, without a lock.
+    Free,
+    /// An answer of the layer's own.
+    Refusal(Bytes),
+    Held(Held),
+    /// The last frame is kept back until the release has been answered. `None` is the end of the stream.
+    Releasing {
+        letting_go: LettingGo,
+        cancels: bool,
+        frame: Option<Result<Frame<D>, BoxError>>,
+    },
 }
 
 /// A lock that the body holds.
 struct Held {
     guard: LockGuard,
-    settings: Settings,
+    ending: Ending,
     /// Made when the inner body first has to be waited for.
     lost: Option<Lost>,
     /// How many bytes complete the answer, where that is known and decides.
     left: Option<u64>,
 }
 
-/// The last frame, kept back until the release has been answered. `None` is the end of the stream.
-struct Kept<D> {
-    letting_go: LettingGo,
-    cancel: bool,
-    frame: Option<Result<Frame<D>, BoxError>>,
-}
-
 impl<B: Body> LockBody<B> {
     /// A body without a lock.
     pub(super) fn free(inner: B) -> Self {
-        Self { inner: Some(inner), refusal: None, held: None, releasing: None }
+        Self { inner: Some(inner), stage: Stage::Free }
     }
 
     /// The body of an answer of the layer's own.
     pub(super) fn refusal(bytes: Bytes) -> Self {
-        Self { inner: None, refusal: Some(bytes).filter(|bytes| !bytes.is_empty()), held: None, releasing: None }
+        Self { inner: None, stage: if bytes.is_empty() { Stage::Free } else { Stage::Refusal(bytes) } }
     }
 
-    pub(super) fn held(inner: B, guard: LockGuard, settings: Settings, framing: &Framing) -> Self {
-        let held = Held { guard, settings, lost: None, left: framing.length() };
-        Self { inner: Some(inner), refusal: None, held: Some(held), releasing: None }
+    pub(super) fn held(inner: B, guard: LockGuard, ending: Ending, framing: &Framing) -> Self {
+        let held = Held { guard, ending, lost: None, left: framing.length() };
+        Self { inner: Some(inner), stage: Stage::Held(held) }
     }
 }
 
 impl Held {
     fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.settings.cancels() {
+        if !self.ending.cancels {
             return Poll::Pending;
         }
         let guard = &self.guard;
@@ -106,9 +112,9 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
 
-        if let Some(held) = this.held {
+        if let Stage::Held(held) = this.stage {
             // Asked before every frame, since a body that always has one would never get to wait for the loss.
-            let lost = held.settings.cancels() && !held.guard.is_held();
+            let lost = held.ending.cancels && !held.guard.is_held();
             let polled = match this.inner.as_mut().as_pin_mut() {
                 _ if lost => Poll::Pending,
                 Some(inner) => inner.poll_frame(cx),
@@ -121,7 +127,7 @@ where
                         ready!(held.poll_lost(cx));
                     }
                     this.inner.set(None);
-                    *this.held = None;
+                    *this.stage = Stage::Free;
                     return Poll::Ready(Some(Err(LockError::Lost.into())));
                 }
             };
@@ -138,16 +144,27 @@ where
             } else if !complete {
                 return Poll::Ready(frame);
             }
-            if let Some(Held { guard, settings, .. }) = this.held.take() {
-                let letting_go = LettingGo::new(guard, settings.release_timeout);
-                *this.releasing = Some(Kept { letting_go, cancel: settings.cancels(), frame });
+            let Stage::Held(Held { mut guard, ending, .. }) = mem::replace(this.stage, Stage::Free) else {
+                return Poll::Pending;
+            };
+            let cancels = ending.cancels;
+            match LettingGo::at_once(&mut guard) {
+                Some(lost) if lost && cancels => {
+                    this.inner.set(None);
+                    return Poll::Ready(Some(Err(LockError::Lost.into())));
+                }
+                Some(_) => return Poll::Ready(frame),
+                None => {
+                    let letting_go = LettingGo::later(&guard, ending.release_timeout);
+                    *this.stage = Stage::Releasing { letting_go, cancels, frame };
+                }
             }
         }
 
-        if let Some(kept) = this.releasing {
-            let lost = ready!(Pin::new(&mut kept.letting_go).poll(cx)) && kept.cancel;
-            let frame = kept.frame.take();
-            *this.releasing = None;
+        if let Stage::Releasing { letting_go, cancels, frame } = this.stage {
+            let lost = ready!(Pin::new(letting_go).poll(cx)) && *cancels;
+            let frame = frame.take();
+            *this.stage = Stage::Free;
             if lost {
                 this.inner.set(None);
                 return Poll::Ready(Some(Err(LockError::Lost.into())));
@@ -155,7 +172,9 @@ where
             return Poll::Ready(frame);
         }
 
-        if let Some(bytes) = this.refusal.take() {
+        if let Stage::Refusal(bytes) = this.stage {
+            let bytes = mem::take(bytes);
+            *this.stage = Stage::Free;
             return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
         }
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
@@ -167,19 +186,16 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_none()
-            && self.releasing.is_none()
-            && self.refusal.is_none()
-            && self.inner.as_ref().is_none_or(Body::is_end_stream)
+        matches!(self.stage, Stage::Free) && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if let Some(bytes) = &self.refusal {
-            return SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if let Stage::Refusal(bytes) = &self.stage {
+            return SizeHint::with_exact(bytes_of(bytes));
         }
         let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
-        match &self.releasing {
-            Some(Kept { frame: Some(Ok(frame)), .. }) => plus(&inner, frame.data_ref().map_or(0, bytes_of)),
+        match &self.stage {
+            Stage::Releasing { frame: Some(Ok(frame)), .. } => plus(&inner, frame.data_ref().map_or(0, bytes_of)),
             _ => inner,
         }
     }
@@ -202,7 +218,10 @@ fn plus(hint: &SizeHint, bytes: u64) -> SizeHint {
 
 impl<B: Body> fmt::Debug for LockBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let guard = self.held.as_ref().map(|held| &held.guard);
+        let guard = match &self.stage {
+            Stage::Held(held) => Some(&held.guard),
+            _ => None,
+        };
         f.debug_struct("LockBody").field("held", &guard).finish_non_exhaustive()
     }
 }

@@ -25,7 +25,7 @@ use crate::middleware::{Enter, Outcome, Running};
 #[pin_project(project = CourseProjection)]
 pub(super) enum Course<S: Service<R>, R, H> {
     Attached(#[pin] Running<S, R, H>),
-    Detachable(Finishing<Outcome<S::Response, S::Error, R>>),
+    Detachable(Finishing<Outcome<S::Response, S::Error>>),
 }
 
 impl<S, R, H> Future for Course<S, R, H>
@@ -33,7 +33,7 @@ where
     S: Service<R>,
     H: Enter<R>,
 {
-    type Output = Outcome<S::Response, S::Error, R>;
+    type Output = Outcome<S::Response, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {

@@ -14,7 +14,7 @@ use super::answer::Style;
 use super::course::Course;
 use super::framing::Framing;
 use super::letting_go::LettingGo;
-use super::settings::Settings;
+use super::settings::{Ending, Settings};
 use super::{HoldUntil, LockBody, Refusal};
 use crate::middleware::{Enter, Outcome};
 use crate::mutant::{Mutant, is};
@@ -34,18 +34,24 @@ where
     S: Service<Request<ReqB>>,
 {
     #[pin]
-    course: Course<S, Request<ReqB>, InsertHandle>,
-    /// The answer, kept back until the lock is free.
-    kept: Option<Kept<ResB, S::Error>>,
+    stage: StageOf<S, ReqB, ResB>,
     style: Style,
     framing: Framing,
-    settings: Settings,
+    ending: Ending,
+    /// Whether the request would have waited for a lock that was taken.
+    waits: bool,
 }
 
-/// The fields are in the order in which they have to be dropped: a body under its lock.
-struct Kept<B, E> {
-    answer: Result<Response<B>, E>,
-    letting_go: LettingGo,
+type StageOf<S, ReqB, ResB> =
+    Stage<Course<S, Request<ReqB>, InsertHandle>, Result<Response<ResB>, <S as Service<Request<ReqB>>>::Error>>;
+
+/// The fields of each are in the order in which they have to be dropped: a body under its lock.
+#[pin_project(project = StageProjection, project_replace = StageTaken)]
+enum Stage<F, A> {
+    Running(#[pin] F),
+    /// The answer is kept back until the lock is free.
+    Releasing(A, LettingGo),
+    Ended,
 }
 
 /// Puts a handle of the lock into the request's extensions.
@@ -62,13 +68,15 @@ impl<S, ReqB, ResB> HttpLockFuture<S, ReqB, ResB>
 where
     S: Service<Request<ReqB>>,
 {
+    #[inline]
     pub(super) fn new(
         course: Course<S, Request<ReqB>, InsertHandle>,
         style: Style,
         framing: Framing,
-        settings: Settings,
+        settings: &Settings,
     ) -> Self {
-        Self { course, kept: None, style, framing, settings }
+        let waits = !settings.common.wait.is_zero();
+        Self { stage: Stage::Running(course), style, framing, ending: settings.ending(), waits }
     }
 }
 
@@ -82,42 +90,43 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let refuse = |error| {
-            let refusal = Refusal::new(error, !this.settings.common.wait.is_zero());
+            let refusal = Refusal::new(error, *this.waits);
             Poll::Ready(Ok(this.style.answer(&refusal).map(LockBody::refusal)))
         };
-        loop {
-            if let Some(kept) = this.kept {
-                let lost = ready!(Pin::new(&mut kept.letting_go).poll(cx)) && this.settings.cancels();
-                let Some(Kept { answer, .. }) = this.kept.take() else { return Poll::Pending };
-                return match answer {
-                    Ok(_) if lost => refuse(LockError::Lost),
-                    answer => Poll::Ready(answer.map(|response| response.map(LockBody::free))),
-                };
-            }
-            let (answer, guard) = match ready!(this.course.as_mut().poll(cx)) {
-                Outcome::Refused(error, _) => return refuse(error),
-                Outcome::Answered(answer, None) => {
-                    return Poll::Ready(answer.map(|response| response.map(LockBody::free)));
-                }
+        let free =
+            |answer: Result<Response<ResB>, S::Error>| Poll::Ready(answer.map(|response| response.map(LockBody::free)));
+        if let StageProjection::Running(course) = this.stage.as_mut().project() {
+            let (answer, mut guard) = match ready!(course.poll(cx)) {
+                Outcome::Refused(error) => return refuse(error),
+                Outcome::Answered(answer, None) => return free(answer),
                 Outcome::Answered(answer, Some(guard)) => (answer, guard),
             };
-            match answer {
-                Ok(response) if this.settings.hold_until == HoldUntil::BodyEnd && !is(Mutant::FreedBeforeBodyEnds) => {
+            let answer = match answer {
+                Ok(response) if this.ending.hold_until == HoldUntil::BodyEnd && !is(Mutant::FreedBeforeBodyEnds) => {
                     this.framing.see(&response);
                     if !this.framing.is_complete() {
-                        let body = |inner| LockBody::held(inner, guard, *this.settings, this.framing);
+                        let body = |inner| LockBody::held(inner, guard, *this.ending, this.framing);
                         return Poll::Ready(Ok(response.map(body)));
                     }
-                    *this.kept = Some(Kept {
-                        answer: Ok(response),
-                        letting_go: LettingGo::new(guard, this.settings.release_timeout),
-                    });
+                    Ok(response)
                 }
-                answer => {
-                    *this.kept =
-                        Some(Kept { answer, letting_go: LettingGo::new(guard, this.settings.release_timeout) });
+                answer => answer,
+            };
+            match LettingGo::at_once(&mut guard) {
+                Some(lost) if lost && answer.is_ok() && this.ending.cancels => return refuse(LockError::Lost),
+                Some(_) => return free(answer),
+                None => {
+                    let letting_go = LettingGo::later(&guard, this.ending.release_timeout);
+                    this.stage.set(Stage::Releasing(answer, letting_go));
                 }
             }
+        }
+        let StageProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else { return Poll::Pending };
+        let lost = ready!(Pin::new(letting_go).poll(cx));
+        match this.stage.project_replace(Stage::Ended) {
+            StageTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => refuse(LockError::Lost),
+            StageTaken::Releasing(answer, _) => free(answer),
+            _ => Poll::Pending,
         }
     }
 }
@@ -127,6 +136,6 @@ where
     S: Service<Request<ReqB>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpLockFuture").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("HttpLockFuture").field("ending", &self.ending).finish_non_exhaustive()
     }
 }

@@ -24,8 +24,16 @@ pub(super) struct LettingGo {
 }
 
 impl LettingGo {
-    pub(super) fn new(mut guard: LockGuard, patience: Duration) -> Self {
-        Self { releasing: guard.start_release(), patience, timer: None }
+    /// Releases the lock if its backend answers at once: whether it is known to have been lost before. `None` if there is
+    /// an answer to wait for.
+    #[inline]
+    pub(super) fn at_once(guard: &mut LockGuard) -> Option<bool> {
+        guard.release_at_once().map(|release| release == Release::AlreadyLost)
+    }
+
+    /// Of a lock that could not be released [at once](Self::at_once).
+    pub(super) fn later(guard: &LockGuard, patience: Duration) -> Self {
+        Self { releasing: guard.release_later(), patience, timer: None }
     }
 }
 

@@ -70,7 +70,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
         let framing = Framing::of_request(&request);
         let wait = wait_for(&request, common.wait);
         let running = Running::new(self.inner.clone(), request, lock, wait, common.on_lost, InsertHandle);
-        HttpLockFuture::new(course(running), style, framing, *settings)
+        HttpLockFuture::new(course(running), style, framing, settings)
     }
 }
 

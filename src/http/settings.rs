@@ -25,6 +25,15 @@ pub(super) struct Settings {
     pub(super) on_disconnect: OnDisconnect,
 }
 
+/// How a request's lock ends: all that is needed of the settings once it is held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) hold_until: HoldUntil,
+    pub(super) release_timeout: Duration,
+    /// Whether a lost lock ends what is done under it.
+    pub(super) cancels: bool,
+}
+
 impl Settings {
     pub(super) fn new(options: LockOptions) -> Self {
         let common = Common::new(options);
@@ -36,8 +45,8 @@ impl Settings {
         }
     }
 
-    /// Whether a lost lock ends what is done under it.
-    pub(super) fn cancels(&self) -> bool {
-        self.common.on_lost == OnLost::Cancel
+    pub(super) fn ending(&self) -> Ending {
+        let Self { common, hold_until, release_timeout, .. } = *self;
+        Ending { hold_until, release_timeout, cancels: common.on_lost == OnLost::Cancel }
     }
 }

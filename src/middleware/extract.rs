@@ -31,6 +31,7 @@ impl IntoResource for Resource {
 }
 
 impl IntoResource for String {
+    #[inline]
     fn into_resource(self) -> Result<Option<Resource>, LockError> {
         Resource::try_from(self).map(Some)
     }

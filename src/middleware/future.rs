@@ -13,7 +13,7 @@ use super::running::{Outcome, Running};
 use crate::provider::Releasing;
 use crate::{BoxError, LockError, Release};
 
-type KeptBack<T, E> = (Result<T, E>, Releasing);
+type Answer<S, R> = Result<<S as Service<R>>::Response, <S as Service<R>>::Error>;
 
 /// Waits for the lock, runs the inner service under it, and releases it before it resolves.
 ///
@@ -24,15 +24,22 @@ type KeptBack<T, E> = (Result<T, E>, Releasing);
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S: Service<R>, R> {
     #[pin]
-    running: Running<S, R, ()>,
-    /// The answer, kept back until the lock is free.
-    releasing: Option<KeptBack<S::Response, S::Error>>,
+    stage: Stage<Running<S, R, ()>, Answer<S, R>>,
     on_lost: OnLost,
 }
 
+#[pin_project(project = StageProjection, project_replace = StageTaken)]
+enum Stage<F, A> {
+    Running(#[pin] F),
+    /// The answer is kept back until the lock is free.
+    Releasing(A, Releasing),
+    Ended,
+}
+
 impl<S: Service<R>, R> ResponseFuture<S, R> {
+    #[inline]
     pub(super) fn new(running: Running<S, R, ()>, on_lost: OnLost) -> Self {
-        Self { running, releasing: None, on_lost }
+        Self { stage: Stage::Running(running), on_lost }
     }
 }
 
@@ -45,27 +52,26 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        loop {
-            if let Some((_, releasing)) = this.releasing {
-                let released = ready!(Pin::new(releasing).poll(cx));
-                let Some((answer, _)) = this.releasing.take() else { return Poll::Pending };
-                // That it was not answered says nothing about the answer, and it goes on in the background.
-                let released = released.unwrap_or(Release::Released);
-                return Poll::Ready(unless_lost(answer, released, *this.on_lost));
-            }
-            match ready!(this.running.as_mut().poll(cx)) {
-                Outcome::Refused(error, _) => return Poll::Ready(Err(error.into())),
+        if let StageProjection::Running(running) = this.stage.as_mut().project() {
+            match ready!(running.poll(cx)) {
+                Outcome::Refused(error) => return Poll::Ready(Err(error.into())),
                 Outcome::Answered(answer, None) => return Poll::Ready(answer.map_err(Into::into)),
                 Outcome::Answered(answer, Some(mut guard)) => match guard.release_at_once() {
                     Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
-                    None => *this.releasing = Some((answer, guard.release_later())),
+                    None => this.stage.set(Stage::Releasing(answer, guard.release_later())),
                 },
             }
         }
+        let StageProjection::Releasing(_, releasing) = this.stage.as_mut().project() else { return Poll::Pending };
+        // That it was not answered says nothing about the answer, and it goes on in the background.
+        let released = ready!(Pin::new(releasing).poll(cx)).unwrap_or(Release::Released);
+        let StageTaken::Releasing(answer, _) = this.stage.project_replace(Stage::Ended) else { return Poll::Pending };
+        Poll::Ready(unless_lost(answer, released, *this.on_lost))
     }
 }
 
 /// The answer of the inner service, unless the release tells of a loss: one that the backend alone could see.
+#[inline]
 fn unless_lost<T, E: Into<BoxError>>(answer: Result<T, E>, released: Release, on_lost: OnLost) -> Result<T, BoxError> {
     match answer {
         Ok(_) if released == Release::AlreadyLost && on_lost == OnLost::Cancel => Err(LockError::Lost.into()),

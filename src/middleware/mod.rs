@@ -52,6 +52,7 @@ mod layer;
 mod running;
 mod service;
 mod settings;
+mod taking;
 
 pub use extract::IntoResource;
 pub use future::ResponseFuture;
