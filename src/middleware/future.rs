@@ -57,6 +57,7 @@ where
                 Outcome::Refused(error) => return Poll::Ready(Err(error.into())),
                 Outcome::Answered(answer, None) => return Poll::Ready(answer.map_err(Into::into)),
                 Outcome::Answered(answer, Some(mut guard)) => match guard.release_at_once() {
+                    Some(Release::Released) => return Poll::Ready(answer.map_err(Into::into)),
                     Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
                     None => this.stage.set(Stage::Releasing(answer, guard.release_later())),
                 },
@@ -71,7 +72,6 @@ where
 }
 
 /// The answer of the inner service, unless the release tells of a loss: one that the backend alone could see.
-#[inline]
 fn unless_lost<T, E: Into<BoxError>>(answer: Result<T, E>, released: Release, on_lost: OnLost) -> Result<T, BoxError> {
     match answer {
         Ok(_) if released == Release::AlreadyLost && on_lost == OnLost::Cancel => Err(LockError::Lost.into()),
