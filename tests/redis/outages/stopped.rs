@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use super::scene::{KEY, LIMIT, NAME, SOON, Scene, ended, lock, provider_at, unavailable, until_waiting, wait_for};
+use super::scene::{
+    KEY, LIMIT, NAME, SOON, Scene, ended, lock, provider_at, unavailable, until_granted, until_waiting, wait_for,
+};
 use crate::support::RedisServer;
 
 const TTL: Duration = Duration::from_millis(800);
@@ -26,7 +28,7 @@ async fn take(connection: &mut redis::aio::MultiplexedConnection) -> bool {
 async fn the_loss_is_told_before_another_gets_the_lock() {
     let scene = scene();
     let mut plain = scene.server.connection().await;
-    let guard = Arc::new(scene.lock(TTL).acquire().await.unwrap());
+    let guard = Arc::new(until_granted(&scene.lock(TTL)).await);
     let lost = {
         let lost = guard.lost();
         tokio::spawn(async move {
@@ -67,7 +69,7 @@ async fn at_the_edge_of_the_lease_it_is_kept_or_known_to_be_lost() {
     let scene = scene();
     let mut plain = scene.server.connection().await;
     for before_the_end in [120, 40, 10, 4, 1, 0] {
-        let guard = scene.lock(TTL).acquire().await.unwrap();
+        let guard = until_granted(&scene.lock(TTL)).await;
         scene.server.stop();
         let resume_at = guard.expires_at() - Duration::from_millis(before_the_end);
         let trying = tokio::spawn(async move {
