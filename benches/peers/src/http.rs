@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,7 +15,7 @@ use orchestrix_locking::{
     RedisLockProvider, Resource, key,
 };
 use tokio::net::TcpListener;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, layer::layer_fn, service_fn};
 
 use crate::Result;
 use crate::figures::{median, spread};
@@ -31,7 +32,7 @@ pub(crate) async fn run(rounds: usize, time: Duration) -> Result<(String, Measur
     let Ours(provider) = Ours::connect(&server.url())?;
     text += "\n| a route of axum | plain, µs | with it, µs | ± | to plain |\n| --- | ---: | ---: | ---: | ---: |\n";
     let mut ratios = Vec::new();
-    for route in ["memory", "redis"] {
+    for route in ["idle", "memory", "redis"] {
         let (mut all, mut more) = (Vec::new(), Vec::new());
         for turn in 1..=2 * rounds {
             eprintln!("axum, {route}, turn {turn} of {}", 2 * rounds);
@@ -43,8 +44,9 @@ pub(crate) async fn run(rounds: usize, time: Duration) -> Result<(String, Measur
         let plain: Vec<f64> = all.iter().map(|(plain, _)| *plain).collect();
         let ours: Vec<f64> = all.iter().map(|(_, ours)| *ours).collect();
         let ratio = beside(&ours, &plain, |ours, plain| ours / plain);
+        let named = if route == "idle" { "a layer that does nothing" } else { route };
         let line = format!(
-            "| {route} | {:.1} | {:.1} | {:.0} % | {ratio:.3} |",
+            "| {named} | {:.1} | {:.1} | {:.0} % | {ratio:.3} |",
             median(plain) / 1e3,
             median(ours.clone()) / 1e3,
             spread(&ours) * 100.0,
@@ -53,10 +55,10 @@ pub(crate) async fn run(rounds: usize, time: Duration) -> Result<(String, Measur
         _ = writeln!(text, "{line}");
         ratios.push((ratio, median(more)));
     }
-    if let [(memory, _), (_, trips)] = ratios[..] {
-        let share = (memory - 1.0) * 100.0;
+    if let [(idle, _), (memory, _), (_, trips)] = ratios[..] {
+        let [idle, memory] = [idle, memory].map(|ratio| (ratio - 1.0) * 100.0);
         let found = format!(
-            "layer {layer:.2} × the provider's cycle; a route {share:+.1} % in memory; on Redis longer by {trips:.2} × the provider's own cycle of two round trips"
+            "layer {layer:.2} × the provider's cycle; a route {memory:+.1} % in memory, {idle:+.1} % with a layer that does nothing; on Redis longer by {trips:.2} × the provider's own cycle of two round trips"
         );
         _ = writeln!(
             text,
@@ -131,7 +133,26 @@ async fn calls(provider: InMemoryLockProvider, time: Duration) -> Result<f64> {
     Ok(begun.elapsed().as_nanos() as f64 / f64::from(count))
 }
 
-/// Starts the three routes, and says where.
+/// A service that passes everything on, for what axum itself takes for a layer: a box for the future, a clone of the
+/// route inside.
+#[derive(Clone)]
+struct Idle<S>(S);
+
+impl<S: Service<R>, R> Service<R> for Idle<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+/// Starts the routes, and says where.
 async fn serve(redis: &str) -> Result<String> {
     let memory = Locking::builder().add_in_memory_locking().build()?;
     let on_redis =
@@ -140,6 +161,7 @@ async fn serve(redis: &str) -> Result<String> {
     let handler = || async { "ok" };
     let router = Router::new()
         .route("/plain/{id}", get(handler))
+        .route("/idle/{id}", get(handler).route_layer(layer_fn(Idle)))
         .route("/memory/{id}", get(handler).route_layer(layer(&memory)))
         .route("/redis/{id}", get(handler).route_layer(layer(&on_redis)));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
