@@ -9,7 +9,8 @@
 //! - trailers, an error and the end of the stream are last always;
 //! - so is a frame after which the body says that it has ended. Waiting for the end of the stream would be too
 //!   late, since servers mark that frame as the last one and never ask again;
-//! - on HTTP/1 so is the frame that completes the announced length, for the same reason.
+//! - so is the frame that completes the announced length, over HTTP/1 also one that the body announces, for the same
+//!   reason.
 //!
 //! An answer that a client has whole as soon as it has the head never gets here with its guard: see [`Framing`].
 //!
@@ -43,7 +44,7 @@ pub struct LockBody<B: Body> {
 }
 
 enum Stage<D> {
-    /// What the inner body has is passed on, without a lock.
+    /// What the inner body has is passed on, without a lock, until it has ended.
     Free,
     /// An answer of the layer's own.
     Refusal(Bytes),
@@ -126,9 +127,9 @@ where
                     if !lost {
                         ready!(held.poll_lost(cx));
                     }
-                    this.inner.set(None);
+                    let lost = ended_by_the_loss(this.inner);
                     *this.stage = Stage::Free;
-                    return Poll::Ready(Some(Err(LockError::Lost.into())));
+                    return lost;
                 }
             };
             let ended = match &frame {
@@ -149,10 +150,7 @@ where
             };
             let cancels = ending.cancels;
             match LettingGo::at_once(&mut guard) {
-                Some(lost) if lost && cancels => {
-                    this.inner.set(None);
-                    return Poll::Ready(Some(Err(LockError::Lost.into())));
-                }
+                Some(lost) if lost && cancels => return ended_by_the_loss(this.inner),
                 Some(_) => return Poll::Ready(frame),
                 None => {
                     let letting_go = LettingGo::later(&guard, ending.release_timeout);
@@ -165,11 +163,7 @@ where
             let lost = ready!(Pin::new(letting_go).poll(cx)) && *cancels;
             let frame = frame.take();
             *this.stage = Stage::Free;
-            if lost {
-                this.inner.set(None);
-                return Poll::Ready(Some(Err(LockError::Lost.into())));
-            }
-            return Poll::Ready(frame);
+            return if lost { ended_by_the_loss(this.inner) } else { Poll::Ready(frame) };
         }
 
         if let Stage::Refusal(bytes) = this.stage {
@@ -199,6 +193,12 @@ where
             _ => inner,
         }
     }
+}
+
+/// A lost lock ends the body.
+fn ended_by_the_loss<B, D>(mut inner: Pin<&mut Option<B>>) -> Poll<Option<Result<Frame<D>, BoxError>>> {
+    inner.set(None);
+    Poll::Ready(Some(Err(LockError::Lost.into())))
 }
 
 fn bytes_of(data: &impl Buf) -> u64 {

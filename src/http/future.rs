@@ -16,7 +16,7 @@ use super::framing::Framing;
 use super::letting_go::LettingGo;
 use super::settings::{Ending, Settings};
 use super::{HoldUntil, LockBody, Refusal};
-use crate::middleware::{Enter, Outcome};
+use crate::middleware::{Answering, AnsweringProjection, AnsweringTaken, Enter, Outcome};
 use crate::mutant::{Mutant, is};
 use crate::{LockError, LockGuard};
 
@@ -34,7 +34,7 @@ where
     S: Service<Request<ReqB>>,
 {
     #[pin]
-    stage: StageOf<S, ReqB, ResB>,
+    stage: Stage<S, ReqB, ResB>,
     style: Style,
     framing: Framing,
     ending: Ending,
@@ -42,17 +42,11 @@ where
     waits: bool,
 }
 
-type StageOf<S, ReqB, ResB> =
-    Stage<Course<S, Request<ReqB>, InsertHandle>, Result<Response<ResB>, <S as Service<Request<ReqB>>>::Error>>;
-
-/// The fields of each are in the order in which they have to be dropped: a body under its lock.
-#[pin_project(project = StageProjection, project_replace = StageTaken)]
-enum Stage<F, A> {
-    Running(#[pin] F),
-    /// The answer is kept back until the lock is free.
-    Releasing(A, LettingGo),
-    Ended,
-}
+type Stage<S, ReqB, ResB> = Answering<
+    Course<S, Request<ReqB>, InsertHandle>,
+    Result<Response<ResB>, <S as Service<Request<ReqB>>>::Error>,
+    LettingGo,
+>;
 
 /// Puts a handle of the lock into the request's extensions.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +70,7 @@ where
         settings: &Settings,
     ) -> Self {
         let waits = !settings.common.wait.is_zero();
-        Self { stage: Stage::Running(course), style, framing, ending: settings.ending(), waits }
+        Self { stage: Answering::Running(course), style, framing, ending: settings.ending(), waits }
     }
 }
 
@@ -95,7 +89,7 @@ where
         };
         let free =
             |answer: Result<Response<ResB>, S::Error>| Poll::Ready(answer.map(|response| response.map(LockBody::free)));
-        if let StageProjection::Running(course) = this.stage.as_mut().project() {
+        if let AnsweringProjection::Running(course) = this.stage.as_mut().project() {
             let (answer, mut guard) = match ready!(course.poll(cx)) {
                 Outcome::Refused(error) => return refuse(error),
                 Outcome::Answered(answer, None) => return free(answer),
@@ -117,15 +111,15 @@ where
                 Some(_) => return free(answer),
                 None => {
                     let letting_go = LettingGo::later(&guard, this.ending.release_timeout);
-                    this.stage.set(Stage::Releasing(answer, letting_go));
+                    this.stage.set(Answering::Releasing(answer, letting_go));
                 }
             }
         }
-        let StageProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else { return Poll::Pending };
+        let AnsweringProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else { return Poll::Pending };
         let lost = ready!(Pin::new(letting_go).poll(cx));
-        match this.stage.project_replace(Stage::Ended) {
-            StageTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => refuse(LockError::Lost),
-            StageTaken::Releasing(answer, _) => free(answer),
+        match this.stage.project_replace(Answering::Ended) {
+            AnsweringTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => refuse(LockError::Lost),
+            AnsweringTaken::Releasing(answer, _) => free(answer),
             _ => Poll::Pending,
         }
     }

@@ -9,6 +9,7 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use super::OnLost;
+use super::answering::{Answering, AnsweringProjection, AnsweringTaken};
 use super::running::{Outcome, Running};
 use crate::provider::Releasing;
 use crate::{BoxError, LockError, Release};
@@ -24,22 +25,14 @@ type Answer<S, R> = Result<<S as Service<R>>::Response, <S as Service<R>>::Error
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S: Service<R>, R> {
     #[pin]
-    stage: Stage<Running<S, R, ()>, Answer<S, R>>,
+    stage: Answering<Running<S, R, ()>, Answer<S, R>, Releasing>,
     on_lost: OnLost,
-}
-
-#[pin_project(project = StageProjection, project_replace = StageTaken)]
-enum Stage<F, A> {
-    Running(#[pin] F),
-    /// The answer is kept back until the lock is free.
-    Releasing(A, Releasing),
-    Ended,
 }
 
 impl<S: Service<R>, R> ResponseFuture<S, R> {
     #[inline]
     pub(super) fn new(running: Running<S, R, ()>, on_lost: OnLost) -> Self {
-        Self { stage: Stage::Running(running), on_lost }
+        Self { stage: Answering::Running(running), on_lost }
     }
 }
 
@@ -52,21 +45,24 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StageProjection::Running(running) = this.stage.as_mut().project() {
+        if let AnsweringProjection::Running(running) = this.stage.as_mut().project() {
             match ready!(running.poll(cx)) {
                 Outcome::Refused(error) => return Poll::Ready(Err(error.into())),
                 Outcome::Answered(answer, None) => return Poll::Ready(answer.map_err(Into::into)),
                 Outcome::Answered(answer, Some(mut guard)) => match guard.release_at_once() {
+                    // The usual end, without a look at the answer.
                     Some(Release::Released) => return Poll::Ready(answer.map_err(Into::into)),
                     Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
-                    None => this.stage.set(Stage::Releasing(answer, guard.release_later())),
+                    None => this.stage.set(Answering::Releasing(answer, guard.release_later())),
                 },
             }
         }
-        let StageProjection::Releasing(_, releasing) = this.stage.as_mut().project() else { return Poll::Pending };
+        let AnsweringProjection::Releasing(_, releasing) = this.stage.as_mut().project() else { return Poll::Pending };
         // That it was not answered says nothing about the answer, and it goes on in the background.
         let released = ready!(Pin::new(releasing).poll(cx)).unwrap_or(Release::Released);
-        let StageTaken::Releasing(answer, _) = this.stage.project_replace(Stage::Ended) else { return Poll::Pending };
+        let AnsweringTaken::Releasing(answer, _) = this.stage.project_replace(Answering::Ended) else {
+            return Poll::Pending;
+        };
         Poll::Ready(unless_lost(answer, released, *this.on_lost))
     }
 }

@@ -38,7 +38,8 @@
 //! 5. The inner future is dropped, then the lock is released, then the caller sees the answer.
 //!
 //! Dropping the response future at any point gives up the place in the queue or releases the lock, after the
-//! inner future has been dropped. So does a panic in the inner service.
+//! inner future has been dropped. After a panic in the inner service that is what frees it, as servers and `tokio::spawn`
+//! do at once.
 //!
 //! # Caveats
 //!
@@ -46,6 +47,7 @@
 //! waits for itself. Two layers with different keys can wait for each other's locks; acquire in one order.
 //! `docs/middleware.md` has more on where to put the layer.
 
+mod answering;
 mod extract;
 mod future;
 mod layer;
@@ -54,6 +56,8 @@ mod service;
 mod settings;
 mod taking;
 
+#[cfg(feature = "http")]
+pub(crate) use answering::{Answering, AnsweringProjection, AnsweringTaken};
 pub use extract::IntoResource;
 pub use future::ResponseFuture;
 pub use layer::LockLayer;

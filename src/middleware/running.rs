@@ -35,7 +35,7 @@ pub(crate) enum Outcome<T, E> {
 /// Acquires, waits for readiness, calls, and watches for a loss.
 ///
 /// The fields are in the order in which they have to be dropped: what runs under the lock, and the lock last. The guard
-/// is put here once, and the request stays where it is until it is passed on: nothing large moves from stage to stage.
+/// is put here once, and the request stays where it is until it is passed on: nothing moves from stage to stage.
 #[pin_project(project = RunningProjection)]
 pub(crate) struct Running<S: Service<R>, R, H> {
     #[pin]
@@ -110,8 +110,8 @@ where
         if let StageProjection::Preparing { service, request, taking } = this.stage.as_mut().project() {
             match ready!(taking.poll(cx)) {
                 Ok(Some(guard)) => {
-                    this.hook.enter(request, &guard);
-                    *this.guard = Some(guard);
+                    let guard = this.guard.insert(guard);
+                    this.hook.enter(request, guard);
                 }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(this.refuse(error)),
@@ -138,20 +138,24 @@ where
         let StageProjection::Calling { response } = this.stage.as_mut().project() else { return Poll::Pending };
         // A signal that is set up already goes before the inner service: it must not run on.
         let watched = this.watch.lost.is_some();
-        if !(watched && this.watch.poll(this.guard.as_ref(), cx).is_ready()) {
-            if let Poll::Ready(answer) = response.poll(cx) {
-                if answer.is_ok() && this.watch.is_lost(this.guard.as_ref()) {
-                    return Poll::Ready(this.refuse(LockError::Lost));
-                }
-                return Poll::Ready(Outcome::Answered(answer, this.end()));
-            }
-            // Set up only for an inner service that takes a while, and polled once a turn.
-            if watched {
-                return Poll::Pending;
-            }
-            ready!(this.watch.poll(this.guard.as_ref(), cx));
+        if watched && this.watch.poll(this.guard.as_ref(), cx).is_ready() {
+            return Poll::Ready(this.refuse(LockError::Lost));
         }
-        Poll::Ready(this.refuse(LockError::Lost))
+        if let Poll::Ready(answer) = response.poll(cx) {
+            this.stage.set(Stage::Ended);
+            if answer.is_ok() && this.watch.is_lost(this.guard.as_ref()) {
+                // It may have a body, which has to be dropped under its lock.
+                drop(answer);
+                return Poll::Ready(this.refuse(LockError::Lost));
+            }
+            return Poll::Ready(Outcome::Answered(answer, this.end()));
+        }
+        // Set up only for an inner service that takes a while, and polled once a turn.
+        if !watched {
+            ready!(this.watch.poll(this.guard.as_ref(), cx));
+            return Poll::Ready(this.refuse(LockError::Lost));
+        }
+        Poll::Pending
     }
 }
 

@@ -12,53 +12,73 @@ use crate::provider::{Acquiring, Wait};
 use crate::{DistributedLock, LockError, LockGuard};
 
 /// Takes a lock, if there is one to take.
-pub(super) enum Taking {
+pub(super) struct Taking {
+    step: Step,
+    /// It was taken, or there was none to take. While this is not so nothing runs, whatever became of the attempt: also
+    /// after its backend panicked a request is not taken for one that needs no lock.
+    may_run: bool,
+}
+
+enum Step {
     /// Nothing has happened yet: futures do nothing before they are polled.
-    Created { lock: Result<Option<DistributedLock>, LockError>, wait: Wait },
+    Created {
+        lock: Result<Option<DistributedLock>, LockError>,
+        wait: Wait,
+    },
     /// In the queue, and since when.
-    Waiting { acquiring: Acquiring, since: Option<Instant> },
-    /// Taken, or refused, or there was none to take.
-    Over,
+    Waiting {
+        acquiring: Acquiring,
+        since: Option<Instant>,
+    },
+    Ended,
 }
 
 impl Taking {
-    /// Of `lock`: none if the request needs none, an error if it is to be refused.
+    /// `lock` is none if the request needs none, an error if it is to be refused.
     #[inline]
     pub(super) fn new(lock: Result<Option<DistributedLock>, LockError>, wait: Duration) -> Self {
-        Self::Created { lock, wait: Wait::from(wait) }
+        Self { step: Step::Created { lock, wait: Wait::from(wait) }, may_run: false }
     }
 
-    /// The guard, once; none if there is none to take, or no more.
+    /// The guard when it is there, if the request needs one, and afterwards none. Pending for ever after an error.
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<LockGuard>, LockError>> {
-        if let Self::Created { .. } = self {
-            let Self::Created { lock, wait } = mem::replace(self, Self::Over) else { return Poll::Ready(Ok(None)) };
-            let Some(lock) = lock? else { return Poll::Ready(Ok(None)) };
+        if self.may_run {
+            return Poll::Ready(Ok(None));
+        }
+        if let Step::Created { .. } = self.step {
+            let Step::Created { lock, wait } = mem::replace(&mut self.step, Step::Ended) else { return Poll::Pending };
+            let Some(lock) = lock? else {
+                self.may_run = true;
+                return Poll::Ready(Ok(None));
+            };
             match lock.start_once(wait).at_once() {
-                Ok(answer) => return Poll::Ready(granted(answer, None)),
-                Err(acquiring) => *self = Self::Waiting { acquiring, since: None },
+                Ok(answer) => return Poll::Ready(self.end(answer, None)),
+                Err(acquiring) => self.step = Step::Waiting { acquiring, since: None },
             }
         }
-        let Self::Waiting { acquiring, since } = self else { return Poll::Ready(Ok(None)) };
+        let Step::Waiting { acquiring, since } = &mut self.step else { return Poll::Pending };
         let Poll::Ready(answer) = Pin::new(acquiring).poll(cx) else {
             // Only who really waits pays for the clock.
             since.get_or_insert_with(Instant::now);
             return Poll::Pending;
         };
         let since = *since;
-        *self = Self::Over;
-        Poll::Ready(granted(answer, since))
+        self.step = Step::Ended;
+        Poll::Ready(self.end(answer, since))
     }
-}
 
-/// The guard, or why there is none.
-#[inline]
-fn granted(
-    answer: Result<Option<LockGuard>, LockError>,
-    since: Option<Instant>,
-) -> Result<Option<LockGuard>, LockError> {
-    match answer {
-        Ok(None) => Err(LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) }),
-        answer => answer,
+    /// The guard, or why there is none.
+    #[inline]
+    fn end(
+        &mut self,
+        answer: Result<Option<LockGuard>, LockError>,
+        since: Option<Instant>,
+    ) -> Result<Option<LockGuard>, LockError> {
+        if let Ok(None) = answer {
+            return Err(LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) });
+        }
+        self.may_run = answer.is_ok();
+        answer
     }
 }

@@ -1,8 +1,9 @@
 //! `LockLayer` around Tower services: each of its choices, by name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::items_after_statements)]
 
+mod endings;
+
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
@@ -189,68 +190,6 @@ async fn a_response_future_that_is_never_polled_takes_nothing() {
     assert!(provider.is_empty());
     drop(response);
     assert!(provider.is_empty());
-}
-
-#[tokio::test]
-async fn a_panicking_handler_frees_the_lock() {
-    let provider = provider();
-    let inner = service_fn(|_: &'static str| async {
-        tokio::task::yield_now().await;
-        std::panic::resume_unwind(Box::new("the handler's own panic"));
-        #[expect(unreachable_code, reason = "tells the type")]
-        Ok::<_, BoxError>(())
-    });
-    let service = LockLayer::new(provider.clone(), itself).layer(inner);
-    assert!(tokio::spawn(service.clone().oneshot("a")).await.unwrap_err().is_panic());
-    assert!(is_free(&provider, "a").await);
-    // Also where the panic is caught around a single poll, and the future lives on.
-    let mut response = Box::pin(AssertUnwindSafe(service.oneshot("a")).catch_unwind());
-    assert!(response.as_mut().await.is_err());
-    drop(response);
-    assert!(provider.is_empty());
-}
-
-#[tokio::test]
-async fn the_inner_future_is_dropped_before_the_lock_is_freed() {
-    // The inner future's destructor looks at the lock: it has to be held still, on every way out.
-    struct Looks(InMemoryLockProvider, Arc<AtomicBool>);
-    impl Drop for Looks {
-        fn drop(&mut self) {
-            self.1.store(self.0.len() == 1, SeqCst);
-        }
-    }
-    for finishes in [true, false] {
-        let provider = provider();
-        let held_at_drop = Arc::new(AtomicBool::new(false));
-        let (provider_in, held_in) = (provider.clone(), Arc::clone(&held_at_drop));
-        let inner = service_fn(move |_: &'static str| {
-            let looks = Looks(provider_in.clone(), Arc::clone(&held_in));
-            async move {
-                let _looks = looks;
-                if !finishes {
-                    std::future::pending::<()>().await;
-                }
-                Ok::<_, BoxError>(())
-            }
-        });
-        let mut response = Box::pin(LockLayer::new(provider.clone(), itself).layer(inner).oneshot("a"));
-        assert_eq!(response.as_mut().now_or_never().is_some(), finishes);
-        drop(response);
-        assert!(held_at_drop.load(SeqCst), "finishes: {finishes}");
-        assert!(provider.is_empty());
-    }
-}
-
-#[tokio::test]
-async fn the_lock_is_free_before_the_caller_sees_the_answer() {
-    let provider = provider();
-    let mut service = LockLayer::new(provider.clone(), itself)
-        .wait(ZERO)
-        .layer(service_fn(|request: &'static str| async move { Ok::<_, BoxError>(request) }));
-    for _ in 0..1000 {
-        service.ready().await.unwrap().call("a").await.unwrap();
-        assert!(provider.is_empty());
-    }
 }
 
 #[tokio::test]
