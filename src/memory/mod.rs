@@ -1,9 +1,9 @@
 //! Locks within one process.
 //!
-//! `provider` is the face, `shard` the part of the locks that one mutex guards, `table` what is true of them (the
-//! invariants are numbered there), `entry` one of them, `queue` who waits for it, `holder` who has it, `sole` a lease that
-//! its guard alone knows, `lease` one that others know, `wait` the future of a caller who waits, `after` what is left to
-//! do once the mutex is free.
+//! `provider` is the face, `shard` the part of the locks that one mutex guards, `attempt` the ways to one of them, `table`
+//! what is true of them (the invariants are numbered there), `entry` one of them, `queue` who waits for it, `holder` who
+//! has it, `sole` a lease that its guard alone knows, `lease` one that others know, `wait` the future of a caller who
+//! waits, `after` what is left to do once the mutex is free.
 //!
 //! A lock passes through them in this order: the provider picks the shard of the name; the shard looks into
 //! its table and grants a lease at once, or puts one into a queue and returns the future that waits for it.
@@ -11,6 +11,7 @@
 //! next to have the lock, and a lease that is renewed while its guard lives needs no renewing.
 
 mod after;
+mod attempt;
 mod entry;
 mod holder;
 mod lease;

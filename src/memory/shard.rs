@@ -11,17 +11,15 @@ use tokio::time::Instant;
 
 use super::LockInfo;
 use super::after::Left;
-use super::entry::{Entry, Waiter};
-use super::holder::Holder;
-use super::lease::{MemoryLease, has_end, term};
+use super::entry::Entry;
+use super::lease::MemoryLease;
 use super::queue::Ticket;
 use super::sole::Sole;
-use super::table::{Arrival, Table};
-use super::wait::Waiting;
+use super::table::Table;
+use crate::Resource;
 use crate::mutant::{Mutant, is};
-use crate::provider::{Acquiring, DEFAULT_MOST, LeaseState, LockBackend, Release, Term, Wait, WaitingRoom, Wakers};
+use crate::provider::{DEFAULT_MOST, LeaseState, Release, Term, WaitingRoom, Wakers};
 use crate::sync::{AtomicBool, Mutex, now};
-use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 
 /// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
 /// is never held while something is woken, polled or dropped that is not ours.
@@ -30,28 +28,12 @@ use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 #[derive(Debug)]
 #[repr(align(128))] // Two shards never share a cache line, nor a pair of lines that is fetched together.
 pub(super) struct Shard {
-    table: Mutex<Table>,
+    pub(super) table: Mutex<Table>,
     /// Set inside the critical section that closes the table, for those who look without its mutex (M8).
     closed: AtomicBool,
-    hasher: DefaultHashBuilder,
+    pub(super) hasher: DefaultHashBuilder,
     /// Shared by all shards, and asked only by whoever has to wait.
-    room: Arc<WaitingRoom>,
-}
-
-/// Whether somebody who has to wait is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Admission {
-    /// If there is room.
-    New,
-    /// In any case: it was let in long ago, whatever the queue is like by now.
-    Again,
-}
-
-/// What came of an attempt.
-pub(super) enum Attempt {
-    Granted(LockGuard),
-    Queued(Arc<MemoryLease>, Ticket),
-    Busy,
+    pub(super) room: Arc<WaitingRoom>,
 }
 
 impl Shard {
@@ -64,117 +46,6 @@ impl Shard {
     /// The same with a room that others share.
     pub(super) fn in_room(self, room: &Arc<WaitingRoom>) -> Self {
         Self { room: Arc::clone(room), ..self }
-    }
-
-    /// Grants the lock, or joins the queue if `wait` allows.
-    pub(super) fn attempt(
-        self: &Arc<Self>,
-        resource: &Resource,
-        options: &LockOptions,
-        wait: Wait,
-        admission: Admission,
-    ) -> Result<Attempt, LockError> {
-        let hash = self.hasher.hash_one(resource.as_str());
-        if has_end(options) {
-            return self.attempt_with_end(resource, hash, options, wait, admission);
-        }
-        let ttl = options.get_ttl();
-        Ok(match self.enter(resource, hash, options, wait, admission, |_| Holder::Sole(ttl))? {
-            Entered::Granted(fence) => {
-                let sole = Sole { resource: resource.clone(), fence, hash, shard: Arc::clone(self) };
-                Attempt::Granted(LockGuard::sole(sole))
-            }
-            Entered::Queued(lease, ticket) => Attempt::Queued(lease, ticket),
-            Entered::Busy => Attempt::Busy,
-        })
-    }
-
-    /// The same for a lease with an end, which its guard shares with the table from the beginning.
-    fn attempt_with_end(
-        self: &Arc<Self>,
-        resource: &Resource,
-        hash: u64,
-        options: &LockOptions,
-        wait: Wait,
-        admission: Admission,
-    ) -> Result<Attempt, LockError> {
-        // Made before the mutex is taken, so that others do not wait for the clock.
-        let term = term(options);
-        let mut granted = None;
-        let holder = |fence| {
-            let state = LeaseState::held(resource.clone(), fence, term);
-            let lease = Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) });
-            Holder::Shared(Arc::clone(granted.insert(lease)))
-        };
-        let entered = self.enter(resource, hash, options, wait, admission, holder)?;
-        Ok(match (entered, granted) {
-            (Entered::Queued(lease, ticket), _) => Attempt::Queued(lease, ticket),
-            (_, Some(lease)) => Attempt::Granted(LockGuard::new(lease)),
-            (_, None) => Attempt::Busy,
-        })
-    }
-
-    /// The critical section of an attempt: `holder` is asked for if the lock is free.
-    fn enter(
-        self: &Arc<Self>,
-        resource: &Resource,
-        hash: u64,
-        options: &LockOptions,
-        wait: Wait,
-        admission: Admission,
-        holder: impl FnOnce(FencingToken) -> Holder,
-    ) -> Result<Entered, LockError> {
-        let (queued, wake) = {
-            let mut table = self.table.lock();
-            if table.is_closed() {
-                return Err(LockError::Closed);
-            }
-            match table.arrive(hash, resource, holder) {
-                Arrival::Granted(fence) => return Ok(Entered::Granted(fence)),
-                Arrival::Held(entry, ticket, wake) => (self.join(entry, hash, ticket, options, wait, admission), wake),
-            }
-        };
-        wake.wake();
-        queued
-    }
-
-    /// Joins the queue for a name that somebody holds, unless it is not to wait.
-    fn join(
-        self: &Arc<Self>,
-        entry: &mut Entry,
-        hash: u64,
-        ticket: Ticket,
-        options: &LockOptions,
-        wait: Wait,
-        admission: Admission,
-    ) -> Result<Entered, LockError> {
-        if wait == Wait::No {
-            return Ok(Entered::Busy);
-        }
-        let seat = match admission {
-            Admission::New if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
-                return Err(LockError::TooManyWaiters);
-            }
-            Admission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,
-            Admission::Again => self.room.enter_again(),
-        };
-        let state = LeaseState::pending(entry.resource.clone());
-        let lease = Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) });
-        // Woken for nothing until the first poll leaves its waker; what happened by then shows in the lease.
-        let waker = Waker::noop().clone();
-        entry.join(ticket, Waiter { lease: Arc::clone(&lease), options: *options, waker, _seat: seat });
-        Ok(Entered::Queued(lease, ticket))
-    }
-
-    /// Acquires a lock that somebody has, or with a lease that has an end. Apart, since the usual acquire is short.
-    #[inline(never)]
-    fn acquire_slowly(self: &Arc<Self>, resource: &Resource, options: &LockOptions, wait: Wait) -> Acquiring {
-        match self.attempt(resource, options, wait, Admission::New) {
-            Ok(Attempt::Granted(guard)) => Acquiring::ready(Ok(Some(guard))),
-            Ok(Attempt::Busy) => Acquiring::ready(Ok(None)),
-            Ok(Attempt::Queued(lease, ticket)) => Acquiring::pending(Waiting::new(lease, ticket, *options, wait)),
-            Err(error) => Acquiring::ready(Err(error)),
-        }
     }
 
     /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
@@ -320,13 +191,6 @@ impl Shard {
     }
 }
 
-/// What came of entering the table.
-enum Entered {
-    Granted(FencingToken),
-    Queued(Arc<MemoryLease>, Ticket),
-    Busy,
-}
-
 /// What a waiter sees when it looks.
 pub(super) enum Look {
     /// Nothing happens before this time, unless somebody wakes the waiter.
@@ -335,20 +199,4 @@ pub(super) enum Look {
     Again,
     /// The provider is closed.
     Closed,
-}
-
-impl LockBackend for Shard {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        if has_end(&options) {
-            return self.acquire_slowly(&resource, &options, wait);
-        }
-        let hash = self.hasher.hash_one(resource.as_str());
-        // Written before the mutex is taken and not after it is free: what the guard is moved with has then been written
-        // long ago, and the processor need not wait for it.
-        let mut sole = Sole { resource, fence: FencingToken::saturating(0), hash, shard: self };
-        let granted = sole.shard.table.lock().arrive_sole(hash, &sole.resource, options.get_ttl());
-        let Some(fence) = granted else { return sole.shard.acquire_slowly(&sole.resource, &options, wait) };
-        sole.fence = fence;
-        Acquiring::ready(Ok(Some(LockGuard::sole(sole))))
-    }
 }

@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
+use super::attempt::{Admission, Attempt, Outcome};
 use super::lease::MemoryLease;
 use super::queue::Ticket;
-use super::shard::{Admission, Attempt, Look};
+use super::shard::Look;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Wait, time_after};
 use crate::sync::{Sleep, now, sleep_until};
@@ -56,13 +57,14 @@ impl Future for Waiting {
                 // Whichever it was, a new attempt has the answer.
                 Some(false) => {
                     let resource = lease.state.resource();
+                    let (hash, options, admission) = (lease.hash, &*this.options, Admission::Again);
                     // Its time may be up.
                     let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
-                    match lease.shard.attempt(resource, this.options, wait, Admission::Again) {
+                    match lease.shard.attempt(Attempt { resource, hash, options, wait, admission }) {
                         Err(error) => return Poll::Ready(Err(error)),
-                        Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
-                        Ok(Attempt::Granted(guard)) => return Poll::Ready(Ok(Some(guard))),
-                        Ok(Attempt::Queued(lease, ticket)) => *this.place = Some((lease, ticket)),
+                        Ok(Outcome::Busy) => return Poll::Ready(Ok(None)),
+                        Ok(Outcome::Granted(guard)) => return Poll::Ready(Ok(Some(guard))),
+                        Ok(Outcome::Queued(lease, ticket)) => *this.place = Some((lease, ticket)),
                     }
                     continue;
                 }
