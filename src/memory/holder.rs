@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lease::MemoryLease;
+use super::queue::Ticket;
 
 /// The lease of whoever has a lock.
 #[derive(Debug)]
@@ -14,21 +15,19 @@ pub(super) enum Holder {
     Sole(Duration),
     /// Known to others too, or with an end of its own.
     Shared(Arc<MemoryLease>),
+    /// Granted to a waiter that has not come for it, and may never come. There is no guard, so nothing renews it, and it
+    /// ends at this time.
+    Untaken(Ticket, Instant),
 }
 
 impl Holder {
+    /// Whether it is held at the time that `now` gives, which is asked only about a lease that has an end.
     #[inline]
-    pub(super) fn is_held(&self) -> bool {
-        match self {
-            Self::Sole(_) => true,
-            Self::Shared(lease) => lease.state.is_held(),
-        }
-    }
-
-    pub(super) fn is_held_at(&self, now: Instant) -> bool {
+    pub(super) fn is_held_at(&self, now: impl FnOnce() -> Instant) -> bool {
         match self {
             Self::Sole(_) => true,
             Self::Shared(lease) => lease.state.is_held_at(now),
+            Self::Untaken(_, ends) => now() < *ends,
         }
     }
 
@@ -37,21 +36,27 @@ impl Holder {
         match self {
             Self::Sole(_) => None,
             Self::Shared(lease) => lease.state.ends(),
+            Self::Untaken(_, ends) => Some(*ends),
         }
     }
 
     /// Whether this is that very lease.
     pub(super) fn is(&self, lease: &MemoryLease) -> bool {
         match self {
-            Self::Sole(_) => false,
             Self::Shared(holder) => std::ptr::eq(Arc::as_ptr(holder), lease),
+            Self::Sole(_) | Self::Untaken(..) => false,
         }
+    }
+
+    /// Whether the lock has been granted to this waiter, and still waits for it.
+    pub(super) fn awaits(&self, ticket: Ticket) -> bool {
+        matches!(self, Self::Untaken(of, _) if *of == ticket)
     }
 
     pub(super) fn into_shared(self) -> Option<Arc<MemoryLease>> {
         match self {
-            Self::Sole(_) => None,
             Self::Shared(lease) => Some(lease),
+            Self::Sole(_) | Self::Untaken(..) => None,
         }
     }
 }

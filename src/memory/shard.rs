@@ -7,13 +7,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use hashbrown::DefaultHashBuilder;
-use tokio::time::Instant;
 
 use super::LockInfo;
-use super::after::Left;
 use super::entry::Entry;
 use super::lease::MemoryLease;
-use super::queue::Ticket;
 use super::sole::Sole;
 use super::table::Table;
 use crate::Resource;
@@ -48,34 +45,6 @@ impl Shard {
         Self { room: Arc::clone(room), ..self }
     }
 
-    /// Looks after a waiter: replaces an ended holder, and says until when there is nothing to be done.
-    pub(super) fn look(&self, lease: &MemoryLease, ticket: Ticket, waker: &Waker, now: Instant) -> Look {
-        let (look, replaced, wake) = {
-            let mut table = self.table.lock();
-            if table.is_closed() {
-                return Look::Closed;
-            }
-            match table.settle(lease, now) {
-                (Some(entry), wake) if lease.state.is_pending() => {
-                    let replaced = entry.set_waker(ticket, waker);
-                    // Only the first waiter minds the end of the holder's lease (M6).
-                    let ends = if entry.is_first(ticket) { entry.ends() } else { None };
-                    (Look::Wait(ends), replaced, wake)
-                }
-                (_, wake) => (Look::Again, None, wake),
-            }
-        };
-        wake.wake();
-        drop(replaced);
-        look
-    }
-
-    /// Gives up a place in the queue. `false` if it was not there: the lock has been granted.
-    pub(super) fn leave(&self, lease: &MemoryLease, ticket: Ticket) -> bool {
-        let left = self.table.lock().leave(lease, ticket);
-        left.map(Left::wake).is_some()
-    }
-
     /// Ends a lease and hands the lock on.
     pub(super) fn release(&self, lease: &MemoryLease) -> Release {
         let (release, gone) = {
@@ -108,8 +77,9 @@ impl Shard {
     pub(super) fn share(self: &Arc<Self>, sole: &Sole) -> Arc<MemoryLease> {
         let closed_at = {
             let mut table = self.table.lock();
-            if let Some(entry) = table.get_sole(sole.hash, sole.fence) {
-                return self.shared(entry);
+            let entry = table.get_sole(sole.hash, sole.fence);
+            if let Some(lease) = entry.and_then(|entry| self.shared(entry)) {
+                return lease;
             }
             table.closed_at().unwrap_or_else(now)
         };
@@ -141,7 +111,8 @@ impl Shard {
             let now = now();
             // First of all: a guard whose lease nobody shares has no other sign of it.
             self.closed.store(!is(Mutant::ClosedAndStillHeld), ReleaseOrder);
-            let (leases, wakers): (Vec<_>, Vec<_>) = table.close(now).into_iter().flat_map(Entry::into_leases).unzip();
+            let (leases, wakers): (Vec<_>, Vec<_>) = table.close(now).into_iter().map(Entry::into_parts).unzip();
+            let leases: Vec<_> = leases.into_iter().flatten().collect();
             // Inside the critical section, as every change of a lease without an end; and every lock is let go before
             // anybody is told.
             let told: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_untold(now)).collect();
@@ -176,27 +147,15 @@ impl Shard {
     }
 
     fn info(self: &Arc<Self>, entry: &mut Entry) -> LockInfo {
-        let holder = self.shared(entry);
-        LockInfo {
-            resource: entry.resource.clone(),
-            fencing_token: entry.fence,
-            remaining: holder.state.remaining(),
-            waiters: entry.waiters(),
-        }
+        let remaining = match self.shared(entry) {
+            Some(lease) => lease.state.remaining(),
+            None => entry.holder.ends().map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now())),
+        };
+        LockInfo { resource: entry.resource.clone(), fencing_token: entry.fence, remaining, waiters: entry.waiters() }
     }
 
-    /// The lease of an entry's holder, as others see it.
-    fn shared(self: &Arc<Self>, entry: &mut Entry) -> Arc<MemoryLease> {
+    /// The lease of an entry's holder, as others see it, or `None` if nobody has come for it.
+    fn shared(self: &Arc<Self>, entry: &mut Entry) -> Option<Arc<MemoryLease>> {
         entry.share(|state, hash| Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) }))
     }
-}
-
-/// What a waiter sees when it looks.
-pub(super) enum Look {
-    /// Nothing happens before this time, unless somebody wakes the waiter.
-    Wait(Option<Instant>),
-    /// The waiter's lease is pending no more.
-    Again,
-    /// The provider is closed.
-    Closed,
 }

@@ -4,8 +4,9 @@
 //!
 //! - **M1** A name has an entry exactly while somebody holds it; who waits, waits for a holder. When a holder
 //!   goes, the first waiter becomes the holder in the same step, or the entry goes too.
-//! - **M2** A lease that somebody was given is in one of three places: pending in exactly one queue; the holder of exactly
-//!   one entry; or in neither, and then it has ended and never comes back.
+//! - **M2** Whoever waits is in one of three places: in exactly one queue; the holder of exactly one entry, and has not
+//!   come for it; or in neither, and then its grant has ended, or all is closed. A lease that somebody was given is the
+//!   holder of exactly one entry, or it has ended and never comes back.
 //! - **M3** A holder is replaced only when its lease has ended by the clock or by its own release. So two
 //!   holders' times never overlap.
 //! - **M4** Queues are in the order of arrival, and only the first is served. A newcomer is granted the lock
@@ -15,10 +16,11 @@
 //!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, so that none
 //!   depends on another's being polled: a first waiter may never be, and neither may one that was granted the lock.
 //! - **M7** After closing there are no entries, and none come.
-//! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant to its release, or to
-//!   the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
+//! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant, or from when its
+//!   waiter came for it, to its release, or to the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
 //!   same step, before anybody else is granted the lock.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -29,6 +31,7 @@ use super::after::{Gone, Left, Wake};
 use super::entry::Entry;
 use super::holder::Holder;
 use super::lease::MemoryLease;
+use super::place::Place;
 use super::queue::Ticket;
 use crate::mutant::{Mutant, is};
 use crate::sync::now;
@@ -104,6 +107,7 @@ impl Table {
         hash: u64,
         resource: &Resource,
         holder: impl FnOnce(FencingToken) -> Holder,
+        clock: &OnceCell<Instant>,
     ) -> Arrival<'_> {
         if self.entries.len() >= self.sweep_at {
             self.sweep();
@@ -117,7 +121,7 @@ impl Table {
             Slot::Occupied(held) => held.into_mut(),
         };
         let mut wake = Wake::default();
-        if !entry.holder.is_held() {
+        if !entry.holder.is_held_at(|| *clock.get_or_init(now)) {
             let Some((_, granted)) = entry.grant_first(&mut self.fences, now) else {
                 entry.fence = self.fences.next();
                 // Who ended with its time has its guard still, so that this is not the last of it.
@@ -147,28 +151,39 @@ impl Table {
         }
     }
 
-    /// Looks after a waiter's name: replaces a holder that has ended at `now` (M3).
-    pub(super) fn settle(&mut self, lease: &MemoryLease, now: Instant) -> (Option<&mut Entry>, Wake) {
-        let same = |entry: &Entry| entry.resource == *lease.state.resource();
-        let Ok(mut held) = self.entries.find_entry(lease.hash, same) else { return (None, Wake::default()) };
-        if held.get().holder.is_held_at(now) {
+    /// Looks after a waiter's name: replaces a holder that has ended at the clock's time (M3), unless it is that waiter.
+    pub(super) fn settle(&mut self, place: &Place, clock: &OnceCell<Instant>) -> (Option<&mut Entry>, Wake) {
+        let same = |entry: &Entry| entry.resource == place.resource;
+        let Ok(mut held) = self.entries.find_entry(place.hash, same) else { return (None, Wake::default()) };
+        let holder = &held.get().holder;
+        if holder.awaits(place.ticket) || holder.is_held_at(|| *clock.get_or_init(now)) {
             return (Some(held.into_mut()), Wake::default());
         }
-        // The next lease begins now and not at `now`, which was before the mutex was free. A holder that has ended with its
-        // time has its guard, or the future that waited, still, so that this is not the last of it.
-        let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, crate::sync::now) else {
+        // The next lease begins now and not at the clock's time, which may have been read before the mutex was free. A
+        // holder that has ended with its time has its guard still, so that this is not the last of it.
+        let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, now) else {
             held.remove();
             return (None, Wake::default());
         };
         (Some(held.into_mut()), wake)
     }
 
-    /// Takes a pending lease out of its queue. `None` if it was not there: it has been granted or lost (M2).
-    pub(super) fn leave(&mut self, lease: &MemoryLease, ticket: Ticket) -> Option<Left> {
-        let entry = self.get(lease.hash, lease.state.resource())?;
-        let was_first = entry.is_first(ticket);
-        let waiter = entry.queue.as_mut()?.remove(ticket)?;
+    /// Takes a waiter out of its queue. `None` if it was not there: the lock has been granted to it, or its grant has
+    /// ended (M2).
+    pub(super) fn leave(&mut self, place: &Place) -> Option<Left> {
+        let entry = self.get(place.hash, &place.resource)?;
+        let was_first = entry.is_first(place.ticket);
+        let waiter = entry.queue.as_mut()?.remove(place.ticket)?;
         Some(Left { _waiter: waiter, wake: if was_first { entry.wake_first() } else { Wake::default() } })
+    }
+
+    /// Hands a lock on that was granted to a waiter who will not come for it. `None` if its grant has ended (M2).
+    pub(super) fn hand_on(&mut self, place: &Place) -> Option<Gone> {
+        let granted = |entry: &Entry| entry.holder.awaits(place.ticket) && entry.resource == place.resource;
+        let held = self.entries.find_entry(place.hash, granted).ok()?;
+        let gone = succeed(held, &mut self.fences);
+        self.shrink();
+        Some(gone)
     }
 
     /// Replaces a holder that has ended by the first waiter, or removes its entry (M1, M3).
@@ -218,7 +233,8 @@ impl Table {
     /// asked for that very name. Looked for only when the table has doubled, so that it costs little.
     #[cold]
     fn sweep(&mut self) {
-        self.entries.retain(|entry| entry.waiters() > 0 || entry.holder.is_held());
+        let clock = OnceCell::new();
+        self.entries.retain(|entry| entry.waiters() > 0 || entry.holder.is_held_at(|| *clock.get_or_init(now)));
         self.sweep_at = self.entries.len().saturating_mul(2).max(SMALL);
     }
 

@@ -1,44 +1,43 @@
 //! [`Waiting`]: the future of a caller who waits for a lock.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
 use super::attempt::{Admission, Attempt, Outcome};
-use super::lease::MemoryLease;
-use super::queue::Ticket;
-use super::shard::Look;
-use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, Wait, time_after};
+use super::place::{Look, Place};
+use crate::provider::{Wait, time_after};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::{LockError, LockGuard, LockOptions};
 
-/// Waits in the queue until its lease is granted, its time is up, or the provider is closed.
+/// Waits in the queue until the lock is granted, its time is up, or the provider is closed.
 #[pin_project(PinnedDrop)]
 pub(super) struct Waiting {
-    /// Its lease, and the place that this has in the queue; `None` once the lease is somebody else's business: returned,
-    /// or given up.
-    place: Option<(Arc<MemoryLease>, Ticket)>,
+    /// `None` once it is somebody else's business: taken, or given up.
+    place: Option<Place>,
     options: LockOptions,
     wait: Wait,
     until: Option<Instant>,
+    /// The time when it joined the queue, if anybody asked for it, for the first look. That is too early by what passed
+    /// since then: an end that passed meanwhile is one that the timer finds to have passed.
+    joined: OnceCell<Instant>,
     #[pin]
     timer: Option<Sleep>,
 }
 
 impl Waiting {
-    pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, options: LockOptions, wait: Wait) -> Self {
+    pub(super) fn new(place: Place, options: LockOptions, wait: Wait, joined: OnceCell<Instant>) -> Self {
         let until = match wait {
-            Wait::No => Some(now()),
+            Wait::No => Some(*joined.get_or_init(now)),
             // A time too far away to be written down is as long as it takes.
-            Wait::AtMost(time) => time_after(now(), time),
+            Wait::AtMost(time) => time_after(*joined.get_or_init(now), time),
             Wait::Forever => None,
         };
-        Self { place: Some((lease, ticket)), options, wait, until, timer: None }
+        Self { place: Some(place), options, wait, until, joined, timer: None }
     }
 }
 
@@ -48,40 +47,45 @@ impl Future for Waiting {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let Some((lease, ticket)) = this.place.take() else { return Poll::Pending };
-            let renewed = this.options.get_auto_renew().then(|| this.options.get_ttl());
-            match lease.state.take(renewed) {
-                None => {}
-                Some(true) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
-                // Granted, and expired before anybody came for it; or ended because the provider was closed.
-                // Whichever it was, a new attempt has the answer.
-                Some(false) => {
-                    let resource = lease.state.resource();
-                    let (hash, options, admission) = (lease.hash, &*this.options, Admission::Again);
-                    // Its time may be up.
-                    let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
-                    match lease.shard.attempt(Attempt { resource, hash, options, wait, admission }) {
-                        Err(error) => return Poll::Ready(Err(error)),
-                        Ok(Outcome::Busy) => return Poll::Ready(Ok(None)),
-                        Ok(Outcome::Granted(guard)) => return Poll::Ready(Ok(Some(guard))),
-                        Ok(Outcome::Queued(lease, ticket)) => *this.place = Some((lease, ticket)),
-                    }
-                    continue;
-                }
-            }
-            let (lease, ticket) = this.place.insert((lease, ticket));
-            // Read once a turn: an end that passes meanwhile is one that the timer finds to have passed.
-            let now = now();
-            let ends = match lease.shard.look(lease, *ticket, cx.waker(), now) {
+            let Some(place) = &mut *this.place else { return Poll::Pending };
+            // Read once a turn, and not at all by whoever finds the lock granted.
+            let clock = std::mem::take(this.joined);
+            let ends = match place.look(this.options, cx.waker(), &clock) {
                 Look::Wait(ends) => ends,
-                Look::Again => continue,
+                Look::Sole(fence) => {
+                    let granted = this.place.take().map(|place| LockGuard::sole(place.into_sole(fence)));
+                    return Poll::Ready(Ok(granted));
+                }
+                Look::Shared(lease) => {
+                    *this.place = None;
+                    return Poll::Ready(Ok(Some(LockGuard::new(lease))));
+                }
                 Look::Closed => {
                     *this.place = None;
                     return Poll::Ready(Err(LockError::Closed));
                 }
+                // Granted, and expired before anybody came for it: a new attempt has the answer.
+                Look::Again => {
+                    // Its time may be up.
+                    let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
+                    let (resource, hash, options) = (&place.resource, place.hash, &*this.options);
+                    let attempt = Attempt { resource, hash, options, wait, admission: Admission::Again };
+                    let answer = match place.shard.attempt(attempt, this.joined) {
+                        Ok(Outcome::Queued(ticket)) => {
+                            place.ticket = ticket;
+                            continue;
+                        }
+                        Ok(Outcome::Granted(guard)) => Ok(Some(guard)),
+                        Ok(Outcome::Busy) => Ok(None),
+                        Err(error) => Err(error),
+                    };
+                    *this.place = None;
+                    return Poll::Ready(answer);
+                }
             };
+            let now = *clock.get_or_init(now);
             if this.until.is_some_and(|until| now >= until) {
-                if lease.shard.leave(lease, *ticket) {
+                if place.leave() {
                     *this.place = None;
                     return Poll::Ready(Ok(None));
                 }
@@ -115,11 +119,8 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 #[pinned_drop]
 impl PinnedDrop for Waiting {
     fn drop(self: Pin<&mut Self>) {
-        let this = self.project();
-        let Some((lease, ticket)) = this.place.take() else { return };
-        // Not in the queue any more: granted, and nobody came for it. Hand it on.
-        if !lease.shard.leave(&lease, ticket) && !is(Mutant::DroppedWaiterKeepsGrantInMemory) {
-            drop(lease.release());
+        if let Some(place) = self.project().place.take() {
+            place.give_up();
         }
     }
 }
