@@ -58,20 +58,19 @@ enum Entered {
 impl LockBackend for Shard {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
         let hash = self.hasher.hash_one(resource.as_str());
-        // Written before the mutex is taken and not after it is free: what the guard is moved with has then been written
-        // long ago, and the processor need not wait for it.
+        // Written before the mutex is taken, and its fence before it is free: what the guard is moved with has then been
+        // written long ago, and the processor need not wait for it.
         let mut sole = Sole { resource, fence: FencingToken::saturating(0), hash, shard: self };
         if has_end(&options) {
             return acquire_with_end(sole, options, wait);
         }
         let mut table = sole.shard.table.lock();
-        let Some(fence) = table.arrive_sole(hash, &sole.resource, options.get_ttl()) else {
+        if !table.arrive_sole(hash, &sole.resource, options.get_ttl(), &mut sole.fence) {
             let clock = OnceCell::new();
             let entered = sole.enter(table, &options, wait, &clock);
             return sole.wait(entered, options, wait, clock);
-        };
+        }
         drop(table);
-        sole.fence = fence;
         Acquiring::ready(Ok(Some(LockGuard::sole(sole))))
     }
 }

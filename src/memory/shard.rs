@@ -36,7 +36,7 @@ pub(super) struct Shard {
 impl Shard {
     /// One with a waiting room of its own.
     pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
-        let table = Mutex::new(Table::new(first_fence));
+        let table = Mutex::new(Table::new(hasher.clone(), first_fence));
         Self { table, closed: AtomicBool::new(false), hasher, room: WaitingRoom::new(DEFAULT_MOST) }
     }
 
@@ -156,6 +156,9 @@ impl Shard {
 
     /// The lease of an entry's holder, as others see it, or `None` if nobody has come for it.
     fn shared(self: &Arc<Self>, entry: &mut Entry) -> Option<Arc<MemoryLease>> {
-        entry.share(|state, hash| Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) }))
+        entry.share(|state| {
+            let hash = self.hasher.hash_one(state.resource().as_str());
+            Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) })
+        })
     }
 }

@@ -21,10 +21,11 @@
 //!   same step, before anybody else is granted the lock.
 
 use std::cell::OnceCell;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
-use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use tokio::time::Instant;
 
 use super::after::{Gone, Left, Wake};
@@ -40,6 +41,7 @@ use crate::{FencingToken, Resource};
 #[derive(Debug)]
 pub(super) struct Table {
     entries: HashTable<Entry>,
+    hasher: DefaultHashBuilder,
     fences: Fences,
     ticket: u64,
     closed: Option<Instant>,
@@ -70,8 +72,15 @@ pub(super) enum Arrival<'a> {
 const SMALL: usize = 256;
 
 impl Table {
-    pub(super) fn new(first_fence: u64) -> Self {
-        Self { entries: HashTable::new(), fences: Fences(first_fence), ticket: 0, closed: None, sweep_at: SMALL }
+    pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
+        Self {
+            entries: HashTable::new(),
+            hasher,
+            fences: Fences(first_fence),
+            ticket: 0,
+            closed: None,
+            sweep_at: SMALL,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -96,7 +105,7 @@ impl Table {
 
     /// The entry of a lease of [`Holder::Sole`], whether it has been shared by now or not. `None` after closing (M8).
     pub(super) fn get_sole(&mut self, hash: u64, fence: FencingToken) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |entry| entry.is_of(hash, fence))
+        self.entries.find_mut(hash, |entry| entry.fence == fence)
     }
 
     /// Grants a lease to a newcomer, if the name has no entry (M1, M4) or the entry's holder has ended and nobody waits
@@ -112,10 +121,14 @@ impl Table {
         if self.entries.len() >= self.sweep_at {
             self.sweep();
         }
-        let entry = match self.entries.entry(hash, |entry| entry.resource == *resource, |entry| entry.hash) {
+        let entry = match self.entries.entry(
+            hash,
+            |entry| entry.resource == *resource,
+            |entry| self.hasher.hash_one(entry.resource.as_str()),
+        ) {
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
-                slot.insert(Entry { resource: resource.clone(), hash, fence, holder: holder(fence), queue: None });
+                slot.insert(Entry { resource: resource.clone(), fence, holder: holder(fence), queue: None });
                 return Arrival::Granted(fence);
             }
             Slot::Occupied(held) => held.into_mut(),
@@ -134,19 +147,34 @@ impl Table {
         Arrival::Held(entry, Ticket(self.ticket), wake)
     }
 
-    /// Grants a lease that its guard alone knows, if the name has no entry (M1, M4), which is nearly always. `None` if it
-    /// was not done: then [`arrive`](Self::arrive) has the answer.
-    #[inline]
-    pub(super) fn arrive_sole(&mut self, hash: u64, resource: &Resource, ttl: Duration) -> Option<FencingToken> {
+    /// Grants a lease that its guard alone knows, if the name has no entry (M1, M4), which is nearly always, and writes its
+    /// fence where the guard will have it. `false` if it was not done: then [`arrive`](Self::arrive) has the answer.
+    ///
+    /// Never inlined: the caller then has the fence in memory and not in a register, written before the mutex is free, and
+    /// moves the guard in wide pieces that were each written as one. A piece that was written in two just before would
+    /// keep the processor waiting for both.
+    #[inline(never)]
+    pub(super) fn arrive_sole(
+        &mut self,
+        hash: u64,
+        resource: &Resource,
+        ttl: Duration,
+        granted: &mut FencingToken,
+    ) -> bool {
         if self.is_closed() || self.entries.len() >= self.sweep_at {
-            return None;
+            return false;
         }
-        match self.entries.entry(hash, |entry| entry.resource == *resource, |entry| entry.hash) {
-            Slot::Occupied(_) => None,
+        match self.entries.entry(
+            hash,
+            |entry| entry.resource == *resource,
+            |entry| self.hasher.hash_one(entry.resource.as_str()),
+        ) {
+            Slot::Occupied(_) => false,
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
-                slot.insert(Entry { resource: resource.clone(), hash, fence, holder: Holder::Sole(ttl), queue: None });
-                Some(fence)
+                slot.insert(Entry { resource: resource.clone(), fence, holder: Holder::Sole(ttl), queue: None });
+                *granted = fence;
+                true
             }
         }
     }
@@ -200,19 +228,22 @@ impl Table {
     /// then nobody has to be told. `false` if it was not done.
     #[inline]
     pub(super) fn release_lonely(&mut self, hash: u64, fence: FencingToken) -> bool {
-        let Ok(held) = self.entries.find_entry(hash, |entry| entry.is_of(hash, fence)) else { return false };
+        let Ok(held) = self.entries.find_entry(hash, |entry| entry.fence == fence) else { return false };
         let entry = held.get();
         if entry.queue.is_some() || !matches!(entry.holder, Holder::Sole(_)) {
             return false;
         }
-        held.remove();
+        // Nothing of it has to be dropped but its name, as was just seen. The compiler does not know, and would look again.
+        let (Entry { resource, holder, queue, .. }, _) = held.remove();
+        std::mem::forget((holder, queue));
+        drop(resource);
         self.shrink();
         true
     }
 
     /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
     pub(super) fn release_sole(&mut self, hash: u64, fence: FencingToken) -> Option<Gone> {
-        let held = self.entries.find_entry(hash, |entry| entry.is_of(hash, fence)).ok()?;
+        let held = self.entries.find_entry(hash, |entry| entry.fence == fence).ok()?;
         if let Holder::Shared(lease) = &held.get().holder
             && !is(Mutant::HandleOutlivesRelease)
         {
