@@ -6,18 +6,18 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::after::Wake;
-use super::holder::Holder;
-use super::lease::{MemoryLease, has_end, untaken_term};
+use super::fences::Fences;
+use super::holder::{Holder, Lasts};
+use super::lease::MemoryLease;
 use super::queue::{Queue, Ticket};
-use super::table::Fences;
-use crate::provider::{LeaseState, Seat, Term, replace_waker};
-use crate::{FencingToken, LockOptions, Resource};
+use crate::provider::{LeaseState, Seat, Term};
+use crate::{FencingToken, Resource};
 
-/// A lock that is held, and who waits for it.
+/// A lock that is held, and who waits for it. Of 64 bytes, so that finding one is a shift and not a product: its hash is
+/// worked out again when the table grows, which is seldom.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) resource: Resource,
-    pub(super) hash: u64,
     /// The holder's.
     pub(super) fence: FencingToken,
     pub(super) holder: Holder,
@@ -25,37 +25,30 @@ pub(super) struct Entry {
     pub(super) queue: Option<Box<Queue<Waiter>>>,
 }
 
-/// A pending lease in a queue.
+/// Somebody in a queue.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub(super) lease: Arc<MemoryLease>,
-    pub(super) options: LockOptions,
+    /// For how long a grant is its own before it has come for it.
+    pub(super) lasts: Lasts,
+    /// Whether its lease has an end after that too.
+    pub(super) has_end: bool,
     pub(super) waker: Waker,
     /// Given back with the place, however that ends.
     pub(super) _seat: Seat,
 }
 
 impl Entry {
-    pub(super) fn ends(&self) -> Option<Instant> {
-        self.holder.ends()
-    }
-
-    /// The holder's lease as others see it, made for the first of them.
-    pub(super) fn share(&mut self, make: impl FnOnce(LeaseState, u64) -> Arc<MemoryLease>) -> Arc<MemoryLease> {
+    /// The holder's lease as others see it, made for the first of them. `None` if nobody has come for it.
+    pub(super) fn share(&mut self, make: impl FnOnce(LeaseState) -> Arc<MemoryLease>) -> Option<Arc<MemoryLease>> {
         let ttl = match &self.holder {
-            Holder::Shared(lease) => return Arc::clone(lease),
+            Holder::Shared(lease) => return Some(Arc::clone(lease)),
+            Holder::Untaken(..) | Holder::Expiring(..) => return None,
             Holder::Sole(ttl) => *ttl,
         };
         let state = LeaseState::held(self.resource.clone(), self.fence, Term::of_a_living_guard(ttl));
-        let lease = make(state, self.hash);
+        let lease = make(state);
         self.holder = Holder::Shared(Arc::clone(&lease));
-        lease
-    }
-
-    /// Whether the holder's lease is the one that was granted with this fence.
-    #[inline]
-    pub(super) fn is_of(&self, hash: u64, fence: FencingToken) -> bool {
-        self.fence == fence && self.hash == hash
+        Some(lease)
     }
 
     pub(super) fn waiters(&self) -> usize {
@@ -70,7 +63,7 @@ impl Entry {
         self.queue.as_ref()?.first()
     }
 
-    /// Puts a pending lease at the end of the queue (M4).
+    /// Puts somebody at the end of the queue (M4).
     pub(super) fn join(&mut self, ticket: Ticket, waiter: Waiter) {
         self.queue.get_or_insert_default().push(ticket, waiter);
     }
@@ -79,29 +72,33 @@ impl Entry {
     #[inline]
     pub(super) fn grant_first(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<(Holder, Wake)> {
         // A lock that nobody waits for, nearly every one, needs neither a look at the queue nor one at the clock.
-        if self.waiters() == 0 { None } else { self.grant_next(fences, now()) }
+        if self.waiters() == 0 { None } else { self.grant_next(fences, now) }
     }
 
-    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<(Holder, Wake)> {
-        let queue = self.queue.as_mut()?;
-        while let Some(next) = queue.pop_first() {
-            let fence = fences.next();
-            // A pending lease in a queue cannot have ended (M2), so this grants.
-            if next.lease.state.grant(fence, untaken_term(&next.options, now)) {
-                self.fence = fence;
-                let before = std::mem::replace(&mut self.holder, Holder::Shared(next.lease));
-                // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come,
-                // the others look again by themselves (M6).
-                let first = if has_end(&next.options) { self.wake_first() } else { Wake::default() };
-                return Some((before, Wake { granted: Some(next.waker), ..first }));
-            }
-        }
-        None
+    fn grant_next(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<(Holder, Wake)> {
+        let (ticket, next) = self.queue.as_mut()?.pop_first()?;
+        self.fence = fences.next();
+        // A lease that will renew itself once it is taken has no end to tell of, and the clock is not asked. Should its
+        // waiter never come, the others look again by themselves (M6), and ask for it.
+        let holder = if next.has_end {
+            Holder::Expiring(ticket, next.lasts.until(now()))
+        } else {
+            Holder::Untaken(ticket, next.lasts)
+        };
+        let before = std::mem::replace(&mut self.holder, holder);
+        let first = if next.has_end { self.wake_first() } else { Wake::default() };
+        Some((before, Wake { granted: Some(next.waker), ..first }))
     }
 
-    /// Leaves the waker of a waiter. Returns the one that was there, to be dropped once the mutex is free.
-    pub(super) fn set_waker(&mut self, ticket: Ticket, waker: &Waker) -> Option<Waker> {
-        replace_waker(&mut self.queue.as_mut()?.get_mut(ticket)?.waker, waker)
+    /// Takes the wakers of all who wait, who leave one again when they look.
+    pub(super) fn take_wakers(&mut self) -> impl Iterator<Item = Waker> {
+        let waiters = self.queue.iter_mut().flat_map(|queue| queue.waiters_mut());
+        waiters.map(|waiter| std::mem::replace(&mut waiter.waker, Waker::noop().clone()))
+    }
+
+    /// The waker of somebody who waits. `None` if it is not in the queue.
+    pub(super) fn waker_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
+        Some(&mut self.queue.as_mut()?.get_mut(ticket)?.waker)
     }
 
     /// The first waiter's waker, if there is an end of the holder's lease that it has to know of (M6).
@@ -110,13 +107,19 @@ impl Entry {
         Wake { granted: None, first: first.map(|(_, waiter)| waiter.waker.clone()) }
     }
 
-    /// The leases of the holder, if it is shared, and of everybody who waits, with the wakers of the latter.
-    pub(super) fn into_leases(self) -> impl Iterator<Item = (Arc<MemoryLease>, Option<Waker>)> {
+    /// The lease of the holder, if it is shared, and the wakers of everybody who waits.
+    pub(super) fn into_parts(self) -> (Option<Arc<MemoryLease>>, impl Iterator<Item = Waker>) {
         let waiters = self.queue.into_iter().flat_map(|queue| queue.into_waiters());
-        self.holder
-            .into_shared()
-            .map(|holder| (holder, None))
-            .into_iter()
-            .chain(waiters.map(|waiter| (waiter.lease, Some(waiter.waker))))
+        (self.holder.into_shared(), waiters.map(|waiter| waiter.waker))
+    }
+}
+
+#[cfg(all(test, not(orchestrix_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_a_cache_line() {
+        assert_eq!(size_of::<Entry>(), 64);
     }
 }

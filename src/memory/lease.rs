@@ -1,23 +1,21 @@
-//! [`MemoryLease`]: one lock, waited for or held.
+//! [`MemoryLease`]: a lease that others than its guard know.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::holder::Lasts;
 use super::shard::Shard;
 use crate::LockError;
 use crate::LockOptions;
 use crate::provider::{BoxFuture, Lease, LeaseState, Release, Releasing, Term};
-use crate::sync::now;
 
-/// One acquire: from its place in a queue, if it has to wait, to its end as a lease.
+/// A lease that others than its guard know: one with an end of its own from its grant on, and any other from when
+/// somebody shares it (M8).
 ///
-/// Of a lease that was granted at once and has no end of its own there is none until somebody shares it (M8).
-///
-/// Whoever has it, the guard or the future that waits, keeps it while it is in the table, also when it leaks; a lease
-/// that was shared by its guard may be the table's alone. So what leaves the table is dropped once its mutex is free,
-/// unless it had an end, and so was never shared in that way.
+/// The guard of one with an end keeps it while it is in the table, also when it leaks; one that was shared by its guard
+/// may be the table's alone. So what leaves the table is dropped once its mutex is free, unless it had an end.
 #[derive(Debug)]
 pub(super) struct MemoryLease {
     pub(super) state: LeaseState,
@@ -32,17 +30,18 @@ pub(super) fn has_end(options: &LockOptions) -> bool {
     !options.get_auto_renew() || options.get_max_hold().is_some()
 }
 
-/// The lease of a caller who is granted it at once, where it has an end.
-pub(super) fn term(options: &LockOptions) -> Term {
+/// A lease with an end that begins at its grant.
+pub(super) fn term(options: &LockOptions, granted: Instant) -> Term {
     let ttl = options.get_ttl();
-    let term = Term::new(now(), ttl).max_hold(options.get_max_hold());
+    let term = Term::new(granted, ttl).max_hold(options.get_max_hold());
     if options.get_auto_renew() { term.self_renewing(ttl) } else { term }
 }
 
-/// The lease that a grant at `now` begins for a waiter. There is no guard before the waiter comes for it, and it may
-/// never come: so nothing renews the lease before that.
-pub(super) fn untaken_term(options: &LockOptions, now: Instant) -> Term {
-    Term::new(now, options.get_ttl()).max_hold(options.get_max_hold())
+/// How long a grant lasts that its waiter has not come for. There is no guard before that, and it may never come: so
+/// nothing renews the lease.
+pub(super) fn lasts_untaken(options: &LockOptions) -> Lasts {
+    let ttl = options.get_ttl();
+    Lasts::from(options.get_max_hold().map_or(ttl, |max_hold| max_hold.min(ttl)))
 }
 
 impl Lease for MemoryLease {

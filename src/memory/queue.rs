@@ -41,12 +41,12 @@ impl<W> Queue<W> {
         self.place(ticket)?.as_mut()
     }
 
-    pub(super) fn pop_first(&mut self) -> Option<W> {
+    pub(super) fn pop_first(&mut self) -> Option<(Ticket, W)> {
         let last = is(Mutant::LastComeFirstServedInMemory);
-        let (_, waiter) = if last { self.places.pop_back() } else { self.places.pop_front() }?;
+        let (ticket, waiter) = if last { self.places.pop_back() } else { self.places.pop_front() }?;
         self.waiting -= 1;
         self.tidy();
-        waiter
+        waiter.map(|waiter| (ticket, waiter))
     }
 
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<W> {
@@ -54,6 +54,10 @@ impl<W> Queue<W> {
         self.waiting -= 1;
         self.tidy();
         Some(waiter)
+    }
+
+    pub(super) fn waiters_mut(&mut self) -> impl Iterator<Item = &mut W> {
+        self.places.iter_mut().filter_map(|(_, waiter)| waiter.as_mut())
     }
 
     pub(super) fn into_waiters(self) -> impl Iterator<Item = W> {
@@ -103,6 +107,12 @@ mod tests {
         queue
     }
 
+    fn pop(queue: &mut Queue<u64>) -> Option<u64> {
+        let (ticket, number) = queue.pop_first()?;
+        assert_eq!(ticket, Ticket(number));
+        Some(number)
+    }
+
     /// Whoever leaves, and in whatever order: the others are served in the order of arrival, each once (M4).
     #[test]
     fn those_who_stay_are_served_in_order() {
@@ -124,7 +134,7 @@ mod tests {
             for number in &staying {
                 assert_eq!(queue.get_mut(Ticket(*number)), Some(&mut number.clone()));
             }
-            assert_eq!(std::iter::from_fn(|| queue.pop_first()).collect::<Vec<_>>(), staying);
+            assert_eq!(std::iter::from_fn(|| pop(&mut queue)).collect::<Vec<_>>(), staying);
             assert!(queue.first().is_none() && queue.len() == 0 && queue.pop_first().is_none());
         }
     }
@@ -142,7 +152,7 @@ mod tests {
             assert_eq!(queue.remove(Ticket(number - 1)), Some(number - 1));
             assert!(queue.places.capacity() <= 4 * FEW, "{} places", queue.places.capacity());
         }
-        assert_eq!((queue.pop_first(), queue.pop_first(), queue.pop_first()), (Some(0), Some(999_999), None));
+        assert_eq!((pop(&mut queue), pop(&mut queue), pop(&mut queue)), (Some(0), Some(999_999), None));
     }
 
     /// A queue that was long once is as small as its waiters allow.
@@ -155,7 +165,7 @@ mod tests {
         assert_eq!(queue.len(), 100);
         assert!(queue.places.capacity() <= 1000, "{} places", queue.places.capacity());
         for number in 0..90 {
-            assert_eq!(queue.pop_first(), Some(number * 1000));
+            assert_eq!(pop(&mut queue), Some(number * 1000));
         }
         assert!(queue.places.capacity() <= 100, "{} places", queue.places.capacity());
     }

@@ -4,31 +4,38 @@
 //!
 //! - **M1** A name has an entry exactly while somebody holds it; who waits, waits for a holder. When a holder
 //!   goes, the first waiter becomes the holder in the same step, or the entry goes too.
-//! - **M2** A lease that somebody was given is in one of three places: pending in exactly one queue; the holder of exactly
-//!   one entry; or in neither, and then it has ended and never comes back.
+//! - **M2** Whoever waits is in one of three places: in exactly one queue; the holder of exactly one entry, and has not
+//!   come for it; or in neither, and then its grant has ended, or all is closed. A lease that somebody was given is the
+//!   holder of exactly one entry, or it has ended and never comes back.
 //! - **M3** A holder is replaced only when its lease has ended by the clock or by its own release. So two
 //!   holders' times never overlap.
 //! - **M4** Queues are in the order of arrival, and only the first is served. A newcomer is granted the lock
 //!   at once only if there is no entry.
 //! - **M5** Fences rise with every grant.
 //! - **M6** The first waiter knows when the holder's lease ends if nobody does anything: it is woken when it
-//!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, so that none
-//!   depends on another's being polled: a first waiter may never be, and neither may one that was granted the lock.
+//!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, by its own timer or by
+//!   the alarm of its runtime, so that none depends on another's being polled: a first waiter may never be, and neither may
+//!   one that was granted the lock. Such a grant ends one TTL after somebody has asked for it who came behind.
 //! - **M7** After closing there are no entries, and none come.
-//! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant to its release, or to
-//!   the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
-//!   same step, before anybody else is granted the lock.
+//! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant, or from when its
+//!   waiter came for it, to its release, or to the closing, and nothing else ends it. Sharing it changes nothing of that:
+//!   what was made for others then ends in the same step, before anybody else is granted the lock.
 
+use std::cell::OnceCell;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
-use hashbrown::HashTable;
 use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use tokio::time::Instant;
 
 use super::after::{Gone, Left, Wake};
+use super::alarm::{Alarm, Rings};
 use super::entry::Entry;
+use super::fences::Fences;
 use super::holder::Holder;
 use super::lease::MemoryLease;
+use super::place::Place;
 use super::queue::Ticket;
 use crate::mutant::{Mutant, is};
 use crate::sync::now;
@@ -37,22 +44,14 @@ use crate::{FencingToken, Resource};
 #[derive(Debug)]
 pub(super) struct Table {
     entries: HashTable<Entry>,
+    hasher: DefaultHashBuilder,
     fences: Fences,
     ticket: u64,
     closed: Option<Instant>,
+    /// The latest alarm, perhaps one that has rung (M6).
+    pub(super) alarm: Option<Alarm>,
     /// The size at which leases that expired with their guards leaked are looked for.
     sweep_at: usize,
-}
-
-/// The fences of a table, which rise (M5).
-#[derive(Debug)]
-pub(super) struct Fences(u64);
-
-impl Fences {
-    pub(super) fn next(&mut self) -> FencingToken {
-        self.0 = self.0.saturating_add(1);
-        FencingToken::saturating(self.0)
-    }
 }
 
 /// What a newcomer finds.
@@ -67,8 +66,16 @@ pub(super) enum Arrival<'a> {
 const SMALL: usize = 256;
 
 impl Table {
-    pub(super) fn new(first_fence: u64) -> Self {
-        Self { entries: HashTable::new(), fences: Fences(first_fence), ticket: 0, closed: None, sweep_at: SMALL }
+    pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
+        Self {
+            entries: HashTable::new(),
+            hasher,
+            fences: Fences::after(first_fence),
+            ticket: 0,
+            closed: None,
+            alarm: None,
+            sweep_at: SMALL,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -83,6 +90,11 @@ impl Table {
         self.closed
     }
 
+    /// For whom an alarm is set, unless it has rung.
+    pub(super) fn rings(&self) -> Option<Rings> {
+        self.alarm.as_ref().and_then(Alarm::rings)
+    }
+
     pub(super) fn entries(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.entries.iter_mut()
     }
@@ -93,7 +105,7 @@ impl Table {
 
     /// The entry of a lease of [`Holder::Sole`], whether it has been shared by now or not. `None` after closing (M8).
     pub(super) fn get_sole(&mut self, hash: u64, fence: FencingToken) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |entry| entry.is_of(hash, fence))
+        self.entries.find_mut(hash, |entry| entry.fence == fence)
     }
 
     /// Grants a lease to a newcomer, if the name has no entry (M1, M4) or the entry's holder has ended and nobody waits
@@ -104,20 +116,25 @@ impl Table {
         hash: u64,
         resource: &Resource,
         holder: impl FnOnce(FencingToken) -> Holder,
+        clock: &OnceCell<Instant>,
     ) -> Arrival<'_> {
         if self.entries.len() >= self.sweep_at {
             self.sweep();
         }
-        let entry = match self.entries.entry(hash, |entry| entry.resource == *resource, |entry| entry.hash) {
+        let entry = match self.entries.entry(
+            hash,
+            |entry| entry.resource == *resource,
+            |entry| self.hasher.hash_one(entry.resource.as_str()),
+        ) {
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
-                slot.insert(Entry { resource: resource.clone(), hash, fence, holder: holder(fence), queue: None });
+                slot.insert(Entry { resource: resource.clone(), fence, holder: holder(fence), queue: None });
                 return Arrival::Granted(fence);
             }
             Slot::Occupied(held) => held.into_mut(),
         };
         let mut wake = Wake::default();
-        if !entry.holder.is_held() {
+        if !entry.holder.is_held_at(|| *clock.get_or_init(now)) {
             let Some((_, granted)) = entry.grant_first(&mut self.fences, now) else {
                 entry.fence = self.fences.next();
                 // Who ended with its time has its guard still, so that this is not the last of it.
@@ -130,45 +147,80 @@ impl Table {
         Arrival::Held(entry, Ticket(self.ticket), wake)
     }
 
-    /// Grants a lease that its guard alone knows, if the name has no entry (M1, M4), which is nearly always. `None` if it
-    /// was not done: then [`arrive`](Self::arrive) has the answer.
-    #[inline]
-    pub(super) fn arrive_sole(&mut self, hash: u64, resource: &Resource, ttl: Duration) -> Option<FencingToken> {
+    /// Grants a lease that its guard alone knows, if the name has no entry (M1, M4), which is nearly always, and writes its
+    /// fence where the guard will have it. `false` if it was not done: then [`arrive`](Self::arrive) has the answer.
+    ///
+    /// Never inlined: the caller then has the fence in memory and not in a register, written before the mutex is free, and
+    /// moves the guard in wide pieces that were each written as one. A piece that was written in two just before would
+    /// keep the processor waiting for both.
+    #[inline(never)]
+    pub(super) fn arrive_sole(
+        &mut self,
+        hash: u64,
+        resource: &Resource,
+        ttl: Duration,
+        granted: &mut FencingToken,
+    ) -> bool {
         if self.is_closed() || self.entries.len() >= self.sweep_at {
-            return None;
+            return false;
         }
-        match self.entries.entry(hash, |entry| entry.resource == *resource, |entry| entry.hash) {
-            Slot::Occupied(_) => None,
+        match self.entries.entry(
+            hash,
+            |entry| entry.resource == *resource,
+            |entry| self.hasher.hash_one(entry.resource.as_str()),
+        ) {
+            Slot::Occupied(_) => false,
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
-                slot.insert(Entry { resource: resource.clone(), hash, fence, holder: Holder::Sole(ttl), queue: None });
-                Some(fence)
+                slot.insert(Entry { resource: resource.clone(), fence, holder: Holder::Sole(ttl), queue: None });
+                *granted = fence;
+                true
             }
         }
     }
 
-    /// Looks after a waiter's name: replaces a holder that has ended at `now` (M3).
-    pub(super) fn settle(&mut self, lease: &MemoryLease, now: Instant) -> (Option<&mut Entry>, Wake) {
-        let same = |entry: &Entry| entry.resource == *lease.state.resource();
-        let Ok(mut held) = self.entries.find_entry(lease.hash, same) else { return (None, Wake::default()) };
-        if held.get().holder.is_held_at(now) {
+    /// Looks after a waiter's name: replaces a holder that has ended at the clock's time (M3), unless it is that waiter.
+    /// Whoever `asks` for the lock sets an end to a grant that nobody has come for.
+    pub(super) fn settle(
+        &mut self,
+        place: &Place,
+        asks: bool,
+        clock: &OnceCell<Instant>,
+    ) -> (Option<&mut Entry>, Wake) {
+        let same = |entry: &Entry| entry.resource == place.resource;
+        let Ok(mut held) = self.entries.find_entry(place.hash, same) else { return (None, Wake::default()) };
+        let holder = &mut held.get_mut().holder;
+        if asks && !holder.awaits(place.ticket) {
+            holder.asked_for(|| *clock.get_or_init(now));
+        }
+        if holder.awaits(place.ticket) || holder.is_held_at(|| *clock.get_or_init(now)) {
             return (Some(held.into_mut()), Wake::default());
         }
-        // The next lease begins now and not at `now`, which was before the mutex was free. A holder that has ended with its
-        // time has its guard, or the future that waited, still, so that this is not the last of it.
-        let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, crate::sync::now) else {
+        // The next lease begins now and not at the clock's time, which may have been read before the mutex was free. A
+        // holder that has ended with its time has its guard still, so that this is not the last of it.
+        let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, now) else {
             held.remove();
             return (None, Wake::default());
         };
         (Some(held.into_mut()), wake)
     }
 
-    /// Takes a pending lease out of its queue. `None` if it was not there: it has been granted or lost (M2).
-    pub(super) fn leave(&mut self, lease: &MemoryLease, ticket: Ticket) -> Option<Left> {
-        let entry = self.get(lease.hash, lease.state.resource())?;
-        let was_first = entry.is_first(ticket);
-        let waiter = entry.queue.as_mut()?.remove(ticket)?;
+    /// Takes a waiter out of its queue. `None` if it was not there: the lock has been granted to it, or its grant has
+    /// ended (M2).
+    pub(super) fn leave(&mut self, place: &Place) -> Option<Left> {
+        let entry = self.get(place.hash, &place.resource)?;
+        let was_first = entry.is_first(place.ticket);
+        let waiter = entry.queue.as_mut()?.remove(place.ticket)?;
         Some(Left { _waiter: waiter, wake: if was_first { entry.wake_first() } else { Wake::default() } })
+    }
+
+    /// Hands a lock on that was granted to a waiter who will not come for it. `None` if its grant has ended (M2).
+    pub(super) fn hand_on(&mut self, place: &Place) -> Option<Gone> {
+        let granted = |entry: &Entry| entry.holder.awaits(place.ticket) && entry.resource == place.resource;
+        let held = self.entries.find_entry(place.hash, granted).ok()?;
+        let gone = succeed(held, &mut self.fences);
+        self.shrink();
+        Some(gone)
     }
 
     /// Replaces a holder that has ended by the first waiter, or removes its entry (M1, M3).
@@ -185,19 +237,22 @@ impl Table {
     /// then nobody has to be told. `false` if it was not done.
     #[inline]
     pub(super) fn release_lonely(&mut self, hash: u64, fence: FencingToken) -> bool {
-        let Ok(held) = self.entries.find_entry(hash, |entry| entry.is_of(hash, fence)) else { return false };
+        let Ok(held) = self.entries.find_entry(hash, |entry| entry.fence == fence) else { return false };
         let entry = held.get();
         if entry.queue.is_some() || !matches!(entry.holder, Holder::Sole(_)) {
             return false;
         }
-        held.remove();
+        // Nothing of it has to be dropped but its name, as was just seen. The compiler does not know, and would look again.
+        let (Entry { resource, holder, queue, .. }, _) = held.remove();
+        std::mem::forget((holder, queue));
+        drop(resource);
         self.shrink();
         true
     }
 
     /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
     pub(super) fn release_sole(&mut self, hash: u64, fence: FencingToken) -> Option<Gone> {
-        let held = self.entries.find_entry(hash, |entry| entry.is_of(hash, fence)).ok()?;
+        let held = self.entries.find_entry(hash, |entry| entry.fence == fence).ok()?;
         if let Holder::Shared(lease) = &held.get().holder
             && !is(Mutant::HandleOutlivesRelease)
         {
@@ -218,7 +273,11 @@ impl Table {
     /// asked for that very name. Looked for only when the table has doubled, so that it costs little.
     #[cold]
     fn sweep(&mut self) {
-        self.entries.retain(|entry| entry.waiters() > 0 || entry.holder.is_held());
+        let clock = OnceCell::new();
+        self.entries.retain(|entry| {
+            entry.holder.asked_for(|| *clock.get_or_init(now));
+            entry.waiters() > 0 || entry.holder.is_held_at(|| *clock.get_or_init(now))
+        });
         self.sweep_at = self.entries.len().saturating_mul(2).max(SMALL);
     }
 

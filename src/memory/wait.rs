@@ -1,43 +1,45 @@
 //! [`Waiting`]: the future of a caller who waits for a lock.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
-use super::lease::MemoryLease;
-use super::queue::Ticket;
-use super::shard::{Admission, Attempt, Look};
-use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, Wait, time_after};
+use super::attempt::{Admission, Attempt, Outcome};
+use super::place::{Look, Place};
+use crate::provider::{Wait, time_after};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::{LockError, LockGuard, LockOptions};
 
-/// Waits in the queue until its lease is granted, its time is up, or the provider is closed.
+/// Waits in the queue until the lock is granted, its time is up, or the provider is closed.
 #[pin_project(PinnedDrop)]
 pub(super) struct Waiting {
-    /// Its lease, and the place that this has in the queue; `None` once the lease is somebody else's business: returned,
-    /// or given up.
-    place: Option<(Arc<MemoryLease>, Ticket)>,
+    /// `None` once it is somebody else's business: taken, or given up.
+    place: Option<Place>,
     options: LockOptions,
     wait: Wait,
     until: Option<Instant>,
+    /// The time when it joined the queue, if anybody asked for it, for the first look. That is too early by what passed
+    /// since then: an end that passed meanwhile is one that the timer finds to have passed.
+    joined: OnceCell<Instant>,
+    /// Whether it has looked before.
+    looked: bool,
     #[pin]
     timer: Option<Sleep>,
 }
 
 impl Waiting {
-    pub(super) fn new(lease: Arc<MemoryLease>, ticket: Ticket, options: LockOptions, wait: Wait) -> Self {
+    pub(super) fn new(place: Place, options: LockOptions, wait: Wait, joined: OnceCell<Instant>) -> Self {
         let until = match wait {
-            Wait::No => Some(now()),
+            Wait::No => Some(*joined.get_or_init(now)),
             // A time too far away to be written down is as long as it takes.
-            Wait::AtMost(time) => time_after(now(), time),
+            Wait::AtMost(time) => time_after(*joined.get_or_init(now), time),
             Wait::Forever => None,
         };
-        Self { place: Some((lease, ticket)), options, wait, until, timer: None }
+        Self { place: Some(place), options, wait, until, joined, looked: false, timer: None }
     }
 }
 
@@ -47,46 +49,60 @@ impl Future for Waiting {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let Some((lease, ticket)) = this.place.take() else { return Poll::Pending };
-            let renewed = this.options.get_auto_renew().then(|| this.options.get_ttl());
-            match lease.state.take(renewed) {
-                None => {}
-                Some(true) => return Poll::Ready(Ok(Some(LockGuard::new(lease)))),
-                // Granted, and expired before anybody came for it; or ended because the provider was closed.
-                // Whichever it was, a new attempt has the answer.
-                Some(false) => {
-                    let resource = lease.state.resource();
-                    // Its time may be up.
-                    let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
-                    match lease.shard.attempt(resource, this.options, wait, Admission::Again) {
-                        Err(error) => return Poll::Ready(Err(error)),
-                        Ok(Attempt::Busy) => return Poll::Ready(Ok(None)),
-                        Ok(Attempt::Granted(guard)) => return Poll::Ready(Ok(Some(guard))),
-                        Ok(Attempt::Queued(lease, ticket)) => *this.place = Some((lease, ticket)),
-                    }
-                    continue;
+            let Some(place) = &mut *this.place else { return Poll::Pending };
+            // Read once a turn, and not at all by whoever finds the lock granted.
+            let clock = std::mem::take(this.joined);
+            let looked = std::mem::replace(this.looked, true);
+            let (ends, rings) = match place.look(this.options, cx.waker(), looked, &clock) {
+                Look::Wait(ends, rings) => (ends, rings),
+                Look::Sole(fence) => {
+                    let granted = this.place.take().map(|place| LockGuard::sole(place.into_sole(fence)));
+                    return Poll::Ready(Ok(granted));
                 }
-            }
-            let (lease, ticket) = this.place.insert((lease, ticket));
-            // Read once a turn: an end that passes meanwhile is one that the timer finds to have passed.
-            let now = now();
-            let ends = match lease.shard.look(lease, *ticket, cx.waker(), now) {
-                Look::Wait(ends) => ends,
-                Look::Again => continue,
+                Look::Shared(lease) => {
+                    *this.place = None;
+                    return Poll::Ready(Ok(Some(LockGuard::new(lease))));
+                }
                 Look::Closed => {
                     *this.place = None;
                     return Poll::Ready(Err(LockError::Closed));
                 }
+                // Granted, and expired before anybody came for it: a new attempt has the answer.
+                Look::Again => {
+                    // Its time may be up.
+                    let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
+                    let (resource, hash, options) = (&place.resource, place.hash, &*this.options);
+                    let attempt = Attempt { resource, hash, options, wait, admission: Admission::Again };
+                    let answer = match place.shard.attempt(attempt, this.joined) {
+                        Ok(Outcome::Queued(ticket)) => {
+                            place.ticket = ticket;
+                            continue;
+                        }
+                        Ok(Outcome::Granted(guard)) => Ok(Some(guard)),
+                        Ok(Outcome::Busy) => Ok(None),
+                        Err(error) => Err(error),
+                    };
+                    *this.place = None;
+                    return Poll::Ready(answer);
+                }
             };
+            let ttl = this.options.get_ttl();
+            // Without an end to wait for it looks again after its own TTL (M6), and an alarm for all says when. Whoever has
+            // been woken by one, and waits for a limited time, has a timer from then on.
+            let by_alarm = ends.is_none() && !(looked && this.until.is_some());
+            if by_alarm && place.has_alarm(rings, ttl, *this.until, &clock) {
+                this.timer.set(None);
+                return Poll::Pending;
+            }
+            let now = *clock.get_or_init(now);
             if this.until.is_some_and(|until| now >= until) {
-                if lease.shard.leave(lease, *ticket) {
+                if place.leave() {
                     *this.place = None;
                     return Poll::Ready(Ok(None));
                 }
                 continue; // Granted at the last moment.
             }
-            // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(now, this.options.get_ttl()));
+            let again = ends.or_else(|| time_after(now, ttl));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
                 // One that is up earlier than it has to be costs a look, and setting it anew costs as much.
@@ -113,11 +129,8 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 #[pinned_drop]
 impl PinnedDrop for Waiting {
     fn drop(self: Pin<&mut Self>) {
-        let this = self.project();
-        let Some((lease, ticket)) = this.place.take() else { return };
-        // Not in the queue any more: granted, and nobody came for it. Hand it on.
-        if !lease.shard.leave(&lease, ticket) && !is(Mutant::DroppedWaiterKeepsGrantInMemory) {
-            drop(lease.release());
+        if let Some(place) = self.project().place.take() {
+            place.give_up();
         }
     }
 }

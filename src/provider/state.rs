@@ -12,8 +12,7 @@
 //! - **L2** What has ended stays ended: nothing leads away from `RELEASED` or `LOST`.
 //! - **L3** The clock decides, not a flag that somebody has to set in time. Whoever looks after the end sees
 //!   a lost lease, and makes that final (L2) before saying so. Hence a renewal that comes back too late
-//!   cannot revive a lease that somebody has been told is lost. One whose end nobody has seen yet, and whose lock nobody
-//!   else can have without seeing it, may go on (`take` of `in_process`).
+//!   cannot revive a lease that somebody has been told is lost.
 //! - **L4** A watcher that went to sleep is woken by every change that could end the lease before the time
 //!   the watcher knows. Watching and waking happen under one mutex; `ends` is written before it is taken.
 

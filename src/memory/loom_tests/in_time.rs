@@ -211,6 +211,84 @@ fn loom_a_granted_waiter_never_comes() {
     );
 }
 
+/// The alarm rings while somebody comes: whoever waits was woken, or there is an alarm that is still to ring (M6).
+#[test]
+fn loom_the_alarm_rings_beside_one_who_comes() {
+    run_in_time(
+        Bounded(4),
+        |scene| {
+            let guard = scene.acquired(LockOptions::default());
+            let mut first = scene.waiter();
+            assert!(first.poll().is_pending() && scene.has_alarm());
+            (guard, first)
+        },
+        |scene, (guard, first)| {
+            let mut second = scene.waiter();
+            assert!(second.poll().is_pending());
+            (guard, first, second)
+        },
+        &[PASS],
+        |scene, (guard, first, second)| {
+            assert!(first.was_told(), "the alarm did not ring");
+            assert!(second.was_told() || scene.has_alarm(), "nothing wakes the second");
+            drop((guard, first, second));
+        },
+    );
+}
+
+/// Two set the alarm at once: one has it set, and it is enough for both, or the other has a timer of its own (M6).
+#[test]
+fn loom_two_set_the_alarm() {
+    run_in_time(
+        Bounded(4),
+        |scene| scene.acquired(LockOptions::default()),
+        |scene, guard| {
+            let mut waiter = scene.waiter();
+            assert!(waiter.poll().is_pending());
+            (guard, waiter)
+        },
+        &[|scene| {
+            let mut waiter = scene.waiter();
+            assert!(waiter.poll().is_pending());
+        }],
+        |_, (guard, waiter)| {
+            advance(LEASE);
+            assert!(waiter.was_told(), "nothing wakes it");
+            drop(guard);
+        },
+    );
+}
+
+/// A waiter is granted a lease that would renew itself, and never comes for it. Whoever is behind is woken again and again
+/// by the alarm, asks for the lock, and is granted it, whoever else tries meanwhile (M6).
+#[test]
+fn loom_a_granted_waiter_never_comes_and_the_alarm_rings() {
+    run_in_time(
+        Bounded(3),
+        |scene| {
+            let guard = scene.acquired(LockOptions::default());
+            let mut never = scene.waiter();
+            assert!(never.poll().is_pending());
+            (guard, never)
+        },
+        |scene, (guard, never)| {
+            drop(guard);
+            let mut behind = scene.waiter();
+            for _ in 0..4 {
+                if let Poll::Ready(guard) = behind.poll() {
+                    scene.hold_while_it_lasts(guard);
+                    return never;
+                }
+                advance(LEASE);
+                assert!(behind.was_told(), "nothing wakes it");
+            }
+            panic!("not granted after four leases' lengths");
+        },
+        &[TRY],
+        |_, never| drop(never),
+    );
+}
+
 /// Whoever watches is woken when the lease ends (L4), by its own timer.
 #[test]
 fn loom_the_signal_of_a_lease_that_ends() {

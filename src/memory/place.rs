@@ -1,0 +1,174 @@
+//! [`Place`]: where a caller waits, and what it finds there.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::after::{Gone, Left};
+use super::alarm::{Alarm, Rings, Runtime};
+use super::entry::Entry;
+use super::holder::Holder;
+use super::lease::{MemoryLease, has_end, lasts_untaken, term};
+use super::queue::Ticket;
+use super::shard::Shard;
+use super::sole::Sole;
+use crate::mutant::{Mutant, is};
+use crate::provider::{LeaseState, replace_waker, time_after};
+use crate::sync::now;
+use crate::{FencingToken, LockOptions, Resource};
+
+/// A place in the queue for a name.
+///
+/// There is no lease yet that anybody could share: the table says whether the place is in the queue still, or the lock
+/// has been granted to it (M2).
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) resource: Resource,
+    pub(super) hash: u64,
+    pub(super) ticket: Ticket,
+    pub(super) shard: Arc<Shard>,
+}
+
+/// What a waiter sees when it looks.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Nothing happens before this time, unless somebody wakes the waiter, which an alarm does that rings for these.
+    Wait(Option<Instant>, Option<Rings>),
+    /// The lock is the waiter's, with a lease that nobody else knows.
+    Sole(FencingToken),
+    /// The lock is the waiter's, with a lease that has an end.
+    Shared(Arc<MemoryLease>),
+    /// The place is gone: its grant has ended before anybody came for it.
+    Again,
+    /// The provider is closed.
+    Closed,
+}
+
+/// No alarm is set for a shorter time: it wakes all who wait, and so must not ring often. Whoever has to look again sooner
+/// has a timer of its own.
+const OFTEN_ENOUGH: Duration = if cfg!(orchestrix_loom) { Duration::ZERO } else { Duration::from_millis(500) };
+
+impl Place {
+    /// Takes the lock if it has been granted. Otherwise leaves a waker, replaces a holder that has ended, and says until
+    /// when there is nothing to be done. Whoever `asks` sets an end to another's grant that was not come for: not at the first
+    /// look, at which that has just been made, and if an alarm rings for another one.
+    pub(super) fn look(&self, options: &LockOptions, waker: &Waker, asks: bool, clock: &OnceCell<Instant>) -> Look {
+        let (look, replaced, wake) = {
+            let mut table = self.shard.table.lock();
+            if table.is_closed() {
+                return Look::Closed;
+            }
+            let rings = table.rings();
+            let (entry, wake) = table.settle(self, asks, clock);
+            let (look, replaced) =
+                entry.map_or((Look::Again, None), |entry| self.look_at(entry, options, waker, rings));
+            (look, replaced, wake)
+        };
+        wake.wake();
+        drop(replaced);
+        look
+    }
+
+    fn look_at(
+        &self,
+        entry: &mut Entry,
+        options: &LockOptions,
+        waker: &Waker,
+        rings: Option<Rings>,
+    ) -> (Look, Option<Waker>) {
+        if entry.holder.awaits(self.ticket) {
+            return (self.take(entry, options), None);
+        }
+        let Some(before) = entry.waker_mut(self.ticket) else { return (Look::Again, None) };
+        let replaced = replace_waker(before, waker);
+        // Only the first waiter minds the end of the holder's lease (M6).
+        let ends = if entry.is_first(self.ticket) { entry.holder.ends() } else { None };
+        (Look::Wait(ends, rings), replaced)
+    }
+
+    /// Takes the lock that has been granted to this place.
+    fn take(&self, entry: &mut Entry, options: &LockOptions) -> Look {
+        if !has_end(options) {
+            // From now on it has no end. The clock is not asked: had anybody seen the end, somebody else would have the
+            // lock, or its entry would be gone (M3).
+            entry.holder = Holder::Sole(options.get_ttl());
+            return Look::Sole(entry.fence);
+        }
+        let Some(ends) = entry.holder.ends().filter(|ends| now() < *ends) else { return Look::Again };
+        // Counted from the grant, with all that it may last beyond the time for coming.
+        let since = ends.checked_sub(lasts_untaken(options).get()).unwrap_or(ends);
+        let state = LeaseState::held(self.resource.clone(), entry.fence, term(options, since));
+        let lease = Arc::new(MemoryLease { state, hash: self.hash, shard: Arc::clone(&self.shard) });
+        entry.holder = Holder::Shared(Arc::clone(&lease));
+        Look::Shared(lease)
+    }
+
+    /// Whether an alarm rings within `ttl` and not after `until`, for whoever has just looked and saw what is `set`. If need
+    /// be it is set now.
+    ///
+    /// The time is asked for only if that is needed, as it is not where all have the same TTL.
+    pub(super) fn has_alarm(
+        &self,
+        set: Option<Rings>,
+        ttl: Duration,
+        until: Option<Instant>,
+        clock: &OnceCell<Instant>,
+    ) -> bool {
+        let runtime = Runtime::current();
+        if let Some(set) = set {
+            if !set.is_in(runtime) {
+                return false;
+            }
+            if set.within(ttl) && until.is_none_or(|until| set.by(until)) {
+                return true;
+            }
+        }
+        let now = *clock.get_or_init(now);
+        let again = time_after(now, ttl);
+        let Some(at) = again.into_iter().chain(until).min() else { return true };
+        if set.is_some_and(|set| set.by(at)) {
+            return true;
+        }
+        let after = at.saturating_duration_since(now);
+        if after < OFTEN_ENOUGH {
+            return false;
+        }
+        let Some(alarm) = Alarm::set(&self.shard, runtime, after, at) else { return false };
+        let (is_set, spare) = {
+            let mut table = self.shard.table.lock();
+            // Another may have been set meanwhile.
+            if table.alarm.as_ref().is_none_or(|set| set.gives_way_to(&alarm)) {
+                (true, table.alarm.replace(alarm))
+            } else {
+                (false, Some(alarm))
+            }
+        };
+        drop(spare);
+        is_set
+    }
+
+    /// Leaves the queue. `false` if the place was not there: the lock has been granted to it, or its grant has ended.
+    pub(super) fn leave(&self) -> bool {
+        let left = self.shard.table.lock().leave(self);
+        left.map(Left::wake).is_some()
+    }
+
+    /// Leaves the queue, or hands the lock on if it has been granted meanwhile.
+    pub(super) fn give_up(&self) {
+        let (left, gone) = {
+            let mut table = self.shard.table.lock();
+            let left = table.leave(self);
+            let granted = left.is_none() && !is(Mutant::DroppedWaiterKeepsGrantInMemory);
+            (left, if granted { table.hand_on(self) } else { None })
+        };
+        left.map(Left::wake).or_else(|| gone.map(Gone::wake)).unwrap_or_default();
+    }
+
+    /// The lease of this place's grant, for its guard.
+    pub(super) fn into_sole(self, fence: FencingToken) -> Sole {
+        Sole { resource: self.resource, fence, hash: self.hash, shard: self.shard }
+    }
+}
