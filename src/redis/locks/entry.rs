@@ -166,7 +166,7 @@ impl Entry {
 
     /// The tenure, if this token is its own.
     pub(super) fn tenure_of(&mut self, token: Token) -> Option<&mut Tenure> {
-        self.tenure.as_mut().filter(|tenure| tenure.token == token)
+        self.tenure.as_mut().filter(|tenure| tenure.is_of(token))
     }
 
     /// The tenure, if this is its lease.
@@ -176,7 +176,7 @@ impl Entry {
 
     /// Whether this token is the tenure's.
     pub(super) fn has_tenure(&self, token: Token) -> bool {
-        self.tenure.as_ref().is_some_and(|tenure| tenure.token == token)
+        self.tenure.as_ref().is_some_and(|tenure| tenure.is_of(token))
     }
 
     /// The ask, if there is one.

@@ -34,7 +34,7 @@ impl Locks {
         }
         let (answer, answered) = oneshot::channel();
         let purpose = Purpose::Extend(Box::new(Extension { lease: Arc::clone(lease), duration, may_end, answer }));
-        self.push(resource, tenure.token, Step::Reset { lease: duration }, purpose);
+        self.push_for(tenure, resource, Step::Reset { lease: duration }, purpose);
         Err(answered)
     }
 

@@ -36,7 +36,7 @@ impl Locks {
     /// `false` if it is the older one, of which we hear late: an answer may be overtaken by a message.
     pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure) -> bool {
         if entry.tenure.as_ref().is_some_and(|present| tenure.is_older_than(present)) {
-            self.push(resource, tenure.token, Step::Release, Purpose::Release(None));
+            self.push_for(&tenure, resource, Step::Release, Purpose::Release(None));
             self.undo_late(resource, &tenure);
             return false;
         }
@@ -68,8 +68,7 @@ impl Locks {
             if !tenure.is_enough_for(&waiter, now) {
                 // The waiter stays in front until the server has answered.
                 let lease = waiter.options().get_ttl();
-                let token = tenure.token;
-                return self.push(resource, token, Step::Reset { lease }, Purpose::Turn);
+                return self.push_for(tenure, resource, Step::Reset { lease }, Purpose::Turn);
             }
             entry.pop();
             let Some(tenure) = &mut entry.tenure else { return };
@@ -87,7 +86,7 @@ impl Locks {
     pub(super) fn end_tenure(&self, resource: &Resource, entry: &mut Entry) {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
-        self.push(resource, tenure.token, Step::Release, Purpose::Release(None));
+        self.push_for(&tenure, resource, Step::Release, Purpose::Release(None));
         self.undo_late(resource, &tenure);
     }
 

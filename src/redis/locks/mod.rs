@@ -49,6 +49,7 @@ use tokio::time::Instant;
 pub(super) use self::callers::{Admission, GaveUp};
 use self::entry::Entry;
 use self::table::{Shard, Table};
+use self::tenure::Tenure;
 use self::undoing::Undos;
 use super::agenda::{self, Agenda};
 use super::keys::Keys;
@@ -228,6 +229,10 @@ impl Locks {
         self.link.push(Call::new(Command { resource: resource.clone(), token, step }, purpose));
     }
 
+    fn push_for(&self, tenure: &Tenure, resource: &Resource, step: Step, purpose: Purpose) {
+        self.push(resource, tenure.token(self.link.inbox()), step, purpose);
+    }
+
     /// Takes something off the agenda, if it is there.
     fn forget_due(&self, due: Option<agenda::Entry>) {
         if let Some(due) = due {
@@ -308,8 +313,8 @@ mod tests {
     #[test]
     fn what_is_kept_by_the_hundred_thousand_is_small() {
         let counts = 2 * size_of::<usize>();
-        assert!(size_of::<Entry>() <= 136, "{}", size_of::<Entry>());
-        assert!(size_of::<RedisLease>() + counts <= 152, "{}", size_of::<RedisLease>() + counts);
+        assert!(size_of::<Entry>() <= 120, "{}", size_of::<Entry>());
+        assert!(size_of::<RedisLease>() + counts <= 136, "{}", size_of::<RedisLease>() + counts);
         assert!(size_of::<Due>() <= 16, "{}", size_of::<Due>());
         assert!(size_of::<Call<Purpose>>() <= 104, "{}", size_of::<Call<Purpose>>());
     }

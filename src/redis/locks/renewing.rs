@@ -31,14 +31,11 @@ const LATEST: Duration = Duration::from_secs(1);
 pub(super) fn next_step(tenure: &Tenure, now: Instant) -> Instant {
     let end = tenure.lease_ends();
     let Some(holder) = &tenure.holder else { return end };
-    if !holder.auto_renews() || tenure.renewing {
-        return end;
-    }
+    let Some(ttl) = holder.renewal_once_taken().filter(|_| !tenure.renewing) else { return end };
     let limit = holder.state().limit();
     if limit.is_some_and(|limit| limit <= tenure.ends()) {
         return end; // No renewal carries it further.
     }
-    let ttl = holder.ttl();
     let due = renewal_due(tenure, ttl);
     // Due already: not renewed because nobody came for it yet, or because it did not get through.
     let due = if due > now { due } else { now + (ttl / TRY_AGAIN).clamp(SOONEST, LATEST) };
@@ -62,8 +59,8 @@ fn together(due: Instant, ttl: Duration) -> Instant {
 impl Locks {
     /// Renews a tenure whose lease is over by a third, if somebody holds it who wants that.
     pub(super) fn renew_if_due(&self, resource: &Resource, tenure: &mut Tenure, now: Instant) {
-        let Some(holder) = tenure.holder.as_ref().filter(|holder| holder.wants_renewal()) else { return };
-        let ttl = holder.ttl();
+        let Some(holder) = &tenure.holder else { return };
+        let Some(ttl) = holder.renewal() else { return };
         if tenure.renewing || tenure.is_extending() || now < renewal_due(tenure, ttl) {
             return;
         }
@@ -73,7 +70,7 @@ impl Locks {
             return;
         }
         tenure.renewing = true;
-        self.push(resource, tenure.token, Step::Renew { lease }, Purpose::Renew);
+        self.push_for(tenure, resource, Step::Renew { lease }, Purpose::Renew);
     }
 
     pub(super) fn renew_answered(&self, command: &Command, outcome: Outcome) {
@@ -131,13 +128,14 @@ impl Locks {
         let Some(tenure) = &mut entry.tenure else { return };
         let Some(holder) = &tenure.holder else { return };
         // A renewal says it too, and gains time; but it must not undo an extension, nor pass a limit.
-        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && !tenure.is_extending();
-        let ttl = holder.ttl();
-        if renewable && !tenure.renewing && Instant::now() + worth(ttl) > tenure.ends() {
-            tenure.renewing = true;
-            self.push(resource, tenure.token, Step::Renew { lease: ttl }, Purpose::Renew);
-        } else {
-            self.push(resource, tenure.token, Step::Look, Purpose::Look);
+        let renewable = holder.state().limit().is_none() && !tenure.is_extending() && !tenure.renewing;
+        let now = Instant::now();
+        match holder.renewal().filter(|ttl| renewable && now + worth(*ttl) > tenure.ends()) {
+            Some(lease) => {
+                tenure.renewing = true;
+                self.push_for(tenure, resource, Step::Renew { lease }, Purpose::Renew);
+            }
+            None => self.push_for(tenure, resource, Step::Look, Purpose::Look),
         }
     }
 

@@ -85,7 +85,7 @@ impl Locks {
     /// A tenure has ended. An acquire of its token that may run yet is undone for as long as it would matter.
     pub(super) fn undo_late(&self, resource: &Resource, tenure: &Tenure) {
         if let Some(lease) = tenure.late_acquire() {
-            self.undo(resource, tenure.token, lease, Doubt::More);
+            self.undo(resource, tenure.token(self.link.inbox()), lease, Doubt::More);
         }
     }
 
