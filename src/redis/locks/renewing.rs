@@ -20,7 +20,7 @@ use crate::redis::script::flag;
 /// the same pipelines. A lease is renewed earlier by this part of it at most, and by no more than this time: what is due
 /// at once stands before whatever else the server is asked, and has its place in memory until it is answered.
 const TOGETHER: u32 = 100;
-const LONGEST_TOGETHER: Duration = Duration::from_millis(50);
+const LONGEST_TOGETHER: Duration = Duration::from_millis(10);
 
 /// How soon a renewal that did not get through is tried again, as a part of the lease, and within which bounds.
 const TRY_AGAIN: u32 = 12;
