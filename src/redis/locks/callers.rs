@@ -71,7 +71,7 @@ impl Locks {
         }
         let patience = if entry.first().is_some() { Patience::Waiting } else { Patience::New };
         let ticket = entry.join(Arc::clone(waiter), seat);
-        self.ask_if_needed(resource, entry, patience);
+        self.ask_if_needed(resource, entry, patience, now);
         Ok(ticket)
     }
 
@@ -88,7 +88,7 @@ impl Locks {
                 return Ok(false);
             }
             self.end_if_over(resource, entry, now);
-            self.ask_if_needed(resource, entry, Patience::Waiting);
+            self.ask_if_needed(resource, entry, Patience::Waiting, now);
             self.settle(resource, &mut shard);
         }
         // Not for the others who wait here: whether the server answers at all has to be found out.
@@ -111,22 +111,23 @@ impl Locks {
         match granted {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
                 let mut shard = self.shard(resource);
+                let now = Instant::now();
                 let entry = shard.get_or_insert(resource);
                 if self.is_closed() {
                     wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
                 }
                 let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
-                let replaced = self.replace_tenure(resource, entry, tenure);
+                let replaced = self.replace_tenure(resource, entry, tenure, now);
                 let Some(tenure) = &mut entry.tenure else { return };
                 if !replaced {
                     // Somebody of this process holds it since.
                     wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
-                } else if lend(resource, tenure, waiter, &mut wakers) {
-                    self.schedule(resource, tenure);
+                } else if lend(resource, tenure, waiter, now, &mut wakers) {
+                    self.schedule(resource, tenure, now);
                 } else {
                     // Nobody was there any more.
                     self.end_tenure(resource, entry);
-                    self.ask_if_needed(resource, entry, Patience::Waiting);
+                    self.ask_if_needed(resource, entry, Patience::Waiting, now);
                 }
                 self.settle(resource, &mut shard);
             }

@@ -29,11 +29,11 @@ impl Locks {
         let Some(ask) = entry.ask_of(*token) else { return };
         if !is_recent(ask, now) {
             // Its answer says it exactly; the server keeps the lock for us until then.
-            return self.ask_again(resource, entry);
+            return self.ask_again(resource, entry, now);
         }
         let from = granted_since(ask, grant.at, now);
         let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
-        self.granted(resource, entry, tenure, &mut wakers);
+        self.granted(resource, entry, tenure, now, &mut wakers);
         self.settle(resource, &mut shard);
         drop(shard);
         wakers.wake();

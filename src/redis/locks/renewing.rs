@@ -77,6 +77,7 @@ impl Locks {
         let Command { resource, token, step } = command;
         let Step::Renew { lease } = *step else { return };
         let mut shard = self.shard(resource);
+        let now = Instant::now();
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token) else { return };
         let answered = matches!(outcome, Outcome::Answered { .. });
@@ -90,18 +91,18 @@ impl Locks {
                     let newest = !tenure.is_extending() && sent >= tenure.counts_from();
                     if newest && sent + worth > tenure.ends() {
                         tenure.renewed(sent, lease);
-                        let lost = |holder: &Arc<RedisLease>| !holder.state().renew(Instant::now(), sent, worth);
+                        let lost = |holder: &Arc<RedisLease>| !holder.state().renew(now, sent, worth);
                         if tenure.holder.as_ref().is_some_and(lost) {
-                            return self.end_lost(resource, &mut shard);
+                            return self.end_lost(resource, &mut shard, now);
                         }
                     }
                     if others_wait {
-                        tenure.others_wait(Instant::now());
+                        tenure.others_wait(now);
                     }
                 }
                 // Only "not the owner" is a loss before the time.
                 Ok(None) => {
-                    self.lose_tenure(resource, entry);
+                    self.lose_tenure(resource, entry, now);
                     return self.settle(resource, &mut shard);
                 }
                 Err(_) => {}
@@ -111,25 +112,24 @@ impl Locks {
             return self.push(resource, *token, Step::Release, Purpose::Release(None));
         }
         // One that did not get through is tried again until the lease ends.
-        self.schedule(resource, tenure);
+        self.schedule(resource, tenure, now);
     }
 
     /// The lease was over by our clock before the answer came that it is renewed, and stays so. Nobody is to wait for it:
     /// its guard may live on.
-    pub(super) fn end_lost(&self, resource: &Resource, shard: &mut Shard<'_>) {
+    pub(super) fn end_lost(&self, resource: &Resource, shard: &mut Shard<'_>, now: Instant) {
         let Some(entry) = shard.get_mut(resource) else { return };
         self.end_tenure(resource, entry);
-        self.ask_if_needed(resource, entry, Patience::Waiting);
+        self.ask_if_needed(resource, entry, Patience::Waiting, now);
         self.settle(resource, shard);
     }
 
     /// After the connection broke: is it still ours?
-    pub(super) fn check_tenure(&self, resource: &Resource, entry: &mut Entry) {
+    pub(super) fn check_tenure(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
         let Some(tenure) = &mut entry.tenure else { return };
         let Some(holder) = &tenure.holder else { return };
         // A renewal says it too, and gains time; but it must not undo an extension, nor pass a limit.
         let renewable = holder.state().limit().is_none() && !tenure.is_extending() && !tenure.renewing;
-        let now = Instant::now();
         match holder.renewal().filter(|ttl| renewable && now + worth(*ttl) > tenure.ends()) {
             Some(lease) => {
                 tenure.renewing = true;
@@ -149,7 +149,7 @@ impl Locks {
         if let Outcome::Answered { answer, .. } = outcome
             && matches!(flag(answer), Ok(None))
         {
-            self.lose_tenure(resource, entry);
+            self.lose_tenure(resource, entry, Instant::now());
             self.settle(resource, &mut shard);
         }
     }
