@@ -52,8 +52,8 @@ impl Locks {
             ttl,
             patience,
             // Before it is pushed: a lease that is counted from here ends early rather than late (R2).
-            begun: now,
-            in_flight: Some(now),
+            begun: now.into(),
+            in_flight: Some(now.into()),
             queued: None,
             wanted: false,
             late: false,
@@ -67,7 +67,7 @@ impl Locks {
     pub(super) fn ask_again(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
         let Some(ask) = entry.ask_mut().filter(|ask| ask.in_flight.is_none()) else { return };
         self.forget_due(ask.due.take());
-        ask.in_flight = Some(now);
+        ask.in_flight = Some(now.into());
         let joining = Joining::Queue { deadline: Some(ask.known_deadline()) };
         self.push(resource, ask.token, Step::Acquire { lease: ask.ttl, joining }, Purpose::Ask);
     }
@@ -125,7 +125,7 @@ impl Locks {
                 self.granted(resource, entry, tenure, now, &mut wakers);
             }
             Ok(Acquired::Queued { lease_left, at, deadline }) => {
-                ask.queued = Some(Queued { deadline, sent, at });
+                ask.queued = Some(Queued { deadline, sent: sent.into(), at });
                 let again = self.next_question(ask, lease_left);
                 ask.due = Some(self.agenda.add(now + again, Due::Lock(self.table.hash(resource))));
                 begin_to_wait(entry, &self.room, &mut wakers);

@@ -10,7 +10,7 @@ use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
 use crate::mutant::{Mutant, is};
-use crate::provider::WaitingRoom;
+use crate::provider::{Moment, WaitingRoom};
 use crate::redis::link::Outcome;
 use crate::redis::script::{Acquired, Command, Joining, acquired};
 use crate::redis::waiter::Answer;
@@ -114,7 +114,7 @@ impl Locks {
                 let now = Instant::now();
                 let entry = shard.get_or_insert(resource);
                 if self.is_closed() {
-                    wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
+                    wakers.add(waiter.answer(Answer::Failed(LockError::Closed.into())).unwrap_or_default());
                 }
                 let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
                 let replaced = self.replace_tenure(resource, entry, tenure, now);
@@ -138,7 +138,7 @@ impl Locks {
                 if doubtful && !is(Mutant::LostAnswerIsNotUndone) {
                     self.undo(resource, *token, ttl, Doubt::One);
                 }
-                let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error) };
+                let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error.into()) };
                 wakers.add(waiter.answer(answer).unwrap_or_default());
             }
         }
@@ -175,7 +175,7 @@ impl Locks {
             return GaveUp::Unknown(error);
         }
         let Some(ask) = entry.ask() else { return GaveUp::Held };
-        let silent = ask.in_flight.map(|since| now.duration_since(since));
+        let silent = ask.in_flight.map(|since| Moment::from(now).since(since));
         let settings = self.link.settings();
         match silent {
             // Half the time after which the connection is taken for dead is too long for an answer on its way.
@@ -224,13 +224,13 @@ pub(super) fn begin_to_wait(entry: &mut Entry, room: &Arc<WaitingRoom>, wakers: 
         LockError::TooManyWaitersInTotal
     };
     if let Some(waiter) = entry.pop() {
-        wakers.add(waiter.answer(Answer::Failed(refusal)).unwrap_or_default());
+        wakers.add(waiter.answer(Answer::Failed(refusal.into())).unwrap_or_default());
     }
 }
 
 /// Ends every wait of an entry with an error.
 pub(super) fn fail_waiters(entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
     for waiter in entry.take_waiters() {
-        wakers.add(waiter.answer(Answer::Failed(error.clone())).unwrap_or_default());
+        wakers.add(waiter.answer(Answer::Failed(error.clone().into())).unwrap_or_default());
     }
 }

@@ -319,6 +319,10 @@ mod tests {
         let counts = 2 * size_of::<usize>();
         assert!(size_of::<Entry>() <= 120, "{}", size_of::<Entry>());
         assert!(size_of::<RedisLease>() + counts <= 136, "{}", size_of::<RedisLease>() + counts);
+        // Gone with the answer. What has its place afterwards should fill it, or the rest of it is never used again: they
+        // are allocated in sixteens like the entry and the lease.
+        assert!(size_of::<Waiter>() + counts <= 120, "{}", size_of::<Waiter>() + counts);
+        assert!(Entry::queue_size() <= 136, "{}", Entry::queue_size());
         assert!(size_of::<Due>() <= 16, "{}", size_of::<Due>());
         assert!(size_of::<Call<Purpose>>() <= 104, "{}", size_of::<Call<Purpose>>());
     }
