@@ -167,4 +167,24 @@ mod tests {
         watchers.take().wake();
         assert!(all.iter().all(|(woken, _)| woken.0.load(SeqCst)));
     }
+
+    /// Alone or among several, forgotten or asked again: woken is whoever watches, and nobody else.
+    #[test]
+    fn whoever_is_forgotten_is_not_woken() {
+        for (count, forgotten) in [(1, 0), (2, 0), (2, 1), (3, 1)] {
+            let mut watchers = Watchers::default();
+            let mut all: Vec<_> = (0..count).map(|_| (Arc::new(Woken::default()), None)).collect();
+            for _ in 0..2 {
+                for (woken, place) in &mut all {
+                    let waker = Waker::from(Arc::clone(woken));
+                    assert!(watchers.watch(&Context::from_waker(&waker), place).is_none());
+                }
+            }
+            assert!(all.get(forgotten).and_then(|(_, place)| watchers.forget((*place)?)).is_some());
+            watchers.take().wake();
+            let woken: Vec<_> = all.iter().map(|(woken, _)| woken.0.load(SeqCst)).collect();
+            assert_eq!(woken, (0..count).map(|at| at != forgotten).collect::<Vec<_>>());
+            watchers.take().wake();
+        }
+    }
 }
