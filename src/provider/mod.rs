@@ -43,7 +43,7 @@ pub use backend::{LockBackend, Wait};
 pub use future::{Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
 #[cfg(feature = "redis")]
-pub(crate) use moment::{Moment, Span};
+pub(crate) use moment::Moment;
 #[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use room::{DEFAULT_MOST, Seat, WaitingRoom};
 pub use state::{LeaseState, Standing};

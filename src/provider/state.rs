@@ -153,9 +153,20 @@ impl LeaseState {
     /// Ends the lease because we give it back: [`Release::AlreadyLost`] if it is lost by now.
     #[inline]
     pub fn release(&self) -> Release {
+        self.released_by(now)
+    }
+
+    /// The same, for whoever has read the clock just now.
+    #[cfg(feature = "redis")]
+    pub(crate) fn release_at(&self, now: Instant) -> Release {
+        self.released_by(|| now)
+    }
+
+    #[inline]
+    fn released_by(&self, now: impl Fn() -> Instant) -> Release {
         loop {
             let before = self.ends.load(Acquire);
-            if before != PENDING && !self.held_at(before, now) {
+            if before != PENDING && !self.held_at(before, &now) {
                 return Release::AlreadyLost;
             }
             if self.ends.compare_exchange(before, RELEASED, ReleaseOrder, Relaxed).is_ok() {

@@ -6,21 +6,28 @@ use crate::mutant::{Mutant, is};
 
 /// The wakers of those who watch one lease.
 ///
-/// Nearly every lease has one watcher at most, the layer that runs a request under it, so the first has its
-/// place here and costs no allocation; and most have none, so the rest takes no room before it is needed.
+/// Nearly every lease has one watcher at most, the layer that runs a request under it, so that one has its
+/// place here and costs no allocation; and most have none, so that several take no room before they are there.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    first: Option<Waker>,
-    more: Option<Box<More>>,
-    /// The place that the first has.
-    first_place: u32,
+    wakers: Wakers,
+    /// The place of the one who is alone.
+    place_of_one: u32,
     /// Where to look for the next place that nobody has.
     next: u32,
 }
 
-/// Those who watch beside the first, and their places.
+/// The wakers of one lease. To be woken by whoever takes them out of it.
+#[derive(Debug)]
+#[must_use = "whoever watches has to be woken"]
+pub(crate) enum Wakers {
+    One(Waker),
+    Several(Option<Box<Several>>),
+}
+
+/// Those who watch, and their places. Once there are several they stay here, also if they are fewer again.
 #[derive(Debug, Default)]
-struct More(Vec<(u32, Waker)>);
+pub(crate) struct Several(Vec<(u32, Waker)>);
 
 /// A place among the watchers, kept between polls.
 #[derive(Debug, Clone, Copy)]
@@ -41,36 +48,55 @@ impl Watchers {
         }
         let place = self.next;
         self.next = self.next.wrapping_add(1);
-        let waker = cx.waker().clone();
-        if self.first.is_none() {
-            self.first = Some(waker);
-            self.first_place = place;
-        } else {
-            self.more.get_or_insert_default().0.push((place, waker));
-        }
+        self.add(place, cx.waker().clone());
         *watcher = Some(Watcher(place));
         None
     }
 
+    fn add(&mut self, place: u32, waker: Waker) {
+        self.wakers = match std::mem::take(&mut self.wakers) {
+            Wakers::Several(None) => {
+                self.place_of_one = place;
+                Wakers::One(waker)
+            }
+            Wakers::One(one) => {
+                let both = vec![(self.place_of_one, one), (place, waker)];
+                Wakers::Several(Some(Box::new(Several(both))))
+            }
+            Wakers::Several(Some(mut several)) => {
+                several.0.push((place, waker));
+                Wakers::Several(Some(several))
+            }
+        };
+    }
+
     /// Gives a place up. The waker is returned so that it is dropped outside the caller's mutex.
     pub(super) fn forget(&mut self, Watcher(place): Watcher) -> Option<Waker> {
-        if self.first.is_some() && self.first_place == place {
-            return self.first.take();
+        match &mut self.wakers {
+            Wakers::Several(several) => {
+                let several = several.as_mut()?;
+                let at = several.0.iter().position(|(its, _)| *its == place)?;
+                Some(several.0.swap_remove(at).1)
+            }
+            Wakers::One(_) if self.place_of_one != place => None,
+            Wakers::One(_) => match std::mem::take(&mut self.wakers) {
+                Wakers::One(waker) => Some(waker),
+                Wakers::Several(_) => None,
+            },
         }
-        let more = self.more.as_mut()?;
-        let at = more.0.iter().position(|(its, _)| *its == place)?;
-        Some(more.0.swap_remove(at).1)
     }
 
     /// Empties every place. To be woken by the caller, outside its mutex.
     pub(super) fn take(&mut self) -> Wakers {
-        Wakers { first: self.first.take(), more: self.more.take() }
+        std::mem::take(&mut self.wakers)
     }
 
     fn place(&mut self, place: u32) -> Option<&mut Waker> {
-        match &mut self.first {
-            Some(first) if self.first_place == place => Some(first),
-            _ => self.more.as_mut()?.0.iter_mut().find(|(its, _)| *its == place).map(|(_, waker)| waker),
+        match &mut self.wakers {
+            Wakers::One(waker) => (self.place_of_one == place).then_some(waker),
+            Wakers::Several(several) => {
+                several.as_mut()?.0.iter_mut().find(|(its, _)| *its == place).map(|(_, waker)| waker)
+            }
         }
     }
 }
@@ -81,12 +107,11 @@ pub(crate) fn replace_waker(old: &mut Waker, new: &Waker) -> Option<Waker> {
     if old.will_wake(new) { None } else { Some(std::mem::replace(old, new.clone())) }
 }
 
-/// Wakers taken out of a lease.
-#[derive(Debug)]
-#[must_use = "whoever watches has to be woken"]
-pub(crate) struct Wakers {
-    first: Option<Waker>,
-    more: Option<Box<More>>,
+impl Default for Wakers {
+    /// None.
+    fn default() -> Self {
+        Self::Several(None)
+    }
 }
 
 impl Wakers {
@@ -97,11 +122,11 @@ impl Wakers {
     }
 
     pub(super) fn wake(self) {
-        if let Some(waker) = self.first {
-            waker.wake();
-        }
-        for (_, waker) in self.more.into_iter().flat_map(|more| more.0) {
-            waker.wake();
+        match self {
+            Self::One(waker) => waker.wake(),
+            Self::Several(several) => {
+                several.into_iter().flat_map(|several| several.0).for_each(|(_, waker)| waker.wake());
+            }
         }
     }
 }
@@ -141,5 +166,25 @@ mod tests {
         assert_eq!(places, [Some(0), Some(1), Some(2)]);
         watchers.take().wake();
         assert!(all.iter().all(|(woken, _)| woken.0.load(SeqCst)));
+    }
+
+    /// Alone or among several, forgotten or asked again: woken is whoever watches, and nobody else.
+    #[test]
+    fn whoever_is_forgotten_is_not_woken() {
+        for (count, forgotten) in [(1, 0), (2, 0), (2, 1), (3, 1)] {
+            let mut watchers = Watchers::default();
+            let mut all: Vec<_> = (0..count).map(|_| (Arc::new(Woken::default()), None)).collect();
+            for _ in 0..2 {
+                for (woken, place) in &mut all {
+                    let waker = Waker::from(Arc::clone(woken));
+                    assert!(watchers.watch(&Context::from_waker(&waker), place).is_none());
+                }
+            }
+            assert!(all.get(forgotten).and_then(|(_, place)| watchers.forget((*place)?)).is_some());
+            watchers.take().wake();
+            let woken: Vec<_> = all.iter().map(|(woken, _)| woken.0.load(SeqCst)).collect();
+            assert_eq!(woken, (0..count).map(|at| at != forgotten).collect::<Vec<_>>());
+            watchers.take().wake();
+        }
     }
 }

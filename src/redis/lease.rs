@@ -9,8 +9,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::backend::Backend;
+use super::length::Length;
 use super::runtimes::Place;
-use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Span, Term};
+use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Term};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
 /// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.
@@ -20,11 +21,11 @@ use crate::{FencingToken, LockError, LockOptions, Resource};
 pub(super) struct RedisLease {
     state: LeaseState,
     backend: Arc<Backend>,
-    ttl: Span,
+    /// The length that renewals give it; `None` if it is not renewed.
+    renewal: Option<Length>,
     /// Whether a guard has come for it: nothing renews a lease for which nobody came. And where, if it is to be renewed:
     /// `TAKEN`, and more than that by the place among the runtimes counted from one.
     taken: AtomicU32,
-    auto_renew: bool,
 }
 
 const TAKEN: u32 = 1;
@@ -41,13 +42,13 @@ impl RedisLease {
     ) -> Arc<Self> {
         let term = Term::new(from, length).max_hold(options.get_max_hold());
         let state = LeaseState::held(resource, fence, term);
-        let (ttl, auto_renew) = (options.get_ttl().into(), options.get_auto_renew());
-        Arc::new(Self { state, backend, ttl, taken: AtomicU32::new(0), auto_renew })
+        let renewal = options.get_auto_renew().then(|| options.get_ttl().into());
+        Arc::new(Self { state, backend, renewal, taken: AtomicU32::new(0) })
     }
 
     /// A guard comes for it. `false` if it has ended before.
     pub(super) fn take(&self) -> bool {
-        let place = if self.auto_renew { self.backend.locks().runtimes().enter() } else { None };
+        let place = if self.renewal.is_some() { self.backend.locks().runtimes().enter() } else { None };
         let taken = place.map_or(TAKEN, |Place(at)| at.saturating_add(1 + TAKEN));
         if let Some(place) = runtime_of(self.taken.swap(taken, Relaxed)) {
             self.backend.locks().runtimes().leave(place);
@@ -55,24 +56,19 @@ impl RedisLease {
         self.state.is_held()
     }
 
-    /// Whether it is renewed at present.
-    pub(super) fn wants_renewal(&self) -> bool {
-        self.auto_renew && self.taken.load(Relaxed) != 0
+    /// The length that renewals give it at present, if it is renewed.
+    pub(super) fn renewal(&self) -> Option<Duration> {
+        self.renewal_once_taken().filter(|_| self.taken.load(Relaxed) != 0)
+    }
+
+    /// The same once a guard has come for it.
+    pub(super) fn renewal_once_taken(&self) -> Option<Duration> {
+        self.renewal.map(Length::get)
     }
 
     /// The runtime of the guard that came for it, where renewals can go on if the provider's own has ended.
     pub(super) fn runtime(&self) -> Option<Handle> {
         self.backend.locks().runtimes().get(runtime_of(self.taken.load(Relaxed))?)
-    }
-
-    /// The length that its options give a lease.
-    pub(super) fn ttl(&self) -> Duration {
-        self.ttl.get()
-    }
-
-    /// Whether it is renewed once a guard has come for it.
-    pub(super) fn auto_renews(&self) -> bool {
-        self.auto_renew
     }
 }
 

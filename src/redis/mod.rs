@@ -26,6 +26,7 @@ pub(crate) mod fuzz;
 mod jitter;
 mod keys;
 mod lease;
+mod length;
 mod link;
 mod locks;
 mod options;

@@ -6,7 +6,7 @@ use crate::LockError;
 use crate::mutant::{Mutant, is};
 
 /// Where a process hears of its locks: the same for all its tokens, and no secret.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct InboxId(u64);
 
 impl InboxId {
@@ -32,10 +32,15 @@ impl fmt::Debug for InboxId {
 /// fresh for every acquisition. Whoever knows it can free the lock, so it is in no `Debug`, log or answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Token {
-    inbox: u64,
-    /// In two halves: a number of 128 bits wants to lie at multiples of sixteen bytes, and whatever has it in it too.
-    secret: [u64; 2],
+    inbox: InboxId,
+    secret: Secret,
 }
+
+/// A token without the inbox, which is its process's, and what to keep where there may be very many.
+///
+/// In two halves: a number of 128 bits wants to lie at multiples of sixteen bytes, and whatever has it in it too.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Secret([u64; 2]);
 
 const INBOX_DIGITS: usize = 16;
 const SECRET_DIGITS: usize = 32;
@@ -46,17 +51,22 @@ impl Token {
 
     pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
         let secret = if is(Mutant::TokenPerProcess) { 0 } else { u128::from_ne_bytes(random()?) };
-        Ok(Self { inbox: inbox.0, secret: halves(secret) })
+        Ok(Secret::from(secret).of(inbox))
+    }
+
+    /// What is secret of it.
+    pub(super) fn secret(&self) -> Secret {
+        self.secret
     }
 
     /// As it stands on the server: hexadecimal digits, and a dot between the two parts.
     pub(super) fn written(&self) -> [u8; Self::LENGTH] {
         let mut written = [b'.'; Self::LENGTH];
         let (inbox, rest) = written.split_at_mut(INBOX_DIGITS);
-        write_hex(inbox, self.inbox);
+        write_hex(inbox, self.inbox.0);
         let (_dot, secret) = rest.split_at_mut(1);
         let (high, low) = secret.split_at_mut(SECRET_DIGITS / 2);
-        let [high_half, low_half] = self.secret;
+        let Secret([high_half, low_half]) = self.secret;
         write_hex(high, high_half);
         write_hex(low, low_half);
         written
@@ -71,20 +81,34 @@ impl Token {
         if !hex(inbox, INBOX_DIGITS) || !hex(secret, SECRET_DIGITS) {
             return None;
         }
-        let secret = halves(u128::from_str_radix(secret, 16).ok()?);
-        Some(Self { inbox: u64::from_str_radix(inbox, 16).ok()?, secret })
+        let inbox = InboxId(u64::from_str_radix(inbox, 16).ok()?);
+        Some(Secret::from(u128::from_str_radix(secret, 16).ok()?).of(inbox))
     }
 }
 
-/// The upper and the lower half.
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is left")]
-fn halves(number: u128) -> [u64; 2] {
-    [(number >> 64) as u64, number as u64]
+impl Secret {
+    /// The token with this secret, of a process with this inbox.
+    pub(super) fn of(self, inbox: InboxId) -> Token {
+        Token { inbox, secret: self }
+    }
+}
+
+impl From<u128> for Secret {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is left")]
+    fn from(number: u128) -> Self {
+        Self([(number >> 64) as u64, number as u64])
+    }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(..)")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
     }
 }
 
@@ -126,9 +150,11 @@ mod tests {
     fn a_token_comes_back_from_its_text_and_shows_nothing() {
         let token = Token::random(InboxId::random().unwrap()).unwrap();
         assert_eq!(Token::parse(std::str::from_utf8(&token.written()).unwrap()), Some(token));
-        let Token { inbox, secret: [high, low] } = token;
-        assert_eq!(token.written(), *format!("{inbox:016x}.{high:016x}{low:016x}").as_bytes());
-        assert_eq!(format!("{token:?}"), "Token(..)");
+        let Token { inbox, secret } = token;
+        let Secret([high, low]) = secret;
+        assert_eq!(token.written(), *format!("{inbox}.{high:016x}{low:016x}").as_bytes());
+        assert_eq!(format!("{token:?} {secret:?}"), "Token(..) Secret(..)");
+        assert_eq!(secret.of(inbox), token);
     }
 
     #[test]
@@ -138,7 +164,7 @@ mod tests {
         let tokens: std::collections::HashSet<_> = (0..COUNT).map(|_| Token::random(inbox).unwrap()).collect();
         assert_eq!(tokens.len(), COUNT);
         // Of what is secret too, and not only together with what is not.
-        let secrets: std::collections::HashSet<_> = tokens.iter().map(|token| token.secret).collect();
+        let secrets: std::collections::HashSet<_> = tokens.iter().map(Token::secret).collect();
         assert_eq!(secrets.len(), COUNT);
     }
 

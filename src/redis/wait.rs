@@ -93,7 +93,7 @@ impl Future for Waiting {
                     let lease = match answer {
                         Answer::Granted(lease) => lease,
                         Answer::Busy => return Poll::Ready(Ok(None)),
-                        Answer::Failed(error) => return Poll::Ready(Err(error)),
+                        Answer::Failed(error) => return Poll::Ready(Err(*error)),
                     };
                     if lease.take() {
                         return Poll::Ready(Ok(Some(LockGuard::new(lease))));

@@ -23,7 +23,8 @@ pub(super) enum Answer {
     Granted(Arc<RedisLease>),
     /// Somebody else holds the lock, and the caller was not ready to wait.
     Busy,
-    Failed(LockError),
+    /// In a place of its own: an error is large, and there is room for an answer with every acquire.
+    Failed(Box<LockError>),
 }
 
 #[derive(Debug)]

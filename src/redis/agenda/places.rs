@@ -8,9 +8,12 @@ pub(super) enum Places<T> {
     Many(Box<Many<T>>),
 }
 
+/// Places in rows that stay where they are: a list that is moved whenever it has grown leaves holes behind, which an
+/// allocator can use for little else, and there may be very many things in all.
 #[derive(Debug)]
 pub(super) struct Many<T> {
-    places: Vec<Place<T>>,
+    /// All but the last are of [`ROW`] places.
+    rows: Vec<Vec<Place<T>>>,
     /// The free place that is taken next: the end, if there is none.
     free: u32,
     taken: u32,
@@ -23,7 +26,10 @@ pub(super) enum Place<T> {
     Free(u32),
 }
 
-pub(super) type IntoIter<T> = std::vec::IntoIter<Place<T>>;
+/// Of half a kilobyte, with things of sixteen bytes.
+const ROW: usize = 32;
+
+pub(super) type IntoIter<T> = std::iter::Flatten<std::vec::IntoIter<Vec<Place<T>>>>;
 
 impl<T> Places<T> {
     /// Takes a place.
@@ -31,7 +37,7 @@ impl<T> Places<T> {
         if let Self::Many(many) = self {
             return many.add(thing);
         }
-        let many = Box::new(Many { places: Vec::with_capacity(2), free: 0, taken: 0 });
+        let many = Box::new(Many { rows: Vec::new(), free: 0, taken: 0 });
         if let Self::One(first) = std::mem::replace(self, Self::Many(many))
             && let Self::Many(many) = self
         {
@@ -56,7 +62,7 @@ impl<T> Places<T> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::One(_) => 1,
-            Self::Many(many) => many.places.len(),
+            Self::Many(many) => many.rows.iter().map(Vec::len).sum(),
         }
     }
 }
@@ -65,31 +71,41 @@ impl<T> Many<T> {
     fn add(&mut self, thing: T) -> u32 {
         let place = self.free;
         self.taken += 1;
-        if let Some(free) = self.places.get_mut(place as usize) {
+        if let Some(free) = self.place(place) {
             if let Place::Free(next) = std::mem::replace(free, Place::Taken(thing)) {
                 self.free = next;
             }
             return place;
         }
-        if self.places.len() == self.places.capacity() {
-            // By a quarter, and not to twice as many: there may be very many in all.
-            self.places.reserve_exact((self.places.len() / 4).max(2));
-        }
-        self.places.push(Place::Taken(thing));
         self.free = place.saturating_add(1);
+        match self.rows.last_mut() {
+            Some(last) if last.len() < ROW => last.push(Place::Taken(thing)),
+            _ => {
+                // The first may stay the only one, and short.
+                let mut row = Vec::with_capacity(if self.rows.is_empty() { 2 } else { ROW });
+                row.push(Place::Taken(thing));
+                self.rows.push(row);
+            }
+        }
         place
     }
 
+    fn place(&mut self, place: u32) -> Option<&mut Place<T>> {
+        let place = place as usize;
+        self.rows.get_mut(place / ROW)?.get_mut(place % ROW)
+    }
+
     fn remove(&mut self, place: u32) {
-        if let Some(taken @ Place::Taken(_)) = self.places.get_mut(place as usize) {
-            *taken = Place::Free(self.free);
+        let next = self.free;
+        if let Some(taken @ Place::Taken(_)) = self.place(place) {
+            *taken = Place::Free(next);
             self.free = place;
             self.taken -= 1;
         }
     }
 
     pub(super) fn into_iter(self) -> IntoIter<T> {
-        self.places.into_iter()
+        self.rows.into_iter().flatten()
     }
 }
 

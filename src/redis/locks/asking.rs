@@ -28,7 +28,7 @@ const LONGEST_POLL: Duration = Duration::from_millis(400);
 
 impl Locks {
     /// Asks the server for the lock if somebody waits for it here and has no other way to it (R3).
-    pub(super) fn ask_if_needed(&self, resource: &Resource, entry: &mut Entry, patience: Patience) {
+    pub(super) fn ask_if_needed(&self, resource: &Resource, entry: &mut Entry, patience: Patience, now: Instant) {
         if entry.tenure.is_some() || entry.ask().is_some() {
             return;
         }
@@ -47,14 +47,13 @@ impl Locks {
             Some(0) => Joining::No,
             _ => Joining::Queue { deadline: None },
         };
-        let begun = Instant::now();
-        let in_flight = Some(begun);
         entry.begin_ask(Ask {
             token,
             ttl,
             patience,
-            begun,
-            in_flight,
+            // Before it is pushed: a lease that is counted from here ends early rather than late (R2).
+            begun: now.into(),
+            in_flight: Some(now.into()),
             queued: None,
             wanted: false,
             late: false,
@@ -65,10 +64,10 @@ impl Locks {
     }
 
     /// Asks again for a lock for which we are in the queue: a message may have been lost.
-    pub(super) fn ask_again(&self, resource: &Resource, entry: &mut Entry) {
+    pub(super) fn ask_again(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
         let Some(ask) = entry.ask_mut().filter(|ask| ask.in_flight.is_none()) else { return };
         self.forget_due(ask.due.take());
-        ask.in_flight = Some(Instant::now());
+        ask.in_flight = Some(now.into());
         let joining = Joining::Queue { deadline: Some(ask.known_deadline()) };
         self.push(resource, ask.token, Step::Acquire { lease: ask.ttl, joining }, Purpose::Ask);
     }
@@ -108,13 +107,13 @@ impl Locks {
             Outcome::Refused(error) => (Err(error), now),
             // It has not run: nothing to undo.
             Outcome::NotSent(error) => {
-                self.not_answered(resource, entry, &error, false, &mut wakers);
+                self.not_answered(resource, entry, &error, false, now, &mut wakers);
                 self.settle(resource, &mut shard);
                 drop(shard);
                 return wakers.wake();
             }
             Outcome::Unknown { error } => {
-                self.not_answered(resource, entry, &error, true, &mut wakers);
+                self.not_answered(resource, entry, &error, true, now, &mut wakers);
                 self.settle(resource, &mut shard);
                 drop(shard);
                 return wakers.wake();
@@ -122,10 +121,11 @@ impl Locks {
         };
         match answer {
             Ok(Acquired::Granted { fence, others_wait, .. }) => {
-                self.granted(resource, entry, Tenure::new(*token, fence, sent, ttl, others_wait), &mut wakers);
+                let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
+                self.granted(resource, entry, tenure, now, &mut wakers);
             }
             Ok(Acquired::Queued { lease_left, at, deadline }) => {
-                ask.queued = Some(Queued { deadline, sent, at });
+                ask.queued = Some(Queued { deadline, sent: sent.into(), at });
                 let again = self.next_question(ask, lease_left);
                 ask.due = Some(self.agenda.add(now + again, Due::Lock(self.table.hash(resource))));
                 begin_to_wait(entry, &self.room, &mut wakers);
@@ -133,9 +133,9 @@ impl Locks {
             Ok(Acquired::Busy) => {
                 entry.take_ask();
                 begin_to_wait(entry, &self.room, &mut wakers);
-                self.ask_if_needed(resource, entry, Patience::New);
+                self.ask_if_needed(resource, entry, Patience::New, now);
             }
-            Err(error) => self.refused(resource, entry, &error, &mut wakers),
+            Err(error) => self.refused(resource, entry, &error, now, &mut wakers),
         }
         self.settle(resource, &mut shard);
         drop(shard);
@@ -169,6 +169,7 @@ impl Locks {
         entry: &mut Entry,
         error: &LockError,
         may_have_run: bool,
+        now: Instant,
         wakers: &mut Wakers,
     ) {
         let Some(ask) = entry.ask_mut() else { return };
@@ -176,7 +177,7 @@ impl Locks {
             // It waits, and goes on waiting: what it asked again is safe to be asked once more.
             ask.late |= may_have_run;
             let due = Due::Lock(self.table.hash(resource));
-            ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
+            ask.due = Some(self.agenda.add(now + jittered(ASK_AGAIN), due));
             return;
         }
         let (token, ttl) = (ask.token, ask.ttl);
@@ -188,11 +189,11 @@ impl Locks {
     }
 
     /// The server has answered with an error.
-    fn refused(&self, resource: &Resource, entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
+    fn refused(&self, resource: &Resource, entry: &mut Entry, error: &LockError, now: Instant, wakers: &mut Wakers) {
         let Some(ask) = entry.ask_mut() else { return };
         if ask.is_waiting() && may_pass(error) {
             let due = Due::Lock(self.table.hash(resource));
-            ask.due = Some(self.agenda.add(Instant::now() + jittered(ASK_AGAIN), due));
+            ask.due = Some(self.agenda.add(now + jittered(ASK_AGAIN), due));
             return;
         }
         let (token, ttl, doubt) = (ask.token, ask.ttl, ask.doubt());

@@ -10,7 +10,7 @@ use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
 use crate::mutant::{Mutant, is};
-use crate::provider::WaitingRoom;
+use crate::provider::{Moment, WaitingRoom};
 use crate::redis::link::Outcome;
 use crate::redis::script::{Acquired, Command, Joining, acquired};
 use crate::redis::waiter::Answer;
@@ -71,7 +71,7 @@ impl Locks {
         }
         let patience = if entry.first().is_some() { Patience::Waiting } else { Patience::New };
         let ticket = entry.join(Arc::clone(waiter), seat);
-        self.ask_if_needed(resource, entry, patience);
+        self.ask_if_needed(resource, entry, patience, now);
         Ok(ticket)
     }
 
@@ -88,7 +88,7 @@ impl Locks {
                 return Ok(false);
             }
             self.end_if_over(resource, entry, now);
-            self.ask_if_needed(resource, entry, Patience::Waiting);
+            self.ask_if_needed(resource, entry, Patience::Waiting, now);
             self.settle(resource, &mut shard);
         }
         // Not for the others who wait here: whether the server answers at all has to be found out.
@@ -111,22 +111,23 @@ impl Locks {
         match granted {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
                 let mut shard = self.shard(resource);
+                let now = Instant::now();
                 let entry = shard.get_or_insert(resource);
                 if self.is_closed() {
-                    wakers.add(waiter.answer(Answer::Failed(LockError::Closed)).unwrap_or_default());
+                    wakers.add(waiter.answer(Answer::Failed(LockError::Closed.into())).unwrap_or_default());
                 }
                 let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
-                let replaced = self.replace_tenure(resource, entry, tenure);
+                let replaced = self.replace_tenure(resource, entry, tenure, now);
                 let Some(tenure) = &mut entry.tenure else { return };
                 if !replaced {
                     // Somebody of this process holds it since.
                     wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
-                } else if lend(resource, tenure, waiter, &mut wakers) {
-                    self.schedule(resource, tenure);
+                } else if lend(resource, tenure, waiter, now, &mut wakers) {
+                    self.schedule(resource, tenure, now);
                 } else {
                     // Nobody was there any more.
                     self.end_tenure(resource, entry);
-                    self.ask_if_needed(resource, entry, Patience::Waiting);
+                    self.ask_if_needed(resource, entry, Patience::Waiting, now);
                 }
                 self.settle(resource, &mut shard);
             }
@@ -137,7 +138,7 @@ impl Locks {
                 if doubtful && !is(Mutant::LostAnswerIsNotUndone) {
                     self.undo(resource, *token, ttl, Doubt::One);
                 }
-                let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error) };
+                let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error.into()) };
                 wakers.add(waiter.answer(answer).unwrap_or_default());
             }
         }
@@ -174,7 +175,7 @@ impl Locks {
             return GaveUp::Unknown(error);
         }
         let Some(ask) = entry.ask() else { return GaveUp::Held };
-        let silent = ask.in_flight.map(|since| now.duration_since(since));
+        let silent = ask.in_flight.map(|since| Moment::from(now).since(since));
         let settings = self.link.settings();
         match silent {
             // Half the time after which the connection is taken for dead is too long for an answer on its way.
@@ -223,13 +224,13 @@ pub(super) fn begin_to_wait(entry: &mut Entry, room: &Arc<WaitingRoom>, wakers: 
         LockError::TooManyWaitersInTotal
     };
     if let Some(waiter) = entry.pop() {
-        wakers.add(waiter.answer(Answer::Failed(refusal)).unwrap_or_default());
+        wakers.add(waiter.answer(Answer::Failed(refusal.into())).unwrap_or_default());
     }
 }
 
 /// Ends every wait of an entry with an error.
 pub(super) fn fail_waiters(entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
     for waiter in entry.take_waiters() {
-        wakers.add(waiter.answer(Answer::Failed(error.clone())).unwrap_or_default());
+        wakers.add(waiter.answer(Answer::Failed(error.clone().into())).unwrap_or_default());
     }
 }

@@ -10,7 +10,7 @@ use super::tenure::Tenure;
 use super::undoing::Doubt;
 use crate::Resource;
 use crate::mutant::{Mutant, is};
-use crate::provider::{Seat, WaitingRoom};
+use crate::provider::{Moment, Seat, WaitingRoom};
 use crate::redis::agenda;
 use crate::redis::lease::RedisLease;
 use crate::redis::script::ServerTime;
@@ -54,9 +54,9 @@ pub(super) struct Ask {
     /// What its waiters have been told.
     pub(super) patience: Patience,
     /// When it was first asked.
-    pub(super) begun: Instant,
+    pub(super) begun: Moment,
     /// A call is under way, since this time.
-    pub(super) in_flight: Option<Instant>,
+    pub(super) in_flight: Option<Moment>,
     /// The server has said that somebody else holds the lock. What is known of our place since:
     pub(super) queued: Option<Queued>,
     /// Others wait for the lock that this ask has been granted: we have heard of them, and not of the grant.
@@ -83,11 +83,17 @@ pub(super) struct Queued {
     /// The deadline of our entry, by the server's clock in milliseconds.
     pub(super) deadline: u64,
     /// When it was asked, by our clock, and when it answered, by its own.
-    pub(super) sent: Instant,
+    pub(super) sent: Moment,
     pub(super) at: ServerTime,
 }
 
 impl Entry {
+    /// In bytes, what those who want a lock take beside their places.
+    #[cfg(test)]
+    pub(super) fn queue_size() -> usize {
+        size_of::<Queue>()
+    }
+
     pub(super) fn new(resource: Resource) -> Self {
         Self { resource, tenure: None, queue: None }
     }
@@ -166,7 +172,7 @@ impl Entry {
 
     /// The tenure, if this token is its own.
     pub(super) fn tenure_of(&mut self, token: Token) -> Option<&mut Tenure> {
-        self.tenure.as_mut().filter(|tenure| tenure.token == token)
+        self.tenure.as_mut().filter(|tenure| tenure.is_of(token))
     }
 
     /// The tenure, if this is its lease.
@@ -176,7 +182,7 @@ impl Entry {
 
     /// Whether this token is the tenure's.
     pub(super) fn has_tenure(&self, token: Token) -> bool {
-        self.tenure.as_ref().is_some_and(|tenure| tenure.token == token)
+        self.tenure.as_ref().is_some_and(|tenure| tenure.is_of(token))
     }
 
     /// The ask, if there is one.

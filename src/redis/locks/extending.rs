@@ -30,11 +30,11 @@ impl Locks {
         if tenure.extension_begins(may_end) {
             tenure.renewed(now, duration);
             lease.state().renew(now, now, worth(duration));
-            self.schedule(resource, tenure);
+            self.schedule(resource, tenure, now);
         }
         let (answer, answered) = oneshot::channel();
         let purpose = Purpose::Extend(Box::new(Extension { lease: Arc::clone(lease), duration, may_end, answer }));
-        self.push(resource, tenure.token, Step::Reset { lease: duration }, purpose);
+        self.push_for(tenure, resource, Step::Reset { lease: duration }, purpose);
         Err(answered)
     }
 
@@ -67,7 +67,7 @@ impl Locks {
                     let length = tenure.ends().saturating_duration_since(sent);
                     let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
                     if tenure.holder.is_some() && !renewed {
-                        self.end_lost(resource, &mut shard);
+                        self.end_lost(resource, &mut shard, now);
                         return Ok(false);
                     }
                     match tenure.late_extension().filter(|late| ours && renewed && *late < duration) {
@@ -79,7 +79,7 @@ impl Locks {
                     }
                 }
                 Ok(None) => {
-                    self.lose_tenure(resource, entry);
+                    self.lose_tenure(resource, entry, now);
                     self.settle(resource, &mut shard);
                     return Ok(false);
                 }
@@ -104,7 +104,7 @@ impl Locks {
                 Err(error)
             }
         };
-        self.schedule(resource, tenure);
+        self.schedule(resource, tenure, now);
         extended
     }
 }

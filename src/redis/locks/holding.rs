@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Patience};
+use super::renewing::next_step;
 use super::tenure::Tenure;
 use super::{Command, Due, Locks, Purpose, Shard, Step, Waiter, Wakers};
 use crate::Resource;
@@ -17,26 +18,34 @@ use crate::redis::waiter::Answer;
 
 impl Locks {
     /// The server has granted the lock to the ask of this process.
-    pub(super) fn granted(&self, resource: &Resource, entry: &mut Entry, mut tenure: Tenure, wakers: &mut Wakers) {
+    pub(super) fn granted(
+        &self,
+        resource: &Resource,
+        entry: &mut Entry,
+        mut tenure: Tenure,
+        now: Instant,
+        wakers: &mut Wakers,
+    ) {
         if let Some(ask) = entry.take_ask() {
             self.forget_due(ask.due);
             if ask.late {
                 tenure.acquire_in_doubt(ask.ttl);
             }
             if ask.wanted {
-                tenure.others_wait(Instant::now());
+                tenure.others_wait(now);
             }
         }
-        if self.replace_tenure(resource, entry, tenure) {
-            self.serve_next(resource, entry, wakers);
+        if self.replace_tenure(resource, entry, tenure, now) {
+            self.serve_next(resource, entry, now, wakers);
         }
     }
 
     /// A new tenure, instead of any there was: the server would not have granted it beside another of ours (R1).
-    /// `false` if it is the older one, of which we hear late: an answer may be overtaken by a message.
-    pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure) -> bool {
+    /// `false` if it is the older one, of which we hear late: an answer may be overtaken by a message. Whoever lends it
+    /// puts it on the agenda.
+    pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure, now: Instant) -> bool {
         if entry.tenure.as_ref().is_some_and(|present| tenure.is_older_than(present)) {
-            self.push(resource, tenure.token, Step::Release, Purpose::Release(None));
+            self.push_for(&tenure, resource, Step::Release, Purpose::Release(None));
             self.undo_late(resource, &tenure);
             return false;
         }
@@ -44,37 +53,35 @@ impl Locks {
             self.forget_due(before.due);
             self.undo_late(resource, &before);
             if let Some(holder) = before.holder {
-                holder.state().lose(Instant::now());
+                holder.state().lose(now);
             }
         }
-        let tenure = entry.tenure.insert(tenure);
-        self.schedule(resource, tenure);
+        entry.tenure = Some(tenure);
         true
     }
 
     /// Gives a tenure that nobody holds to the first who waits here. If nobody does it ends.
-    pub(super) fn serve_next(&self, resource: &Resource, entry: &mut Entry, wakers: &mut Wakers) {
-        let now = Instant::now();
+    pub(super) fn serve_next(&self, resource: &Resource, entry: &mut Entry, now: Instant, wakers: &mut Wakers) {
         while let Some(ends) = entry.tenure.as_ref().map(Tenure::ends) {
             let waiter = match entry.first() {
                 Some(waiter) if now < ends => Arc::clone(waiter),
                 None if is(Mutant::CancelledAcquireStaysGranted) => return entry.tenure = None,
                 _ => {
                     self.end_tenure(resource, entry);
-                    return self.ask_if_needed(resource, entry, Patience::Waiting);
+                    return self.ask_if_needed(resource, entry, Patience::Waiting, now);
                 }
             };
             let Some(tenure) = &mut entry.tenure else { return };
             if !tenure.is_enough_for(&waiter, now) {
                 // The waiter stays in front until the server has answered.
                 let lease = waiter.options().get_ttl();
-                let token = tenure.token;
-                return self.push(resource, token, Step::Reset { lease }, Purpose::Turn);
+                self.schedule(resource, tenure, now);
+                return self.push_for(tenure, resource, Step::Reset { lease }, Purpose::Turn);
             }
             entry.pop();
             let Some(tenure) = &mut entry.tenure else { return };
-            if lend(resource, tenure, &waiter, wakers) {
-                return self.schedule(resource, tenure);
+            if lend(resource, tenure, &waiter, now, wakers) {
+                return self.schedule(resource, tenure, now);
             }
             // Nobody was there any more: the next.
         }
@@ -87,7 +94,7 @@ impl Locks {
     pub(super) fn end_tenure(&self, resource: &Resource, entry: &mut Entry) {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
-        self.push(resource, tenure.token, Step::Release, Purpose::Release(None));
+        self.push_for(&tenure, resource, Step::Release, Purpose::Release(None));
         self.undo_late(resource, &tenure);
     }
 
@@ -99,15 +106,14 @@ impl Locks {
     }
 
     /// The tenure is no longer ours.
-    pub(super) fn lose_tenure(&self, resource: &Resource, entry: &mut Entry) {
+    pub(super) fn lose_tenure(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
         self.undo_late(resource, &tenure);
-        let now = Instant::now();
         if let Some(holder) = tenure.holder {
             holder.state().lose(now);
         }
-        self.ask_if_needed(resource, entry, Patience::Waiting);
+        self.ask_if_needed(resource, entry, Patience::Waiting, now);
     }
 
     /// The lease that the next turn needed has been asked for.
@@ -116,6 +122,7 @@ impl Locks {
         let Step::Reset { lease } = *step else { return };
         let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
+        let now = Instant::now();
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token).filter(|tenure| tenure.holder.is_none()) else { return };
         match outcome {
@@ -126,19 +133,18 @@ impl Locks {
                     if others_wait {
                         tenure.others_wait(sent);
                     }
-                    self.schedule(resource, tenure);
-                    self.serve_next(resource, entry, &mut wakers);
+                    self.serve_next(resource, entry, now, &mut wakers);
                 }
-                Ok(None) => self.lose_tenure(resource, entry),
+                Ok(None) => self.lose_tenure(resource, entry, now),
                 Err(_) => {
                     self.end_tenure(resource, entry);
-                    self.ask_if_needed(resource, entry, Patience::Waiting);
+                    self.ask_if_needed(resource, entry, Patience::Waiting, now);
                 }
             },
             // Whether it is ours still is not known. Those who wait go on waiting, for another.
             Outcome::Refused(_) | Outcome::NotSent(_) | Outcome::Unknown { .. } => {
                 self.end_tenure(resource, entry);
-                self.ask_if_needed(resource, entry, Patience::Waiting);
+                self.ask_if_needed(resource, entry, Patience::Waiting, now);
             }
         }
         self.settle(resource, &mut shard);
@@ -147,24 +153,23 @@ impl Locks {
     }
 
     /// Something is due for a tenure: its end, or a renewal.
-    pub(super) fn tenure_due(&self, resource: &Resource, mut shard: Shard<'_>) {
-        let now = Instant::now();
+    pub(super) fn tenure_due(&self, resource: &Resource, mut shard: Shard<'_>, now: Instant) {
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(tenure) = &mut entry.tenure else { return };
         if tenure.lease_ends() <= now {
             // The lease has seen it by the same clock, without being told.
             self.end_tenure(resource, entry);
-            self.ask_if_needed(resource, entry, Patience::Waiting);
+            self.ask_if_needed(resource, entry, Patience::Waiting, now);
         } else {
             self.renew_if_due(resource, tenure, now);
-            self.schedule(resource, tenure);
+            self.schedule(resource, tenure, now);
         }
         self.settle(resource, &mut shard);
     }
 
     /// Puts the next thing to do for a tenure on the agenda, instead of what was there.
-    pub(super) fn schedule(&self, resource: &Resource, tenure: &mut Tenure) {
-        let at = super::renewing::next_step(tenure, Instant::now());
+    pub(super) fn schedule(&self, resource: &Resource, tenure: &mut Tenure, now: Instant) {
+        let at = next_step(tenure, now);
         if tenure.due.is_some_and(|due| due.is_at(at)) {
             return;
         }
@@ -174,8 +179,13 @@ impl Locks {
 }
 
 /// Gives the present turn to a waiter. `false` if it is gone.
-pub(super) fn lend(resource: &Resource, tenure: &mut Tenure, waiter: &Arc<Waiter>, wakers: &mut Wakers) -> bool {
-    let now = Instant::now();
+pub(super) fn lend(
+    resource: &Resource,
+    tenure: &mut Tenure,
+    waiter: &Arc<Waiter>,
+    now: Instant,
+    wakers: &mut Wakers,
+) -> bool {
     // One that was granted just now counts from where its tenure does.
     let from = now.min(tenure.ends());
     let lease = RedisLease::new(

@@ -9,6 +9,7 @@ use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Locks, Token, Wakers};
 use crate::mutant::{Mutant, is};
+use crate::provider::Moment;
 use crate::redis::script::{Grant, ServerTime};
 use crate::{LockOptions, Resource};
 
@@ -29,11 +30,11 @@ impl Locks {
         let Some(ask) = entry.ask_of(*token) else { return };
         if !is_recent(ask, now) {
             // Its answer says it exactly; the server keeps the lock for us until then.
-            return self.ask_again(resource, entry);
+            return self.ask_again(resource, entry, now);
         }
         let from = granted_since(ask, grant.at, now);
         let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
-        self.granted(resource, entry, tenure, &mut wakers);
+        self.granted(resource, entry, tenure, now, &mut wakers);
         self.settle(resource, &mut shard);
         drop(shard);
         wakers.wake();
@@ -60,7 +61,7 @@ fn is_recent(ask: &Ask, now: Instant) -> bool {
     if is(Mutant::OldWordIsCountedFrom) {
         return true;
     }
-    ask.queued.is_none_or(|queued| now.duration_since(queued.sent) <= LONGEST)
+    ask.queued.is_none_or(|queued| Moment::from(now).since(queued.sent) <= LONGEST)
 }
 
 /// The earliest time, by our clock, at which a lease can have begun that a message tells of.
@@ -69,12 +70,12 @@ fn is_recent(ask: &Ask, now: Instant) -> bool {
 /// after our last question the grant was, and our clock when that question was sent: earlier than the server read
 /// its clock. A five-hundredth is taken off for what the two clocks may differ by in between.
 fn granted_since(ask: &Ask, at: ServerTime, arrived: Instant) -> Instant {
-    let Some(queued) = ask.queued else { return ask.begun };
+    let Some(queued) = ask.queued else { return ask.begun.instant() };
     if is(Mutant::LateMessageLengthensLease) {
         return arrived;
     }
     let since = at.since(queued.at);
-    (queued.sent + since - since / 500).min(arrived)
+    (queued.sent.instant() + since - since / 500).min(arrived)
 }
 
 #[cfg(test)]
@@ -101,7 +102,7 @@ mod tests {
             token: Token::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap(),
             ttl: Duration::from_secs(30),
             patience: Patience::New,
-            begun: Instant::now(),
+            begun: Instant::now().into(),
             in_flight: None,
             queued: None,
             wanted: false,
@@ -120,7 +121,7 @@ mod tests {
             is_recent(&ask, sent + Duration::from_secs(9)),
             "before the first word it is counted from the question"
         );
-        ask.queued = Some(Queued { deadline: 0, sent, at: ServerTime(1) });
+        ask.queued = Some(Queued { deadline: 0, sent: sent.into(), at: ServerTime(1) });
         assert!(is_recent(&ask, sent + Duration::from_secs(1)));
         assert!(!is_recent(&ask, sent + Duration::from_millis(1_001)));
     }
@@ -163,7 +164,7 @@ mod tests {
     async fn a_late_message_does_not_make_a_lease_longer() {
         let sent = Instant::now();
         let mut ask = ask();
-        ask.queued = Some(Queued { deadline: 0, sent, at: ServerTime(1_000_000_000) });
+        ask.queued = Some(Queued { deadline: 0, sent: sent.into(), at: ServerTime(1_000_000_000) });
         let grant = ServerTime(1_000_000_000 + 5_000_000);
         let in_time = granted_since(&ask, grant, sent + Duration::from_secs(6));
         assert!(in_time <= sent + Duration::from_secs(5) && in_time > sent + Duration::from_millis(4_980));

@@ -10,6 +10,10 @@
 //! the server: the *turns* of a tenure. An **ask** is the one place in the server's queue that all waiters of this
 //! process share.
 //!
+//! A step reads the clock once, under the mutex, and passes that `now` on. Where it is used it is a moment old: for
+//! whatever begins that is the safe side (R2). Whether a lease is over is not left to it alone: the agenda comes again at
+//! the end of each, and whoever holds one asks the clock for itself.
+//!
 //! What is kept true, cited by number in the files beside:
 //!
 //! - **R1** One lease at a time in a tenure, and one tenure at a time in an entry. Whoever is granted a new tenure
@@ -49,6 +53,7 @@ use tokio::time::Instant;
 pub(super) use self::callers::{Admission, GaveUp};
 use self::entry::Entry;
 use self::table::{Shard, Table};
+use self::tenure::Tenure;
 use self::undoing::Undos;
 use super::agenda::{self, Agenda};
 use super::keys::Keys;
@@ -162,7 +167,7 @@ impl Locks {
         let running = AgendaRuns(Arc::clone(self));
         tokio::spawn(async move {
             let AgendaRuns(locks) = &running;
-            locks.agenda.run(|entry, due| locks.due(entry, due)).await;
+            locks.agenda.run(|at, due, now| locks.due(at, due, now)).await;
         });
     }
 
@@ -193,25 +198,25 @@ impl Locks {
         self.agenda.end();
     }
 
-    fn due(&self, at: agenda::Entry, due: Due) {
+    fn due(&self, at: agenda::Entry, due: Due, now: Instant) {
         match due {
-            Due::Lock(hash) => self.lock_due(at, hash),
-            Due::Undo(token) => self.undo_due(*token, at),
+            Due::Lock(hash) => self.lock_due(at, hash, now),
+            Due::Undo(token) => self.undo_due(*token, at, now),
         }
     }
 
     /// Something is due for the lock that has put it on the agenda. If there is none any more, it was taken off at this
     /// moment.
-    fn lock_due(&self, at: agenda::Entry, hash: u64) {
+    fn lock_due(&self, at: agenda::Entry, hash: u64, now: Instant) {
         let mut shard = self.table.shard_of(hash);
         let Some(entry) = shard.waiting_for(at) else { return };
         let resource = entry.resource().clone();
         if let Some(tenure) = entry.tenure.as_mut().filter(|tenure| tenure.due == Some(at)) {
             tenure.due = None;
-            self.tenure_due(&resource, shard);
+            self.tenure_due(&resource, shard, now);
         } else if let Some(ask) = entry.ask_mut() {
             ask.due = None;
-            self.ask_again(&resource, entry);
+            self.ask_again(&resource, entry, now);
         }
     }
 
@@ -226,6 +231,10 @@ impl Locks {
 
     fn push(&self, resource: &Resource, token: Token, step: Step, purpose: Purpose) {
         self.link.push(Call::new(Command { resource: resource.clone(), token, step }, purpose));
+    }
+
+    fn push_for(&self, tenure: &Tenure, resource: &Resource, step: Step, purpose: Purpose) {
+        self.push(resource, tenure.token(self.link.inbox()), step, purpose);
     }
 
     /// Takes something off the agenda, if it is there.
@@ -270,9 +279,9 @@ impl Caller for Locks {
             return;
         }
         self.table.each(|entry| {
-            let resource = entry.resource().clone();
-            self.ask_again(&resource, entry);
-            self.check_tenure(&resource, entry);
+            let (resource, now) = (entry.resource().clone(), Instant::now());
+            self.ask_again(&resource, entry, now);
+            self.check_tenure(&resource, entry, now);
         });
         self.undo_all_again();
     }
@@ -308,8 +317,12 @@ mod tests {
     #[test]
     fn what_is_kept_by_the_hundred_thousand_is_small() {
         let counts = 2 * size_of::<usize>();
-        assert!(size_of::<Entry>() <= 136, "{}", size_of::<Entry>());
-        assert!(size_of::<RedisLease>() + counts <= 152, "{}", size_of::<RedisLease>() + counts);
+        assert!(size_of::<Entry>() <= 120, "{}", size_of::<Entry>());
+        assert!(size_of::<RedisLease>() + counts <= 136, "{}", size_of::<RedisLease>() + counts);
+        // Gone with the answer. What has its place afterwards should fill it, or the rest of it is never used again: they
+        // are allocated in sixteens like the entry and the lease.
+        assert!(size_of::<Waiter>() + counts <= 120, "{}", size_of::<Waiter>() + counts);
+        assert!(Entry::queue_size() <= 136, "{}", Entry::queue_size());
         assert!(size_of::<Due>() <= 16, "{}", size_of::<Due>());
         assert!(size_of::<Call<Purpose>>() <= 104, "{}", size_of::<Call<Purpose>>());
     }

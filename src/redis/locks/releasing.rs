@@ -20,8 +20,8 @@ impl Locks {
         let resource = lease.state().resource();
         let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
-        let released = lease.state().release();
         let now = Instant::now();
+        let released = lease.state().release_at(now);
         let held = shard.get_mut(resource).filter(|entry| entry.tenure.is_some());
         let Some(entry) = held else { return Releasing::ready(Ok(released)) };
         let Some(tenure) = entry.tenure_held_by(lease) else { return Releasing::ready(Ok(released)) };
@@ -29,21 +29,21 @@ impl Locks {
         let someone_waits = entry.first().is_some();
         let answer = if released == Release::AlreadyLost {
             self.end_tenure(resource, entry);
-            self.ask_if_needed(resource, entry, Patience::Waiting);
+            self.ask_if_needed(resource, entry, Patience::Waiting, now);
             Releasing::ready(Ok(Release::AlreadyLost))
         } else if let Some(tenure) = entry.tenure.as_mut().filter(|tenure| someone_waits && tenure.may_turn(now)) {
             tenure.turn();
-            self.serve_next(resource, entry, &mut wakers);
+            self.serve_next(resource, entry, now, &mut wakers);
             Releasing::ready(Ok(Release::Released))
         } else {
             let (answer, answered) = oneshot::channel();
             if let Some(tenure) = entry.tenure.take() {
                 self.forget_due(tenure.due);
-                self.push(resource, tenure.token, Step::Release, Purpose::Release(Some(answer)));
+                self.push_for(&tenure, resource, Step::Release, Purpose::Release(Some(answer)));
                 self.undo_late(resource, &tenure);
             }
             // Behind the release, on the same connection: whoever waits elsewhere comes first.
-            self.ask_if_needed(resource, entry, Patience::Waiting);
+            self.ask_if_needed(resource, entry, Patience::Waiting, now);
             // Without an answer only if the provider is gone, and with it its connection.
             Releasing::pending(async move { answered.await.unwrap_or(Err(LockError::Closed)) })
         };

@@ -20,7 +20,7 @@ use crate::redis::script::flag;
 /// the same pipelines. A lease is renewed earlier by this part of it at most, and by no more than this time: what is due
 /// at once stands before whatever else the server is asked, and has its place in memory until it is answered.
 const TOGETHER: u32 = 100;
-const LONGEST_TOGETHER: Duration = Duration::from_millis(50);
+const LONGEST_TOGETHER: Duration = Duration::from_millis(10);
 
 /// How soon a renewal that did not get through is tried again, as a part of the lease, and within which bounds.
 const TRY_AGAIN: u32 = 12;
@@ -31,14 +31,11 @@ const LATEST: Duration = Duration::from_secs(1);
 pub(super) fn next_step(tenure: &Tenure, now: Instant) -> Instant {
     let end = tenure.lease_ends();
     let Some(holder) = &tenure.holder else { return end };
-    if !holder.auto_renews() || tenure.renewing {
-        return end;
-    }
+    let Some(ttl) = holder.renewal_once_taken().filter(|_| !tenure.renewing) else { return end };
     let limit = holder.state().limit();
     if limit.is_some_and(|limit| limit <= tenure.ends()) {
         return end; // No renewal carries it further.
     }
-    let ttl = holder.ttl();
     let due = renewal_due(tenure, ttl);
     // Due already: not renewed because nobody came for it yet, or because it did not get through.
     let due = if due > now { due } else { now + (ttl / TRY_AGAIN).clamp(SOONEST, LATEST) };
@@ -62,8 +59,8 @@ fn together(due: Instant, ttl: Duration) -> Instant {
 impl Locks {
     /// Renews a tenure whose lease is over by a third, if somebody holds it who wants that.
     pub(super) fn renew_if_due(&self, resource: &Resource, tenure: &mut Tenure, now: Instant) {
-        let Some(holder) = tenure.holder.as_ref().filter(|holder| holder.wants_renewal()) else { return };
-        let ttl = holder.ttl();
+        let Some(holder) = &tenure.holder else { return };
+        let Some(ttl) = holder.renewal() else { return };
         if tenure.renewing || tenure.is_extending() || now < renewal_due(tenure, ttl) {
             return;
         }
@@ -73,13 +70,14 @@ impl Locks {
             return;
         }
         tenure.renewing = true;
-        self.push(resource, tenure.token, Step::Renew { lease }, Purpose::Renew);
+        self.push_for(tenure, resource, Step::Renew { lease }, Purpose::Renew);
     }
 
     pub(super) fn renew_answered(&self, command: &Command, outcome: Outcome) {
         let Command { resource, token, step } = command;
         let Step::Renew { lease } = *step else { return };
         let mut shard = self.shard(resource);
+        let now = Instant::now();
         let Some(entry) = shard.get_mut(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token) else { return };
         let answered = matches!(outcome, Outcome::Answered { .. });
@@ -93,18 +91,18 @@ impl Locks {
                     let newest = !tenure.is_extending() && sent >= tenure.counts_from();
                     if newest && sent + worth > tenure.ends() {
                         tenure.renewed(sent, lease);
-                        let lost = |holder: &Arc<RedisLease>| !holder.state().renew(Instant::now(), sent, worth);
+                        let lost = |holder: &Arc<RedisLease>| !holder.state().renew(now, sent, worth);
                         if tenure.holder.as_ref().is_some_and(lost) {
-                            return self.end_lost(resource, &mut shard);
+                            return self.end_lost(resource, &mut shard, now);
                         }
                     }
                     if others_wait {
-                        tenure.others_wait(Instant::now());
+                        tenure.others_wait(now);
                     }
                 }
                 // Only "not the owner" is a loss before the time.
                 Ok(None) => {
-                    self.lose_tenure(resource, entry);
+                    self.lose_tenure(resource, entry, now);
                     return self.settle(resource, &mut shard);
                 }
                 Err(_) => {}
@@ -114,30 +112,30 @@ impl Locks {
             return self.push(resource, *token, Step::Release, Purpose::Release(None));
         }
         // One that did not get through is tried again until the lease ends.
-        self.schedule(resource, tenure);
+        self.schedule(resource, tenure, now);
     }
 
     /// The lease was over by our clock before the answer came that it is renewed, and stays so. Nobody is to wait for it:
     /// its guard may live on.
-    pub(super) fn end_lost(&self, resource: &Resource, shard: &mut Shard<'_>) {
+    pub(super) fn end_lost(&self, resource: &Resource, shard: &mut Shard<'_>, now: Instant) {
         let Some(entry) = shard.get_mut(resource) else { return };
         self.end_tenure(resource, entry);
-        self.ask_if_needed(resource, entry, Patience::Waiting);
+        self.ask_if_needed(resource, entry, Patience::Waiting, now);
         self.settle(resource, shard);
     }
 
     /// After the connection broke: is it still ours?
-    pub(super) fn check_tenure(&self, resource: &Resource, entry: &mut Entry) {
+    pub(super) fn check_tenure(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
         let Some(tenure) = &mut entry.tenure else { return };
         let Some(holder) = &tenure.holder else { return };
         // A renewal says it too, and gains time; but it must not undo an extension, nor pass a limit.
-        let renewable = holder.wants_renewal() && holder.state().limit().is_none() && !tenure.is_extending();
-        let ttl = holder.ttl();
-        if renewable && !tenure.renewing && Instant::now() + worth(ttl) > tenure.ends() {
-            tenure.renewing = true;
-            self.push(resource, tenure.token, Step::Renew { lease: ttl }, Purpose::Renew);
-        } else {
-            self.push(resource, tenure.token, Step::Look, Purpose::Look);
+        let renewable = holder.state().limit().is_none() && !tenure.is_extending() && !tenure.renewing;
+        match holder.renewal().filter(|ttl| renewable && now + worth(*ttl) > tenure.ends()) {
+            Some(lease) => {
+                tenure.renewing = true;
+                self.push_for(tenure, resource, Step::Renew { lease }, Purpose::Renew);
+            }
+            None => self.push_for(tenure, resource, Step::Look, Purpose::Look),
         }
     }
 
@@ -151,7 +149,7 @@ impl Locks {
         if let Outcome::Answered { answer, .. } = outcome
             && matches!(flag(answer), Ok(None))
         {
-            self.lose_tenure(resource, entry);
+            self.lose_tenure(resource, entry, Instant::now());
             self.settle(resource, &mut shard);
         }
     }

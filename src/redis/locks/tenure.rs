@@ -1,6 +1,6 @@
 //! [`Tenure`]: a lock that is ours on the server.
 
-use std::num::NonZeroU32;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use super::worth;
 use crate::FencingToken;
 use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, Moment, Span};
+use crate::provider::{Lease, Moment};
 use crate::redis::agenda;
 use crate::redis::lease::RedisLease;
-use crate::redis::token::Token;
+use crate::redis::length::Length;
+use crate::redis::token::{InboxId, Secret, Token};
 use crate::redis::waiter::Waiter;
 
 /// How many leases may follow each other in this process while others wait, and for how long. Bounded by both: many
@@ -28,16 +29,14 @@ const LONGEST_RUN_UNHEARD: Duration = Duration::from_secs(1);
 const TURN_BITS: u32 = 10;
 const LAST_TURN: u64 = (1 << TURN_BITS) - 1;
 
-/// A lock that is ours on the server. Times are kept in eight bytes each: there may be very many tenures.
+/// A lock that is ours on the server. What is in it is kept in few bytes: there may be very many tenures.
 #[derive(Debug)]
 pub(super) struct Tenure {
-    pub(super) token: Token,
+    secret: Secret,
     /// The server's number, and in its lower bits that of the present turn (R6).
     number: u64,
     /// The lease that the server was last asked for.
-    ttl: Span,
-    /// When it was granted, and so when we were told whether others wait.
-    heard: Moment,
+    ttl: Length,
     /// Its end, by our clock, and on the safe side (R2).
     ends: Moment,
     /// When the server was asked for the present end.
@@ -46,10 +45,10 @@ pub(super) struct Tenure {
     pub(super) holder: Option<Arc<RedisLease>>,
     unsettled: Option<Box<Unsettled>>,
     pub(super) due: Option<agenda::Entry>,
-    /// Since when others are known to wait.
-    others_since: Option<SinceHeard>,
-    /// How many turns there were since.
-    others_turns: u16,
+    /// Until when the next turn may be a caller's of this process, as far as we have heard of others.
+    turns_until: Moment,
+    /// How many turns there were since others are known to wait, counted from one.
+    turns_before_others: Option<NonZeroU16>,
     /// Nobody has held it since the server was last asked for `ttl`.
     pub(super) fresh: bool,
     /// A renewal is under way.
@@ -70,37 +69,21 @@ struct Unsettled {
     late_acquire: Option<Duration>,
 }
 
-/// Microseconds after the tenure last heard of others, counted from one, and 71 minutes at most. Rounded down, so that
-/// others have waited at least as long as it says; and what is too long to be written is far beyond
-/// [`LONGEST_RUN_UNHEARD`].
-#[derive(Debug, Clone, Copy)]
-struct SinceHeard(NonZeroU32);
-
-impl SinceHeard {
-    fn of(span: Duration) -> Self {
-        Self(NonZeroU32::MIN.saturating_add(u32::try_from(span.as_micros()).unwrap_or(u32::MAX)))
-    }
-
-    fn get(self) -> Duration {
-        Duration::from_micros((self.0.get() - 1).into())
-    }
-}
-
 impl Tenure {
     /// A lock that the server has just granted, for `ttl` from `from` on by our clock.
     pub(super) fn new(token: Token, fence: u64, from: Instant, ttl: Duration, others_wait: bool) -> Self {
         let mut tenure = Self {
-            token,
+            secret: token.secret(),
             number: fence << TURN_BITS,
             ttl: ttl.into(),
-            heard: from.into(),
             ends: (from + worth(ttl)).into(),
             counts_from: from.into(),
             holder: None,
             unsettled: None,
             due: None,
-            others_since: None,
-            others_turns: 0,
+            // The server said just now whether others wait.
+            turns_until: (from + LONGEST_RUN_UNHEARD).into(),
+            turns_before_others: None,
             fresh: true,
             renewing: false,
         };
@@ -108,6 +91,16 @@ impl Tenure {
             tenure.others_wait(from);
         }
         tenure
+    }
+
+    /// Its token; `inbox` is that of this process.
+    pub(super) fn token(&self, inbox: InboxId) -> Token {
+        self.secret.of(inbox)
+    }
+
+    /// Whether this token is its own.
+    pub(super) fn is_of(&self, token: Token) -> bool {
+        self.secret == token.secret()
     }
 
     /// The number of the present turn.
@@ -209,9 +202,9 @@ impl Tenure {
 
     /// It became known that other processes wait.
     pub(super) fn others_wait(&mut self, now: Instant) {
-        if self.others_since.is_none() {
-            self.others_since = Some(SinceHeard::of(Moment::from(now).since(self.heard)));
-            self.others_turns = 0;
+        if self.turns_before_others.is_none() {
+            self.turns_before_others = Some(NonZeroU16::MIN);
+            self.turns_until = self.turns_until.min((now + LONGEST_RUN_BEFORE_OTHERS).into());
         }
     }
 
@@ -223,12 +216,8 @@ impl Tenure {
 
     /// Whether other processes have not waited too long, as far as we have heard.
     fn others_are_patient(&self, now: Instant) -> bool {
-        let since_heard = Moment::from(now).since(self.heard);
-        since_heard < LONGEST_RUN_UNHEARD
-            && self.others_since.is_none_or(|others_since| {
-                self.others_turns < MOST_TURNS_BEFORE_OTHERS
-                    && since_heard.saturating_sub(others_since.get()) < LONGEST_RUN_BEFORE_OTHERS
-            })
+        Moment::from(now) < self.turns_until
+            && self.turns_before_others.is_none_or(|turns| turns.get() <= MOST_TURNS_BEFORE_OTHERS)
     }
 
     /// The next turn begins.
@@ -237,15 +226,15 @@ impl Tenure {
             self.number += 1;
         }
         self.fresh = false;
-        self.others_turns = self.others_turns.saturating_add(1);
+        self.turns_before_others = self.turns_before_others.map(|turns| turns.saturating_add(1));
     }
 
     /// Whether what is left of the lease is what a waiter would get from the server: as much as it asked for, or, if
     /// it renews its lease anyway, at least half of it.
     pub(super) fn is_enough_for(&self, waiter: &Waiter, now: Instant) -> bool {
         let options = waiter.options();
-        let ttl = self.ttl.get();
-        options.get_ttl() == ttl && (self.fresh || options.get_auto_renew() && self.ends.since(now.into()) >= ttl / 2)
+        let half_left = || self.ends.since(now.into()) >= self.ttl.get() / 2;
+        self.ttl == options.get_ttl().into() && (self.fresh || options.get_auto_renew() && half_left())
     }
 
     /// The end of the present lease: its own, if that is earlier.

@@ -85,7 +85,7 @@ impl Locks {
     /// A tenure has ended. An acquire of its token that may run yet is undone for as long as it would matter.
     pub(super) fn undo_late(&self, resource: &Resource, tenure: &Tenure) {
         if let Some(lease) = tenure.late_acquire() {
-            self.undo(resource, tenure.token, lease, Doubt::More);
+            self.undo(resource, tenure.token(self.link.inbox()), lease, Doubt::More);
         }
     }
 
@@ -155,14 +155,14 @@ impl Locks {
         }
     }
 
-    pub(super) fn undo_due(&self, token: Token, due: agenda::Entry) {
+    pub(super) fn undo_due(&self, token: Token, due: agenda::Entry, now: Instant) {
         let mut undos = self.undos.0.lock();
         let Some(undo) = undos.get_mut(&token) else { return };
         if undo.in_flight || undo.due != Some(due) {
             return;
         }
         undo.due = None;
-        if Instant::now() >= undo.until {
+        if now >= undo.until {
             undos.remove(&token);
             drop(undos);
             return self.end_if_told();

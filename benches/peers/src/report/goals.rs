@@ -72,8 +72,8 @@ const GOALS: [Goal; 10] = [
         wanted: "none lost, ≤ 5 % of one core, ≤ 400 bytes a lease beyond the names",
         command: SCALE,
         floor: "The share is met with the usual TTL of 30 s; one of 3 s is 33 000 renewals a second. The bytes are the lease \
-                (152), what is known of it on the server (136), its row in the table (12), its time on the agenda (20), the \
-                guard (24), what the allocator adds (16), and the calls of the renewals under way",
+                (136), what is known of it on the server (120), its row in the table (12), its time on the agenda (17), the \
+                guard (56), what the allocator adds (20), and holes between them that acquires and renewals have left",
     },
     Goal {
         what: "In memory, uncontended",

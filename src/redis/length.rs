@@ -1,0 +1,42 @@
+//! [`Length`]: how long a lease lasts, in four bytes.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The length of a lease as the server counts it: in whole milliseconds, of which it has one at least. There may be very
+/// many leases, and a [`Duration`] takes sixteen bytes. What is longer than 49 days is as good as those; no option allows
+/// for as much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Length(NonZeroU32);
+
+impl Length {
+    pub(super) fn get(self) -> Duration {
+        Duration::from_millis(self.0.get().into())
+    }
+}
+
+impl From<Duration> for Length {
+    fn from(lease: Duration) -> Self {
+        let milliseconds = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);
+        Self(NonZeroU32::new(milliseconds).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LockOptions;
+
+    #[test]
+    fn a_length_is_what_the_server_counts() {
+        for (lease, counted) in [
+            (LockOptions::MAX_TTL, LockOptions::MAX_TTL),
+            (Duration::from_micros(10_999), Duration::from_millis(10)),
+            (Duration::ZERO, Duration::from_millis(1)),
+        ] {
+            assert_eq!(Length::from(lease).get(), counted);
+        }
+        assert!(Length::from(Duration::MAX).get() > LockOptions::MAX_TTL);
+        assert_eq!(size_of::<Option<Length>>(), 4);
+    }
+}
