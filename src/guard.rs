@@ -29,9 +29,7 @@ use crate::{FencingToken, LockError, Lost, Resource};
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard {
     held: Held,
-    /// 1 once it has been released. Of eight bytes, since a guard is moved in pieces of eight and more just after it was
-    /// made, and the processor waits where it reads more than was written.
-    released: u64,
+    released: bool,
 }
 
 /// What a guard holds.
@@ -47,14 +45,14 @@ impl LockGuard {
     /// The guard of a lease that has just been granted. For those who write providers.
     #[inline]
     pub fn new(lease: Arc<dyn Lease>) -> Self {
-        Self { held: Held::Shared(lease), released: 0 }
+        Self { held: Held::Shared(lease), released: false }
     }
 
     /// The guard of a lease that nobody knows yet.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn sole(sole: Sole) -> Self {
-        Self { held: Held::Sole(sole), released: 0 }
+        Self { held: Held::Sole(sole), released: false }
     }
 
     /// The lease as others see it, made for the first of them.
@@ -196,7 +194,7 @@ impl LockGuard {
     /// Releases the lock, once, if that needs no waiting. Otherwise it is to be [released later](Self::release_later).
     #[inline]
     pub(crate) fn release_at_once(&mut self) -> Option<Release> {
-        self.released = 1;
+        self.released = true;
         let release = match &self.held {
             Held::Shared(lease) => lease.release_at_once()?,
             #[cfg(feature = "memory")]
@@ -227,7 +225,7 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if self.released == 0 && self.release_at_once().is_none() {
+        if !self.released && self.release_at_once().is_none() {
             // The provider goes on with the release when its future is dropped.
             drop(self.release_later());
         }

@@ -80,36 +80,41 @@ mod observed {
 
     use crate::{LockError, LockGuard, Resource};
 
-    /// One acquire, from its beginning to its answer or its cancellation.
+    /// One acquire, from its beginning to its answer or its cancellation; or none, before and after that.
     #[derive(Debug)]
-    pub(crate) struct Attempt {
+    pub(crate) struct Attempt(Option<Begun>);
+
+    #[derive(Debug)]
+    struct Begun {
         #[cfg(feature = "tracing")]
         resource: Resource,
         since: Instant,
-        answered: bool,
     }
 
     impl Attempt {
+        pub(crate) fn none() -> Self {
+            Self(None)
+        }
+
         pub(crate) fn begin(resource: &Resource) -> Self {
             let _ = resource;
-            Self {
+            Self(Some(Begun {
                 #[cfg(feature = "tracing")]
                 resource: resource.clone(),
                 since: Instant::now(),
-                answered: false,
-            }
+            }))
         }
 
         pub(crate) fn end(&mut self, answer: &Result<Option<LockGuard>, LockError>) {
-            self.answered = true;
-            let waited = self.since.elapsed();
+            let Some(begun) = self.0.take() else { return };
+            let waited = begun.since.elapsed();
             match answer {
                 Ok(Some(guard)) => {
                     #[cfg(feature = "metrics")]
                     metrics::histogram!("orchestrix_locking_wait_seconds").record(waited.as_secs_f64());
                     #[cfg(feature = "tracing")]
                     tracing::debug!(
-                        resource = self.resource.as_str(),
+                        resource = begun.resource.as_str(),
                         fencing_token = guard.fencing_token().get(),
                         ?waited,
                         "lock acquired"
@@ -119,12 +124,12 @@ mod observed {
                 }
                 Ok(None) => {
                     #[cfg(feature = "tracing")]
-                    tracing::debug!(resource = self.resource.as_str(), ?waited, "lock is held by somebody else");
+                    tracing::debug!(resource = begun.resource.as_str(), ?waited, "lock is held by somebody else");
                     count("busy");
                 }
                 Err(error) => {
                     #[cfg(feature = "tracing")]
-                    tracing::warn!(resource = self.resource.as_str(), ?waited, %error, "lock could not be acquired");
+                    tracing::warn!(resource = begun.resource.as_str(), ?waited, %error, "lock could not be acquired");
                     count(match error {
                         LockError::TooManyWaiters => "too_many_waiters",
                         LockError::TooManyWaitersInTotal => "too_many_waiters_in_total",
@@ -140,11 +145,11 @@ mod observed {
 
     impl Drop for Attempt {
         fn drop(&mut self) {
-            if !self.answered {
-                #[cfg(feature = "tracing")]
-                tracing::debug!(resource = self.resource.as_str(), waited = ?self.since.elapsed(), "acquire was cancelled");
-                count("cancelled");
-            }
+            let Some(begun) = self.0.take() else { return };
+            #[cfg(feature = "tracing")]
+            tracing::debug!(resource = begun.resource.as_str(), waited = ?begun.since.elapsed(), "acquire was cancelled");
+            let _ = begun;
+            count("cancelled");
         }
     }
 
@@ -165,10 +170,16 @@ mod unobserved {
 
     impl Attempt {
         #[inline]
+        pub(crate) fn none() -> Self {
+            Self
+        }
+
+        #[inline]
         pub(crate) fn begin(_: &Resource) -> Self {
             Self
         }
 
+        #[inline]
         #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the face of the one that observes")]
         pub(crate) fn end(&mut self, _: &Result<Option<LockGuard>, LockError>) {}
     }

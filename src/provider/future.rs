@@ -20,14 +20,14 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Acquiring {
     answer: Answer<Result<Option<LockGuard>, LockError>>,
     /// Who is told of the answer, if anybody is.
-    attempt: Option<Attempt>,
+    attempt: Attempt,
 }
 
 impl Acquiring {
     /// The answer, known at once.
     #[inline]
     pub fn ready(answer: Result<Option<LockGuard>, LockError>) -> Self {
-        Self { answer: Answer::Ready(Some(answer)), attempt: None }
+        Self { answer: Answer::Ready(Some(answer)), attempt: Attempt::none() }
     }
 
     /// An answer that takes a while.
@@ -35,13 +35,13 @@ impl Acquiring {
     where
         F: Future<Output = Result<Option<LockGuard>, LockError>> + Send + 'static,
     {
-        Self { answer: Answer::Pending(Box::pin(answer)), attempt: None }
+        Self { answer: Answer::Pending(Box::pin(answer)), attempt: Attempt::none() }
     }
 
     /// The same, with somebody who is told of the answer.
     #[inline]
     pub(crate) fn observed(mut self, attempt: Attempt) -> Self {
-        self.attempt = Some(attempt);
+        self.attempt = attempt;
         self
     }
 
@@ -53,9 +53,7 @@ impl Acquiring {
             Answer::Pending(_) => Err(self),
             Answer::Ready(answer) => {
                 let Some(answer) = answer.take() else { return Err(self) };
-                if let Some(mut attempt) = self.attempt.take() {
-                    attempt.end(&answer);
-                }
+                self.attempt.end(&answer);
                 Ok(answer)
             }
         }
@@ -67,8 +65,8 @@ impl Future for Acquiring {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = self.answer.poll(cx);
-        if let (Poll::Ready(answer), Some(mut attempt)) = (&polled, self.attempt.take_if(|_| polled.is_ready())) {
-            attempt.end(answer);
+        if let Poll::Ready(answer) = &polled {
+            self.attempt.end(answer);
         }
         polled
     }
