@@ -18,6 +18,8 @@ pub(super) struct Watchers {
 }
 
 /// The wakers of one lease. To be woken by whoever takes them out of it.
+///
+/// Nobody is `Several(None)`: a third variant would take a word more, since a waker leaves room for the mark of one.
 #[derive(Debug)]
 #[must_use = "whoever watches has to be woken"]
 pub(crate) enum Wakers {
@@ -79,10 +81,10 @@ impl Watchers {
                 Some(several.0.swap_remove(at).1)
             }
             Wakers::One(_) if self.place_of_one != place => None,
-            Wakers::One(_) => match std::mem::take(&mut self.wakers) {
-                Wakers::One(waker) => Some(waker),
-                Wakers::Several(_) => None,
-            },
+            Wakers::One(_) => {
+                let Wakers::One(waker) = self.take() else { return None };
+                Some(waker)
+            }
         }
     }
 

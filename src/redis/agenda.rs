@@ -111,15 +111,15 @@ impl<T> Agenda<T> {
     }
 
     /// Does what is due when it is due. Whoever does it is told the entry, which may have been taken off a moment ago
-    /// (A3), and the time.
-    pub(super) async fn run(&self, mut perform: impl FnMut(Entry, T, Instant)) {
+    /// (A3).
+    pub(super) async fn run(&self, mut perform: impl FnMut(Entry, T)) {
         while !self.has_ended() {
             let next = loop {
                 let mut due = self.due.lock();
                 let now = Instant::now();
                 if let Some((entry, thing)) = due.pop(now.into()) {
                     drop(due);
-                    perform(entry, thing, now);
+                    perform(entry, thing);
                 } else {
                     due.wakes = due.times.first_key_value().map(|(at, _)| at.instant());
                     break due.wakes;
@@ -258,7 +258,7 @@ mod tests {
         agenda.remove(taken_off);
         let done = Mutex::new(Vec::new());
         agenda
-            .run(|_, thing, _| {
+            .run(|_, thing| {
                 done.lock().push((thing, begun.elapsed().as_secs()));
                 if thing == 2 {
                     agenda.add(begun + Duration::from_secs(1), 3);

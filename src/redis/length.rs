@@ -3,15 +3,19 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The length of a lease as the server counts it: in whole milliseconds, of which it has one at least. There may be very
-/// many leases, and a [`Duration`] takes sixteen bytes. What is longer than 49 days is as good as those; no option allows
-/// for as much.
+/// The length of a lease as the server counts it: in whole milliseconds, of which it has one at least. Rounded down, so
+/// that nobody believes in more than the server was asked for (R2). There may be very many leases, and a [`Duration`] takes
+/// sixteen bytes. What is longer than 49 days is as good as those; no option allows for as much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Length(NonZeroU32);
 
 impl Length {
     pub(super) fn get(self) -> Duration {
-        Duration::from_millis(self.0.get().into())
+        Duration::from_millis(self.milliseconds().into())
+    }
+
+    pub(super) fn milliseconds(self) -> u32 {
+        self.0.get()
     }
 }
 

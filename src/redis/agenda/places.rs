@@ -8,8 +8,8 @@ pub(super) enum Places<T> {
     Many(Box<Many<T>>),
 }
 
-/// Places in rows that stay where they are: a list that is moved whenever it has grown leaves holes behind, which an
-/// allocator can use for little else, and there may be very many things in all.
+/// Places in rows, of which none but the first is ever moved, and that while it is small: one list that is moved whenever
+/// it has grown leaves holes behind, which an allocator can use for little else, and there may be very many things in all.
 #[derive(Debug)]
 pub(super) struct Many<T> {
     /// All but the last are of [`ROW`] places.
@@ -81,7 +81,7 @@ impl<T> Many<T> {
         match self.rows.last_mut() {
             Some(last) if last.len() < ROW => last.push(Place::Taken(thing)),
             _ => {
-                // The first may stay the only one, and short.
+                // The first may stay the only one, and short: it grows up to a row as it is filled.
                 let mut row = Vec::with_capacity(if self.rows.is_empty() { 2 } else { ROW });
                 row.push(Place::Taken(thing));
                 self.rows.push(row);

@@ -167,7 +167,7 @@ impl Locks {
         let running = AgendaRuns(Arc::clone(self));
         tokio::spawn(async move {
             let AgendaRuns(locks) = &running;
-            locks.agenda.run(|at, due, now| locks.due(at, due, now)).await;
+            locks.agenda.run(|at, due| locks.due(at, due)).await;
         });
     }
 
@@ -198,17 +198,18 @@ impl Locks {
         self.agenda.end();
     }
 
-    fn due(&self, at: agenda::Entry, due: Due, now: Instant) {
+    fn due(&self, at: agenda::Entry, due: Due) {
         match due {
-            Due::Lock(hash) => self.lock_due(at, hash, now),
-            Due::Undo(token) => self.undo_due(*token, at, now),
+            Due::Lock(hash) => self.lock_due(at, hash),
+            Due::Undo(token) => self.undo_due(*token, at),
         }
     }
 
     /// Something is due for the lock that has put it on the agenda. If there is none any more, it was taken off at this
     /// moment.
-    fn lock_due(&self, at: agenda::Entry, hash: u64, now: Instant) {
+    fn lock_due(&self, at: agenda::Entry, hash: u64) {
         let mut shard = self.table.shard_of(hash);
+        let now = Instant::now();
         let Some(entry) = shard.waiting_for(at) else { return };
         let resource = entry.resource().clone();
         if let Some(tenure) = entry.tenure.as_mut().filter(|tenure| tenure.due == Some(at)) {

@@ -155,14 +155,14 @@ impl Locks {
         }
     }
 
-    pub(super) fn undo_due(&self, token: Token, due: agenda::Entry, now: Instant) {
+    pub(super) fn undo_due(&self, token: Token, due: agenda::Entry) {
         let mut undos = self.undos.0.lock();
         let Some(undo) = undos.get_mut(&token) else { return };
         if undo.in_flight || undo.due != Some(due) {
             return;
         }
         undo.due = None;
-        if now >= undo.until {
+        if Instant::now() >= undo.until {
             undos.remove(&token);
             drop(undos);
             return self.end_if_told();

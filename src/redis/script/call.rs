@@ -1,11 +1,10 @@
 //! [`write`] and [`Answers`]: commands that go out as one call of a script, and what each is answered.
 
-use std::time::Duration;
-
 use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
 use super::{ACQUIRE, Command, Joining, Publishing, RELEASE, RENEW, Script, Step, UNDO};
 use crate::redis::keys::Keys;
+use crate::redis::length::Length;
 use crate::redis::token::Token;
 
 /// How many locks one call is for at most. A server spends more on the call of a script than on what ours do in it, so
@@ -48,7 +47,7 @@ pub(in crate::redis) fn write<'a>(
     }
     match step {
         Step::Acquire { lease, joining } => {
-            call.arg(milliseconds(lease));
+            call.arg(Length::from(lease).milliseconds());
             let (mode, deadline) = match (joining, publishing) {
                 (Joining::No, _) => ("n", None),
                 (Joining::Queue { deadline }, Publishing::Allowed) => ("m", deadline),
@@ -59,8 +58,8 @@ pub(in crate::redis) fn write<'a>(
                 call.arg(deadline);
             }
         }
-        Step::Renew { lease } => _ = call.arg(milliseconds(lease)),
-        Step::Reset { lease } => _ = call.arg(milliseconds(lease)).arg("e"),
+        Step::Renew { lease } => _ = call.arg(Length::from(lease).milliseconds()),
+        Step::Reset { lease } => _ = call.arg(Length::from(lease).milliseconds()).arg("e"),
         Step::Look => _ = call.arg(0),
         Step::Release | Step::Undo => {}
     }
@@ -74,11 +73,6 @@ fn script(step: Step) -> &'static Script {
         Step::Release => &RELEASE,
         Step::Undo => &UNDO,
     }
-}
-
-/// A lease as the server counts it: whole milliseconds, at least one.
-fn milliseconds(lease: Duration) -> u64 {
-    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// What each command of one call was answered, in their order. One for each, if the server answers as the scripts do;
