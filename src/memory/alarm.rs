@@ -1,4 +1,4 @@
-//! [`Alarm`]: one timer for all who wait in a shard.
+//! [`Alarm`]: one timer for all who wait in a shard for as long as it takes.
 
 use std::pin::Pin;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -17,9 +17,6 @@ use crate::sync::{AtomicBool, Sleep, sleep_until};
 /// Whoever waits has to look again after a while, so that none depends on another's being polled (M6). One timer does for
 /// all, since nobody has to be polled for it: the runtime's clock itself rings the bell. But it does for nobody in another
 /// runtime, which may go on when this one is not driven, and whose clock may be another.
-///
-/// Whoever waits for a limited time relies on it as long as it rings within that time, and has a timer of its own after
-/// that: most have been granted the lock by then.
 ///
 /// It stays set when those who rely on it have gone, for those who come next, and may ring for nobody. Taking it back and
 /// setting it anew would cost each of them what a timer costs.
@@ -55,7 +52,7 @@ impl Rings {
         self.runtime == runtime
     }
 
-    /// Whether it rings within this time from now on, whatever the time is now: it was set in the past.
+    /// Whether it rings within this time from now on, whatever the time is: it was set in the past.
     pub(super) fn within(&self, time: Duration) -> bool {
         self.after <= time
     }

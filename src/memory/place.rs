@@ -47,10 +47,6 @@ pub(super) enum Look {
     Closed,
 }
 
-/// No alarm is set for a shorter time: it wakes all who wait, and so must not ring often. Whoever has to look again sooner
-/// has a timer of its own.
-const OFTEN_ENOUGH: Duration = if cfg!(orchestrix_loom) { Duration::ZERO } else { Duration::from_millis(500) };
-
 impl Place {
     /// Takes the lock if it has been granted. Otherwise leaves a waker, replaces a holder that has ended, and says until
     /// when there is nothing to be done. Whoever `asks` sets an end to another's grant that was not come for: not at the first
@@ -106,37 +102,21 @@ impl Place {
         Look::Shared(lease)
     }
 
-    /// Whether an alarm rings within `ttl` and not after `until`, for whoever has just looked and saw what is `set`. If need
-    /// be it is set now.
+    /// Whether an alarm rings within `ttl`, for whoever has just looked and saw what is `set`. If need be it is set now.
     ///
     /// The time is asked for only if that is needed, as it is not where all have the same TTL.
-    pub(super) fn has_alarm(
-        &self,
-        set: Option<Rings>,
-        ttl: Duration,
-        until: Option<Instant>,
-        clock: &OnceCell<Instant>,
-    ) -> bool {
+    pub(super) fn has_alarm(&self, set: Option<Rings>, ttl: Duration, clock: &OnceCell<Instant>) -> bool {
         let runtime = Runtime::current();
-        if let Some(set) = set {
-            if !set.is_in(runtime) {
-                return false;
-            }
-            if set.within(ttl) && until.is_none_or(|until| set.by(until)) {
-                return true;
-            }
+        if let Some(set) = set
+            && (!set.is_in(runtime) || set.within(ttl))
+        {
+            return set.is_in(runtime);
         }
-        let now = *clock.get_or_init(now);
-        let again = time_after(now, ttl);
-        let Some(at) = again.into_iter().chain(until).min() else { return true };
+        let Some(at) = time_after(*clock.get_or_init(now), ttl) else { return true };
         if set.is_some_and(|set| set.by(at)) {
             return true;
         }
-        let after = at.saturating_duration_since(now);
-        if after < OFTEN_ENOUGH {
-            return false;
-        }
-        let Some(alarm) = Alarm::set(&self.shard, runtime, after, at) else { return false };
+        let Some(alarm) = Alarm::set(&self.shard, runtime, ttl, at) else { return false };
         let (is_set, spare) = {
             let mut table = self.shard.table.lock();
             // Another may have been set meanwhile.

@@ -18,8 +18,8 @@
 //!   one that was granted the lock. Such a grant ends one TTL after somebody has asked for it who came behind.
 //! - **M7** After closing there are no entries, and none come.
 //! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant, or from when its
-//!   waiter came for it, to its release, or to the closing, and nothing else ends it. Sharing it changes nothing of that:
-//!   what was made for others then ends in the same step, before anybody else is granted the lock.
+//!   waiter came for it, to its release, or to the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
+//!   same step, before anybody else is granted the lock.
 
 use std::cell::OnceCell;
 use std::hash::BuildHasher;

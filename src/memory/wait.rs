@@ -52,8 +52,8 @@ impl Future for Waiting {
             let Some(place) = &mut *this.place else { return Poll::Pending };
             // Read once a turn, and not at all by whoever finds the lock granted.
             let clock = std::mem::take(this.joined);
-            let looked = std::mem::replace(this.looked, true);
-            let (ends, rings) = match place.look(this.options, cx.waker(), looked, &clock) {
+            let asks = this.until.is_some() || std::mem::replace(this.looked, true);
+            let (ends, rings) = match place.look(this.options, cx.waker(), asks, &clock) {
                 Look::Wait(ends, rings) => (ends, rings),
                 Look::Sole(fence) => {
                     let granted = this.place.take().map(|place| LockGuard::sole(place.into_sole(fence)));
@@ -87,10 +87,8 @@ impl Future for Waiting {
                 }
             };
             let ttl = this.options.get_ttl();
-            // Without an end to wait for it looks again after its own TTL (M6), and an alarm for all says when. Whoever has
-            // been woken by one, and waits for a limited time, has a timer from then on.
-            let by_alarm = ends.is_none() && !(looked && this.until.is_some());
-            if by_alarm && place.has_alarm(rings, ttl, *this.until, &clock) {
+            // No end to wait for, and no limit: it looks again after its own TTL (M6), and an alarm for all says when.
+            if this.until.is_none() && ends.is_none() && place.has_alarm(rings, ttl, &clock) {
                 this.timer.set(None);
                 return Poll::Pending;
             }
