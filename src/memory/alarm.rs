@@ -17,9 +17,6 @@ use crate::sync::{AtomicBool, Sleep, sleep_until};
 /// Whoever waits has to look again after a while, so that none depends on another's being polled (M6). One timer does for
 /// all, since nobody has to be polled for it: the runtime's clock itself rings the bell. But it does for nobody in another
 /// runtime, which may go on when this one is not driven, and whose clock may be another.
-///
-/// It stays set when those who rely on it have gone, for those who come next, and may ring for nobody. Taking it back and
-/// setting it anew would cost each of them what a timer costs.
 #[derive(Debug)]
 pub(super) struct Alarm {
     bell: Arc<Bell>,
@@ -28,44 +25,32 @@ pub(super) struct Alarm {
     _timer: Pin<Box<Sleep>>,
 }
 
-/// For whom an alarm rings, and when.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rings {
-    runtime: Runtime,
-    /// So long after its being set.
-    after: Duration,
-    at: Instant,
-}
-
-/// Which runtime something happens in. `None` only in models, which have none.
+/// For whom an alarm rings in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Runtime(Option<Id>);
-
-impl Runtime {
-    pub(super) fn current() -> Self {
-        Self(Handle::try_current().ok().map(|handle| handle.id()))
-    }
+pub(super) struct Rings {
+    /// `None` only in models, which have no runtime.
+    runtime: Option<Id>,
+    /// How long after its being set.
+    after: Duration,
 }
 
 impl Rings {
-    pub(super) fn is_in(&self, runtime: Runtime) -> bool {
-        self.runtime == runtime
+    /// What is asked of an alarm by whoever has to look again after `ttl`.
+    pub(super) fn here(ttl: Duration) -> Self {
+        Self { runtime: Handle::try_current().ok().map(|handle| handle.id()), after: ttl }
     }
 
-    /// Whether it rings within this time from now on, whatever the time is: it was set in the past.
-    pub(super) fn within(&self, time: Duration) -> bool {
-        self.after <= time
-    }
-
-    pub(super) fn by(&self, time: Instant) -> bool {
-        self.at <= time
+    /// Whether whoever asks for this is rung for by `set` in time. That was set in the past, so that it rings earlier than
+    /// one of the same length would that was set now.
+    pub(super) fn are_met_by(&self, set: &Self) -> bool {
+        self.runtime == set.runtime && set.after <= self.after
     }
 }
 
 #[derive(Debug)]
 struct Bell {
-    /// Set before the shard's mutex is taken to wake everybody: whoever left a waker in the table, and saw under the same
-    /// mutex that it had not rung, is among them.
+    /// Set before the shard's mutex is taken to wake everybody: whoever has left a waker in the table and then saw that it
+    /// has not rung is among them.
     rung: AtomicBool,
     shard: Weak<Shard>,
 }
@@ -81,23 +66,18 @@ impl Wake for Bell {
 
 impl Alarm {
     /// Sets one. `None` if it would ring at once. Not to be called under the shard's mutex, which the bell takes.
-    pub(super) fn set(shard: &Arc<Shard>, runtime: Runtime, after: Duration, at: Instant) -> Option<Self> {
+    pub(super) fn set(shard: &Arc<Shard>, rings: Rings, at: Instant) -> Option<Self> {
         let bell = Arc::new(Bell { rung: AtomicBool::new(false), shard: Arc::downgrade(shard) });
         let mut timer = Box::pin(sleep_until(at));
         let waker = Waker::from(Arc::clone(&bell));
         match timer.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(()) => None,
-            Poll::Pending => Some(Self { bell, rings: Rings { runtime, after, at }, _timer: timer }),
+            Poll::Pending => Some(Self { bell, rings, _timer: timer }),
         }
     }
 
     /// For whom it rings, unless it has rung.
     pub(super) fn rings(&self) -> Option<Rings> {
         (!self.bell.rung.load(Acquire)).then_some(self.rings)
-    }
-
-    /// Whether another may take its place: it has rung, or whoever relies on it hears the other one earlier.
-    pub(super) fn gives_way_to(&self, other: &Self) -> bool {
-        self.rings().is_none_or(|rings| rings.is_in(other.rings.runtime) && !rings.by(other.rings.at))
     }
 }

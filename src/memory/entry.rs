@@ -6,10 +6,10 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::after::Wake;
-use super::fences::Fences;
 use super::holder::{Holder, Lasts};
 use super::lease::MemoryLease;
 use super::queue::{Queue, Ticket};
+use super::table::Fences;
 use crate::provider::{LeaseState, Seat, Term};
 use crate::{FencingToken, Resource};
 

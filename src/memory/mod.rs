@@ -1,7 +1,7 @@
 //! Locks within one process.
 //!
 //! `provider` is the face, `shard` the part of the locks that one mutex guards, `attempt` the ways to one of them, `table`
-//! what is true of them (the invariants are numbered there), `entry` one of them, `fences` their numbers, `queue` who waits for it, `holder` who
+//! what is true of them (the invariants are numbered there), `entry` one of them, `queue` who waits for it, `holder` who
 //! has it, `sole` a lease that its guard alone knows, `lease` one that others know, `place` where a caller waits and what it
 //! finds there, `wait` the future that does so, `alarm` the timer of those who wait for as long as it takes, `after` what
 //! is left to do once the mutex is free.
@@ -16,7 +16,6 @@ mod after;
 mod alarm;
 mod attempt;
 mod entry;
-mod fences;
 mod holder;
 mod lease;
 #[cfg(all(test, orchestrix_loom))]

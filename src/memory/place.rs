@@ -3,12 +3,11 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::after::{Gone, Left};
-use super::alarm::{Alarm, Rings, Runtime};
+use super::alarm::{Alarm, Rings};
 use super::entry::Entry;
 use super::holder::Holder;
 use super::lease::{MemoryLease, has_end, lasts_untaken, term};
@@ -16,7 +15,7 @@ use super::queue::Ticket;
 use super::shard::Shard;
 use super::sole::Sole;
 use crate::mutant::{Mutant, is};
-use crate::provider::{LeaseState, replace_waker, time_after};
+use crate::provider::{LeaseState, replace_waker};
 use crate::sync::now;
 use crate::{FencingToken, LockOptions, Resource};
 
@@ -102,29 +101,13 @@ impl Place {
         Look::Shared(lease)
     }
 
-    /// Whether an alarm rings within `ttl`, for whoever has just looked and saw what is `set`. If need be it is set now.
-    ///
-    /// The time is asked for only if that is needed, as it is not where all have the same TTL.
-    pub(super) fn has_alarm(&self, set: Option<Rings>, ttl: Duration, clock: &OnceCell<Instant>) -> bool {
-        let runtime = Runtime::current();
-        if let Some(set) = set
-            && (!set.is_in(runtime) || set.within(ttl))
-        {
-            return set.is_in(runtime);
-        }
-        let Some(at) = time_after(*clock.get_or_init(now), ttl) else { return true };
-        if set.is_some_and(|set| set.by(at)) {
-            return true;
-        }
-        let Some(alarm) = Alarm::set(&self.shard, runtime, ttl, at) else { return false };
+    /// Sets an alarm for all who wait, unless there is one. `false` if there is, or if it would ring at once.
+    pub(super) fn set_alarm(&self, rings: Rings, at: Instant) -> bool {
+        let Some(alarm) = Alarm::set(&self.shard, rings, at) else { return false };
         let (is_set, spare) = {
             let mut table = self.shard.table.lock();
-            // Another may have been set meanwhile.
-            if table.alarm.as_ref().is_none_or(|set| set.gives_way_to(&alarm)) {
-                (true, table.alarm.replace(alarm))
-            } else {
-                (false, Some(alarm))
-            }
+            // Others rely on one that has not rung.
+            if table.rings().is_some() { (false, Some(alarm)) } else { (true, table.alarm.replace(alarm)) }
         };
         drop(spare);
         is_set

@@ -32,7 +32,6 @@ use tokio::time::Instant;
 use super::after::{Gone, Left, Wake};
 use super::alarm::{Alarm, Rings};
 use super::entry::Entry;
-use super::fences::Fences;
 use super::holder::Holder;
 use super::lease::MemoryLease;
 use super::place::Place;
@@ -54,6 +53,17 @@ pub(super) struct Table {
     sweep_at: usize,
 }
 
+/// The fences of a table, which rise (M5).
+#[derive(Debug)]
+pub(super) struct Fences(u64);
+
+impl Fences {
+    pub(super) fn next(&mut self) -> FencingToken {
+        self.0 = self.0.saturating_add(1);
+        FencingToken::saturating(self.0)
+    }
+}
+
 /// What a newcomer finds.
 pub(super) enum Arrival<'a> {
     /// The lock was free, and has been granted to it.
@@ -70,7 +80,7 @@ impl Table {
         Self {
             entries: HashTable::new(),
             hasher,
-            fences: Fences::after(first_fence),
+            fences: Fences(first_fence),
             ticket: 0,
             closed: None,
             alarm: None,

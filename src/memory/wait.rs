@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
+use super::alarm::Rings;
 use super::attempt::{Admission, Attempt, Outcome};
 use super::place::{Look, Place};
 use crate::provider::{Wait, time_after};
@@ -87,10 +88,18 @@ impl Future for Waiting {
                 }
             };
             let ttl = this.options.get_ttl();
-            // No end to wait for, and no limit: it looks again after its own TTL (M6), and an alarm for all says when.
-            if this.until.is_none() && ends.is_none() && place.has_alarm(rings, ttl, &clock) {
-                this.timer.set(None);
-                return Poll::Pending;
+            if this.until.is_none() && ends.is_none() {
+                // No timer of its own: an alarm is for all. Whoever looks at the first alarm that it sees need not know the
+                // time, so that it does not ask for it.
+                let asked = Rings::here(ttl);
+                let is_set = match rings {
+                    Some(set) => asked.are_met_by(&set),
+                    None => time_after(*clock.get_or_init(now), ttl).is_none_or(|at| place.set_alarm(asked, at)),
+                };
+                if is_set {
+                    this.timer.set(None);
+                    return Poll::Pending;
+                }
             }
             let now = *clock.get_or_init(now);
             if this.until.is_some_and(|until| now >= until) {
@@ -100,6 +109,7 @@ impl Future for Waiting {
                 }
                 continue; // Granted at the last moment.
             }
+            // Without an end to wait for it looks again after its own TTL (M6).
             let again = ends.or_else(|| time_after(now, ttl));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {

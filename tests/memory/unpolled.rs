@@ -79,24 +79,6 @@ fn a_waiter_in_a_runtime_that_stands_still_does_not_stall_another() {
     }
 }
 
-/// Those who wait for one name with a long TTL and with a short one: each looks again after its own at the latest.
-#[tokio::test(start_paused = true)]
-async fn whoever_has_a_short_ttl_does_not_wait_for_a_long_one() {
-    let provider = InMemoryLockProvider::new();
-    let lock = |ttl| provider.create_lock("name".try_into().unwrap(), LockOptions::default().ttl(ttl)).unwrap();
-    let (long, short) = (lock(24 * 3600 * SECOND), lock(SECOND));
-    let held = short.acquire().await.unwrap();
-    let mut first = Box::pin(long.acquire());
-    assert!(is_pending(&mut first));
-    let mut never_polled = Box::pin(short.acquire());
-    assert!(is_pending(&mut never_polled));
-    drop(first);
-    drop(held);
-    let served = timeout(3 * SECOND, short.acquire()).await.expect("served after the short TTL").unwrap();
-    drop(served);
-    assert!(provider.is_empty());
-}
-
 /// A waiter whose grant ended before it came is served again, and renewed from then on.
 #[tokio::test(start_paused = true)]
 async fn a_late_waiter_tries_again_and_is_renewed() {
