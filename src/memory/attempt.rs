@@ -18,7 +18,7 @@ use super::shard::Shard;
 use super::sole::Sole;
 use super::table::{Arrival, Table};
 use super::wait::Waiting;
-use crate::provider::{Acquiring, LeaseState, LockBackend, Seat, Wait};
+use crate::provider::{Acquiring, LeaseState, LockBackend, Wait};
 use crate::sync::now;
 use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 
@@ -181,7 +181,7 @@ impl Shard {
         }
         let (entered, wake) = match table.arrive(attempt.hash, attempt.resource, holder, clock) {
             Arrival::Granted(fence) => return Ok(Entered::Granted(fence)),
-            Arrival::Held(entry, ticket, wake) => (self.join(entry, ticket, attempt, clock), wake),
+            Arrival::Held(entry, ticket, wake) => (self.join(entry, ticket, attempt), wake),
         };
         drop(table);
         wake.wake();
@@ -189,33 +189,28 @@ impl Shard {
     }
 
     /// Joins the queue for a name that somebody holds, unless it is not to wait.
-    fn join(
-        &self,
-        entry: &mut Entry,
-        ticket: Ticket,
-        attempt: Attempt<'_>,
-        clock: &OnceCell<Instant>,
-    ) -> Result<Entered, LockError> {
-        let seat = if attempt.wait == Wait::No { Ok(None) } else { self.seat(entry, attempt).map(Some) };
-        let Ok(Some(seat)) = seat else {
-            // Whoever does not wait may come again and again, and be all who ask.
-            entry.holder.asked_for(|| *clock.get_or_init(now));
-            return seat.map(|_| Entered::Busy);
-        };
-        // Woken for nothing until the first poll leaves its waker, and finds what happened by then.
-        let waker = Waker::noop().clone();
-        let (lasts, has_end) = (lasts_untaken(attempt.options), has_end(attempt.options));
-        entry.join(ticket, Waiter { lasts, has_end, waker, _seat: seat });
-        Ok(Entered::Queued(ticket))
-    }
-
-    fn seat(&self, entry: &Entry, attempt: Attempt<'_>) -> Result<Seat, LockError> {
-        match attempt.admission {
-            Admission::New if attempt.options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
-                Err(LockError::TooManyWaiters)
-            }
-            Admission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal),
-            Admission::Again => Ok(self.room.enter_again()),
+    fn join(&self, entry: &mut Entry, ticket: Ticket, attempt: Attempt<'_>) -> Result<Entered, LockError> {
+        let Attempt { options, wait, admission, .. } = attempt;
+        if wait == Wait::No {
+            return Ok(Entered::Busy);
         }
+        let seat = match admission {
+            Admission::New if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
+                return Err(LockError::TooManyWaiters);
+            }
+            Admission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,
+            Admission::Again => self.room.enter_again(),
+        };
+        entry.join(
+            ticket,
+            Waiter {
+                lasts: lasts_untaken(options),
+                has_end: has_end(options),
+                // Woken for nothing until the first poll leaves its waker, and finds what happened by then.
+                waker: Waker::noop().clone(),
+                _seat: seat,
+            },
+        );
+        Ok(Entered::Queued(ticket))
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::after::Wake;
-use super::holder::{Holder, Lasts};
+use super::holder::Holder;
 use super::lease::MemoryLease;
 use super::queue::{Queue, Ticket};
 use super::table::Fences;
@@ -29,7 +30,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Waiter {
     /// For how long a grant is its own before it has come for it.
-    pub(super) lasts: Lasts,
+    pub(super) lasts: Duration,
     /// Whether its lease has an end after that too.
     pub(super) has_end: bool,
     pub(super) waker: Waker,
@@ -42,7 +43,7 @@ impl Entry {
     pub(super) fn share(&mut self, make: impl FnOnce(LeaseState) -> Arc<MemoryLease>) -> Option<Arc<MemoryLease>> {
         let ttl = match &self.holder {
             Holder::Shared(lease) => return Some(Arc::clone(lease)),
-            Holder::Untaken(..) | Holder::Expiring(..) => return None,
+            Holder::Untaken(..) => return None,
             Holder::Sole(ttl) => *ttl,
         };
         let state = LeaseState::held(self.resource.clone(), self.fence, Term::of_a_living_guard(ttl));
@@ -72,28 +73,19 @@ impl Entry {
     #[inline]
     pub(super) fn grant_first(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<(Holder, Wake)> {
         // A lock that nobody waits for, nearly every one, needs neither a look at the queue nor one at the clock.
-        if self.waiters() == 0 { None } else { self.grant_next(fences, now) }
+        if self.waiters() == 0 { None } else { self.grant_next(fences, now()) }
     }
 
-    fn grant_next(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<(Holder, Wake)> {
+    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<(Holder, Wake)> {
         let (ticket, next) = self.queue.as_mut()?.pop_first()?;
         self.fence = fences.next();
-        // A lease that will renew itself once it is taken has no end to tell of, and the clock is not asked. Should its
-        // waiter never come, the others look again by themselves (M6), and ask for it.
-        let holder = if next.has_end {
-            Holder::Expiring(ticket, next.lasts.until(now()))
-        } else {
-            Holder::Untaken(ticket, next.lasts)
-        };
-        let before = std::mem::replace(&mut self.holder, holder);
+        // A lease ends within a day, and a clock does not.
+        let ends = now.checked_add(next.lasts).unwrap_or(now);
+        let before = std::mem::replace(&mut self.holder, Holder::Untaken(ticket, ends));
+        // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come, the others
+        // look again by themselves (M6).
         let first = if next.has_end { self.wake_first() } else { Wake::default() };
         Some((before, Wake { granted: Some(next.waker), ..first }))
-    }
-
-    /// Takes the wakers of all who wait, who leave one again when they look.
-    pub(super) fn take_wakers(&mut self) -> impl Iterator<Item = Waker> {
-        let waiters = self.queue.iter_mut().flat_map(|queue| queue.waiters_mut());
-        waiters.map(|waiter| std::mem::replace(&mut waiter.waker, Waker::noop().clone()))
     }
 
     /// The waker of somebody who waits. `None` if it is not in the queue.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::holder::Lasts;
 use super::shard::Shard;
 use crate::LockError;
 use crate::LockOptions;
@@ -39,9 +38,9 @@ pub(super) fn term(options: &LockOptions, granted: Instant) -> Term {
 
 /// How long a grant lasts that its waiter has not come for. There is no guard before that, and it may never come: so
 /// nothing renews the lease.
-pub(super) fn lasts_untaken(options: &LockOptions) -> Lasts {
+pub(super) fn lasts_untaken(options: &LockOptions) -> Duration {
     let ttl = options.get_ttl();
-    Lasts::from(options.get_max_hold().map_or(ttl, |max_hold| max_hold.min(ttl)))
+    options.get_max_hold().map_or(ttl, |max_hold| max_hold.min(ttl))
 }
 
 impl Lease for MemoryLease {

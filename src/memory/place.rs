@@ -7,7 +7,6 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::after::{Gone, Left};
-use super::alarm::{Alarm, Rings};
 use super::entry::Entry;
 use super::holder::Holder;
 use super::lease::{MemoryLease, has_end, lasts_untaken, term};
@@ -34,8 +33,8 @@ pub(super) struct Place {
 /// What a waiter sees when it looks.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// Nothing happens before this time, unless somebody wakes the waiter, which an alarm does that rings for these.
-    Wait(Option<Instant>, Option<Rings>),
+    /// Nothing happens before this time, unless somebody wakes the waiter.
+    Wait(Option<Instant>),
     /// The lock is the waiter's, with a lease that nobody else knows.
     Sole(FencingToken),
     /// The lock is the waiter's, with a lease that has an end.
@@ -48,18 +47,15 @@ pub(super) enum Look {
 
 impl Place {
     /// Takes the lock if it has been granted. Otherwise leaves a waker, replaces a holder that has ended, and says until
-    /// when there is nothing to be done. Whoever `asks` sets an end to another's grant that was not come for: not at the first
-    /// look, at which that has just been made, and if an alarm rings for another one.
-    pub(super) fn look(&self, options: &LockOptions, waker: &Waker, asks: bool, clock: &OnceCell<Instant>) -> Look {
+    /// when there is nothing to be done.
+    pub(super) fn look(&self, options: &LockOptions, waker: &Waker, clock: &OnceCell<Instant>) -> Look {
         let (look, replaced, wake) = {
             let mut table = self.shard.table.lock();
             if table.is_closed() {
                 return Look::Closed;
             }
-            let rings = table.rings();
-            let (entry, wake) = table.settle(self, asks, clock);
-            let (look, replaced) =
-                entry.map_or((Look::Again, None), |entry| self.look_at(entry, options, waker, rings));
+            let (entry, wake) = table.settle(self, clock);
+            let (look, replaced) = entry.map_or((Look::Again, None), |entry| self.look_at(entry, options, waker));
             (look, replaced, wake)
         };
         wake.wake();
@@ -67,50 +63,36 @@ impl Place {
         look
     }
 
-    fn look_at(
-        &self,
-        entry: &mut Entry,
-        options: &LockOptions,
-        waker: &Waker,
-        rings: Option<Rings>,
-    ) -> (Look, Option<Waker>) {
-        if entry.holder.awaits(self.ticket) {
-            return (self.take(entry, options), None);
+    fn look_at(&self, entry: &mut Entry, options: &LockOptions, waker: &Waker) -> (Look, Option<Waker>) {
+        if let Holder::Untaken(of, ends) = entry.holder
+            && of == self.ticket
+        {
+            return (self.take(entry, ends, options), None);
         }
         let Some(before) = entry.waker_mut(self.ticket) else { return (Look::Again, None) };
         let replaced = replace_waker(before, waker);
         // Only the first waiter minds the end of the holder's lease (M6).
         let ends = if entry.is_first(self.ticket) { entry.holder.ends() } else { None };
-        (Look::Wait(ends, rings), replaced)
+        (Look::Wait(ends), replaced)
     }
 
-    /// Takes the lock that has been granted to this place.
-    fn take(&self, entry: &mut Entry, options: &LockOptions) -> Look {
+    /// Takes the lock that has been granted to this place, with a lease that would end at `ends`.
+    fn take(&self, entry: &mut Entry, ends: Instant, options: &LockOptions) -> Look {
         if !has_end(options) {
             // From now on it has no end. The clock is not asked: had anybody seen the end, somebody else would have the
             // lock, or its entry would be gone (M3).
             entry.holder = Holder::Sole(options.get_ttl());
             return Look::Sole(entry.fence);
         }
-        let Some(ends) = entry.holder.ends().filter(|ends| now() < *ends) else { return Look::Again };
+        if now() >= ends {
+            return Look::Again;
+        }
         // Counted from the grant, with all that it may last beyond the time for coming.
-        let since = ends.checked_sub(lasts_untaken(options).get()).unwrap_or(ends);
+        let since = ends.checked_sub(lasts_untaken(options)).unwrap_or(ends);
         let state = LeaseState::held(self.resource.clone(), entry.fence, term(options, since));
         let lease = Arc::new(MemoryLease { state, hash: self.hash, shard: Arc::clone(&self.shard) });
         entry.holder = Holder::Shared(Arc::clone(&lease));
         Look::Shared(lease)
-    }
-
-    /// Sets an alarm for all who wait, unless there is one. `false` if there is, or if it would ring at once.
-    pub(super) fn set_alarm(&self, rings: Rings, at: Instant) -> bool {
-        let Some(alarm) = Alarm::set(&self.shard, rings, at) else { return false };
-        let (is_set, spare) = {
-            let mut table = self.shard.table.lock();
-            // Others rely on one that has not rung.
-            if table.rings().is_some() { (false, Some(alarm)) } else { (true, table.alarm.replace(alarm)) }
-        };
-        drop(spare);
-        is_set
     }
 
     /// Leaves the queue. `false` if the place was not there: the lock has been granted to it, or its grant has ended.

@@ -56,10 +56,6 @@ impl<W> Queue<W> {
         Some(waiter)
     }
 
-    pub(super) fn waiters_mut(&mut self) -> impl Iterator<Item = &mut W> {
-        self.places.iter_mut().filter_map(|(_, waiter)| waiter.as_mut())
-    }
-
     pub(super) fn into_waiters(self) -> impl Iterator<Item = W> {
         self.places.into_iter().filter_map(|(_, waiter)| waiter)
     }

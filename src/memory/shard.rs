@@ -10,7 +10,6 @@ use hashbrown::DefaultHashBuilder;
 
 use super::LockInfo;
 use super::entry::Entry;
-use super::holder::Holder;
 use super::lease::MemoryLease;
 use super::sole::Sole;
 use super::table::Table;
@@ -105,15 +104,9 @@ impl Shard {
         true
     }
 
-    /// Wakes all who wait, to look again (M6).
-    pub(super) fn wake_everybody(&self) {
-        let wakers: Vec<_> = self.table.lock().entries().flat_map(Entry::take_wakers).collect();
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
     /// Ends every lease and every wait.
     pub(super) fn close(&self) {
-        let (told, leases, wakers, alarm) = {
+        let (told, leases, wakers) = {
             let mut table = self.table.lock();
             let now = now();
             // First of all: a guard whose lease nobody shares has no other sign of it.
@@ -123,9 +116,9 @@ impl Shard {
             // Inside the critical section, as every change of a lease without an end; and every lock is let go before
             // anybody is told.
             let told: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_untold(now)).collect();
-            (told, leases, wakers, table.alarm.take())
+            (told, leases, wakers)
         };
-        drop((leases, alarm));
+        drop(leases);
         told.into_iter().for_each(Wakers::tell_of_loss);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
@@ -156,10 +149,7 @@ impl Shard {
     fn info(self: &Arc<Self>, entry: &mut Entry) -> LockInfo {
         let remaining = match self.shared(entry) {
             Some(lease) => lease.state.remaining(),
-            None => match entry.holder {
-                Holder::Untaken(_, lasts) => lasts.get(),
-                _ => entry.holder.ends().map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now())),
-            },
+            None => entry.holder.ends().map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now())),
         };
         LockInfo { resource: entry.resource.clone(), fencing_token: entry.fence, remaining, waiters: entry.waiters() }
     }

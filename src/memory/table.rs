@@ -13,9 +13,8 @@
 //!   at once only if there is no entry.
 //! - **M5** Fences rise with every grant.
 //! - **M6** The first waiter knows when the holder's lease ends if nobody does anything: it is woken when it
-//!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, by its own timer or by
-//!   the alarm of its runtime, so that none depends on another's being polled: a first waiter may never be, and neither may
-//!   one that was granted the lock. Such a grant ends one TTL after somebody has asked for it who came behind.
+//!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, so that none
+//!   depends on another's being polled: a first waiter may never be, and neither may one that was granted the lock.
 //! - **M7** After closing there are no entries, and none come.
 //! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant, or from when its
 //!   waiter came for it, to its release, or to the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
@@ -30,7 +29,6 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use tokio::time::Instant;
 
 use super::after::{Gone, Left, Wake};
-use super::alarm::{Alarm, Rings};
 use super::entry::Entry;
 use super::holder::Holder;
 use super::lease::MemoryLease;
@@ -47,8 +45,6 @@ pub(super) struct Table {
     fences: Fences,
     ticket: u64,
     closed: Option<Instant>,
-    /// The latest alarm, perhaps one that has rung (M6).
-    pub(super) alarm: Option<Alarm>,
     /// The size at which leases that expired with their guards leaked are looked for.
     sweep_at: usize,
 }
@@ -83,7 +79,6 @@ impl Table {
             fences: Fences(first_fence),
             ticket: 0,
             closed: None,
-            alarm: None,
             sweep_at: SMALL,
         }
     }
@@ -98,11 +93,6 @@ impl Table {
 
     pub(super) fn closed_at(&self) -> Option<Instant> {
         self.closed
-    }
-
-    /// For whom an alarm is set, unless it has rung.
-    pub(super) fn rings(&self) -> Option<Rings> {
-        self.alarm.as_ref().and_then(Alarm::rings)
     }
 
     pub(super) fn entries(&mut self) -> impl Iterator<Item = &mut Entry> {
@@ -190,19 +180,10 @@ impl Table {
     }
 
     /// Looks after a waiter's name: replaces a holder that has ended at the clock's time (M3), unless it is that waiter.
-    /// Whoever `asks` for the lock sets an end to a grant that nobody has come for.
-    pub(super) fn settle(
-        &mut self,
-        place: &Place,
-        asks: bool,
-        clock: &OnceCell<Instant>,
-    ) -> (Option<&mut Entry>, Wake) {
+    pub(super) fn settle(&mut self, place: &Place, clock: &OnceCell<Instant>) -> (Option<&mut Entry>, Wake) {
         let same = |entry: &Entry| entry.resource == place.resource;
         let Ok(mut held) = self.entries.find_entry(place.hash, same) else { return (None, Wake::default()) };
-        let holder = &mut held.get_mut().holder;
-        if asks && !holder.awaits(place.ticket) {
-            holder.asked_for(|| *clock.get_or_init(now));
-        }
+        let holder = &held.get().holder;
         if holder.awaits(place.ticket) || holder.is_held_at(|| *clock.get_or_init(now)) {
             return (Some(held.into_mut()), Wake::default());
         }
@@ -284,10 +265,7 @@ impl Table {
     #[cold]
     fn sweep(&mut self) {
         let clock = OnceCell::new();
-        self.entries.retain(|entry| {
-            entry.holder.asked_for(|| *clock.get_or_init(now));
-            entry.waiters() > 0 || entry.holder.is_held_at(|| *clock.get_or_init(now))
-        });
+        self.entries.retain(|entry| entry.waiters() > 0 || entry.holder.is_held_at(|| *clock.get_or_init(now)));
         self.sweep_at = self.entries.len().saturating_mul(2).max(SMALL);
     }
 

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
-use super::alarm::Rings;
 use super::attempt::{Admission, Attempt, Outcome};
 use super::place::{Look, Place};
 use crate::provider::{Wait, time_after};
@@ -26,8 +25,6 @@ pub(super) struct Waiting {
     /// The time when it joined the queue, if anybody asked for it, for the first look. That is too early by what passed
     /// since then: an end that passed meanwhile is one that the timer finds to have passed.
     joined: OnceCell<Instant>,
-    /// Whether it has looked before.
-    looked: bool,
     #[pin]
     timer: Option<Sleep>,
 }
@@ -40,7 +37,7 @@ impl Waiting {
             Wait::AtMost(time) => time_after(*joined.get_or_init(now), time),
             Wait::Forever => None,
         };
-        Self { place: Some(place), options, wait, until, joined, looked: false, timer: None }
+        Self { place: Some(place), options, wait, until, joined, timer: None }
     }
 }
 
@@ -53,9 +50,8 @@ impl Future for Waiting {
             let Some(place) = &mut *this.place else { return Poll::Pending };
             // Read once a turn, and not at all by whoever finds the lock granted.
             let clock = std::mem::take(this.joined);
-            let asks = this.until.is_some() || std::mem::replace(this.looked, true);
-            let (ends, rings) = match place.look(this.options, cx.waker(), asks, &clock) {
-                Look::Wait(ends, rings) => (ends, rings),
+            let ends = match place.look(this.options, cx.waker(), &clock) {
+                Look::Wait(ends) => ends,
                 Look::Sole(fence) => {
                     let granted = this.place.take().map(|place| LockGuard::sole(place.into_sole(fence)));
                     return Poll::Ready(Ok(granted));
@@ -87,20 +83,6 @@ impl Future for Waiting {
                     return Poll::Ready(answer);
                 }
             };
-            let ttl = this.options.get_ttl();
-            if this.until.is_none() && ends.is_none() {
-                // No timer of its own: an alarm is for all. Whoever looks at the first alarm that it sees need not know the
-                // time, so that it does not ask for it.
-                let asked = Rings::here(ttl);
-                let is_set = match rings {
-                    Some(set) => asked.are_met_by(&set),
-                    None => time_after(*clock.get_or_init(now), ttl).is_none_or(|at| place.set_alarm(asked, at)),
-                };
-                if is_set {
-                    this.timer.set(None);
-                    return Poll::Pending;
-                }
-            }
             let now = *clock.get_or_init(now);
             if this.until.is_some_and(|until| now >= until) {
                 if place.leave() {
@@ -110,7 +92,7 @@ impl Future for Waiting {
                 continue; // Granted at the last moment.
             }
             // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(now, ttl));
+            let again = ends.or_else(|| time_after(now, this.options.get_ttl()));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
                 // One that is up earlier than it has to be costs a look, and setting it anew costs as much.

@@ -57,28 +57,6 @@ async fn a_first_waiter_that_is_never_polled_does_not_stall_the_second() {
     timeout(5 * SECOND, lock.acquire()).await.expect("served after two TTLs").unwrap().release().await.unwrap();
 }
 
-/// Somebody in a runtime that nobody drives any more, or that is gone, waited first, and is granted the lock. Nobody in
-/// another runtime depends on the first one's clock.
-#[test]
-fn a_waiter_in_a_runtime_that_stands_still_does_not_stall_another() {
-    let paused = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    for is_gone in [false, true] {
-        let (still, driven) = (paused(), paused());
-        let lock = lock(LockOptions::default().ttl(SECOND));
-        let held = still.block_on(lock.acquire()).unwrap();
-        let mut unpolled = Box::pin(lock.acquire());
-        still.block_on(async { assert!(is_pending(&mut unpolled)) });
-        let still = if is_gone { None } else { Some(still) };
-        drop(held);
-        driven.block_on(async {
-            let served = async || timeout(5 * SECOND, async { drop(lock.acquire().await.unwrap()) }).await;
-            let (one, other) = tokio::join!(served(), served());
-            one.and(other).expect("served after the TTL");
-        });
-        drop((unpolled, still));
-    }
-}
-
 /// A waiter whose grant ended before it came is served again, and renewed from then on.
 #[tokio::test(start_paused = true)]
 async fn a_late_waiter_tries_again_and_is_renewed() {

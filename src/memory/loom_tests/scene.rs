@@ -47,38 +47,6 @@ pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Keeps in mind that it was woken.
-#[derive(Default)]
-pub(super) struct Told(std::sync::atomic::AtomicBool);
-
-impl Wake for Told {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, SeqCst);
-    }
-}
-
-/// Somebody who waits for as long as it takes, and is polled by hand.
-pub(super) struct Waiter {
-    acquiring: Acquiring,
-    told: Arc<Told>,
-}
-
-impl Waiter {
-    pub(super) fn poll(&mut self) -> Poll<LockGuard> {
-        let waker = Waker::from(Arc::clone(&self.told));
-        match Pin::new(&mut self.acquiring).poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(Ok(Some(guard))) => Poll::Ready(guard),
-            Poll::Ready(other) => panic!("whoever waits for ever is granted the lock: {other:?}"),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Whether it was woken since it was asked for the last time.
-    pub(super) fn was_told(&self) -> bool {
-        self.told.0.swap(false, SeqCst)
-    }
-}
-
 pub(super) struct Scene {
     pub(super) shard: Arc<Shard>,
     inside: AtomicU64,
@@ -170,17 +138,6 @@ impl Scene {
                 return hold(self, guard);
             }
         }
-    }
-
-    /// Somebody who waits, with a lease that renews itself once it is taken.
-    pub(super) fn waiter(&self) -> Waiter {
-        let acquiring = self.acquire_with(LockOptions::default().ttl(LEASE), Wait::Forever);
-        Waiter { acquiring, told: Arc::default() }
-    }
-
-    /// Whether an alarm is set that has not rung.
-    pub(super) fn has_alarm(&self) -> bool {
-        self.shard.table.lock().rings().is_some()
     }
 
     /// The first holder lets go, whom [`acquire_by_the_clock`](Self::acquire_by_the_clock) waits for.
