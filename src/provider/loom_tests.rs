@@ -115,7 +115,7 @@ fn loom_release_and_expiry() {
 /// A renewal, a release and the end of the lease: exactly one of release and loss, and no renewal after either.
 #[test]
 fn loom_renew_release_and_expiry() {
-    explore_in_time(Bounded(3), || {
+    explore_in_time(Bounded(4), || {
         let granted = now();
         let lease = lease(granted, SHORT);
         let passing = beside(&lease, |_| advance(SHORT));
@@ -135,7 +135,7 @@ fn loom_renew_release_and_expiry() {
 /// timer (L4).
 #[test]
 fn loom_a_watcher_hears_of_an_earlier_end() {
-    explore_in_time(Bounded(3), || {
+    explore_in_time(Bounded(4), || {
         let granted = now();
         let lease = lease(granted, HOUR);
         let shortening = beside(&lease, move |lease| {

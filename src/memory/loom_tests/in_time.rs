@@ -41,7 +41,7 @@ fn too_late(scene: &Scene, guard: LockGuard) {
 /// A waiter's own timer tells it of the end of the lease (M6).
 #[test]
 fn loom_a_lease_ends_and_the_waiter_has_the_lock() {
-    run_in_time(Bounded(4), acquired, keep, &[HOLD, PASS], too_late);
+    run_in_time(Bounded(5), acquired, keep, &[HOLD, PASS], too_late);
 }
 
 /// The first of two waiters goes away while the lease ends: the other learns of the end (M6).
@@ -60,7 +60,7 @@ fn loom_a_lease_ends_and_two_try() {
 #[test]
 fn loom_release_at_the_end_of_the_lease() {
     run_in_time(
-        Bounded(4),
+        Bounded(5),
         acquired,
         |scene, guard| {
             let held = scene.holds(&guard);
@@ -76,7 +76,7 @@ fn loom_release_at_the_end_of_the_lease() {
 #[test]
 fn loom_extend_at_the_end_of_the_lease() {
     run_in_time(
-        Bounded(4),
+        Bounded(5),
         acquired,
         |scene, guard| {
             let extended = block_on(Box::pin(guard.extend(2 * LEASE))).unwrap();
@@ -93,7 +93,7 @@ fn loom_extend_at_the_end_of_the_lease() {
 #[test]
 fn loom_a_shorter_lease_wakes_the_waiter() {
     run_in_time(
-        Bounded(4),
+        Bounded(5),
         |scene| {
             let guard = scene.acquired(ending().ttl(100 * LEASE));
             scene.granted(&guard);
@@ -113,7 +113,7 @@ fn loom_a_shorter_lease_wakes_the_waiter() {
 #[test]
 fn loom_a_wait_is_over_at_the_release() {
     run_in_time(
-        Bounded(4),
+        Bounded(5),
         |scene| scene.acquired(LockOptions::default()),
         |_, guard| drop(guard),
         &[
@@ -132,7 +132,7 @@ fn loom_a_wait_is_over_at_the_release() {
 #[test]
 fn loom_a_wait_is_over_and_another_goes_on() {
     run_in_time(
-        Bounded(2),
+        Bounded(3),
         |scene| scene.acquired(LockOptions::default()),
         |_, guard| drop(guard),
         &[|scene| drop(block_on(scene.acquire_with(ending(), Wait::AtMost(LEASE))).unwrap()), HOLD, PASS],
@@ -145,7 +145,7 @@ fn loom_a_wait_is_over_and_another_goes_on() {
 #[test]
 fn loom_a_granted_waiter_comes_late() {
     run_in_time(
-        Bounded(4),
+        Bounded(5),
         |scene| {
             let guard = scene.acquired(LockOptions::default());
             let mut late = scene.acquire_with(ending(), Wait::Forever);
@@ -168,7 +168,7 @@ fn loom_a_granted_waiter_comes_late() {
 #[test]
 fn loom_a_granted_waiter_comes_late_for_a_renewed_lease() {
     run_in_time(
-        Bounded(3),
+        Bounded(4),
         |scene| {
             let guard = scene.acquired(LockOptions::default());
             let mut late = scene.acquire_with(LockOptions::default().ttl(LEASE), Wait::Forever);
@@ -195,7 +195,7 @@ fn loom_a_granted_waiter_comes_late_for_a_renewed_lease() {
 #[test]
 fn loom_a_granted_waiter_never_comes() {
     run_in_time(
-        Bounded(4),
+        Bounded(5),
         |scene| {
             let guard = scene.acquired(LockOptions::default());
             let mut never: Acquiring = scene.acquire_with(ending(), Wait::Forever);
@@ -215,7 +215,7 @@ fn loom_a_granted_waiter_never_comes() {
 #[test]
 fn loom_the_signal_of_a_lease_that_ends() {
     run_in_time(
-        Bounded(3),
+        Bounded(4),
         |scene| {
             let guard = acquired(scene);
             (guard.lost(), guard)
@@ -255,7 +255,7 @@ fn loom_the_signal_and_a_release_at_the_end_of_the_lease() {
 #[test]
 fn loom_close_at_the_end_of_the_lease() {
     run_in_time(
-        Bounded(4),
+        Bounded(5),
         acquired,
         |scene, guard| {
             scene.holds(&guard);

@@ -84,7 +84,7 @@ fn loom_two_cancel() {
 
 #[test]
 fn loom_three_hold() {
-    run_to(Bounded(4), &[HOLD, HOLD, HOLD]);
+    run_to(Bounded(5), &[HOLD, HOLD, HOLD]);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn loom_two_hold_and_one_cancels() {
 
 #[test]
 fn loom_one_holds_and_two_cancel() {
-    run_to(Bounded(4), &[CANCEL, CANCEL_LATER, HOLD]);
+    run_to(Bounded(5), &[CANCEL, CANCEL_LATER, HOLD]);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn loom_two_hold_and_one_tries() {
 
 #[test]
 fn loom_as_many_wait_as_may() {
-    run_to(Bounded(4), &[HOLD_IF_FIRST, HOLD_IF_FIRST, HOLD]);
+    run_to(Bounded(5), &[HOLD_IF_FIRST, HOLD_IF_FIRST, HOLD]);
 }
 
 /// A release beside two who come, of whom one goes away: the other is granted the lock.
