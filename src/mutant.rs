@@ -72,6 +72,8 @@ mutants! {
     LostAnswerIsNotUndone,
     /// A release that did not get through is not made up for.
     LostReleaseIsForgotten,
+    /// Whoever does not wait is granted a lock that somebody of the same process has waited for.
+    AttemptOvertakesWaiters,
     /// A waiter that is dropped when it has just been granted the lock keeps it (Redis).
     DroppedWaiterKeepsGrantOnRedis,
     /// A waiter relies on messages alone, and never asks again.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::entry::{Entry, Patience};
+use super::entry::{EndOfLine, Entry, Patience};
 use super::holding::lend;
 use super::tenure::Tenure;
 use super::undoing::Doubt;
@@ -81,6 +81,7 @@ impl Locks {
         if self.is_closed() {
             return Err(LockError::Closed);
         }
+        let mut line = EndOfLine::default();
         if let Some(entry) = shard.get_mut(resource) {
             let now = Instant::now();
             // Our own lease is as good as the server's word.
@@ -89,17 +90,21 @@ impl Locks {
             }
             self.end_if_over(resource, entry, now);
             self.ask_if_needed(resource, entry, Patience::Waiting, now);
+            line = entry.end_of_line();
             self.settle(resource, &mut shard);
         }
         // Not for the others who wait here: whether the server answers at all has to be found out.
         let token = Token::random(self.link.inbox())?;
         let step = Step::Acquire { lease: waiter.options().get_ttl(), joining: Joining::No };
-        self.push(resource, token, step, Purpose::Try(Arc::clone(waiter)));
+        self.push(resource, token, step, Purpose::Try(line, Arc::clone(waiter)));
         Ok(true)
     }
 
-    /// The server has answered, or has not, to a caller who does not wait.
-    pub(super) fn try_answered(&self, command: &Command, waiter: &Arc<Waiter>, outcome: Outcome) {
+    /// The server has answered, or has not, to a caller who does not wait, and came when the line ended at `line`.
+    ///
+    /// It may have been granted the lock before somebody who waited here already: an ask for them was pushed before it,
+    /// but that was granted, and held and released meanwhile, and they have asked anew since. The lock is theirs.
+    pub(super) fn try_answered(&self, command: &Command, line: EndOfLine, waiter: &Arc<Waiter>, outcome: Outcome) {
         let Command { resource, token, .. } = command;
         let ttl = waiter.options().get_ttl();
         let (granted, doubtful) = match outcome {
@@ -117,12 +122,15 @@ impl Locks {
                     wakers.add(waiter.answer(Answer::Failed(LockError::Closed.into())).unwrap_or_default());
                 }
                 let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
-                let replaced = self.replace_tenure(resource, entry, tenure, now);
-                let Some(tenure) = &mut entry.tenure else { return };
-                if !replaced {
+                if !self.replace_tenure(resource, entry, tenure, now) {
                     // Somebody of this process holds it since.
                     wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
-                } else if lend(resource, tenure, waiter, now, &mut wakers) {
+                } else if entry.waited_before(line) && !is(Mutant::AttemptOvertakesWaiters) {
+                    wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
+                    self.serve_next(resource, entry, now, &mut wakers);
+                } else if let Some(tenure) = &mut entry.tenure
+                    && lend(resource, tenure, waiter, now, &mut wakers)
+                {
                     self.schedule(resource, tenure, now);
                 } else {
                     // Nobody was there any more.
@@ -232,5 +240,112 @@ pub(super) fn begin_to_wait(entry: &mut Entry, room: &Arc<WaitingRoom>, wakers: 
 pub(super) fn fail_waiters(entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
     for waiter in entry.take_waiters() {
         wakers.add(waiter.answer(Answer::Failed(error.clone().into())).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use ::redis::Value;
+
+    use super::*;
+    use crate::LockOptions;
+    use crate::redis::RedisLockOptions;
+    use crate::redis::backend::Backend;
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    /// A provider whose server is played by the test: nothing is sent, since nothing serves the connection.
+    struct Stage {
+        backend: Arc<Backend>,
+        resource: Resource,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let backend = Backend::new(RedisLockOptions::default().settings().unwrap()).unwrap();
+            Self { backend, resource: Resource::try_from("account-1").unwrap() }
+        }
+
+        fn locks(&self) -> &Arc<Locks> {
+            self.backend.locks()
+        }
+
+        fn caller(&self) -> Arc<Waiter> {
+            Waiter::new(LockOptions::default().ttl(TTL), Arc::clone(&self.backend))
+        }
+
+        fn waits(&self) -> Arc<Waiter> {
+            let waiter = self.caller();
+            self.locks().join(&self.resource, &waiter, Admission::New).unwrap();
+            waiter
+        }
+
+        fn line(&self) -> EndOfLine {
+            self.locks().shard(&self.resource).get(&self.resource).map_or(EndOfLine::default(), Entry::end_of_line)
+        }
+
+        /// The server grants the lock to somebody who came when the line ended there.
+        fn grants(&self, line: EndOfLine, attempt: &Arc<Waiter>) {
+            let token = Token::random(self.locks().link.inbox()).unwrap();
+            let step = Step::Acquire { lease: TTL, joining: Joining::No };
+            let command = Command { resource: self.resource.clone(), token, step };
+            let answer = Value::Array([1, 7, 1_000_000_000, 0].map(Value::Int).to_vec());
+            self.locks().try_answered(&command, line, attempt, Outcome::Answered { answer, sent: Instant::now() });
+        }
+    }
+
+    fn answer(waiter: &Waiter) -> Option<Answer> {
+        match waiter.poll(&Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
+    }
+
+    /// It came after them, and the server granted it the lock before their question had arrived.
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_does_not_come_before_those_who_wait() {
+        let stage = Stage::new();
+        let (first, second) = (stage.waits(), stage.waits());
+        let attempt = stage.caller();
+        let line = stage.line();
+        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap(), "nobody here holds it");
+        let third = stage.waits();
+        stage.grants(line, &attempt);
+        assert!(matches!(answer(&first), Some(Answer::Granted(_))));
+        assert!(matches!(answer(&attempt), Some(Answer::Busy)));
+        assert!(answer(&second).is_none() && answer(&third).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_comes_before_those_who_came_later() {
+        let stage = Stage::new();
+        let attempt = stage.caller();
+        let line = stage.line();
+        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
+        let waiter = stage.waits();
+        stage.grants(line, &attempt);
+        assert!(matches!(answer(&attempt), Some(Answer::Granted(_))));
+        assert!(answer(&waiter).is_none());
+    }
+
+    /// Nor does one that nobody waits for any more keep the lock from those who do.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waited_before_an_attempt_and_left_is_passed_over() {
+        let stage = Stage::new();
+        let first = stage.caller();
+        let ticket = stage.locks().join(&stage.resource, &first, Admission::New).unwrap();
+        let attempt = stage.caller();
+        let line = stage.line();
+        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
+        let later = stage.waits();
+        stage.locks().leave(&stage.resource, ticket, &first);
+        stage.grants(line, &attempt);
+        assert!(matches!(answer(&attempt), Some(Answer::Granted(_))), "who waits now came after it");
+        assert!(answer(&later).is_none());
     }
 }

@@ -68,6 +68,11 @@ pub(super) struct Ask {
     pub(super) polls: u32,
 }
 
+/// Where a line ended at some time. In few bytes, since it goes with a call: two ends of one line that are compared are
+/// never two thousand million callers apart.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::redis) struct EndOfLine(u32);
+
 /// What becomes of an ask that the server does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
@@ -123,6 +128,18 @@ impl Entry {
 
     pub(super) fn first(&self) -> Option<&Arc<Waiter>> {
         self.queue.as_ref()?.waiters.first_key_value().map(|(_, place)| &place.waiter)
+    }
+
+    /// Where the line ends: whoever comes now stands behind it.
+    pub(super) fn end_of_line(&self) -> EndOfLine {
+        self.queue.as_ref().map_or(EndOfLine::default(), |queue| EndOfLine::before(queue.next_ticket))
+    }
+
+    /// Whether somebody waits who stood before this end. Where the line was gone meanwhile, and is another now, the
+    /// first of that may count as one who did.
+    pub(super) fn waited_before(&self, end: EndOfLine) -> bool {
+        let first = self.queue.as_ref().and_then(|queue| queue.waiters.first_key_value());
+        first.is_some_and(|(ticket, _)| end.is_behind(*ticket))
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Waiter>> {
@@ -224,6 +241,18 @@ impl Entry {
     /// The ask, if this token is its own.
     pub(super) fn ask_of(&mut self, token: Token) -> Option<&mut Ask> {
         self.ask_mut().filter(|ask| ask.token == token)
+    }
+}
+
+impl EndOfLine {
+    #[allow(clippy::cast_possible_truncation, reason = "the lower half is what is compared")]
+    fn before(ticket: u64) -> Self {
+        Self(ticket as u32)
+    }
+
+    fn is_behind(self, ticket: u64) -> bool {
+        let ahead = self.0.wrapping_sub(Self::before(ticket).0);
+        ahead != 0 && ahead <= u32::MAX / 2
     }
 }
 

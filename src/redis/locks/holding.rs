@@ -45,7 +45,7 @@ impl Locks {
     /// puts it on the agenda.
     pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure, now: Instant) -> bool {
         if entry.tenure.as_ref().is_some_and(|present| tenure.is_older_than(present)) {
-            self.push_for(&tenure, resource, Step::Release, Purpose::Release(None));
+            self.push_for(&tenure, resource, Step::Release, Purpose::LetGo);
             self.undo_late(resource, &tenure);
             return false;
         }
@@ -94,7 +94,7 @@ impl Locks {
     pub(super) fn end_tenure(&self, resource: &Resource, entry: &mut Entry) {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
-        self.push_for(&tenure, resource, Step::Release, Purpose::Release(None));
+        self.push_for(&tenure, resource, Step::Release, Purpose::LetGo);
         self.undo_late(resource, &tenure);
     }
 

@@ -51,7 +51,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub(super) use self::callers::{Admission, GaveUp};
-use self::entry::Entry;
+use self::entry::{EndOfLine, Entry};
 use self::table::{Shard, Table};
 use self::tenure::Tenure;
 use self::undoing::Undos;
@@ -86,8 +86,8 @@ pub(super) struct Locks {
 pub(super) enum Purpose {
     /// For the waiters of this process: their place in the queue.
     Ask,
-    /// For one caller who does not wait.
-    Try(Arc<Waiter>),
+    /// For one caller who does not wait, and came when the line ended there.
+    Try(EndOfLine, Arc<Waiter>),
     /// To have enough of a lease for the next turn.
     Turn,
     /// Because a third of the lease is over.
@@ -96,8 +96,10 @@ pub(super) enum Purpose {
     Look,
     /// Because a guard wants another end.
     Extend(Box<Extension>),
-    /// Because a guard is done; `None` if nobody waits for the answer.
-    Release(Option<oneshot::Sender<Result<Release, LockError>>>),
+    /// Because a guard is done.
+    Release(oneshot::Sender<Result<Release, LockError>>),
+    /// Because nobody holds it any more, and nobody waits for the answer.
+    LetGo,
     /// To take an acquire back (R4).
     Undo,
 }
@@ -257,12 +259,13 @@ impl Caller for Locks {
         let Call { command, purpose, .. } = call;
         match purpose {
             Purpose::Ask => self.ask_answered(&command, outcome),
-            Purpose::Try(waiter) => self.try_answered(&command, &waiter, outcome),
+            Purpose::Try(line, waiter) => self.try_answered(&command, line, &waiter, outcome),
             Purpose::Turn => self.turn_answered(&command, outcome),
             Purpose::Renew => self.renew_answered(&command, outcome),
             Purpose::Look => self.look_answered(&command, &outcome),
             Purpose::Extend(extension) => self.extend_answered(&command, *extension, outcome),
-            Purpose::Release(answer) => self.release_answered(&command, answer, outcome),
+            Purpose::Release(answer) => self.release_answered(&command, Some(answer), outcome),
+            Purpose::LetGo => self.release_answered(&command, None, outcome),
             Purpose::Undo => self.undo_answered(&command, &outcome),
         }
     }

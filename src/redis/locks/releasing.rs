@@ -39,7 +39,7 @@ impl Locks {
             let (answer, answered) = oneshot::channel();
             if let Some(tenure) = entry.tenure.take() {
                 self.forget_due(tenure.due);
-                self.push_for(&tenure, resource, Step::Release, Purpose::Release(Some(answer)));
+                self.push_for(&tenure, resource, Step::Release, Purpose::Release(answer));
                 self.undo_late(resource, &tenure);
             }
             // Behind the release, on the same connection: whoever waits elsewhere comes first.

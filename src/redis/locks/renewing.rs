@@ -109,7 +109,7 @@ impl Locks {
             }
         }
         if is(Mutant::RenewalErrorReleases) && !answered {
-            return self.push(resource, *token, Step::Release, Purpose::Release(None));
+            return self.push(resource, *token, Step::Release, Purpose::LetGo);
         }
         // One that did not get through is tried again until the lease ends.
         self.schedule(resource, tenure, now);
