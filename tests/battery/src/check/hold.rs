@@ -15,7 +15,7 @@
 use super::record::{Lost, Place};
 
 /// The deadline may be looked at a little later than the clock, after a renewal.
-const BETWEEN_LOOKS: u64 = 100_000_000;
+pub(super) const BETWEEN_LOOKS: u64 = 100_000_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Hold {
@@ -161,11 +161,6 @@ impl Hold {
         if self.revived.is_none() && gone.is_some_and(|gone| gone < at) {
             self.revived = Some((how, place));
         }
-    }
-
-    /// The lease was asked for at this time at the latest.
-    pub(super) fn was_asked_by(&mut self, latest: u64, deadline: u64, place: Place) {
-        self.believes(latest, deadline, place);
     }
 
     fn believes(&mut self, at: u64, deadline: u64, place: Place) {

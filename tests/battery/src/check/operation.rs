@@ -5,9 +5,6 @@ use super::record::{Answer, Place, Reply, Store, StoreEnd};
 use super::statistics::Figures;
 use crate::history::{Event, Outcome, Side};
 
-/// How long a question may take to be sent, where nobody waits for anything.
-const SENT: u64 = 250_000_000;
-
 /// An acquire or a request, and what was done under its lock.
 #[derive(Debug)]
 pub(super) struct Operation {
@@ -35,6 +32,8 @@ pub(super) enum Kind {
 pub(super) struct Held {
     pub(super) fence: u64,
     pub(super) at: u64,
+    /// As it was known at first.
+    pub(super) deadline: u64,
     pub(super) place: Place,
     pub(super) hold: Hold,
 }
@@ -95,11 +94,8 @@ impl Operation {
             Event::Waiting => *waiting = Some(at),
             Event::Granted { fence, deadline } => {
                 *ended = true;
-                let mut hold = Hold::new(at, deadline, *lease, place);
-                if *wait == Some(0) {
-                    hold.was_asked_by(self.began.saturating_add(SENT), deadline, place);
-                }
-                self.hold = Some(Held { fence: fence.get(), at, place, hold });
+                let hold = Hold::new(at, deadline, *lease, place);
+                self.hold = Some(Held { fence: fence.get(), at, deadline, place, hold });
             }
             Event::Ended { outcome } => {
                 *ended = true;
@@ -133,7 +129,7 @@ impl Operation {
                 *runs += 1;
                 if self.hold.is_none() {
                     let hold = Hold::new(at, deadline, *lease, place);
-                    self.hold = Some(Held { fence: fence.get(), at, place, hold });
+                    self.hold = Some(Held { fence: fence.get(), at, deadline, place, hold });
                 }
             }
             Event::HandlerEnds { finished: by_itself, held: is_held } => {

@@ -199,9 +199,9 @@ impl Operations {
     fn file(&mut self, (process, _): Id, mut operation: Operation) {
         operation.give_up_storing();
         let Operation { resource, began, begin, end, kind, hold, stores, .. } = operation;
-        let (handler, waiting, at_once) = match &kind {
-            Kind::Acquire { waiting, wait, .. } => (false, *waiting, *wait == Some(0)),
-            Kind::Request { .. } => (true, None, false),
+        let (handler, waiting, at_once, lease) = match &kind {
+            Kind::Acquire { waiting, wait, lease, .. } => (false, *waiting, *wait == Some(0), *lease),
+            Kind::Request { lease, .. } => (true, None, false, *lease),
         };
         if let Kind::Request { runs, ended, finished, held, ended_at, reply, .. } = kind {
             let lost = hold.as_ref().and_then(|held| held.hold.lost);
@@ -210,7 +210,7 @@ impl Operations {
         }
         let resource = self.resource(resource);
         resource.stores.extend(stores);
-        if let Some(Held { fence, at, place, hold }) = hold {
+        if let Some(Held { fence, at, deadline, place, hold }) = hold {
             resource.grants.push(Grant {
                 process,
                 handler,
@@ -219,6 +219,7 @@ impl Operations {
                 granted: at,
                 waiting,
                 at_once,
+                counts_from: deadline.saturating_sub(lease),
                 until: hold.until().unwrap_or(at),
                 certain: hold.until().is_some(),
                 lost: hold.lost,

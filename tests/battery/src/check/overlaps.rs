@@ -5,7 +5,13 @@
 //!
 //! An overlap begins when the second lock is granted. If that is while a fault is on that the lock does not withstand,
 //! or within the longest lease after it, the overlap is excused.
+//!
+//! Nor does anybody believe in a lock for longer than the server keeps it. When the lock was granted is said by its
+//! fence, which has the server's time in it: that, and the lease, is the latest deadline. It is asked of those who do
+//! not wait, since theirs is always a lock of its own, with a lease that has not been renewed when it is first looked
+//! at. (When a question was asked says little: it may stand behind others in its process.)
 
+use super::hold::BETWEEN_LOOKS;
 use super::record::{Earliest, Grant};
 use super::scene::{Scene, ms};
 use super::verdict::{Judged, Verdict};
@@ -16,7 +22,8 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     let grants = &record.grants;
     for grant in grants {
         verdict.overlaps.checked += u64::from(grant.certain);
-        if let Some(place) = grant.too_long {
+        let too_long = grant.too_long.or_else(|| counts_from_later(scene, grant).then_some(grant.made));
+        if let Some(place) = too_long {
             let excused = scene.touch(resource, grant.process, grant.began, grant.until);
             verdict.overlaps.found(excused, || {
                 let what = format!("fence {} was believed in for longer than it had been asked for", grant.fence);
@@ -28,6 +35,14 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     if fenced {
         by_fence(scene, resource, grants, &mut verdict.overlaps);
     }
+}
+
+/// Whether a lease that was granted at once counts from later than the server's grant, where its clock is known. A clock
+/// that was put back shows an earlier time than it was.
+fn counts_from_later(scene: &Scene<'_>, grant: &Grant) -> bool {
+    let Some(clock) = scene.round.clock.filter(|_| grant.at_once) else { return false };
+    let latest = clock.time_of(grant.fence) + i128::from(scene.round.faults.most_moved()) + i128::from(BETWEEN_LOOKS);
+    i128::from(grant.counts_from) > latest
 }
 
 /// In the order of time each hold begins when all before it are over.

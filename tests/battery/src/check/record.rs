@@ -47,6 +47,8 @@ pub(super) struct Grant {
     pub(super) waiting: Option<u64>,
     /// The caller did not wait at all.
     pub(super) at_once: bool,
+    /// The whole lease that was asked for is over at the first known deadline if it began here.
+    pub(super) counts_from: u64,
     /// It certainly was held from `granted` to here.
     pub(super) until: u64,
     /// It certainly was held at `granted`.

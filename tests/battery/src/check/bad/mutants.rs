@@ -87,13 +87,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         Some(())
     }),
     ("a deadline that counts from the answer", Property::Overlaps, true, |history| {
-        let of = history.grant(|history, of| {
-            matches!(history.lines[of.begin].event, Event::Acquire { wait: Some(0), .. })
-                && of.lost.is_none()
-                && of.end.is_some()
+        history.grant(|history, of| {
+            matches!(history.lines[of.begin].event, Event::Acquire { wait: Some(0), .. }) && of.lost.is_none()
         })?;
-        // It was asked for at once, and answered late.
-        history.lines[of.begin].at -= 400 * MS;
+        // Each was granted so long before its answer.
+        let read = history.line(|event| matches!(event, Event::Clock { .. }))?;
+        let Event::Clock { wall } = history.event(read) else { return None };
+        *wall += 104_000;
         Some(())
     }),
     ("a deadline beyond the lease", Property::Overlaps, true, |history| {

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use super::dice::Dice;
+use crate::check::record::TURNS;
 use crate::history::{Event, Line, Outcome, Side};
 
 pub(super) const MS: u64 = 1_000_000;
 pub(super) const TTL: u64 = 100 * MS;
+/// When the server's clock was read, which shows the time of these lines.
+const CLOCK_READ: u64 = 500 * MS;
 /// What a lease is worth.
 const WORTH: u64 = 97 * MS;
 
@@ -16,6 +19,7 @@ pub(super) fn history(seed: u64, faults: bool) -> Vec<Line> {
     for resource in ["shared:0", "shared:1"] {
         simulation.resource(resource);
     }
+    simulation.put(CLOCK_READ, 0, 9_005, Event::Clock { wall: CLOCK_READ / 1_000 });
     simulation.lines.sort_by_key(|line| line.at);
     let end = simulation.lines.last().map_or(0, |line| line.at) + MS;
     for process in 1..=3 {
@@ -55,21 +59,20 @@ impl Simulation {
 
     fn resource(&mut self, resource: &str) {
         let mut stores = Vec::new();
-        let (mut now, mut free, mut fence) = (1_000 * MS, 0, 1 << 20);
+        let (mut now, mut free) = (1_000 * MS, 0);
         for _ in 0..60 {
             now += self.dice.between(MS / 100, 24 * MS);
             self.ops += 1;
-            fence += self.dice.between(1, 2_000);
             if self.dice.one_in(4) {
-                free = self.request(resource, now, free, fence);
+                free = self.request(resource, now, free);
             } else {
-                free = self.acquire(resource, now, free, fence, &mut stores);
+                free = self.acquire(resource, now, free, &mut stores);
             }
         }
         self.stores(resource, stores);
     }
 
-    fn request(&mut self, resource: &str, now: u64, free: u64, fence: u64) -> u64 {
+    fn request(&mut self, resource: &str, now: u64, free: u64) -> u64 {
         let (process, op) = (self.dice.between(1, 4) as u32, self.ops);
         let granted = now.max(free) + self.dice.between(MS / 20, MS / 2);
         self.put(now, process, op, Event::Request { resource: resource.into(), ttl: TTL });
@@ -79,14 +82,14 @@ impl Simulation {
             return free;
         }
         let ends = granted + self.dice.between(MS, 10 * MS);
-        self.put(granted, process, op, Event::Handler { fence: token(fence), deadline: granted + WORTH });
+        self.put(granted, process, op, Event::Handler { fence: token(fence_at(granted)), deadline: granted + WORTH });
         self.put(ends, process, op, Event::HandlerEnds { finished: true, held: true });
         let answered = ends + self.dice.between(100, MS);
         self.put(answered, process, op, Event::Answered { outcome: Outcome::Yes });
         ends
     }
 
-    fn acquire(&mut self, resource: &str, now: u64, free: u64, fence: u64, stores: &mut Vec<Stores>) -> u64 {
+    fn acquire(&mut self, resource: &str, now: u64, free: u64, stores: &mut Vec<Stores>) -> u64 {
         let dies = self.dice.one_in(20);
         let process = if dies { self.killed } else { self.dice.between(1, 4) as u32 };
         self.killed += u32::from(dies);
@@ -117,7 +120,7 @@ impl Simulation {
             self.put(at, process, op, Event::Ended { outcome });
             return free;
         }
-        let deadline = granted + WORTH;
+        let (deadline, fence) = (granted + WORTH, fence_at(granted));
         self.put(granted, process, op, Event::Granted { fence: token(fence), deadline });
         let mut store = |at, side, answered| stores.push(Stores { at, process, op, fence, side, answered });
         if dies {
@@ -215,6 +218,11 @@ impl Simulation {
         }
         self.put(last + 3_000 * MS, 0, 9_003, Event::Final { resource: resource.into(), value });
     }
+}
+
+/// What the server gives at this time.
+pub(super) fn fence_at(at: u64) -> u64 {
+    at / 1_000 * TURNS
 }
 
 pub(super) fn token(fence: u64) -> orchestrix_locking::FencingToken {

@@ -53,6 +53,7 @@ fn grant(process: u32, fence: u64, (began, granted): (u64, u64), until: u64, cer
         granted,
         waiting: None,
         at_once: false,
+        counts_from: began,
         until,
         certain,
         lost: None,
