@@ -30,8 +30,9 @@ pub(super) enum Style {
 }
 
 impl Style {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        match grpc_content_type(headers) {
+    /// Of a request with this [content type](grpc_content_type) of a gRPC call, if it is one.
+    pub(super) fn of(grpc: Option<&HeaderValue>) -> Self {
+        match grpc {
             Some(content_type) => Self::Grpc(known(content_type)),
             None => Self::Problem,
         }

@@ -26,11 +26,16 @@ impl Framing {
         self.head_only |= status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || response.body().is_end_stream();
-        // Chunks have an end of their own, and so has every stream of HTTP/2.
+        // One look at each, since an answer has few: chunks have an end of their own, and so has every stream of HTTP/2.
         // A length that is announced is one that clients count, over either.
-        if !response.headers().contains_key(TRANSFER_ENCODING) {
-            let announced =
-                response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let (mut chunked, mut announced) = (false, None);
+        for (name, value) in response.headers() {
+            if *name == CONTENT_LENGTH {
+                announced = announced.or_else(|| value.to_str().ok()?.parse().ok());
+            }
+            chunked |= *name == TRANSFER_ENCODING;
+        }
+        if !chunked {
             // Over HTTP/1 the server announces an exact hint.
             self.length = announced.or_else(|| response.body().size_hint().exact().filter(|_| self.http1));
         }

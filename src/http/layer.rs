@@ -159,7 +159,7 @@ impl<S, K, D> Layer<S> for HttpLockLayer<K, D> {
     type Service = HttpLockService<S, K, D>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        HttpLockService { inner, layer: self.clone() }
+        HttpLockService { inner, layer: Arc::new(self.clone()) }
     }
 }
 

@@ -7,7 +7,7 @@ use ::http::request::Parts;
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
 
-use super::answer::Style;
+use super::answer::{Style, grpc_content_type};
 use super::key::KeyError;
 use crate::{LockError, ResourceError};
 
@@ -121,7 +121,7 @@ impl Refusal {
     /// # let _ = layer; }
     /// ```
     pub fn answer(&self, request: &Parts) -> Response<Bytes> {
-        Style::of(&request.headers).answer(self)
+        Style::of(grpc_content_type(&request.headers)).answer(self)
     }
 
     /// After which time the client may try again, if that may help: whole seconds, one at least.

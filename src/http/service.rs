@@ -1,13 +1,14 @@
 //! [`HttpLockService`].
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{Request, Response};
+use ::http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::answer::Style;
+use super::answer::{Style, grpc_content_type};
 use super::course::{Course, Finishing};
 use super::framing::Framing;
 use super::future::InsertHandle;
@@ -20,7 +21,8 @@ use crate::middleware::Running;
 #[derive(Debug)]
 pub struct HttpLockService<S, K, D = Attached> {
     pub(super) inner: S,
-    pub(super) layer: HttpLockLayer<K, D>,
+    /// Shared by all clones: a router clones the service for each request.
+    pub(super) layer: Arc<HttpLockLayer<K, D>>,
 }
 
 impl<S, K, D> HttpLockService<S, K, D> {
@@ -37,7 +39,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
 
 impl<S: Clone, K, D> Clone for HttpLockService<S, K, D> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+        Self { inner: self.inner.clone(), layer: Arc::clone(&self.layer) }
     }
 }
 
@@ -51,11 +53,13 @@ impl<S, K, D> HttpLockService<S, K, D> {
         S: Service<Request<ReqB>> + Clone,
         K: HttpKey<ReqB>,
     {
-        let HttpLockLayer { provider, key, settings, on_refusal, .. } = &self.layer;
+        let HttpLockLayer { provider, key, settings, on_refusal, .. } = &*self.layer;
         let common = &settings.common;
         let lock = key
             .resource(&mut request)
             .and_then(|resource| resource.map(|resource| common.lock(provider, resource)).transpose());
+        let grpc = grpc_content_type(request.headers());
+        let wait = wait_for(&request, grpc, common.wait);
         // Whoever needs no lock is never refused.
         let needs_head = on_refusal.as_ref().filter(|_| !matches!(lock, Ok(None)));
         let style = match needs_head {
@@ -65,10 +69,9 @@ impl<S, K, D> HttpLockService<S, K, D> {
                 request = Request::from_parts(parts, body);
                 Style::Custom { answer: answer.clone(), request: head }
             }
-            None => Style::of(request.headers()),
+            None => Style::of(grpc),
         };
         let framing = Framing::of_request(&request);
-        let wait = wait_for(&request, common.wait);
         let running = Running::new(self.inner.clone(), request, lock, wait, common.on_lost, InsertHandle);
         HttpLockFuture::new(course(running), style, framing, settings)
     }
@@ -119,9 +122,9 @@ where
     }
 }
 
-/// The layer's own wait or the client's time-out, whichever is shorter.
-fn wait_for<B>(request: &Request<B>, wait: Duration) -> Duration {
-    match super::answer::grpc_content_type(request.headers()) {
+/// The layer's own wait or the time-out of a gRPC client, whichever is shorter.
+fn wait_for<B>(request: &Request<B>, grpc: Option<&HeaderValue>, wait: Duration) -> Duration {
+    match grpc {
         Some(_) => grpc_timeout(request.headers()).map_or(wait, |timeout| timeout.min(wait)),
         None => wait,
     }

@@ -83,7 +83,7 @@ impl<S, F> Layer<S> for LockLayer<F> {
     type Service = LockService<S, F>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        LockService { inner, layer: self.clone() }
+        LockService { inner, layer: Arc::new(self.clone()) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! [`LockService`].
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
@@ -12,7 +13,8 @@ use crate::BoxError;
 #[derive(Debug)]
 pub struct LockService<S, F> {
     pub(super) inner: S,
-    pub(super) layer: LockLayer<F>,
+    /// Shared by all clones: routers and servers clone a service for each request.
+    pub(super) layer: Arc<LockLayer<F>>,
 }
 
 impl<S, F> LockService<S, F> {
@@ -29,7 +31,7 @@ impl<S, F> LockService<S, F> {
 
 impl<S: Clone, F> Clone for LockService<S, F> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+        Self { inner: self.inner.clone(), layer: Arc::clone(&self.layer) }
     }
 }
 
@@ -50,7 +52,7 @@ where
     }
 
     fn call(&mut self, request: R) -> Self::Future {
-        let LockLayer { provider, extract, settings } = &self.layer;
+        let LockLayer { provider, extract, settings } = &*self.layer;
         let lock = extract(&request)
             .into_resource()
             .and_then(|resource| resource.map(|resource| settings.lock(provider, resource)).transpose());

@@ -9,6 +9,7 @@ use ::http::{Extensions, Request};
 use axum::extract::RawPathParams;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum_core::extract::FromRequestParts;
+use smol_str::SmolStr;
 
 use super::{Key, KeyError};
 
@@ -26,14 +27,14 @@ pub(super) struct PathParam {
 }
 
 impl PathParam {
-    pub(super) fn value<B>(&self, request: &mut Request<B>) -> Result<String, KeyError> {
+    pub(super) fn value<B>(&self, request: &mut Request<B>) -> Result<SmolStr, KeyError> {
         let unknown = || KeyError::UnknownPathParam { name: self.name.to_string() };
         let params = match raw_path_params(request.extensions_mut()) {
             Some(Ok(params)) => params,
             Some(Err(RawPathParamsRejection::InvalidUtf8InPathParam(_))) => return Err(KeyError::PathParamNotUtf8),
             Some(Err(_)) | None => return Err(unknown()),
         };
-        let value = params.iter().find(|(name, _)| *name == &*self.name).map(|(_, value)| value.to_owned());
+        let value = params.iter().find(|(name, _)| *name == &*self.name).map(|(_, value)| value.into());
         value.ok_or_else(unknown)
     }
 }

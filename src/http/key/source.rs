@@ -1,9 +1,9 @@
 //! [`Key`], and the functions that make one.
 
-use std::borrow::Cow;
 use std::iter::once;
 
 use ::http::{HeaderMap, HeaderName, Request};
+use smol_str::{SmolStr, format_smolstr};
 
 use super::extension::Extension;
 use super::{HttpKey, KeyError};
@@ -34,8 +34,10 @@ enum Source {
 
 /// What a source finds in a request.
 enum Value<'r> {
-    One(Cow<'r, str>),
-    List(Vec<String>),
+    Found(&'r str),
+    /// Made for this request. Short as a rule, and then it takes nothing from the heap.
+    Made(SmolStr),
+    List(Vec<SmolStr>),
 }
 
 /// The value of the header `name`, which the request has to have once, not empty, and as UTF-8.
@@ -125,32 +127,35 @@ impl Key {
     }
 
     fn value<'r, B>(&'r self, request: &'r mut Request<B>) -> Result<Value<'r>, LockError> {
-        let value: Cow<'r, str> = match &self.source {
-            Source::Header(name) => header_value(name.as_ref().map_err(Clone::clone)?, request.headers())?.into(),
-            Source::Path => path_of(request).into(),
-            Source::MethodAndPath => format!("{} {}", request.method(), path_of(request)).into(),
-            Source::Constant(name) => name.into(),
-            Source::Extension(extension) => extension.value(request.extensions())?.into(),
-            Source::Parts(keys) if keys.is_empty() => return Err(KeyError::NoParts.into()),
-            Source::Parts(keys) => {
-                return keys.iter().map(|key| key.part(request)).collect::<Result<_, _>>().map(Value::List);
+        Ok(match &self.source {
+            Source::Header(name) => {
+                Value::Found(header_value(name.as_ref().map_err(Clone::clone)?, request.headers())?)
             }
+            Source::Path => Value::Found(path_of(request)),
+            Source::MethodAndPath => Value::Made(format_smolstr!("{} {}", request.method(), path_of(request))),
+            Source::Constant(name) => Value::Found(name),
+            Source::Extension(extension) => Value::Made(extension.value(request.extensions())?.into()),
+            Source::Parts(keys) if keys.is_empty() => return Err(KeyError::NoParts.into()),
+            Source::Parts(keys) => Value::List(keys.iter().map(|key| key.part(request)).collect::<Result<_, _>>()?),
             #[cfg(feature = "axum")]
-            Source::PathParam(param) => param.value(request)?.into(),
+            Source::PathParam(param) => Value::Made(param.value(request)?),
             #[cfg(feature = "tonic")]
-            Source::BinaryMetadata(metadata) => metadata.value(request.headers())?.into(),
-        };
-        Ok(Value::One(value))
+            Source::BinaryMetadata(metadata) => Value::Made(metadata.value(request.headers())?.into()),
+        })
     }
 
-    fn name(&self, value: Value<'_>) -> Result<Resource, LockError> {
+    fn name(&self, value: &Value<'_>) -> Result<Resource, LockError> {
         let name = match (self.prefixes.split_first(), value) {
-            (None, Value::One(value)) => Resource::try_from(&*value),
+            (None, Value::Found(value)) => Resource::try_from(*value),
+            (None, Value::Made(value)) => Resource::try_from(value.as_str()),
             (None, Value::List(values)) => Resource::from_parts(values),
             (Some((first, more)), value) => {
-                let name = match &value {
-                    Value::One(value) => Resource::from_parts([first, &**value]),
-                    Value::List(values) => Resource::from_parts(once(first).chain(values)),
+                let name = match value {
+                    Value::Found(value) => Resource::from_parts([first, *value]),
+                    Value::Made(value) => Resource::from_parts([first, value.as_str()]),
+                    Value::List(values) => {
+                        Resource::from_parts(once(&**first).chain(values.iter().map(SmolStr::as_str)))
+                    }
                 };
                 more.iter().try_fold(name?, |name, prefix| Resource::from_parts([prefix, name.as_str()]))
             }
@@ -162,19 +167,19 @@ impl Key {
     }
 
     /// The key as one of several. The parts are validated together, since one alone need not be a name.
-    fn part<B>(&self, request: &mut Request<B>) -> Result<String, LockError> {
+    fn part<B>(&self, request: &mut Request<B>) -> Result<SmolStr, LockError> {
+        let is_plain = self.prefixes.is_empty() && !matches!(self.source, Source::Constant(_));
         match self.value(request)? {
-            Value::One(value) if self.prefixes.is_empty() && !matches!(self.source, Source::Constant(_)) => {
-                Ok(value.into_owned())
-            }
-            value => Ok(self.name(value)?.to_string()),
+            Value::Found(value) if is_plain => Ok(value.into()),
+            Value::Made(value) if is_plain => Ok(value),
+            value => Ok(self.name(&value)?.as_str().into()),
         }
     }
 }
 
 impl<B> HttpKey<B> for Key {
     fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError> {
-        self.name(self.value(request)?).map(Some)
+        self.name(&self.value(request)?).map(Some)
     }
 }
 
