@@ -11,15 +11,14 @@ use axum::Router;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use orchestrix_locking::{
-    DistributedLockProvider, InMemoryLockProvider, LockLayer, LockOptions, Locking, RedisLockOptions,
-    RedisLockProvider, Resource, key,
+    DistributedLockProvider, InMemoryLockProvider, LockLayer, LockOptions, Locking, RedisLockOptions, Resource, key,
 };
 use tokio::net::TcpListener;
 use tower::{Layer, Service, layer::layer_fn, service_fn};
 
 use crate::Result;
 use crate::figures::{median, spread};
-use crate::redis::ours::Ours;
+use crate::redis::connect;
 use crate::report::Measured;
 use crate::server::Server;
 
@@ -29,45 +28,56 @@ pub(crate) async fn run(rounds: usize, time: Duration) -> Result<(String, Measur
     let mut text = text;
     let server = Server::start()?;
     let address = serve(&server.url()).await?;
-    let Ours(provider) = Ours::connect(&server.url())?;
+    let mut turns = Vec::new();
+    for turn in 1..=2 * rounds {
+        eprintln!("axum, turn {turn} of {}", 2 * rounds);
+        let mut all = Vec::new();
+        for (route, _) in ROUTES {
+            all.push(requests(&address, route, time).await?);
+        }
+        turns.push(all);
+    }
     text += "\n| a route of axum | plain, µs | with it, µs | ± | to plain |\n| --- | ---: | ---: | ---: | ---: |\n";
     let mut ratios = Vec::new();
-    for route in ["idle", "memory", "redis"] {
-        let (mut all, mut more) = (Vec::new(), Vec::new());
-        for turn in 1..=2 * rounds {
-            eprintln!("axum, {route}, turn {turn} of {}", 2 * rounds);
-            let cycle = tokio::spawn(on_redis(provider.clone(), time / 2)).await??;
-            let (plain, ours) = requests(&address, route, time).await?;
-            all.push((plain, ours));
-            more.push((ours - plain) / cycle);
-        }
-        let plain: Vec<f64> = all.iter().map(|(plain, _)| *plain).collect();
-        let ours: Vec<f64> = all.iter().map(|(_, ours)| *ours).collect();
+    for (at, (_, what)) in ROUTES.into_iter().enumerate() {
+        let (plain, ours): (Vec<f64>, Vec<f64>) = turns.iter().filter_map(|all| all.get(at)).copied().unzip();
         let ratio = beside(&ours, &plain, |ours, plain| ours / plain);
-        let named = if route == "idle" { "a layer that does nothing" } else { route };
         let line = format!(
-            "| {named} | {:.1} | {:.1} | {:.0} % | {ratio:.3} |",
+            "| {what} | {:.1} | {:.1} | {:.0} % | {ratio:.3} |",
             median(plain) / 1e3,
             median(ours.clone()) / 1e3,
             spread(&ours) * 100.0,
         );
         println!("{line}");
         _ = writeln!(text, "{line}");
-        ratios.push((ratio, median(more)));
+        ratios.push(ratio);
     }
-    if let [(idle, _), (memory, _), (_, trips)] = ratios[..] {
+    let more = |all: &Vec<(f64, f64)>| match all[..] {
+        [.., (plain, pings), (beside, ours)] => Some((ours - beside) / (pings - plain)),
+        _ => None,
+    };
+    let trips = median(turns.iter().filter_map(more));
+    if let [idle, memory, ..] = ratios[..] {
         let [idle, memory] = [idle, memory].map(|ratio| (ratio - 1.0) * 100.0);
         let found = format!(
-            "layer {layer:.2} × the provider's cycle; a route {memory:+.1} % in memory, {idle:+.1} % with a layer that does nothing; on Redis longer by {trips:.2} × the provider's own cycle of two round trips"
+            "layer {layer:.2} × the provider's cycle; a route {memory:+.1} % in memory, {idle:+.1} % with a layer that does nothing; on Redis longer by {trips:.2} × what two PINGs in the handler take"
         );
         _ = writeln!(
             text,
-            "\nOn Redis it takes longer than the plain route by {trips:.2} × a cycle of the provider alone, which is two round trips."
+            "\nOn Redis it takes longer than the plain route by {trips:.2} × what two PINGs in the handler, one after the other, take."
         );
         measured.insert("`LockLayer`, axum over loopback", found);
     }
     Ok((text, measured))
 }
+
+/// What is measured beside the plain route, and what it has.
+const ROUTES: [(&str, &str); 4] = [
+    ("idle", "a layer that does nothing"),
+    ("memory", "a lock in memory"),
+    ("pings", "two PINGs in the handler"),
+    ("redis", "a lock on Redis"),
+];
 
 /// The median of what each turn is to the other's turn beside it.
 fn beside(ours: &[f64], theirs: &[f64], of: impl Fn(f64, f64) -> f64) -> f64 {
@@ -108,18 +118,6 @@ async fn cycles(provider: InMemoryLockProvider, time: Duration) -> Result<f64> {
     Ok(begun.elapsed().as_nanos() as f64 / f64::from(count))
 }
 
-/// The provider's own cycle on Redis.
-async fn on_redis(provider: RedisLockProvider, time: Duration) -> Result<f64> {
-    let lock = provider.create_lock(Resource::try_from("account:7")?, LockOptions::default())?;
-    lock.acquire().await?.release().await?;
-    let (begun, mut count) = (Instant::now(), 0.0);
-    while begun.elapsed() < time {
-        lock.acquire().await?.release().await?;
-        count += 1.0;
-    }
-    Ok(begun.elapsed().as_nanos() as f64 / count)
-}
-
 async fn calls(provider: InMemoryLockProvider, time: Duration) -> Result<f64> {
     let layer = LockLayer::new(provider, |request: &String| request.clone()).wait(Duration::from_secs(2));
     let mut service = layer.layer(service_fn(|request: String| async move { Ok::<_, Infallible>(request) }));
@@ -153,16 +151,29 @@ impl<S: Service<R>, R> Service<R> for Idle<S> {
 }
 
 /// Starts the routes, and says where.
-async fn serve(redis: &str) -> Result<String> {
+async fn serve(server: &str) -> Result<String> {
     let memory = Locking::builder().add_in_memory_locking().build()?;
     let on_redis =
-        Locking::builder().add_redis_locking(RedisLockOptions::default().connection_string(redis)).build()?;
+        Locking::builder().add_redis_locking(RedisLockOptions::default().connection_string(server)).build()?;
     let layer = |locking: &Locking| locking.http_layer(key::path_param("id").prefixed("account"));
     let handler = || async { "ok" };
+    let connection = connect(server).await?;
+    let pings = move || {
+        let mut connection = connection.clone();
+        async move {
+            for _ in 0..2 {
+                if redis::cmd("PING").query_async::<()>(&mut connection).await.is_err() {
+                    return "not answered";
+                }
+            }
+            "ok"
+        }
+    };
     let router = Router::new()
         .route("/plain/{id}", get(handler))
         .route("/idle/{id}", get(handler).route_layer(layer_fn(Idle)))
         .route("/memory/{id}", get(handler).route_layer(layer(&memory)))
+        .route("/pings/{id}", get(pings))
         .route("/redis/{id}", get(handler).route_layer(layer(&on_redis)));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
