@@ -109,7 +109,8 @@ impl Resource {
         Self::checked(SmolStr::new_static(name))
     }
 
-    fn checked(name: SmolStr) -> Result<Self, LockError> {
+    /// A name that is shared already, without a copy.
+    pub(crate) fn checked(name: SmolStr) -> Result<Self, LockError> {
         validate(&name)?;
         Ok(Self(name))
     }

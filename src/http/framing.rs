@@ -28,14 +28,15 @@ impl Framing {
             || response.body().is_end_stream();
         // One look at each, since an answer has few: chunks have an end of their own, and so has every stream of HTTP/2.
         // A length that is announced is one that clients count, over either.
-        let (mut chunked, mut announced) = (false, None);
+        let (mut chunked, mut length) = (false, None);
         for (name, value) in response.headers() {
             if *name == CONTENT_LENGTH {
-                announced = announced.or_else(|| value.to_str().ok()?.parse().ok());
+                length = length.or(Some(value));
             }
             chunked |= *name == TRANSFER_ENCODING;
         }
         if !chunked {
+            let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
             // Over HTTP/1 the server announces an exact hint.
             self.length = announced.or_else(|| response.body().size_hint().exact().filter(|_| self.http1));
         }

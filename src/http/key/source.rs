@@ -147,7 +147,7 @@ impl Key {
     fn name(&self, value: &Value<'_>) -> Result<Resource, LockError> {
         let name = match (self.prefixes.split_first(), value) {
             (None, Value::Found(value)) => Resource::try_from(*value),
-            (None, Value::Made(value)) => Resource::try_from(value.as_str()),
+            (None, Value::Made(value)) => Resource::checked(value.clone()),
             (None, Value::List(values)) => Resource::from_parts(values),
             (Some((first, more)), value) => {
                 let name = match value {

@@ -125,9 +125,8 @@ impl Locks {
                 if !self.replace_tenure(resource, entry, tenure, now) {
                     // Somebody of this process holds it since.
                     wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
-                } else if entry.waited_before(line) && !is(Mutant::AttemptOvertakesWaiters) {
+                } else if self.serve_those_before(resource, entry, line, now, &mut wakers) {
                     wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
-                    self.serve_next(resource, entry, now, &mut wakers);
                 } else if let Some(tenure) = &mut entry.tenure
                     && lend(resource, tenure, waiter, now, &mut wakers)
                 {
@@ -151,6 +150,38 @@ impl Locks {
             }
         }
         wakers.wake();
+    }
+
+    /// Gives a tenure that nobody holds to the first of those who stood before this end. `false` if none of them is there
+    /// any more: one who is leaving just now stands in the line still.
+    fn serve_those_before(
+        &self,
+        resource: &Resource,
+        entry: &mut Entry,
+        line: EndOfLine,
+        now: Instant,
+        wakers: &mut Wakers,
+    ) -> bool {
+        if is(Mutant::AttemptOvertakesWaiters) {
+            return false;
+        }
+        while entry.waited_before(line) {
+            let at_once = |tenure: &Tenure, first: &Waiter| now < tenure.ends() && tenure.is_enough_for(first, now);
+            let first = entry.first().filter(|first| entry.tenure.as_ref().is_some_and(|it| at_once(it, first)));
+            let Some(first) = first.cloned() else {
+                // Not before the server has been asked once more.
+                self.serve_next(resource, entry, now, wakers);
+                return true;
+            };
+            entry.pop();
+            if let Some(tenure) = &mut entry.tenure
+                && lend(resource, tenure, &first, now, wakers)
+            {
+                self.schedule(resource, tenure, now);
+                return true;
+            }
+        }
+        false
     }
 
     /// A caller goes away, whatever it came to.
@@ -331,6 +362,19 @@ mod tests {
         stage.grants(line, &attempt);
         assert!(matches!(answer(&attempt), Some(Answer::Granted(_))));
         assert!(answer(&waiter).is_none());
+    }
+
+    /// The last of them is leaving, and stands in the line still.
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_is_not_refused_for_one_who_is_leaving() {
+        let stage = Stage::new();
+        let first = stage.waits();
+        let attempt = stage.caller();
+        let line = stage.line();
+        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
+        assert!(first.leave().is_none());
+        stage.grants(line, &attempt);
+        assert!(matches!(answer(&attempt), Some(Answer::Granted(_))));
     }
 
     /// Nor does one that nobody waits for any more keep the lock from those who do.

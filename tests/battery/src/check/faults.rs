@@ -94,6 +94,12 @@ impl Faults {
         self.untrusted().filter(move |fault| fault.from <= at && at <= fault.end().saturating_add(lease))
     }
 
+    /// By how much the server's clock may have been off at some time between.
+    pub(super) fn moved(&self, from: u64, to: u64) -> u64 {
+        let on = self.all.iter().filter(|fault| fault.from <= to && from <= fault.end());
+        on.map(|fault| fault.moved).max().unwrap_or(0)
+    }
+
     /// By how much the server's clock has been off at most.
     pub(super) fn most_moved(&self) -> u64 {
         self.all.iter().map(|fault| fault.moved).max().unwrap_or(0)

@@ -24,7 +24,7 @@ pub(super) struct Operation {
 
 #[derive(Debug)]
 pub(super) enum Kind {
-    Acquire { lease: u64, wait: Option<u64>, waiting: Option<u64>, left: Option<u64>, ended: bool },
+    Acquire { lease: u64, renewed: bool, wait: Option<u64>, waiting: Option<u64>, left: Option<u64>, ended: bool },
     Request { lease: u64, runs: u32, ended: u32, finished: bool, held: bool, ended_at: u64, reply: Reply },
 }
 
@@ -84,7 +84,7 @@ impl Operation {
     }
 
     fn acquires(&mut self, at: u64, event: Event, place: Place, figures: &mut Figures) -> Result<(), &'static str> {
-        let Kind::Acquire { lease, wait, waiting, left, ended } = &mut self.kind else {
+        let Kind::Acquire { lease, wait, waiting, left, ended, .. } = &mut self.kind else {
             return Err("a request goes on as an acquire");
         };
         if *ended {

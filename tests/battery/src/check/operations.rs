@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::operation::{Held, Kind, Operation};
-use super::record::{Final, Free, Grant, Left, Place, Reply, Request, Resource, Round, ServerClock, Try, Undone};
+use super::record::{
+    Believed, Final, Free, Grant, Left, Place, Reply, Request, Resource, Round, ServerClock, Try, Undone,
+};
 use super::statistics::Figures;
 use crate::history::{Event, Line};
 
@@ -57,9 +59,9 @@ impl Operations {
             figures.processes += 1;
         }
         match event {
-            Event::Acquire { resource, ttl, wait, .. } => {
+            Event::Acquire { resource, ttl, wait, renewed } => {
                 self.promises(&resource, ttl);
-                let kind = Kind::Acquire { lease: ttl, wait, waiting: None, left: None, ended: false };
+                let kind = Kind::Acquire { lease: ttl, renewed, wait, waiting: None, left: None, ended: false };
                 self.begin((process, op), &resource, at, place, kind)
             }
             Event::Request { resource, ttl } => {
@@ -199,9 +201,15 @@ impl Operations {
     fn file(&mut self, (process, _): Id, mut operation: Operation) {
         operation.give_up_storing();
         let Operation { resource, began, begin, end, kind, hold, stores, .. } = operation;
-        let (handler, waiting, at_once, lease) = match &kind {
-            Kind::Acquire { waiting, wait, lease, .. } => (false, *waiting, *wait == Some(0), *lease),
-            Kind::Request { lease, .. } => (true, None, false, *lease),
+        let (handler, waiting, at_once) = match &kind {
+            Kind::Acquire { waiting, wait, .. } => (false, *waiting, *wait == Some(0)),
+            Kind::Request { .. } => (true, None, false),
+        };
+        let believed = match (&hold, &kind) {
+            (Some(Held { at, deadline, .. }), Kind::Acquire { lease, renewed, .. }) if at_once && deadline > at => {
+                Some(Believed { counts_from: deadline.saturating_sub(*lease), renewed: *renewed })
+            }
+            _ => None,
         };
         if let Kind::Request { runs, ended, finished, held, ended_at, reply, .. } = kind {
             let lost = hold.as_ref().and_then(|held| held.hold.lost);
@@ -210,7 +218,7 @@ impl Operations {
         }
         let resource = self.resource(resource);
         resource.stores.extend(stores);
-        if let Some(Held { fence, at, deadline, place, hold }) = hold {
+        if let Some(Held { fence, at, place, hold, .. }) = hold {
             resource.grants.push(Grant {
                 process,
                 handler,
@@ -219,7 +227,7 @@ impl Operations {
                 granted: at,
                 waiting,
                 at_once,
-                counts_from: deadline.saturating_sub(lease),
+                believed,
                 until: hold.until().unwrap_or(at),
                 certain: hold.until().is_some(),
                 lost: hold.lost,

@@ -8,11 +8,11 @@
 //!
 //! Nor does anybody believe in a lock for longer than the server keeps it. When the lock was granted is said by its
 //! fence, which has the server's time in it: that, and the lease, is the latest deadline. It is asked of those who do
-//! not wait, since theirs is always a lock of its own, with a lease that has not been renewed when it is first looked
-//! at. (When a question was asked says little: it may stand behind others in its process.)
+//! not wait, since theirs is always a lock of its own. (When a question was asked says little: it may stand behind others
+//! in its process.) No fault excuses a lease that is not renewed: it keeps the end that it was granted with.
 
 use super::hold::BETWEEN_LOOKS;
-use super::record::{Earliest, Grant};
+use super::record::{Believed, Earliest, Grant};
 use super::scene::{Scene, ms};
 use super::verdict::{Judged, Verdict};
 
@@ -22,9 +22,10 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     let grants = &record.grants;
     for grant in grants {
         verdict.overlaps.checked += u64::from(grant.certain);
-        let too_long = grant.too_long.or_else(|| counts_from_later(scene, grant).then_some(grant.made));
-        if let Some(place) = too_long {
-            let excused = scene.touch(resource, grant.process, grant.began, grant.until);
+        let later = counts_from_later(scene, grant);
+        if let Some(place) = grant.too_long.or_else(|| later.map(|_| grant.made)) {
+            let for_sure = later.is_some_and(|believed| !believed.renewed);
+            let excused = !for_sure && scene.touch(resource, grant.process, grant.began, grant.until);
             verdict.overlaps.found(excused, || {
                 let what = format!("fence {} was believed in for longer than it had been asked for", grant.fence);
                 scene.about(resource, what, &[grant.begin, place])
@@ -37,12 +38,12 @@ pub(super) fn judge(scene: &Scene<'_>, resource: usize, fenced: bool, verdict: &
     }
 }
 
-/// Whether a lease that was granted at once counts from later than the server's grant, where its clock is known. A clock
-/// that was put back shows an earlier time than it was.
-fn counts_from_later(scene: &Scene<'_>, grant: &Grant) -> bool {
-    let Some(clock) = scene.round.clock.filter(|_| grant.at_once) else { return false };
-    let latest = clock.time_of(grant.fence) + i128::from(scene.round.faults.most_moved()) + i128::from(BETWEEN_LOOKS);
-    i128::from(grant.counts_from) > latest
+/// What was believed of a lease that counts from later than the server's grant, where its clock is known. A clock that was
+/// put back shows an earlier time than it was.
+fn counts_from_later(scene: &Scene<'_>, grant: &Grant) -> Option<Believed> {
+    let granted = scene.round.clock?.time_of(grant.fence);
+    let moved = scene.round.faults.moved(grant.began, grant.granted);
+    grant.believed.filter(|it| i128::from(it.counts_from) > granted + i128::from(moved) + i128::from(BETWEEN_LOOKS))
 }
 
 /// In the order of time each hold begins when all before it are over.

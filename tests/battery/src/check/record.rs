@@ -47,8 +47,8 @@ pub(super) struct Grant {
     pub(super) waiting: Option<u64>,
     /// The caller did not wait at all.
     pub(super) at_once: bool,
-    /// The whole lease that was asked for is over at the first known deadline if it began here.
-    pub(super) counts_from: u64,
+    /// Of one who did not wait, unless its lease was over when it was first looked at.
+    pub(super) believed: Option<Believed>,
     /// It certainly was held from `granted` to here.
     pub(super) until: u64,
     /// It certainly was held at `granted`.
@@ -61,6 +61,15 @@ pub(super) struct Grant {
     pub(super) begin: Place,
     pub(super) made: Place,
     pub(super) end: Place,
+}
+
+/// What its holder believed of a lease at first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Believed {
+    /// The whole lease that was asked for is over at the deadline if it began here.
+    pub(super) counts_from: u64,
+    /// It is renewed while it is held, and may have been by then.
+    pub(super) renewed: bool,
 }
 
 #[derive(Debug, Clone, Copy)]

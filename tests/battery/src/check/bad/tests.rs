@@ -207,6 +207,33 @@ fn a_lower_fence_is_excused_only_where_it_was_given_before_the_fault() {
     }
 }
 
+/// The server granted it at 10 s, for a second, to one who did not wait; who heard of it when the answer came.
+#[test]
+fn a_lease_counts_from_the_servers_grant() {
+    let verdict = |renewed: bool, slow: bool, answered: u64, deadline: u64| {
+        let acquire = Event::Acquire { resource: "queue".into(), ttl: 1_000 * MS, wait: Some(0), renewed };
+        let fence = token(right::fence_at(10_000 * MS));
+        let mut lines = vec![line(0, 0, 9, Event::Clock { wall: 0 })];
+        if slow {
+            lines.extend(fault("slow", Some(1), 9_000 * MS, 11_500 * MS));
+            lines.sort_by_key(|line| line.at);
+        }
+        lines.extend([
+            line(9_999 * MS, 1, 1, acquire),
+            line(answered * MS, 1, 1, Event::Granted { fence, deadline: deadline * MS }),
+            line(answered * MS + 1, 1, 1, Event::Release { held: deadline > answered, dropped: true }),
+        ]);
+        lines.sort_by_key(|line| line.at);
+        let verdict = judge(lines);
+        (verdict.overlaps.violations, verdict.overlaps.excused)
+    };
+    assert_eq!(verdict(false, false, 10_400, 10_988), (0, 0));
+    assert_eq!(verdict(false, false, 10_400, 11_388), (1, 0), "it counts from the answer");
+    assert_eq!(verdict(false, true, 10_400, 11_388), (1, 0), "which a slow answer is no excuse for");
+    assert_eq!(verdict(true, true, 10_400, 11_388), (0, 1), "but it may have been renewed");
+    assert_eq!(verdict(false, false, 11_200, 11_200), (0, 0), "it was over, whatever was believed");
+}
+
 fn untrusted(mut lines: [Line; 2]) -> [Line; 2] {
     if let Event::Fault { trusted, .. } = &mut lines[0].event {
         *trusted = false;

@@ -53,7 +53,7 @@ fn grant(process: u32, fence: u64, (began, granted): (u64, u64), until: u64, cer
         granted,
         waiting: None,
         at_once: false,
-        counts_from: began,
+        believed: None,
         until,
         certain,
         lost: None,
