@@ -195,6 +195,14 @@ impl<C: Caller> Link<C> {
         }
     }
 
+    /// What was pushed and is not sent yet, for tests that play the server.
+    #[cfg(test)]
+    pub(super) fn take_pushed(&self) -> impl Iterator<Item = Call<C::Purpose>> {
+        let mut queue = self.queue.lock();
+        let (urgent, acquires) = (std::mem::take(&mut queue.urgent), std::mem::take(&mut queue.acquires));
+        urgent.into_iter().chain(acquires)
+    }
+
     /// Sends a call if nothing else is on its way or waits to be; gives it back otherwise.
     fn send_alone(self: &Arc<Self>, call: Call<C::Purpose>) -> Option<Call<C::Purpose>> {
         match self.channel.try_lock().as_deref_mut() {

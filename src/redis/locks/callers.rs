@@ -125,7 +125,9 @@ impl Locks {
                 if !self.replace_tenure(resource, entry, tenure, now) {
                     // Somebody of this process holds it since.
                     wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
-                } else if self.serve_those_before(resource, entry, line, now, &mut wakers) {
+                } else if !is(Mutant::AttemptOvertakesWaiters)
+                    && self.serve_one(resource, entry, Some(line), now, &mut wakers)
+                {
                     wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
                 } else if let Some(tenure) = &mut entry.tenure
                     && lend(resource, tenure, waiter, now, &mut wakers)
@@ -150,38 +152,6 @@ impl Locks {
             }
         }
         wakers.wake();
-    }
-
-    /// Gives a tenure that nobody holds to the first of those who stood before this end. `false` if none of them is there
-    /// any more: one who is leaving just now stands in the line still.
-    fn serve_those_before(
-        &self,
-        resource: &Resource,
-        entry: &mut Entry,
-        line: EndOfLine,
-        now: Instant,
-        wakers: &mut Wakers,
-    ) -> bool {
-        if is(Mutant::AttemptOvertakesWaiters) {
-            return false;
-        }
-        while entry.waited_before(line) {
-            let at_once = |tenure: &Tenure, first: &Waiter| now < tenure.ends() && tenure.is_enough_for(first, now);
-            let first = entry.first().filter(|first| entry.tenure.as_ref().is_some_and(|it| at_once(it, first)));
-            let Some(first) = first.cloned() else {
-                // Not before the server has been asked once more.
-                self.serve_next(resource, entry, now, wakers);
-                return true;
-            };
-            entry.pop();
-            if let Some(tenure) = &mut entry.tenure
-                && lend(resource, tenure, &first, now, wakers)
-            {
-                self.schedule(resource, tenure, now);
-                return true;
-            }
-        }
-        false
     }
 
     /// A caller goes away, whatever it came to.
@@ -287,6 +257,7 @@ mod tests {
     use crate::LockOptions;
     use crate::redis::RedisLockOptions;
     use crate::redis::backend::Backend;
+    use crate::redis::link::{Call, Caller};
 
     const TTL: Duration = Duration::from_secs(30);
 
@@ -316,17 +287,18 @@ mod tests {
             waiter
         }
 
-        fn line(&self) -> EndOfLine {
-            self.locks().shard(&self.resource).get(&self.resource).map_or(EndOfLine::default(), Entry::end_of_line)
+        /// Somebody comes who does not wait; what the server is asked for it.
+        fn tries(&self) -> (Arc<Waiter>, Call<Purpose>) {
+            let attempt = self.caller();
+            assert!(self.locks().try_at_once(&self.resource, &attempt).unwrap(), "nobody here holds it");
+            let call = self.locks().link.take_pushed().find(|call| matches!(call.purpose, Purpose::Try(..)));
+            (attempt, call.unwrap())
         }
 
-        /// The server grants the lock to somebody who came when the line ended there.
-        fn grants(&self, line: EndOfLine, attempt: &Arc<Waiter>) {
-            let token = Token::random(self.locks().link.inbox()).unwrap();
-            let step = Step::Acquire { lease: TTL, joining: Joining::No };
-            let command = Command { resource: self.resource.clone(), token, step };
+        /// The server grants what it was asked for.
+        fn grants(&self, call: Call<Purpose>) {
             let answer = Value::Array([1, 7, 1_000_000_000, 0].map(Value::Int).to_vec());
-            self.locks().try_answered(&command, line, attempt, Outcome::Answered { answer, sent: Instant::now() });
+            self.locks().answered(call, Outcome::Answered { answer, sent: Instant::now() });
         }
     }
 
@@ -342,11 +314,9 @@ mod tests {
     async fn an_attempt_does_not_come_before_those_who_wait() {
         let stage = Stage::new();
         let (first, second) = (stage.waits(), stage.waits());
-        let attempt = stage.caller();
-        let line = stage.line();
-        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap(), "nobody here holds it");
+        let (attempt, call) = stage.tries();
         let third = stage.waits();
-        stage.grants(line, &attempt);
+        stage.grants(call);
         assert!(matches!(answer(&first), Some(Answer::Granted(_))));
         assert!(matches!(answer(&attempt), Some(Answer::Busy)));
         assert!(answer(&second).is_none() && answer(&third).is_none());
@@ -355,11 +325,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_comes_before_those_who_came_later() {
         let stage = Stage::new();
-        let attempt = stage.caller();
-        let line = stage.line();
-        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
+        let (attempt, call) = stage.tries();
         let waiter = stage.waits();
-        stage.grants(line, &attempt);
+        stage.grants(call);
         assert!(matches!(answer(&attempt), Some(Answer::Granted(_))));
         assert!(answer(&waiter).is_none());
     }
@@ -369,11 +337,9 @@ mod tests {
     async fn an_attempt_is_not_refused_for_one_who_is_leaving() {
         let stage = Stage::new();
         let first = stage.waits();
-        let attempt = stage.caller();
-        let line = stage.line();
-        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
+        let (attempt, call) = stage.tries();
         assert!(first.leave().is_none());
-        stage.grants(line, &attempt);
+        stage.grants(call);
         assert!(matches!(answer(&attempt), Some(Answer::Granted(_))));
     }
 
@@ -383,12 +349,10 @@ mod tests {
         let stage = Stage::new();
         let first = stage.caller();
         let ticket = stage.locks().join(&stage.resource, &first, Admission::New).unwrap();
-        let attempt = stage.caller();
-        let line = stage.line();
-        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
+        let (attempt, call) = stage.tries();
         let later = stage.waits();
         stage.locks().leave(&stage.resource, ticket, &first);
-        stage.grants(line, &attempt);
+        stage.grants(call);
         assert!(matches!(answer(&attempt), Some(Answer::Granted(_))), "who waits now came after it");
         assert!(answer(&later).is_none());
     }

@@ -127,7 +127,7 @@ impl Entry {
     }
 
     pub(super) fn first(&self) -> Option<&Arc<Waiter>> {
-        self.queue.as_ref()?.waiters.first_key_value().map(|(_, place)| &place.waiter)
+        self.first_before(None)
     }
 
     /// Where the line ends: whoever comes now stands behind it.
@@ -135,11 +135,11 @@ impl Entry {
         self.queue.as_ref().map_or(EndOfLine::default(), |queue| EndOfLine::before(queue.next_ticket))
     }
 
-    /// Whether somebody waits who stood before this end. Where the line was gone meanwhile, and is another now, the
-    /// first of that may count as one who did.
-    pub(super) fn waited_before(&self, end: EndOfLine) -> bool {
-        let first = self.queue.as_ref().and_then(|queue| queue.waiters.first_key_value());
-        first.is_some_and(|(ticket, _)| end.is_behind(*ticket))
+    /// The first in line, if it stood before this end. Where the line was gone meanwhile, and is another now, the first of
+    /// that may count as one who did.
+    pub(super) fn first_before(&self, end: Option<EndOfLine>) -> Option<&Arc<Waiter>> {
+        let (ticket, place) = self.queue.as_ref()?.waiters.first_key_value()?;
+        end.is_none_or(|end| end.is_behind(*ticket)).then_some(&place.waiter)
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Waiter>> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::entry::{Entry, Patience};
+use super::entry::{EndOfLine, Entry, Patience};
 use super::renewing::next_step;
 use super::tenure::Tenure;
 use super::{Command, Due, Locks, Purpose, Shard, Step, Waiter, Wakers};
@@ -62,29 +62,48 @@ impl Locks {
 
     /// Gives a tenure that nobody holds to the first who waits here. If nobody does it ends.
     pub(super) fn serve_next(&self, resource: &Resource, entry: &mut Entry, now: Instant, wakers: &mut Wakers) {
-        while let Some(ends) = entry.tenure.as_ref().map(Tenure::ends) {
-            let waiter = match entry.first() {
-                Some(waiter) if now < ends => Arc::clone(waiter),
-                None if is(Mutant::CancelledAcquireStaysGranted) => return entry.tenure = None,
-                _ => {
-                    self.end_tenure(resource, entry);
-                    return self.ask_if_needed(resource, entry, Patience::Waiting, now);
-                }
-            };
-            let Some(tenure) = &mut entry.tenure else { return };
+        if self.serve_one(resource, entry, None, now, wakers) {
+            return;
+        }
+        if is(Mutant::CancelledAcquireStaysGranted) {
+            entry.tenure = None;
+        }
+        self.end_tenure(resource, entry);
+    }
+
+    /// Gives a tenure that nobody holds to the first who waits here, or to the first of those who stood before an end of
+    /// the line. `false` if none of them is there: one who is leaving just now stands in the line still.
+    pub(super) fn serve_one(
+        &self,
+        resource: &Resource,
+        entry: &mut Entry,
+        before: Option<EndOfLine>,
+        now: Instant,
+        wakers: &mut Wakers,
+    ) -> bool {
+        while let Some(waiter) = entry.first_before(before).map(Arc::clone) {
+            let Some(tenure) = &mut entry.tenure else { return true };
+            if now >= tenure.ends() {
+                self.end_tenure(resource, entry);
+                self.ask_if_needed(resource, entry, Patience::Waiting, now);
+                return true;
+            }
             if !tenure.is_enough_for(&waiter, now) {
                 // The waiter stays in front until the server has answered.
                 let lease = waiter.options().get_ttl();
                 self.schedule(resource, tenure, now);
-                return self.push_for(tenure, resource, Step::Reset { lease }, Purpose::Turn);
+                self.push_for(tenure, resource, Step::Reset { lease }, Purpose::Turn);
+                return true;
             }
             entry.pop();
-            let Some(tenure) = &mut entry.tenure else { return };
-            if lend(resource, tenure, &waiter, now, wakers) {
-                return self.schedule(resource, tenure, now);
+            if let Some(tenure) = &mut entry.tenure
+                && lend(resource, tenure, &waiter, now, wakers)
+            {
+                self.schedule(resource, tenure, now);
+                return true;
             }
-            // Nobody was there any more: the next.
         }
+        false
     }
 
     /// A tenure ends: it was released, or its lease has ended, or nobody wants it.

@@ -11,13 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use history::{Event, Line, Outcome};
 use serde_json::{Value, json};
 use support::{RedisServer, TemporaryDirectory};
 
 const TTL: u64 = 400;
+
+/// For what takes a second or two.
+const LIMIT: Duration = Duration::from_secs(30);
 
 struct Worker {
     child: Child,
@@ -46,6 +49,15 @@ impl Worker {
 
     fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").unwrap();
+    }
+
+    /// Waits until it has written so much.
+    fn until_written(&self, lines: usize) {
+        let begun = Instant::now();
+        while std::fs::read_to_string(&self.history).map_or(0, |text| text.lines().count()) < lines {
+            assert!(begun.elapsed() < LIMIT, "{lines} lines are not written within {LIMIT:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn quiet(&mut self) -> Value {
@@ -174,7 +186,7 @@ fn a_killed_worker_loses_no_line() {
     let (locks, stores) = (RedisServer::start(), RedisServer::start());
     let directory = TemporaryDirectory::new();
     let [killed, mut other] = [1, 2].map(|process| Worker::start(process, directory.path(), &locks, &stores));
-    std::thread::sleep(Duration::from_millis(1_500));
+    killed.until_written(1_000);
     let text = killed.kill();
     let whole = &text[..=text.rfind('\n').unwrap()];
     let operations = by_operation(parse(whole));

@@ -1,7 +1,7 @@
 //! Every error of a real server that this crate knows of, with a secret in reach of each.
 
 use std::fs::read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use orchestrix_locking::{DistributedLockProvider, LockOptions, RedisLockProvider};
 use redis::cmd;
@@ -151,13 +151,17 @@ fn what_a_server_says_that_cannot_do_what_it_is_asked() {
             .await;
         }
         let busy = start();
-        let mut connection = busy.connection().await;
-        spoilt(out, &busy, |_| {
-            tokio::spawn(async move {
+        let client = busy.client();
+        spoilt(out, &busy, |server| {
+            std::thread::spawn(move || {
                 let script = "local t = redis.call('TIME')[1] while redis.call('TIME')[1] - t < 3 do end";
-                cmd("EVAL").arg(script).arg(0).exec_async(&mut connection).await
+                cmd("EVAL").arg(script).arg(0).exec(&mut client.get_connection().unwrap())
             });
-            std::thread::sleep(Duration::from_millis(1));
+            // A server that is busy answers only after a while, and then says so.
+            let begun = Instant::now();
+            while !server.cli(&["PING"]).contains("BUSY") {
+                assert!(begun.elapsed() < Duration::from_secs(10), "the server is never busy");
+            }
         })
         .await;
     });

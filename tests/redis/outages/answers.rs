@@ -124,11 +124,15 @@ async fn a_waiter_outlives_a_way_that_was_cut() {
         let held = lock(&other, NAME, TTL).acquire().await.unwrap();
         let waiter = wait_for(&scene.lock(TTL), LIMIT);
         until_waiting(&scene.server, &scene.provider, 1).await;
+        let accepted = scene.proxy.accepted();
+        // Or it would hear of its grant, and wait for nothing any more.
+        scene.proxy.drop_messages(true);
         scene.proxy.drop_answers(answers);
         scene.proxy.drop_requests(!answers);
         held.release().await.unwrap();
-        // Long enough for the connection to be given up.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        until("the connection is given up for another", LIMIT, || scene.proxy.accepted() > accepted).await;
+        assert!(!waiter.is_finished(), "it waits still");
+        scene.proxy.drop_messages(false);
         scene.proxy.drop_answers(false);
         scene.proxy.drop_requests(false);
         let guard = granted(waiter).await;
