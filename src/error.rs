@@ -41,10 +41,8 @@ pub enum LockError {
     InvalidOptions {
         /// The option's name.
         option: &'static str,
-        /// The value it was given.
-        given: String,
-        /// The values it may have.
-        allowed: String,
+        /// The value it was given, and those it may have.
+        value: Box<RefusedValue>,
     },
     /// The backend cannot be reached, or it did not answer in time. Nothing is known of the lock.
     Unavailable {
@@ -64,7 +62,27 @@ pub enum LockError {
     NoRuntime,
 }
 
+/// The value of an option that is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedValue {
+    /// What was given.
+    pub given: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+impl fmt::Display for RefusedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; allowed: {}", self.given, self.allowed)
+    }
+}
+
 impl LockError {
+    /// An option that is out of its range: its name, the value it was given, and those it may have.
+    pub fn invalid_options(option: &'static str, given: impl Into<String>, allowed: impl Into<String>) -> Self {
+        Self::InvalidOptions { option, value: Box::new(RefusedValue { given: given.into(), allowed: allowed.into() }) }
+    }
+
     /// A name that is not valid, with the reason.
     pub fn invalid_resource(source: impl Into<BoxError>) -> Self {
         Self::InvalidResource { source: Cause::new(source) }
@@ -91,9 +109,7 @@ impl fmt::Display for LockError {
                 f.write_str("as many callers as allowed wait for locks in this process already, over all names")
             }
             Self::InvalidResource { source } => write!(f, "invalid resource name: {source}"),
-            Self::InvalidOptions { option, given, allowed } => {
-                write!(f, "the option {option} is {given}; allowed: {allowed}")
-            }
+            Self::InvalidOptions { option, value } => write!(f, "the option {option} is {value}"),
             Self::Unavailable { source } => write!(f, "the lock backend is unavailable: {source}"),
             Self::Backend { source } => write!(f, "the lock backend answered with an error: {source}"),
             Self::Lost => f.write_str("the lock was lost while it was needed"),

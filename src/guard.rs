@@ -9,7 +9,7 @@ use tokio::time::Instant;
 #[cfg(feature = "memory")]
 use crate::memory::Sole;
 use crate::options::check_lease;
-use crate::provider::{Lease, Release, Releasing};
+use crate::provider::{Acquired, Lease, Release, Releasing};
 use crate::sync::now;
 use crate::{FencingToken, LockError, Lost, Resource};
 
@@ -27,15 +27,12 @@ use crate::{FencingToken, LockError, Lost, Resource};
 /// Declare the guard so that it outlives what it protects: locals are dropped in reverse order.
 #[doc(alias = "IAsyncDisposable")]
 #[must_use = "the lock is released when the guard is dropped"]
-pub struct LockGuard {
-    held: Held,
-    released: bool,
-}
+pub struct LockGuard(Held);
 
 /// What a guard holds.
 enum Held {
     /// A lease that others may know, or that may end by itself.
-    Shared(Arc<dyn Lease>),
+    Shared { lease: Arc<dyn Lease>, released: bool },
     /// One that is shared only when somebody asks for it.
     #[cfg(feature = "memory")]
     Sole(Sole),
@@ -45,20 +42,32 @@ impl LockGuard {
     /// The guard of a lease that has just been granted. For those who write providers.
     #[inline]
     pub fn new(lease: Arc<dyn Lease>) -> Self {
-        Self { held: Held::Shared(lease), released: false }
+        Self(Held::Shared { lease, released: false })
     }
 
     /// The guard of a lease that nobody knows yet.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn sole(sole: Sole) -> Self {
-        Self { held: Held::Sole(sole), released: false }
+        Self(Held::Sole(sole))
+    }
+
+    /// The same for one that is not granted yet, in the place of the answer, for the grant to be written there too. Never
+    /// `None`.
+    #[cfg(feature = "memory")]
+    #[inline]
+    pub(crate) fn sole_in(answer: &mut Acquired, sole: Sole) -> Option<&mut Sole> {
+        *answer = Ok(Some(Self::sole(sole)));
+        match answer {
+            Ok(Some(Self(Held::Sole(sole)))) => Some(sole),
+            _ => None,
+        }
     }
 
     /// The lease as others see it, made for the first of them.
     fn shared(&self) -> Arc<dyn Lease> {
-        match &self.held {
-            Held::Shared(lease) => Arc::clone(lease),
+        match &self.0 {
+            Held::Shared { lease, .. } => Arc::clone(lease),
             #[cfg(feature = "memory")]
             Held::Sole(sole) => sole.share(),
         }
@@ -66,8 +75,8 @@ impl LockGuard {
 
     /// What is locked.
     pub fn resource(&self) -> &Resource {
-        match &self.held {
-            Held::Shared(lease) => lease.state().resource(),
+        match &self.0 {
+            Held::Shared { lease, .. } => lease.state().resource(),
             #[cfg(feature = "memory")]
             Held::Sole(sole) => sole.resource(),
         }
@@ -77,8 +86,8 @@ impl LockGuard {
     #[doc(alias = "IsHeld")]
     #[inline]
     pub fn is_held(&self) -> bool {
-        match &self.held {
-            Held::Shared(lease) => lease.state().is_held(),
+        match &self.0 {
+            Held::Shared { lease, .. } => lease.state().is_held(),
             #[cfg(feature = "memory")]
             Held::Sole(sole) => sole.is_held(),
         }
@@ -86,8 +95,8 @@ impl LockGuard {
 
     /// The number with which a store can refuse a holder who has been overtaken. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
-        match &self.held {
-            Held::Shared(lease) => lease.state().fencing_token(),
+        match &self.0 {
+            Held::Shared { lease, .. } => lease.state().fencing_token(),
             #[cfg(feature = "memory")]
             Held::Sole(sole) => sole.fence(),
         }
@@ -155,11 +164,8 @@ impl LockGuard {
         if let Some(limit) = lease.state().limit() {
             let left = limit.saturating_duration_since(now());
             if duration > left && self.is_held() {
-                return Err(LockError::InvalidOptions {
-                    option: "duration (of extend)",
-                    given: format!("{duration:?}"),
-                    allowed: format!("at most the {} ms that are left of max_hold", left.as_millis()),
-                });
+                let allowed = format!("at most the {} ms that are left of max_hold", left.as_millis());
+                return Err(LockError::invalid_options("duration (of extend)", format!("{duration:?}"), allowed));
             }
         }
         lease.extend(duration).await
@@ -194,9 +200,11 @@ impl LockGuard {
     /// Releases the lock, once, if that needs no waiting. Otherwise it is to be [released later](Self::release_later).
     #[inline]
     pub(crate) fn release_at_once(&mut self) -> Option<Release> {
-        self.released = true;
-        let release = match &self.held {
-            Held::Shared(lease) => lease.release_at_once()?,
+        let release = match &mut self.0 {
+            Held::Shared { lease, released } => {
+                *released = true;
+                lease.release_at_once()?
+            }
             #[cfg(feature = "memory")]
             Held::Sole(sole) => sole.release(),
         };
@@ -210,11 +218,7 @@ impl LockGuard {
         if !self.is_held() {
             self.tell_of_loss();
         }
-        match &self.held {
-            Held::Shared(lease) => Arc::clone(lease).release(),
-            #[cfg(feature = "memory")]
-            Held::Sole(sole) => Releasing::ready(Ok(sole.release())),
-        }
+        self.shared().release()
     }
 
     #[cold]
@@ -225,7 +229,12 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if !self.released && self.release_at_once().is_none() {
+        let is_due = match &self.0 {
+            Held::Shared { released, .. } => !released,
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => sole.is_due(),
+        };
+        if is_due && self.release_at_once().is_none() {
             // The provider goes on with the release when its future is dropped.
             drop(self.release_later());
         }

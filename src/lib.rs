@@ -57,6 +57,7 @@
 //! Locks are acquired inside a tokio runtime whose timer is on.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acquire;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -94,7 +95,7 @@ pub use self::http::{
 };
 #[cfg(feature = "redis")]
 pub use self::redis::{Finding, RedisLockOptions, RedisLockProvider};
-pub use error::{BoxError, Cause, LockError};
+pub use error::{BoxError, Cause, LockError, RefusedValue};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};
 pub use lock::DistributedLock;

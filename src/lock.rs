@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::coop::consume_budget;
 
+use crate::acquire::{Acquire, AcquireForever, Waiting};
 use crate::observe::Attempt;
-use crate::provider::{Acquiring, LockBackend, Wait};
+use crate::provider::{Acquired, LockBackend, Wait};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
 /// The lock on one resource. Making it takes nothing; acquiring does.
@@ -96,16 +96,8 @@ impl DistributedLock {
     ///
     /// Waiting panics in a runtime that was built without its timer (`enable_time`).
     #[doc(alias = "TryAcquireAsync")]
-    pub async fn try_acquire(&self, timeout: Duration) -> Result<Option<LockGuard>, LockError> {
-        let answer = match self.start(Wait::from(timeout)).at_once() {
-            Ok(answer) => answer?,
-            Err(acquiring) => acquiring.await?,
-        };
-        if answer.is_none() {
-            // Nothing is held. A loop of attempts that never wait has to let the holder run, on one thread too.
-            consume_budget().await;
-        }
-        Ok(answer)
+    pub fn try_acquire(&self, timeout: Duration) -> impl Future<Output = Result<Option<LockGuard>, LockError>> + Send {
+        Acquire::new(self, Wait::from(timeout))
     }
 
     /// Acquires the lock, waiting for as long as it takes.
@@ -117,39 +109,42 @@ impl DistributedLock {
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
-    pub async fn acquire(&self) -> Result<LockGuard, LockError> {
-        // A backend that was told to wait for ever has no `None` to give. Should one do so, ask again.
-        loop {
-            let answer = match self.start(Wait::Forever).at_once() {
-                Ok(answer) => answer?,
-                Err(acquiring) => acquiring.await?,
-            };
-            if let Some(guard) = answer {
-                return Ok(guard);
-            }
-            consume_budget().await;
-        }
+    pub fn acquire(&self) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
+        AcquireForever::new(self)
     }
 
-    /// Begins to acquire.
+    /// Begins to acquire. An answer that is known at once is put into `answer`, which is `Ok(None)` before.
     #[inline]
-    pub(crate) fn start(&self, wait: Wait) -> Acquiring {
-        if !in_runtime() {
-            return Acquiring::ready(Err(LockError::NoRuntime));
-        }
-        let attempt = Attempt::begin(&self.resource);
-        Arc::clone(&self.backend).acquire(self.resource.clone(), self.options, wait).observed(attempt)
+    pub(crate) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Waiting> {
+        let backend = Arc::clone(&self.backend);
+        begin(backend, &self.resource, &self.options, wait, answer)
     }
 
-    /// The same for a lock that is not needed afterwards: its name and its backend are handed on.
+    /// The same for a lock that is not needed afterwards.
     #[inline]
-    pub(crate) fn start_once(self, wait: Wait) -> Acquiring {
-        if !in_runtime() {
-            return Acquiring::ready(Err(LockError::NoRuntime));
-        }
-        let attempt = Attempt::begin(&self.resource);
-        self.backend.acquire(self.resource, self.options, wait).observed(attempt)
+    pub(crate) fn begin_once(self, wait: Wait, answer: &mut Acquired) -> Option<Waiting> {
+        begin(self.backend, &self.resource, &self.options, wait, answer)
     }
+}
+
+#[inline]
+fn begin(
+    backend: Arc<dyn LockBackend>,
+    resource: &Resource,
+    options: &LockOptions,
+    wait: Wait,
+    answer: &mut Acquired,
+) -> Option<Waiting> {
+    if !in_runtime() {
+        *answer = Err(LockError::NoRuntime);
+        return None;
+    }
+    let mut attempt = Attempt::begin(resource);
+    if let Some(future) = backend.acquire_into(resource, options, wait, answer) {
+        return Some(Waiting::new(future, attempt));
+    }
+    attempt.end(answer);
+    None
 }
 
 /// Waiting, renewal and the loss signal need a runtime. Refused at every attempt, and not only at the first

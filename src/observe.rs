@@ -92,10 +92,6 @@ mod observed {
     }
 
     impl Attempt {
-        pub(crate) fn none() -> Self {
-            Self(None)
-        }
-
         pub(crate) fn begin(resource: &Resource) -> Self {
             let _ = resource;
             Self(Some(Begun {
@@ -169,11 +165,6 @@ mod unobserved {
     pub(crate) struct Attempt;
 
     impl Attempt {
-        #[inline]
-        pub(crate) fn none() -> Self {
-            Self
-        }
-
         #[inline]
         pub(crate) fn begin(_: &Resource) -> Self {
             Self

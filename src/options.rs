@@ -100,11 +100,9 @@ impl LockOptions {
     pub fn validate(&self) -> Result<(), LockError> {
         check_lease("ttl", self.ttl)?;
         match self.max_hold {
-            Some(max_hold) if max_hold < Self::MIN_TTL => Err(LockError::InvalidOptions {
-                option: "max_hold",
-                given: format!("{max_hold:?}"),
-                allowed: "10ms or more, or none".to_owned(),
-            }),
+            Some(max_hold) if max_hold < Self::MIN_TTL => {
+                Err(LockError::invalid_options("max_hold", format!("{max_hold:?}"), "10ms or more, or none"))
+            }
             _ => Ok(()),
         }
     }
@@ -116,7 +114,7 @@ pub(crate) fn check_lease(option: &'static str, lease: Duration) -> Result<(), L
     if (LockOptions::MIN_TTL..=LockOptions::MAX_TTL).contains(&lease) {
         return Ok(());
     }
-    Err(LockError::InvalidOptions { option, given: format!("{lease:?}"), allowed: "10ms to 24h".to_owned() })
+    Err(LockError::invalid_options(option, format!("{lease:?}"), "10ms to 24h"))
 }
 
 impl Default for LockOptions {

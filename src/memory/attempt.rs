@@ -2,7 +2,6 @@
 //! queue.
 
 use std::cell::OnceCell;
-use std::hash::BuildHasher;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::task::Waker;
@@ -10,15 +9,16 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Waiter};
+use super::hash::NameHash;
 use super::holder::Holder;
 use super::lease::{MemoryLease, has_end, lasts_untaken, term};
 use super::place::Place;
 use super::queue::Ticket;
 use super::shard::Shard;
-use super::sole::Sole;
+use super::sole::{Sole, State};
 use super::table::{Arrival, Table};
 use super::wait::Waiting;
-use crate::provider::{Acquiring, LeaseState, LockBackend, Wait};
+use crate::provider::{Acquired, Acquiring, BoxFuture, LeaseState, LockBackend, Wait};
 use crate::sync::now;
 use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 
@@ -26,7 +26,7 @@ use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt<'a> {
     pub(super) resource: &'a Resource,
-    pub(super) hash: u64,
+    pub(super) hash: NameHash,
     pub(super) options: &'a LockOptions,
     pub(super) wait: Wait,
     pub(super) admission: Admission,
@@ -57,74 +57,87 @@ enum Entered {
 
 impl LockBackend for Shard {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        let hash = self.hasher.hash_one(resource.as_str());
-        // Written before the mutex is taken, and its fence before it is free: what the guard is moved with has then been
-        // written long ago, and the processor need not wait for it.
-        let mut sole = Sole { resource, fence: FencingToken::saturating(0), hash, shard: self };
-        if has_end(&options) {
-            return acquire_with_end(sole, options, wait);
+        let mut answer = Ok(None);
+        match self.acquire_into(&resource, &options, wait, &mut answer) {
+            None => Acquiring::ready(answer),
+            Some(waiting) => Acquiring::from(waiting),
         }
-        let mut table = sole.shard.table.lock();
-        if !table.arrive_sole(hash, &sole.resource, options.get_ttl(), &mut sole.fence) {
-            let clock = OnceCell::new();
-            let entered = sole.enter(table, &options, wait, &clock);
-            return sole.wait(entered, options, wait, clock);
-        }
-        drop(table);
-        Acquiring::ready(Ok(Some(LockGuard::sole(sole))))
     }
-}
 
-#[inline(never)]
-fn acquire_with_end(to_be: Sole, options: LockOptions, wait: Wait) -> Acquiring {
-    let clock = OnceCell::new();
-    let (resource, hash, admission) = (&to_be.resource, to_be.hash, Admission::New);
-    match to_be.shard.attempt_with_end(Attempt { resource, hash, options: &options, wait, admission }, &clock) {
-        Ok(Outcome::Granted(guard)) => Acquiring::ready(Ok(Some(guard))),
-        Ok(Outcome::Busy) => to_be.wait(Ok(Entered::Busy), options, wait, clock),
-        Ok(Outcome::Queued(ticket)) => to_be.wait(Ok(Entered::Queued(ticket)), options, wait, clock),
-        Err(error) => to_be.wait(Err(error), options, wait, clock),
-    }
-}
-
-/// The rest of the way of an acquire that was not granted in the shortest way. Apart, since the usual one is short.
-impl Sole {
-    #[inline(never)]
-    fn enter(
-        &self,
-        table: impl DerefMut<Target = Table>,
+    fn acquire_into(
+        self: Arc<Self>,
+        resource: &Resource,
         options: &LockOptions,
         wait: Wait,
-        clock: &OnceCell<Instant>,
-    ) -> Result<Entered, LockError> {
-        let attempt = Attempt { resource: &self.resource, hash: self.hash, options, wait, admission: Admission::New };
-        self.shard.enter(table, attempt, |_| Holder::Sole(options.get_ttl()), clock)
-    }
-
-    #[inline(never)]
-    fn wait(
-        mut self,
-        entered: Result<Entered, LockError>,
-        options: LockOptions,
-        wait: Wait,
-        clock: OnceCell<Instant>,
-    ) -> Acquiring {
-        match entered {
-            Ok(Entered::Queued(ticket)) => {
-                let place = Place { resource: self.resource, hash: self.hash, ticket, shard: self.shard };
-                Acquiring::pending(Waiting::new(place, options, wait, clock))
-            }
-            Ok(Entered::Granted(fence)) => {
-                self.fence = fence;
-                Acquiring::ready(Ok(Some(LockGuard::sole(self))))
-            }
-            Ok(Entered::Busy) => Acquiring::ready(Ok(None)),
-            Err(error) => Acquiring::ready(Err(error)),
+        answer: &mut Acquired,
+    ) -> Option<BoxFuture<'static, Acquired>> {
+        let hash = NameHash::of(resource, &self.hasher);
+        let attempt = Attempt { resource, hash, options, wait, admission: Admission::New };
+        if has_end(options) {
+            return self.acquire_with_end(attempt, answer);
         }
+        // Written where it stays before the mutex is taken, and all that the grant adds before it is free: the processor
+        // has then written what the guard is moved with, and need not wait for it.
+        let sole = LockGuard::sole_in(answer, Sole::to_be(resource.clone(), hash, self))?;
+        let mut table = sole.shard.table.lock();
+        if table.arrive_sole(hash, resource, options.get_ttl(), &mut sole.fence) {
+            sole.state = State::Granted;
+            return None;
+        }
+        let clock = OnceCell::new();
+        let entered = sole.shard.enter(table, attempt, |_| Holder::Sole(options.get_ttl()), &clock);
+        if let Ok(Entered::Granted(fence)) = entered {
+            (sole.fence, sole.state) = (fence, State::Granted);
+            return None;
+        }
+        let shard = Arc::clone(&sole.shard);
+        answer_or_wait(entered, answer, attempt, shard, clock)
     }
+}
+
+/// Puts the answer into its place, or returns the future that waits for it.
+#[inline(never)]
+fn answer_or_wait(
+    entered: Result<Entered, LockError>,
+    answer: &mut Acquired,
+    attempt: Attempt<'_>,
+    shard: Arc<Shard>,
+    clock: OnceCell<Instant>,
+) -> Option<BoxFuture<'static, Acquired>> {
+    let Attempt { resource, hash, options, wait, .. } = attempt;
+    *answer = match entered {
+        Ok(Entered::Queued(ticket)) => {
+            *answer = Ok(None);
+            let place = Place { resource: resource.clone(), hash, ticket, shard };
+            return Some(Box::pin(Waiting::new(place, *options, wait, clock)));
+        }
+        Ok(Entered::Granted(fence)) => Ok(Some(LockGuard::sole(Sole::granted(resource.clone(), fence, hash, shard)))),
+        Ok(Entered::Busy) => Ok(None),
+        Err(error) => Err(error),
+    };
+    None
 }
 
 impl Shard {
+    #[inline(never)]
+    fn acquire_with_end(
+        self: Arc<Self>,
+        attempt: Attempt<'_>,
+        answer: &mut Acquired,
+    ) -> Option<BoxFuture<'static, Acquired>> {
+        let clock = OnceCell::new();
+        let entered = match self.attempt_with_end(attempt, &clock) {
+            Ok(Outcome::Granted(guard)) => {
+                *answer = Ok(Some(guard));
+                return None;
+            }
+            Ok(Outcome::Busy) => Ok(Entered::Busy),
+            Ok(Outcome::Queued(ticket)) => Ok(Entered::Queued(ticket)),
+            Err(error) => Err(error),
+        };
+        answer_or_wait(entered, answer, attempt, self, clock)
+    }
+
     /// Grants the lock, or joins the queue if the caller would wait. Whoever is granted a lease with an end has asked for
     /// the time, and `clock` tells it.
     pub(super) fn attempt(
@@ -139,7 +152,7 @@ impl Shard {
         Ok(match self.enter(self.table.lock(), attempt, |_| Holder::Sole(ttl), clock)? {
             Entered::Granted(fence) => {
                 let resource = attempt.resource.clone();
-                Outcome::Granted(LockGuard::sole(Sole { resource, fence, hash: attempt.hash, shard: Arc::clone(self) }))
+                Outcome::Granted(LockGuard::sole(Sole::granted(resource, fence, attempt.hash, Arc::clone(self))))
             }
             Entered::Queued(ticket) => Outcome::Queued(ticket),
             Entered::Busy => Outcome::Busy,

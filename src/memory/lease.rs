@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::hash::NameHash;
 use super::shard::Shard;
 use crate::LockError;
 use crate::LockOptions;
@@ -19,7 +20,7 @@ use crate::provider::{BoxFuture, Lease, LeaseState, Release, Releasing, Term};
 pub(super) struct MemoryLease {
     pub(super) state: LeaseState,
     /// The hash of the name, by which the table finds it again.
-    pub(super) hash: u64,
+    pub(super) hash: NameHash,
     pub(super) shard: Arc<Shard>,
 }
 

@@ -1,9 +1,10 @@
 //! Locks within one process.
 //!
 //! `provider` is the face, `shard` the part of the locks that one mutex guards, `attempt` the ways to one of them, `table`
-//! what is true of them (the invariants are numbered there), `entry` one of them, `queue` who waits for it, `holder` who
-//! has it, `sole` a lease that its guard alone knows, `lease` one that others know, `place` where a caller waits and what it
-//! finds there, `wait` the future that does so, `after` what is left to do once the mutex is free.
+//! what is true of them (the invariants are numbered there), `hash` how it finds a name, `entry` one of them, `queue` who
+//! waits for it, `holder` who has it, `sole` a lease that its guard alone knows, `lease` one that others know, `place` where
+//! a caller waits and what it finds there, `wait` the future that does so, `after` what is left to do once the mutex is
+//! free.
 //!
 //! A lock passes through them in this order: the provider picks the shard of the name; the shard looks into
 //! its table and grants a lease at once, or puts one into a queue and returns the future that waits for it.
@@ -13,6 +14,7 @@
 mod after;
 mod attempt;
 mod entry;
+mod hash;
 mod holder;
 mod lease;
 #[cfg(all(test, orchestrix_loom))]

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::after::{Gone, Left};
 use super::entry::Entry;
+use super::hash::NameHash;
 use super::holder::Holder;
 use super::lease::{MemoryLease, has_end, lasts_untaken, term};
 use super::queue::Ticket;
@@ -25,7 +26,7 @@ use crate::{FencingToken, LockOptions, Resource};
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) resource: Resource,
-    pub(super) hash: u64,
+    pub(super) hash: NameHash,
     pub(super) ticket: Ticket,
     pub(super) shard: Arc<Shard>,
 }
@@ -114,6 +115,6 @@ impl Place {
 
     /// The lease of this place's grant, for its guard.
     pub(super) fn into_sole(self, fence: FencingToken) -> Sole {
-        Sole { resource: self.resource, fence, hash: self.hash, shard: self.shard }
+        Sole::granted(self.resource, fence, self.hash, self.shard)
     }
 }

@@ -1,6 +1,5 @@
 //! [`Shard`]: the locks that one mutex guards.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release as ReleaseOrder};
 use std::task::Waker;
@@ -10,6 +9,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::LockInfo;
 use super::entry::Entry;
+use super::hash::NameHash;
 use super::lease::MemoryLease;
 use super::sole::Sole;
 use super::table::Table;
@@ -138,7 +138,7 @@ impl Shard {
     }
 
     pub(super) fn inspect(self: &Arc<Self>, resource: &Resource) -> Option<LockInfo> {
-        let hash = self.hasher.hash_one(resource.as_str());
+        let hash = NameHash::of(resource, &self.hasher);
         self.table.lock().get(hash, resource).map(|entry| self.info(entry))
     }
 
@@ -157,7 +157,7 @@ impl Shard {
     /// The lease of an entry's holder, as others see it, or `None` if nobody has come for it.
     fn shared(self: &Arc<Self>, entry: &mut Entry) -> Option<Arc<MemoryLease>> {
         entry.share(|state| {
-            let hash = self.hasher.hash_one(state.resource().as_str());
+            let hash = NameHash::of(state.resource(), &self.hasher);
             Arc::new(MemoryLease { state, hash, shard: Arc::clone(self) })
         })
     }

@@ -21,7 +21,6 @@
 //!   same step, before anybody else is granted the lock.
 
 use std::cell::OnceCell;
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
@@ -30,6 +29,7 @@ use tokio::time::Instant;
 
 use super::after::{Gone, Left, Wake};
 use super::entry::Entry;
+use super::hash::NameHash;
 use super::holder::Holder;
 use super::lease::MemoryLease;
 use super::place::Place;
@@ -99,13 +99,13 @@ impl Table {
         self.entries.iter_mut()
     }
 
-    pub(super) fn get(&mut self, hash: u64, resource: &Resource) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |entry| entry.resource == *resource)
+    pub(super) fn get(&mut self, hash: NameHash, resource: &Resource) -> Option<&mut Entry> {
+        self.entries.find_mut(hash.whole(), |entry| entry.resource == *resource)
     }
 
     /// The entry of a lease of [`Holder::Sole`], whether it has been shared by now or not. `None` after closing (M8).
-    pub(super) fn get_sole(&mut self, hash: u64, fence: FencingToken) -> Option<&mut Entry> {
-        self.entries.find_mut(hash, |entry| entry.fence == fence)
+    pub(super) fn get_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<&mut Entry> {
+        self.entries.find_mut(hash.whole(), |entry| entry.fence == fence)
     }
 
     /// Grants a lease to a newcomer, if the name has no entry (M1, M4) or the entry's holder has ended and nobody waits
@@ -113,7 +113,7 @@ impl Table {
     #[inline]
     pub(super) fn arrive(
         &mut self,
-        hash: u64,
+        hash: NameHash,
         resource: &Resource,
         holder: impl FnOnce(FencingToken) -> Holder,
         clock: &OnceCell<Instant>,
@@ -122,9 +122,9 @@ impl Table {
             self.sweep();
         }
         let entry = match self.entries.entry(
-            hash,
+            hash.whole(),
             |entry| entry.resource == *resource,
-            |entry| self.hasher.hash_one(entry.resource.as_str()),
+            |entry| NameHash::of(&entry.resource, &self.hasher).whole(),
         ) {
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
@@ -156,7 +156,7 @@ impl Table {
     #[inline(never)]
     pub(super) fn arrive_sole(
         &mut self,
-        hash: u64,
+        hash: NameHash,
         resource: &Resource,
         ttl: Duration,
         granted: &mut FencingToken,
@@ -165,9 +165,9 @@ impl Table {
             return false;
         }
         match self.entries.entry(
-            hash,
+            hash.whole(),
             |entry| entry.resource == *resource,
-            |entry| self.hasher.hash_one(entry.resource.as_str()),
+            |entry| NameHash::of(&entry.resource, &self.hasher).whole(),
         ) {
             Slot::Occupied(_) => false,
             Slot::Vacant(slot) => {
@@ -182,7 +182,7 @@ impl Table {
     /// Looks after a waiter's name: replaces a holder that has ended at the clock's time (M3), unless it is that waiter.
     pub(super) fn settle(&mut self, place: &Place, clock: &OnceCell<Instant>) -> (Option<&mut Entry>, Wake) {
         let same = |entry: &Entry| entry.resource == place.resource;
-        let Ok(mut held) = self.entries.find_entry(place.hash, same) else { return (None, Wake::default()) };
+        let Ok(mut held) = self.entries.find_entry(place.hash.whole(), same) else { return (None, Wake::default()) };
         let holder = &held.get().holder;
         if holder.awaits(place.ticket) || holder.is_held_at(|| *clock.get_or_init(now)) {
             return (Some(held.into_mut()), Wake::default());
@@ -208,7 +208,7 @@ impl Table {
     /// Hands a lock on that was granted to a waiter who will not come for it. `None` if its grant has ended (M2).
     pub(super) fn hand_on(&mut self, place: &Place) -> Option<Gone> {
         let granted = |entry: &Entry| entry.holder.awaits(place.ticket) && entry.resource == place.resource;
-        let held = self.entries.find_entry(place.hash, granted).ok()?;
+        let held = self.entries.find_entry(place.hash.whole(), granted).ok()?;
         let gone = succeed(held, &mut self.fences);
         self.shrink();
         Some(gone)
@@ -218,7 +218,7 @@ impl Table {
     ///
     /// Does nothing if `lease` is not the holder any more.
     pub(super) fn succeed(&mut self, lease: &MemoryLease) -> Option<Gone> {
-        let held = self.entries.find_entry(lease.hash, |entry| entry.holder.is(lease)).ok()?;
+        let held = self.entries.find_entry(lease.hash.whole(), |entry| entry.holder.is(lease)).ok()?;
         let gone = succeed(held, &mut self.fences);
         self.shrink();
         Some(gone)
@@ -227,8 +227,8 @@ impl Table {
     /// Ends the lease of [`Holder::Sole`] with this fence if nobody else knows it and nobody waits: nearly every one, and
     /// then nobody has to be told. `false` if it was not done.
     #[inline]
-    pub(super) fn release_lonely(&mut self, hash: u64, fence: FencingToken) -> bool {
-        let Ok(held) = self.entries.find_entry(hash, |entry| entry.fence == fence) else { return false };
+    pub(super) fn release_lonely(&mut self, hash: NameHash, fence: FencingToken) -> bool {
+        let Ok(held) = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence) else { return false };
         let entry = held.get();
         if entry.queue.is_some() || !matches!(entry.holder, Holder::Sole(_)) {
             return false;
@@ -242,8 +242,8 @@ impl Table {
     }
 
     /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
-    pub(super) fn release_sole(&mut self, hash: u64, fence: FencingToken) -> Option<Gone> {
-        let held = self.entries.find_entry(hash, |entry| entry.fence == fence).ok()?;
+    pub(super) fn release_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<Gone> {
+        let held = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence).ok()?;
         if let Holder::Shared(lease) = &held.get().holder
             && !is(Mutant::HandleOutlivesRelease)
         {

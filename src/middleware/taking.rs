@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::provider::{Acquiring, Wait};
+use crate::acquire::Waiting;
+use crate::provider::Wait;
 use crate::{DistributedLock, LockError, LockGuard};
 
 /// Takes a lock, if there is one to take.
@@ -27,7 +28,7 @@ enum Step {
     },
     /// In the queue, and since when.
     Waiting {
-        acquiring: Acquiring,
+        waiting: Waiting,
         since: Option<Instant>,
     },
     Ended,
@@ -52,13 +53,14 @@ impl Taking {
                 self.may_run = true;
                 return Poll::Ready(Ok(None));
             };
-            match lock.start_once(wait).at_once() {
-                Ok(answer) => return Poll::Ready(self.end(answer, None)),
-                Err(acquiring) => self.step = Step::Waiting { acquiring, since: None },
+            let mut answer = Ok(None);
+            match lock.begin_once(wait, &mut answer) {
+                None => return Poll::Ready(self.end(answer, None)),
+                Some(waiting) => self.step = Step::Waiting { waiting, since: None },
             }
         }
-        let Step::Waiting { acquiring, since } = &mut self.step else { return Poll::Pending };
-        let Poll::Ready(answer) = Pin::new(acquiring).poll(cx) else {
+        let Step::Waiting { waiting, since } = &mut self.step else { return Poll::Pending };
+        let Poll::Ready(answer) = Pin::new(waiting).poll(cx) else {
             // Only who really waits pays for the clock.
             since.get_or_insert_with(Instant::now);
             return Poll::Pending;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Acquiring;
+use super::{Acquired, Acquiring, BoxFuture};
 use crate::{LockOptions, Resource};
 
 /// How long an acquire may wait for a lock that somebody else holds.
@@ -49,4 +49,19 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     /// - A dropped [`Acquiring`] leaves nothing behind: no lock, no place in a queue, no entry in a map. That
     ///   includes one that has been granted the lock and has not been polled since.
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring;
+
+    /// The same for a caller who has a place for the answer: one that is known at once is put into `answer`, which was
+    /// `Ok(None)` before, and then there is no future.
+    ///
+    /// This is what is called for every acquire. Unless a backend says otherwise it asks [`acquire`](Self::acquire); one
+    /// for which nanoseconds count makes the guard where it stays, and copies the name only if the lock is free.
+    fn acquire_into(
+        self: Arc<Self>,
+        resource: &Resource,
+        options: &LockOptions,
+        wait: Wait,
+        answer: &mut Acquired,
+    ) -> Option<BoxFuture<'static, Acquired>> {
+        self.acquire(resource.clone(), *options, wait).into_place(answer)
+    }
 }

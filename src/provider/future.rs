@@ -6,69 +6,59 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Release;
-use crate::observe::Attempt;
 use crate::{LockError, LockGuard};
 
 /// A boxed future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// An acquire under way: resolves to a guard, to `None` if somebody else holds the lock still, or to an error.
+/// What comes of an acquire: a guard, `None` if somebody else holds the lock still, or an error.
+pub type Acquired = Result<Option<LockGuard>, LockError>;
+
+/// An acquire under way.
 ///
 /// Made by a [`LockBackend`](super::LockBackend). Dropping it is the cancellation.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Acquiring {
-    answer: Answer<Result<Option<LockGuard>, LockError>>,
-    /// Who is told of the answer, if anybody is.
-    attempt: Attempt,
-}
+pub struct Acquiring(Answer<Acquired>);
 
 impl Acquiring {
     /// The answer, known at once.
     #[inline]
-    pub fn ready(answer: Result<Option<LockGuard>, LockError>) -> Self {
-        Self { answer: Answer::Ready(Some(answer)), attempt: Attempt::none() }
+    pub fn ready(answer: Acquired) -> Self {
+        Self(Answer::Ready(Some(answer)))
     }
 
     /// An answer that takes a while.
     pub fn pending<F>(answer: F) -> Self
     where
-        F: Future<Output = Result<Option<LockGuard>, LockError>> + Send + 'static,
+        F: Future<Output = Acquired> + Send + 'static,
     {
-        Self { answer: Answer::Pending(Box::pin(answer)), attempt: Attempt::none() }
+        Self(Answer::Pending(Box::pin(answer)))
     }
 
-    /// The same, with somebody who is told of the answer.
-    #[inline]
-    pub(crate) fn observed(mut self, attempt: Attempt) -> Self {
-        self.attempt = attempt;
-        self
-    }
-
-    /// The answer if it is there already, else the future that it takes. The usual answer of a free lock is handed on
-    /// from where the backend wrote it, and not moved with a future that nobody has to keep.
-    #[inline]
-    pub(crate) fn at_once(mut self) -> Result<Result<Option<LockGuard>, LockError>, Self> {
-        match &mut self.answer {
-            Answer::Pending(_) => Err(self),
+    /// Puts an answer that is known into its place, and otherwise returns the future of it.
+    pub(super) fn into_place(self, place: &mut Acquired) -> Option<BoxFuture<'static, Acquired>> {
+        match self.0 {
+            Answer::Pending(future) => Some(future),
             Answer::Ready(answer) => {
-                let Some(answer) = answer.take() else { return Err(self) };
-                self.attempt.end(&answer);
-                Ok(answer)
+                *place = answer?;
+                None
             }
         }
     }
 }
 
+impl From<BoxFuture<'static, Acquired>> for Acquiring {
+    fn from(answer: BoxFuture<'static, Acquired>) -> Self {
+        Self(Answer::Pending(answer))
+    }
+}
+
 impl Future for Acquiring {
-    type Output = Result<Option<LockGuard>, LockError>;
+    type Output = Acquired;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.answer.poll(cx);
-        if let Poll::Ready(answer) = &polled {
-            self.attempt.end(answer);
-        }
-        polled
+        self.0.poll(cx)
     }
 }
 

@@ -40,7 +40,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use backend::{LockBackend, Wait};
-pub use future::{Acquiring, BoxFuture, Releasing};
+pub use future::{Acquired, Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
 #[cfg(feature = "redis")]
 pub(crate) use moment::Moment;

@@ -130,7 +130,7 @@ struct OutOfRange {
 
 impl OutOfRange {
     fn of(self, option: &'static str) -> LockError {
-        LockError::InvalidOptions { option, given: self.given, allowed: self.allowed.to_owned() }
+        LockError::invalid_options(option, self.given, self.allowed)
     }
 }
 

@@ -88,7 +88,7 @@ const WITHOUT_TLS: Wrong = Wrong {
 
 impl Wrong {
     fn of(self, option: &'static str) -> LockError {
-        LockError::InvalidOptions { option, given: self.given.to_owned(), allowed: self.allowed.to_owned() }
+        LockError::invalid_options(option, self.given, self.allowed)
     }
 }
 

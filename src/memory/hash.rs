@@ -1,0 +1,25 @@
+//! [`NameHash`]: the hash of a name, as the table and its leases keep it.
+
+use std::hash::BuildHasher;
+
+use hashbrown::DefaultHashBuilder;
+
+use crate::Resource;
+
+/// Half of a name's hash, which is enough for a table and leaves a guard at 48 bytes. The other half chooses the shard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NameHash(u32);
+
+impl NameHash {
+    #[inline]
+    pub(super) fn of(resource: &Resource, hasher: &DefaultHashBuilder) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "half of it is meant")]
+        Self(hasher.hash_one(resource.as_str()) as u32)
+    }
+
+    /// The hash that the table looks by: at its lowest bits, and at its highest ones.
+    #[inline]
+    pub(super) fn whole(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
+}
