@@ -55,13 +55,11 @@ impl<S, K, D> HttpLockService<S, K, D> {
     {
         let HttpLockLayer { provider, key, settings, on_refusal, .. } = &*self.layer;
         let common = &settings.common;
-        let lock = key
-            .resource(&mut request)
-            .and_then(|resource| resource.map(|resource| common.lock(provider, resource)).transpose());
+        let resource = key.resource(&mut request);
         let grpc = grpc_content_type(request.headers());
-        let wait = wait_for(&request, grpc, common.wait);
+        let taking = common.lock(provider, resource, wait_for(&request, grpc, common.wait));
         // Whoever needs no lock is never refused.
-        let needs_head = on_refusal.as_ref().filter(|_| !matches!(lock, Ok(None)));
+        let needs_head = on_refusal.as_ref().filter(|_| taking.may_be_refused());
         let style = match needs_head {
             Some(answer) => {
                 let (parts, body) = request.into_parts();
@@ -72,7 +70,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
             None => Style::of(grpc),
         };
         let framing = Framing::of_request(&request);
-        let running = Running::new(self.inner.clone(), request, lock, wait, common.on_lost, InsertHandle);
+        let running = Running::new(self.inner.clone(), request, taking, common.on_lost, InsertHandle);
         HttpLockFuture::new(course(running), style, framing, settings)
     }
 }

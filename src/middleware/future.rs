@@ -10,11 +10,9 @@ use tower_service::Service;
 
 use super::OnLost;
 use super::answering::{Answering, AnsweringProjection, AnsweringTaken};
-use super::running::{Outcome, Running};
+use super::running::{Answer, Running};
 use crate::provider::Releasing;
 use crate::{BoxError, LockError, Release};
-
-type Answer<S, R> = Result<<S as Service<R>>::Response, <S as Service<R>>::Error>;
 
 /// Waits for the lock, runs the inner service under it, and releases it before it resolves.
 ///
@@ -45,16 +43,21 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let AnsweringProjection::Running(running) = this.stage.as_mut().project() {
-            match ready!(running.poll(cx)) {
-                Outcome::Refused(error) => return Poll::Ready(Err(error.into())),
-                Outcome::Answered(answer, None) => return Poll::Ready(answer.map_err(Into::into)),
-                Outcome::Answered(answer, Some(mut guard)) => match guard.release_at_once() {
-                    // The usual end, without a look at the answer.
-                    Some(Release::Released) => return Poll::Ready(answer.map_err(Into::into)),
-                    Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
-                    None => this.stage.set(Answering::Releasing(answer, guard.release_later())),
-                },
+        if let AnsweringProjection::Running(mut running) = this.stage.as_mut().project() {
+            let answer = match ready!(running.as_mut().poll_under_lock(cx)) {
+                Ok(answer) => answer,
+                Err(error) => return Poll::Ready(Err(error.into())),
+            };
+            // Released where it is.
+            let Some(guard) = running.guard() else { return Poll::Ready(answer.map_err(Into::into)) };
+            match guard.release_at_once() {
+                // The usual end, without a look at the answer.
+                Some(Release::Released) => return Poll::Ready(answer.map_err(Into::into)),
+                Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
+                None => {
+                    let releasing = guard.release_later();
+                    this.stage.set(Answering::Releasing(answer, releasing));
+                }
             }
         }
         let AnsweringProjection::Releasing(_, releasing) = this.stage.as_mut().project() else { return Poll::Pending };

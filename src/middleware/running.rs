@@ -1,9 +1,10 @@
 //! [`Running`]: one request from its lock to its answer. What both layers do alike.
 
 use std::future::Future;
+#[cfg(feature = "http")]
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use pin_project::pin_project;
 use tower_service::Service;
@@ -11,7 +12,8 @@ use tower_service::Service;
 use super::OnLost;
 use super::taking::Taking;
 use crate::mutant::{Mutant, is};
-use crate::{DistributedLock, LockError, LockGuard, Lost};
+use crate::provider::Acquired;
+use crate::{LockError, LockGuard, Lost};
 
 /// What is done with a request once its lock is held, before it is passed on.
 pub(crate) trait Enter<R> {
@@ -24,6 +26,7 @@ impl<R> Enter<R> for () {
 }
 
 /// How a request ended.
+#[cfg(feature = "http")]
 #[derive(Debug)]
 pub(crate) enum Outcome<T, E> {
     /// The inner service answered. Its future has been dropped; the lock, if there was one, is held still.
@@ -41,7 +44,8 @@ pub(crate) struct Running<S: Service<R>, R, H> {
     #[pin]
     stage: Stage<S, S::Future, R>,
     watch: Watch,
-    guard: Option<LockGuard>,
+    /// The guard, once there is one. An answer, since that is what a backend makes the guard in.
+    guard: Acquired,
     hook: H,
 }
 
@@ -61,6 +65,9 @@ enum Stage<S, F, R> {
     Ended,
 }
 
+/// What the inner service answers.
+pub(super) type Answer<S, R> = Result<<S as Service<R>>::Response, <S as Service<R>>::Error>;
+
 /// Looks out for a loss of the lock, if that ends the request.
 struct Watch {
     on_lost: OnLost,
@@ -73,30 +80,91 @@ where
     S: Service<R>,
     H: Enter<R>,
 {
-    /// `lock` is the lock to take: none if the request needs none, an error if it is to be refused.
     #[inline]
-    pub(crate) fn new(
-        service: S,
-        request: R,
-        lock: Result<Option<DistributedLock>, LockError>,
-        wait: Duration,
-        on_lost: OnLost,
-        hook: H,
-    ) -> Self {
-        let stage = Stage::Preparing { service, request, taking: Taking::new(lock, wait) };
+    pub(crate) fn new(service: S, request: R, taking: Taking, on_lost: OnLost, hook: H) -> Self {
+        let stage = Stage::Preparing { service, request, taking };
         let on_lost = if is(Mutant::LossCancelsNothing) { OnLost::Continue } else { on_lost };
-        Self { stage, watch: Watch { on_lost, lost: None }, guard: None, hook }
+        Self { stage, watch: Watch { on_lost, lost: None }, guard: Ok(None), hook }
     }
 }
 
 impl<S: Service<R>, R, H> Running<S, R, H> {
+    /// The guard of a request that is running, or has been answered.
+    #[inline]
+    pub(super) fn guard(self: Pin<&mut Self>) -> Option<&mut LockGuard> {
+        self.project().guard.as_mut().ok()?.as_mut()
+    }
+
     /// Whether the inner service has been called, under a lock, and has not answered.
     #[cfg(feature = "http")]
     pub(crate) fn is_calling_under_lock(&self) -> bool {
-        self.guard.is_some() && matches!(self.stage, Stage::Calling { .. })
+        matches!(self.guard, Ok(Some(_))) && matches!(self.stage, Stage::Calling { .. })
     }
 }
 
+impl<S, R, H> Running<S, R, H>
+where
+    S: Service<R>,
+    H: Enter<R>,
+{
+    /// The answer of the inner service, whose future has been dropped; or why there was no lock, or not for long enough.
+    /// The guard, if there was one, stays [where it is](Self::guard), and its lock is held still.
+    #[inline]
+    pub(super) fn poll_under_lock(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answer<S, R>, LockError>> {
+        let mut this = self.project();
+        if let StageProjection::Preparing { service, taking, .. } = this.stage.as_mut().project() {
+            if let Err(error) = ready!(taking.poll(cx, this.guard)) {
+                return Poll::Ready(this.refuse(error));
+            }
+            match service.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    this.end();
+                    return Poll::Ready(Ok(Err(error)));
+                }
+                Poll::Pending => {
+                    // Readiness may take longer than the lease.
+                    ready!(this.watch.poll(granted(this.guard), cx));
+                    return Poll::Ready(this.refuse(LockError::Lost));
+                }
+            }
+            if this.watch.is_lost(granted(this.guard)) {
+                return Poll::Ready(this.refuse(LockError::Lost));
+            }
+            let taken = this.stage.as_mut().project_replace(Stage::Ended);
+            let StageTaken::Preparing { mut service, mut request, .. } = taken else { return Poll::Pending };
+            if let Some(guard) = granted(this.guard) {
+                this.hook.enter(&mut request, guard);
+            }
+            this.stage.set(Stage::Calling { response: service.call(request) });
+        }
+
+        let StageProjection::Calling { response } = this.stage.as_mut().project() else { return Poll::Pending };
+        // A signal that is set up already goes before the inner service: it must not run on.
+        let watched = this.watch.lost.is_some();
+        if watched && this.watch.poll(granted(this.guard), cx).is_ready() {
+            return Poll::Ready(this.refuse(LockError::Lost));
+        }
+        if let Poll::Ready(answer) = response.poll(cx) {
+            this.stage.set(Stage::Ended);
+            if answer.is_ok() && this.watch.is_lost(granted(this.guard)) {
+                // It may have a body, which has to be dropped under its lock.
+                drop(answer);
+                return Poll::Ready(this.refuse(LockError::Lost));
+            }
+            this.end();
+            return Poll::Ready(Ok(answer));
+        }
+        // Set up only for an inner service that takes a while, and polled once a turn.
+        if !watched {
+            ready!(this.watch.poll(granted(this.guard), cx));
+            return Poll::Ready(this.refuse(LockError::Lost));
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(feature = "http")]
 impl<S, R, H> Future for Running<S, R, H>
 where
     S: Service<R>,
@@ -105,72 +173,31 @@ where
     type Output = Outcome<S::Response, S::Error>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let StageProjection::Preparing { service, request, taking } = this.stage.as_mut().project() {
-            match ready!(taking.poll(cx)) {
-                Ok(Some(guard)) => {
-                    let guard = this.guard.insert(guard);
-                    this.hook.enter(request, guard);
-                }
-                Ok(None) => {}
-                Err(error) => return Poll::Ready(this.refuse(error)),
-            }
-            match service.poll_ready(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Outcome::Answered(Err(error), this.end())),
-                Poll::Pending => {
-                    // Readiness may take longer than the lease.
-                    ready!(this.watch.poll(this.guard.as_ref(), cx));
-                    return Poll::Ready(this.refuse(LockError::Lost));
-                }
-            }
-            if this.watch.is_lost(this.guard.as_ref()) {
-                return Poll::Ready(this.refuse(LockError::Lost));
-            }
-            let StageTaken::Preparing { mut service, request, .. } = this.stage.as_mut().project_replace(Stage::Ended)
-            else {
-                return Poll::Pending;
-            };
-            this.stage.set(Stage::Calling { response: service.call(request) });
-        }
-
-        let StageProjection::Calling { response } = this.stage.as_mut().project() else { return Poll::Pending };
-        // A signal that is set up already goes before the inner service: it must not run on.
-        let watched = this.watch.lost.is_some();
-        if watched && this.watch.poll(this.guard.as_ref(), cx).is_ready() {
-            return Poll::Ready(this.refuse(LockError::Lost));
-        }
-        if let Poll::Ready(answer) = response.poll(cx) {
-            this.stage.set(Stage::Ended);
-            if answer.is_ok() && this.watch.is_lost(this.guard.as_ref()) {
-                // It may have a body, which has to be dropped under its lock.
-                drop(answer);
-                return Poll::Ready(this.refuse(LockError::Lost));
-            }
-            return Poll::Ready(Outcome::Answered(answer, this.end()));
-        }
-        // Set up only for an inner service that takes a while, and polled once a turn.
-        if !watched {
-            ready!(this.watch.poll(this.guard.as_ref(), cx));
-            return Poll::Ready(this.refuse(LockError::Lost));
-        }
-        Poll::Pending
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(self.as_mut().poll_under_lock(cx)) {
+            Ok(answer) => Outcome::Answered(answer, mem::replace(self.project().guard, Ok(None)).ok().flatten()),
+            Err(error) => Outcome::Refused(error),
+        })
     }
 }
 
+fn granted(answer: &Acquired) -> Option<&LockGuard> {
+    answer.as_ref().ok()?.as_ref()
+}
+
 impl<S: Service<R>, R, H> RunningProjection<'_, S, R, H> {
-    /// Drops all that ran under the lock, and hands on the lock.
+    /// Drops all that ran under the lock.
     #[inline]
-    fn end(&mut self) -> Option<LockGuard> {
+    fn end(&mut self) {
         self.stage.set(Stage::Ended);
         self.watch.lost = None;
-        self.guard.take()
     }
 
-    fn refuse<T, E>(&mut self, error: LockError) -> Outcome<T, E> {
-        drop(self.end());
-        Outcome::Refused(error)
+    /// The same, and the lock too.
+    fn refuse<T>(&mut self, error: LockError) -> Result<T, LockError> {
+        self.end();
+        *self.guard = Ok(None);
+        Err(error)
     }
 }
 

@@ -53,11 +53,9 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let LockLayer { provider, extract, settings } = &*self.layer;
-        let lock = extract(&request)
-            .into_resource()
-            .and_then(|resource| resource.map(|resource| settings.lock(provider, resource)).transpose());
+        let taking = settings.lock(provider, extract(&request).into_resource(), settings.wait);
         // A clone that was never asked for readiness: whoever is cloned may be ready, its clone is asked anew.
-        let running = Running::new(self.inner.clone(), request, lock, settings.wait, settings.on_lost, ());
+        let running = Running::new(self.inner.clone(), request, taking, settings.on_lost, ());
         ResponseFuture::new(running, settings.on_lost)
     }
 }

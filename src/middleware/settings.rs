@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
+use super::taking::Taking;
+use crate::{DistributedLockProvider, LockError, LockOptions, Resource};
 
 /// What a layer does when the lock is lost while the inner service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,13 +40,22 @@ impl Settings {
         Self { options: self.options.ttl(ttl), ..self }
     }
 
-    /// The lock that a request for `resource` takes.
+    /// The lock that a request for `resource` takes: none if it needs none, and an error if it is to be refused.
     #[inline]
     pub(crate) fn lock(
         &self,
         provider: &dyn DistributedLockProvider,
-        resource: Resource,
-    ) -> Result<DistributedLock, LockError> {
-        provider.create_lock(resource, self.options.max_waiters(Some(self.max_waiters)))
+        resource: Result<Option<Resource>, LockError>,
+        wait: Duration,
+    ) -> Taking {
+        let resource = match resource {
+            Ok(Some(resource)) => resource,
+            Ok(None) => return Taking::nothing(),
+            Err(error) => return Taking::refused(error),
+        };
+        match provider.create_lock(resource, self.options.max_waiters(Some(self.max_waiters))) {
+            Ok(lock) => Taking::new(lock, wait),
+            Err(error) => Taking::refused(error),
+        }
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::acquire::Waiting;
-use crate::provider::Wait;
-use crate::{DistributedLock, LockError, LockGuard};
+use crate::provider::{Acquired, Wait};
+use crate::{DistributedLock, LockError};
 
 /// Takes a lock, if there is one to take.
-pub(super) struct Taking {
+pub(crate) struct Taking {
     step: Step,
     /// It was taken, or there was none to take. While this is not so nothing runs, whatever became of the attempt: also
     /// after its backend panicked a request is not taken for one that needs no lock.
@@ -23,9 +23,11 @@ pub(super) struct Taking {
 enum Step {
     /// Nothing has happened yet: futures do nothing before they are polled.
     Created {
-        lock: Result<Option<DistributedLock>, LockError>,
+        lock: DistributedLock,
         wait: Wait,
     },
+    /// There is no lock to be had.
+    Refused(LockError),
     /// In the queue, and since when.
     Waiting {
         waiting: Waiting,
@@ -35,29 +37,51 @@ enum Step {
 }
 
 impl Taking {
-    /// `lock` is none if the request needs none, an error if it is to be refused.
     #[inline]
-    pub(super) fn new(lock: Result<Option<DistributedLock>, LockError>, wait: Duration) -> Self {
+    pub(super) fn new(lock: DistributedLock, wait: Duration) -> Self {
         Self { step: Step::Created { lock, wait: Wait::from(wait) }, may_run: false }
     }
 
-    /// The guard when it is there, if the request needs one, and afterwards none. Pending for ever after an error.
+    /// No lock, for a request that is to be refused.
+    pub(super) fn refused(error: LockError) -> Self {
+        Self { step: Step::Refused(error), may_run: false }
+    }
+
+    /// No lock, for a request that needs none.
+    pub(super) fn nothing() -> Self {
+        Self { step: Step::Ended, may_run: true }
+    }
+
+    /// Whether there may be no lock for the request; not where it needs none.
+    #[cfg(feature = "http")]
+    pub(crate) fn may_be_refused(&self) -> bool {
+        !self.may_run
+    }
+
+    /// Ready once the request may run; then the guard is in `guard`, if the request needs one. Pending for ever after an
+    /// error.
     #[inline]
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<LockGuard>, LockError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
         if self.may_run {
-            return Poll::Ready(Ok(None));
+            return Poll::Ready(Ok(()));
         }
         if let Step::Created { .. } = self.step {
             let Step::Created { lock, wait } = mem::replace(&mut self.step, Step::Ended) else { return Poll::Pending };
-            let Some(lock) = lock? else {
-                self.may_run = true;
-                return Poll::Ready(Ok(None));
-            };
-            let mut answer = Ok(None);
-            match lock.begin_once(wait, &mut answer) {
-                None => return Poll::Ready(self.end(answer, None)),
+            match lock.begin_once(wait, guard) {
+                None => return Poll::Ready(self.end(guard, None)),
                 Some(waiting) => self.step = Step::Waiting { waiting, since: None },
             }
+        }
+        self.go_on(cx, guard)
+    }
+
+    /// All that comes after an answer that was not known at once. Apart, since the usual way is short.
+    #[inline(never)]
+    fn go_on(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
+        if let Step::Refused(_) = self.step
+            && let Step::Refused(error) = mem::replace(&mut self.step, Step::Ended)
+        {
+            return Poll::Ready(Err(error));
         }
         let Step::Waiting { waiting, since } = &mut self.step else { return Poll::Pending };
         let Poll::Ready(answer) = Pin::new(waiting).poll(cx) else {
@@ -67,20 +91,18 @@ impl Taking {
         };
         let since = *since;
         self.step = Step::Ended;
-        Poll::Ready(self.end(answer, since))
+        *guard = answer;
+        Poll::Ready(self.end(guard, since))
     }
 
-    /// The guard, or why there is none.
+    /// Whether there is a guard, or why there is none.
     #[inline]
-    fn end(
-        &mut self,
-        answer: Result<Option<LockGuard>, LockError>,
-        since: Option<Instant>,
-    ) -> Result<Option<LockGuard>, LockError> {
-        if let Ok(None) = answer {
-            return Err(LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) });
+    fn end(&mut self, guard: &mut Acquired, since: Option<Instant>) -> Result<(), LockError> {
+        if let Ok(Some(_)) = guard {
+            self.may_run = true;
+            return Ok(());
         }
-        self.may_run = answer.is_ok();
-        answer
+        mem::replace(guard, Ok(None))?;
+        Err(LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) })
     }
 }
