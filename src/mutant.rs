@@ -105,6 +105,8 @@ mutants! {
     MaxHoldIgnored,
     /// A waiter that is dropped when it has just been granted the lock keeps it (memory).
     DroppedWaiterKeepsGrantInMemory,
+    /// A guard that was never granted is released when it is dropped, and tells of a loss (memory).
+    UngrantedGuardIsReleased,
     /// Closing does not end the lease that its guard alone knows.
     ClosedAndStillHeld,
     /// What handles see of a lease in memory is not ended with its release.

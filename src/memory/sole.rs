@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::hash::NameHash;
 use super::shard::Shard;
+use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Release};
 use crate::{FencingToken, Resource};
 
@@ -64,7 +65,7 @@ impl Sole {
     /// Whether it was granted and has not been released: what a drop has to do.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.state == State::Granted
+        self.state == State::Granted || (self.state == State::ToBe && is(Mutant::UngrantedGuardIsReleased))
     }
 
     /// Frees the lock if it is still ours, and tells those with whom it was shared.
