@@ -29,14 +29,14 @@ pub(crate) struct AcquireForever<'a> {
 enum Step {
     /// Nothing has happened yet: futures do nothing before they are polled.
     Created,
-    Waiting(Waiting),
+    Pending(Pending),
     /// Somebody else holds the lock.
     Busy,
     Ended,
 }
 
 /// An acquire whose answer takes a while, and who is told of it.
-pub(crate) struct Waiting {
+pub(crate) struct Pending {
     answer: BoxFuture<'static, Acquired>,
     attempt: Attempt,
 }
@@ -100,8 +100,10 @@ impl Step {
     /// Begins to acquire. What is known at once is in `answer` then, which is `Ok(None)` before.
     #[inline]
     fn begin(&mut self, lock: &DistributedLock, wait: Wait, answer: &mut Acquired) {
+        // What has panicked is not begun anew.
+        *self = Self::Ended;
         *self = match lock.begin(wait, answer) {
-            Some(waiting) => Self::Waiting(waiting),
+            Some(pending) => Self::Pending(pending),
             None if matches!(answer, Ok(None)) => Self::Busy,
             None => Self::Ended,
         }
@@ -110,8 +112,8 @@ impl Step {
     /// All that comes after an answer that was not known at once. Apart, since the usual way is short.
     #[inline(never)]
     fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<Acquired> {
-        if let Self::Waiting(waiting) = self {
-            let answer = ready!(Pin::new(waiting).poll(cx));
+        if let Self::Pending(pending) = self {
+            let answer = ready!(Pin::new(pending).poll(cx));
             *self = if matches!(answer, Ok(None)) { Self::Busy } else { Self::Ended };
             if let Self::Ended = self {
                 return Poll::Ready(answer);
@@ -125,13 +127,13 @@ impl Step {
     }
 }
 
-impl Waiting {
+impl Pending {
     pub(crate) fn new(answer: BoxFuture<'static, Acquired>, attempt: Attempt) -> Self {
         Self { answer, attempt }
     }
 }
 
-impl Future for Waiting {
+impl Future for Pending {
     type Output = Acquired;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired> {

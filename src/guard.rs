@@ -9,7 +9,9 @@ use tokio::time::Instant;
 #[cfg(feature = "memory")]
 use crate::memory::Sole;
 use crate::options::check_lease;
-use crate::provider::{Acquired, Lease, Release, Releasing};
+#[cfg(feature = "memory")]
+use crate::provider::Acquired;
+use crate::provider::{Lease, Release, Releasing};
 use crate::sync::now;
 use crate::{FencingToken, LockError, Lost, Resource};
 

@@ -1,12 +1,13 @@
 //! [`DistributedLock`]: one resource's lock, to be acquired.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::acquire::{Acquire, AcquireForever, Waiting};
+use crate::acquire::{Acquire, AcquireForever, Pending};
 use crate::observe::Attempt;
 use crate::provider::{Acquired, LockBackend, Wait};
 use crate::{LockError, LockGuard, LockOptions, Resource};
@@ -115,14 +116,14 @@ impl DistributedLock {
 
     /// Begins to acquire. An answer that is known at once is put into `answer`, which is `Ok(None)` before.
     #[inline]
-    pub(crate) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Waiting> {
+    pub(crate) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
         let backend = Arc::clone(&self.backend);
         begin(backend, &self.resource, &self.options, wait, answer)
     }
 
     /// The same for a lock that is not needed afterwards.
     #[inline]
-    pub(crate) fn begin_once(self, wait: Wait, answer: &mut Acquired) -> Option<Waiting> {
+    pub(crate) fn begin_once(self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
         begin(self.backend, &self.resource, &self.options, wait, answer)
     }
 }
@@ -134,17 +135,29 @@ fn begin(
     options: &LockOptions,
     wait: Wait,
     answer: &mut Acquired,
-) -> Option<Waiting> {
+) -> Option<Pending> {
     if !in_runtime() {
         *answer = Err(LockError::NoRuntime);
         return None;
     }
     let mut attempt = Attempt::begin(resource);
-    if let Some(future) = backend.acquire_into(resource, options, wait, answer) {
-        return Some(Waiting::new(future, attempt));
+    let place = Kept(answer);
+    if let Some(answer) = backend.acquire_into(resource, options, wait, place.0) {
+        return Some(Pending::new(answer, attempt));
     }
-    attempt.end(answer);
+    attempt.end(place.0);
+    mem::forget(place);
     None
+}
+
+/// A place that is emptied unless its answer is there to stay. Should the backend panic, or whoever observes it, a guard
+/// that is there already holds its lock no longer than that.
+struct Kept<'a>(&'a mut Acquired);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        *self.0 = Ok(None);
+    }
 }
 
 /// Waiting, renewal and the loss signal need a runtime. Refused at every attempt, and not only at the first

@@ -80,7 +80,7 @@ mod observed {
 
     use crate::{LockError, LockGuard, Resource};
 
-    /// One acquire, from its beginning to its answer or its cancellation; or none, before and after that.
+    /// One acquire, from its beginning to its answer or its cancellation, and nothing after that.
     #[derive(Debug)]
     pub(crate) struct Attempt(Option<Begun>);
 

@@ -14,13 +14,39 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
-use crate::middleware::{Enter, Outcome, Running};
+use crate::middleware::{Enter, Running};
+use crate::{LockError, LockGuard};
+
+/// How a request ended.
+#[derive(Debug)]
+pub(crate) enum Outcome<T, E> {
+    /// The inner service answered. Its future has been dropped; the lock, if there was one, is held still.
+    Answered(Result<T, E>, Option<LockGuard>),
+    /// There was no lock, or not for long enough.
+    Refused(LockError),
+}
+
+impl<S, R, H> Future for Running<S, R, H>
+where
+    S: Service<R>,
+    H: Enter<R>,
+{
+    type Output = Outcome<S::Response, S::Error>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(match ready!(self.as_mut().poll_answer(cx)) {
+            Ok(answer) => Outcome::Answered(answer, self.take_guard()),
+            Err(error) => Outcome::Refused(error),
+        })
+    }
+}
 
 #[pin_project(project = CourseProjection)]
 pub(super) enum Course<S: Service<R>, R, H> {

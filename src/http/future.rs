@@ -11,12 +11,12 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use super::answer::Style;
-use super::course::Course;
+use super::course::{Course, Outcome};
 use super::framing::Framing;
 use super::letting_go::LettingGo;
 use super::settings::{Ending, Settings};
 use super::{HoldUntil, LockBody, Refusal};
-use crate::middleware::{Answering, AnsweringProjection, AnsweringTaken, Enter, Outcome};
+use crate::middleware::{Answering, AnsweringProjection, AnsweringTaken, Enter};
 use crate::mutant::{Mutant, is};
 use crate::{LockError, LockGuard};
 

@@ -57,7 +57,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
         let common = &settings.common;
         let resource = key.resource(&mut request);
         let grpc = grpc_content_type(request.headers());
-        let taking = common.lock(provider, resource, wait_for(&request, grpc, common.wait));
+        let taking = common.taking(provider, resource, wait_for(&request, grpc, common.wait));
         // Whoever needs no lock is never refused.
         let needs_head = on_refusal.as_ref().filter(|_| taking.may_be_refused());
         let style = match needs_head {

@@ -74,7 +74,9 @@ impl LockBackend for Shard {
         let hash = NameHash::of(resource, &self.hasher);
         let attempt = Attempt { resource, hash, options, wait, admission: Admission::New };
         if has_end(options) {
-            return self.acquire_with_end(attempt, answer);
+            let clock = OnceCell::new();
+            let outcome = self.attempt_with_end(attempt, &clock);
+            return self.answer_or_wait(outcome, attempt, clock, answer);
         }
         // Written where it stays before the mutex is taken, and all that the grant adds before it is free: the processor
         // has then written what the guard is moved with, and need not wait for it.
@@ -84,58 +86,34 @@ impl LockBackend for Shard {
             sole.state = State::Granted;
             return None;
         }
-        let clock = OnceCell::new();
-        let entered = sole.shard.enter(table, attempt, |_| Holder::Sole(options.get_ttl()), &clock);
-        if let Ok(Entered::Granted(fence)) = entered {
-            (sole.fence, sole.state) = (fence, State::Granted);
-            return None;
-        }
-        let shard = Arc::clone(&sole.shard);
-        answer_or_wait(entered, answer, attempt, shard, clock)
+        let (shard, clock) = (Arc::clone(&sole.shard), OnceCell::new());
+        let outcome = shard.enter_alone(table, attempt, &clock);
+        shard.answer_or_wait(outcome, attempt, clock, answer)
     }
 }
 
-/// Puts the answer into its place, or returns the future that waits for it.
-#[inline(never)]
-fn answer_or_wait(
-    entered: Result<Entered, LockError>,
-    answer: &mut Acquired,
-    attempt: Attempt<'_>,
-    shard: Arc<Shard>,
-    clock: OnceCell<Instant>,
-) -> Option<BoxFuture<'static, Acquired>> {
-    let Attempt { resource, hash, options, wait, .. } = attempt;
-    *answer = match entered {
-        Ok(Entered::Queued(ticket)) => {
-            *answer = Ok(None);
-            let place = Place { resource: resource.clone(), hash, ticket, shard };
-            return Some(Box::pin(Waiting::new(place, *options, wait, clock)));
-        }
-        Ok(Entered::Granted(fence)) => Ok(Some(LockGuard::sole(Sole::granted(resource.clone(), fence, hash, shard)))),
-        Ok(Entered::Busy) => Ok(None),
-        Err(error) => Err(error),
-    };
-    None
-}
-
 impl Shard {
+    /// Puts the answer into its place, or returns the future that waits for it.
     #[inline(never)]
-    fn acquire_with_end(
+    fn answer_or_wait(
         self: Arc<Self>,
+        outcome: Result<Outcome, LockError>,
         attempt: Attempt<'_>,
+        clock: OnceCell<Instant>,
         answer: &mut Acquired,
     ) -> Option<BoxFuture<'static, Acquired>> {
-        let clock = OnceCell::new();
-        let entered = match self.attempt_with_end(attempt, &clock) {
-            Ok(Outcome::Granted(guard)) => {
-                *answer = Ok(Some(guard));
-                return None;
+        let Attempt { resource, hash, options, wait, .. } = attempt;
+        let mut waiting: Option<BoxFuture<'static, Acquired>> = None;
+        *answer = outcome.map(|outcome| match outcome {
+            Outcome::Granted(guard) => Some(guard),
+            Outcome::Busy => None,
+            Outcome::Queued(ticket) => {
+                let place = Place { resource: resource.clone(), hash, ticket, shard: self };
+                waiting = Some(Box::pin(Waiting::new(place, *options, wait, clock)));
+                None
             }
-            Ok(Outcome::Busy) => Ok(Entered::Busy),
-            Ok(Outcome::Queued(ticket)) => Ok(Entered::Queued(ticket)),
-            Err(error) => Err(error),
-        };
-        answer_or_wait(entered, answer, attempt, self, clock)
+        });
+        waiting
     }
 
     /// Grants the lock, or joins the queue if the caller would wait. Whoever is granted a lease with an end has asked for
@@ -148,8 +126,18 @@ impl Shard {
         if has_end(attempt.options) {
             return self.attempt_with_end(attempt, clock);
         }
-        let ttl = attempt.options.get_ttl();
-        Ok(match self.enter(self.table.lock(), attempt, |_| Holder::Sole(ttl), clock)? {
+        self.enter_alone(self.table.lock(), attempt, clock)
+    }
+
+    /// The critical section for a lease that its guard alone knows.
+    #[inline(never)]
+    fn enter_alone(
+        self: &Arc<Self>,
+        table: impl DerefMut<Target = Table>,
+        attempt: Attempt<'_>,
+        clock: &OnceCell<Instant>,
+    ) -> Result<Outcome, LockError> {
+        Ok(match self.enter(table, attempt, |_| Holder::Sole(attempt.options.get_ttl()), clock)? {
             Entered::Granted(fence) => {
                 let resource = attempt.resource.clone();
                 Outcome::Granted(LockGuard::sole(Sole::granted(resource, fence, attempt.hash, Arc::clone(self))))

@@ -17,7 +17,8 @@ impl NameHash {
         Self(hasher.hash_one(resource.as_str()) as u32)
     }
 
-    /// The hash that the table looks by: at its lowest bits, and at its highest ones.
+    /// The hash that the table looks by. It chooses the bucket by the lowest bits, and tells neighbours apart by the seven
+    /// highest: here those of the same half, and the same ones only in a table of 2^25 names.
     #[inline]
     pub(super) fn whole(self) -> u64 {
         u64::from(self.0) << 32 | u64::from(self.0)

@@ -118,7 +118,7 @@ impl InMemoryLockProvider {
     #[inline]
     fn shard(&self, resource: &Resource) -> &Arc<Shard> {
         let hash = self.hasher.hash_one(resource.as_str());
-        // The table inside a shard uses the lowest and the highest bits.
+        // The other half than the shard's table has.
         let at = (hash >> 32) as usize & (self.shards.len() - 1);
         #[expect(clippy::indexing_slicing, reason = "the length is a power of two, and masks the index")]
         &self.shards[at]

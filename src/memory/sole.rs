@@ -56,10 +56,10 @@ impl Sole {
         self.fence
     }
 
-    /// Whether the lock is held still. For a lease that has not been released.
+    /// Whether the lock is held still.
     #[inline]
     pub(crate) fn is_held(&self) -> bool {
-        self.shard.is_open()
+        self.state == State::Granted && self.shard.is_open()
     }
 
     /// Whether it was granted and has not been released: what a drop has to do.

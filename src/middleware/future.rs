@@ -44,7 +44,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let AnsweringProjection::Running(mut running) = this.stage.as_mut().project() {
-            let answer = match ready!(running.as_mut().poll_under_lock(cx)) {
+            let answer = match ready!(running.as_mut().poll_answer(cx)) {
                 Ok(answer) => answer,
                 Err(error) => return Poll::Ready(Err(error.into())),
             };

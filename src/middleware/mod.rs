@@ -62,7 +62,7 @@ pub use extract::IntoResource;
 pub use future::ResponseFuture;
 pub use layer::LockLayer;
 #[cfg(feature = "http")]
-pub(crate) use running::{Enter, Outcome, Running};
+pub(crate) use running::{Enter, Running};
 pub use service::LockService;
 pub use settings::OnLost;
 #[cfg(feature = "http")]

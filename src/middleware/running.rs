@@ -25,16 +25,6 @@ impl<R> Enter<R> for () {
     fn enter(&self, _: &mut R, _: &LockGuard) {}
 }
 
-/// How a request ended.
-#[cfg(feature = "http")]
-#[derive(Debug)]
-pub(crate) enum Outcome<T, E> {
-    /// The inner service answered. Its future has been dropped; the lock, if there was one, is held still.
-    Answered(Result<T, E>, Option<LockGuard>),
-    /// There was no lock, or not for long enough.
-    Refused(LockError),
-}
-
 /// Acquires, waits for readiness, calls, and watches for a loss.
 ///
 /// The fields are in the order in which they have to be dropped: what runs under the lock, and the lock last. The guard
@@ -66,7 +56,7 @@ enum Stage<S, F, R> {
 }
 
 /// What the inner service answers.
-pub(super) type Answer<S, R> = Result<<S as Service<R>>::Response, <S as Service<R>>::Error>;
+pub(crate) type Answer<S, R> = Result<<S as Service<R>>::Response, <S as Service<R>>::Error>;
 
 /// Looks out for a loss of the lock, if that ends the request.
 struct Watch {
@@ -95,6 +85,12 @@ impl<S: Service<R>, R, H> Running<S, R, H> {
         self.project().guard.as_mut().ok()?.as_mut()
     }
 
+    /// The same, for whoever goes on with it.
+    #[cfg(feature = "http")]
+    pub(crate) fn take_guard(self: Pin<&mut Self>) -> Option<LockGuard> {
+        mem::replace(self.project().guard, Ok(None)).ok().flatten()
+    }
+
     /// Whether the inner service has been called, under a lock, and has not answered.
     #[cfg(feature = "http")]
     pub(crate) fn is_calling_under_lock(&self) -> bool {
@@ -110,7 +106,7 @@ where
     /// The answer of the inner service, whose future has been dropped; or why there was no lock, or not for long enough.
     /// The guard, if there was one, stays [where it is](Self::guard), and its lock is held still.
     #[inline]
-    pub(super) fn poll_under_lock(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answer<S, R>, LockError>> {
+    pub(crate) fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answer<S, R>, LockError>> {
         let mut this = self.project();
         if let StageProjection::Preparing { service, taking, .. } = this.stage.as_mut().project() {
             if let Err(error) = ready!(taking.poll(cx, this.guard)) {
@@ -161,23 +157,6 @@ where
             return Poll::Ready(this.refuse(LockError::Lost));
         }
         Poll::Pending
-    }
-}
-
-#[cfg(feature = "http")]
-impl<S, R, H> Future for Running<S, R, H>
-where
-    S: Service<R>,
-    H: Enter<R>,
-{
-    type Output = Outcome<S::Response, S::Error>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(match ready!(self.as_mut().poll_under_lock(cx)) {
-            Ok(answer) => Outcome::Answered(answer, mem::replace(self.project().guard, Ok(None)).ok().flatten()),
-            Err(error) => Outcome::Refused(error),
-        })
     }
 }
 

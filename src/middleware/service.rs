@@ -53,7 +53,7 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let LockLayer { provider, extract, settings } = &*self.layer;
-        let taking = settings.lock(provider, extract(&request).into_resource(), settings.wait);
+        let taking = settings.taking(provider, extract(&request).into_resource(), settings.wait);
         // A clone that was never asked for readiness: whoever is cloned may be ready, its clone is asked anew.
         let running = Running::new(self.inner.clone(), request, taking, settings.on_lost, ());
         ResponseFuture::new(running, settings.on_lost)

@@ -40,9 +40,9 @@ impl Settings {
         Self { options: self.options.ttl(ttl), ..self }
     }
 
-    /// The lock that a request for `resource` takes: none if it needs none, and an error if it is to be refused.
+    /// What takes the lock of a request for `resource`: none if it needs none, and an error if it is to be refused.
     #[inline]
-    pub(crate) fn lock(
+    pub(crate) fn taking(
         &self,
         provider: &dyn DistributedLockProvider,
         resource: Result<Option<Resource>, LockError>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::acquire::Waiting;
+use crate::acquire::Pending;
 use crate::provider::{Acquired, Wait};
 use crate::{DistributedLock, LockError};
 
@@ -30,7 +30,7 @@ enum Step {
     Refused(LockError),
     /// In the queue, and since when.
     Waiting {
-        waiting: Waiting,
+        answer: Pending,
         since: Option<Instant>,
     },
     Ended,
@@ -69,7 +69,7 @@ impl Taking {
             let Step::Created { lock, wait } = mem::replace(&mut self.step, Step::Ended) else { return Poll::Pending };
             match lock.begin_once(wait, guard) {
                 None => return Poll::Ready(self.end(guard, None)),
-                Some(waiting) => self.step = Step::Waiting { waiting, since: None },
+                Some(answer) => self.step = Step::Waiting { answer, since: None },
             }
         }
         self.go_on(cx, guard)
@@ -83,8 +83,8 @@ impl Taking {
         {
             return Poll::Ready(Err(error));
         }
-        let Step::Waiting { waiting, since } = &mut self.step else { return Poll::Pending };
-        let Poll::Ready(answer) = Pin::new(waiting).poll(cx) else {
+        let Step::Waiting { answer, since } = &mut self.step else { return Poll::Pending };
+        let Poll::Ready(answer) = Pin::new(answer).poll(cx) else {
             // Only who really waits pays for the clock.
             since.get_or_insert_with(Instant::now);
             return Poll::Pending;

@@ -51,10 +51,12 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring;
 
     /// The same for a caller who has a place for the answer: one that is known at once is put into `answer`, which was
-    /// `Ok(None)` before, and then there is no future.
+    /// `Ok(None)` before, and then there is no future. What is put there beside a future is dropped.
     ///
-    /// This is what is called for every acquire. Unless a backend says otherwise it asks [`acquire`](Self::acquire); one
-    /// for which nanoseconds count makes the guard where it stays, and copies the name only if the lock is free.
+    /// This is what is called for every acquire. Unless a backend says otherwise it asks [`acquire`](Self::acquire),
+    /// which is all that most need. One for which nanoseconds count makes the guard where it stays, and names by
+    /// reference what it needs no copy of. Then both have to answer alike, and what must hold for `acquire` holds for
+    /// both: the future that is returned leaves nothing behind when it is dropped.
     fn acquire_into(
         self: Arc<Self>,
         resource: &Resource,

@@ -40,10 +40,12 @@ impl Acquiring {
     pub(super) fn into_place(self, place: &mut Acquired) -> Option<BoxFuture<'static, Acquired>> {
         match self.0 {
             Answer::Pending(future) => Some(future),
-            Answer::Ready(answer) => {
-                *place = answer?;
+            Answer::Ready(Some(answer)) => {
+                *place = answer;
                 None
             }
+            // Its answer was taken by somebody else.
+            Answer::Ready(None) => Some(Box::pin(std::future::pending())),
         }
     }
 }

@@ -7,13 +7,13 @@
 //! | [`LockBackend`] | grants one resource's lock, now or after a wait |
 //! | [`Lease`] | one granted lock: extends and releases it |
 //! | [`LeaseState`] | the part of a lease that is the same everywhere: fence, deadline, loss |
-//! | [`Acquiring`], [`Releasing`] | the futures of both, without a box where the answer is there at once |
+//! | [`Acquiring`], [`Releasing`] | the futures of both, without a box where the answer is there at once; [`Acquired`] is that of the first |
 //!
 //! A request for a lock passes through them in this order:
 //!
 //! ```text
 //! DistributedLockProvider::create_lock -> DistributedLock            (no I/O)
-//!   DistributedLock::try_acquire -> LockBackend::acquire -> Acquiring (waits)
+//!   DistributedLock::try_acquire -> LockBackend::acquire -> Acquiring (waits; by way of `acquire_into`)
 //!     LockGuard { Arc<dyn Lease> }                                    (held)
 //!       LockGuard::release or drop -> Lease::release -> Releasing     (free)
 //! ```

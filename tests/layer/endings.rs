@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use orchestrix_locking::provider::{Acquiring, LockBackend, Wait};
+use orchestrix_locking::provider::{Acquired, Acquiring, BoxFuture, LockBackend, Wait};
 use orchestrix_locking::{
     BoxError, DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockLayer, LockOptions,
     Resource,
@@ -229,4 +229,54 @@ async fn nothing_runs_without_its_lock_after_the_backend_panicked() {
     assert!(catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context).is_ready())).is_err());
     assert!(response.as_mut().poll(context).is_pending());
     assert_eq!(called.load(SeqCst), 0);
+}
+
+/// A backend that panics after it has made the guard: whoever is left with the future is not left with the lock.
+#[tokio::test]
+async fn a_lock_whose_grant_panicked_is_free_at_once() {
+    #[derive(Debug)]
+    struct Granting(InMemoryLockProvider);
+
+    impl LockBackend for Granting {
+        fn acquire(self: Arc<Self>, _: Resource, _: LockOptions, _: Wait) -> Acquiring {
+            Acquiring::ready(Ok(None))
+        }
+
+        fn acquire_into(
+            self: Arc<Self>,
+            resource: &Resource,
+            options: &LockOptions,
+            _: Wait,
+            answer: &mut Acquired,
+        ) -> Option<BoxFuture<'static, Acquired>> {
+            let lock = self.0.create_lock(resource.clone(), *options).unwrap();
+            *answer = Ok(lock.acquire().now_or_never().unwrap().map(Some).unwrap());
+            panics();
+            None
+        }
+    }
+
+    #[derive(Debug)]
+    struct Provider(InMemoryLockProvider);
+
+    impl DistributedLockProvider for Provider {
+        fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
+            DistributedLock::new(resource, options, Arc::new(Granting(self.0.clone())))
+        }
+    }
+
+    let held = provider();
+    let mut response = Box::pin(
+        LockLayer::new(Provider(held.clone()), itself).layer(service_fn(|_| ready(Ok::<_, Infallible>(())))).call("a"),
+    );
+    let context = &mut Context::from_waker(Waker::noop());
+    assert!(catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context).is_ready())).is_err());
+    assert!(held.is_empty());
+    assert!(response.as_mut().poll(context).is_pending());
+
+    let lock = Provider(held.clone()).create_lock("a".try_into().unwrap(), LockOptions::default()).unwrap();
+    let mut acquire = Box::pin(lock.acquire());
+    assert!(catch_unwind(AssertUnwindSafe(|| acquire.as_mut().poll(context).is_ready())).is_err());
+    assert!(acquire.as_mut().poll(context).is_pending(), "what has panicked is not begun anew");
+    assert!(held.is_empty());
 }

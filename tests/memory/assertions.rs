@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use orchestrix_locking::middleware::ResponseFuture;
 use orchestrix_locking::provider::{
-    Acquiring, BoxFuture, Lease, LeaseState, LockBackend, Releasing, Standing, Term, Wait,
+    Acquired, Acquiring, BoxFuture, Lease, LeaseState, LockBackend, Releasing, Standing, Term, Wait,
 };
 use orchestrix_locking::{
     BoxError, BuildError, BuildProblem, Cause, DistributedLock, DistributedLockProvider, FencingToken,
     InMemoryLockProvider, LockError, LockGuard, LockHandle, LockInfo, LockLayer, LockOptions, LockService, Locking,
-    LockingBuilder, Lost, OnLost, ParseFencingTokenError, Release, Resource, ResourceError,
+    LockingBuilder, Lost, OnLost, ParseFencingTokenError, RefusedValue, Release, Resource, ResourceError,
 };
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -32,6 +32,8 @@ fn types_can_be_sent_and_shared() {
     shared::<LockOptions>();
     shared::<FencingToken>();
     shared::<LockError>();
+    shared::<RefusedValue>();
+    sent::<Acquired>();
     shared::<BuildError>();
     shared::<LeaseState>();
     shared::<LockInfo>();

@@ -20,6 +20,7 @@ mod evidence;
 mod fencing;
 mod model;
 mod options;
+mod polling;
 mod registration;
 mod resource;
 mod sharing;
