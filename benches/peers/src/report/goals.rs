@@ -94,8 +94,8 @@ const GOALS: [Goal; 10] = [
                 handle that a handler may take, 1 100 for the body that frees it with its last frame, and the rest \
                 for moving request and answer; none of the layer's own functions has more than a thirtieth of the \
                 time. 3 % of a route of 9 µs are 0.27 µs. On Redis two commands a request, one after the other, as \
-                two PINGs are, and longer than they by what one task shows too: 1.4 to 2.2 × from run to run, where \
-                the processors sleep between; what else there is was not found out",
+                two PINGs are, and longer than they, 1.4 to 2.2 × from run to run, as raw's own two commands are: a \
+                script takes the server longer than a PING, see the PINGs a cycle in the table of one task",
     },
 ];
 
