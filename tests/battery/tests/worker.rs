@@ -111,6 +111,12 @@ fn is_whole(events: &[Event]) -> bool {
         (Event::Request { .. }, Event::HandlerEnds { .. }) => {
             matches!(middle, [Event::Handler { .. }, Event::Answered { outcome: Outcome::GivenUp }])
         }
+        // The lock was lost while the handler worked, and whoever watched for that could say so before it ended.
+        (Event::Request { .. }, Event::Answered { outcome: Outcome::Failed(why) })
+            if why.starts_with("Lost") && matches!(middle, [_, Event::Lost { .. }, _]) =>
+        {
+            matches!(middle, [Event::Handler { .. }, _, Event::HandlerEnds { .. }])
+        }
         (Event::Request { .. }, Event::Answered { outcome: Outcome::Failed(_) | Outcome::GivenUp }) => {
             matches!(middle, [] | [Event::Handler { .. }, Event::HandlerEnds { .. }])
         }
