@@ -9,14 +9,14 @@
 //! # Overview
 //!
 //! - [`Locking`] is what an application registers at its start and keeps: it gives out locks and layers.
-//! - [`DistributedLock`] is the lock on one [`Resource`]; acquiring it gives a [`LockGuard`], which releases it when
-//!   dropped. [`LockHandle`] is a view of it that can be passed along.
+//! - [`DistributedLock`] is the lock on one [`Resource`]; acquiring it gives a [`LockGuard`], which releases it.
+//!   [`LockHandle`] is a view of it that can be passed along.
 //! - [`LockLayer`] runs the requests of any Tower service under a lock that each request names.
 //! - `HttpLockLayer` does so for HTTP and gRPC, and answers refused requests itself (feature `http`).
 //! - [`DistributedLockProvider`] is what keeps the locks: `RedisLockProvider` on a Redis or Valkey server, for all copies
 //!   of a service (feature `redis`); [`InMemoryLockProvider`] in this process. [`provider`] says how to write another.
 //!
-//! Somebody else holding the lock, the backend being down, and a mistake in the request are told apart everywhere; see
+//! "Another caller holds the lock", "the backend is down" and "the request is wrong" are told apart everywhere; see
 //! [`LockError`].
 //!
 //! # Examples
@@ -26,14 +26,19 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::time::Duration;
-//! use orchestrix_locking::Locking;
+//! use orchestrix_locking::{LockOptions, Locking};
 //!
-//! let locking = Locking::builder().add_in_memory_locking().build()?;
+//! let locking = Locking::builder()
+//!     .add_in_memory_locking()
+//!     // How long a lock stays taken after its holder was killed. 30 s unless set.
+//!     .default_options(LockOptions::default().ttl(Duration::from_secs(10)))
+//!     .build()?;
 //! let lock = locking.lock("order:42")?;
 //! if let Some(guard) = lock.try_acquire(Duration::from_secs(5)).await? {
-//!     println!("ours, with token {}", guard.fencing_token());
-//!     guard.release().await?; // or just drop it
+//!     println!("held, with token {}", guard.fencing_token());
+//!     guard.release().await?; // waits until the lock is free
 //! }
+//! locking.close().await; // before the program ends: waits for the releases of dropped guards
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "memory"))]
@@ -115,12 +120,16 @@ mod guides {
     mod readme {}
     #[doc = include_str!("../docs/guarantees.md")]
     mod guarantees {}
+    #[doc = include_str!("../docs/limits.md")]
+    mod limits {}
     #[doc = include_str!("../docs/middleware.md")]
     mod middleware {}
     #[doc = include_str!("../docs/migrating-from-dotnet.md")]
     mod migrating_from_dotnet {}
     #[doc = include_str!("../docs/providers.md")]
     mod providers {}
+    #[doc = include_str!("../docs/recipes.md")]
+    mod recipes {}
     #[doc = include_str!("../docs/redis.md")]
     mod redis {}
 }
