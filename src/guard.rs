@@ -22,9 +22,9 @@ use crate::{FencingToken, LockError, Lost, Resource};
 /// [`lost`](Self::lost) beside long work, and hand [`fencing_token`](Self::fencing_token) to the store that
 /// is written to.
 ///
-/// Dropping the guard releases the lock in the background, on any thread, inside a runtime or not;
-/// [`release`](Self::release) waits for the answer. A guard that is leaked (`std::mem::forget`) holds its
-/// lock for as long as the provider renews it.
+/// End a hold with [`release`](Self::release), which waits for the answer. Dropping the guard releases the lock in the
+/// background; [its `Drop`](#impl-Drop-for-LockGuard) says what that needs. A guard that is leaked (`std::mem::forget`)
+/// holds its lock for as long as the provider renews it.
 ///
 /// Declare the guard so that it outlives what it protects: locals are dropped in reverse order.
 #[doc(alias = "IAsyncDisposable")]
@@ -84,7 +84,7 @@ impl LockGuard {
         }
     }
 
-    /// Whether the lock is ours at this moment, by the monotonic clock. Once `false`, it stays `false`.
+    /// Whether this guard holds the lock at this moment, by the monotonic clock. Once `false`, it stays `false`.
     #[doc(alias = "IsHeld")]
     #[inline]
     pub fn is_held(&self) -> bool {
@@ -95,7 +95,7 @@ impl LockGuard {
         }
     }
 
-    /// The number with which a store can refuse a holder who has been overtaken. See [`FencingToken`].
+    /// The number with which a store can refuse the late write of an earlier holder. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
         match &self.0 {
             Held::Shared { lease, .. } => lease.state().fencing_token(),
@@ -146,8 +146,8 @@ impl LockGuard {
 
     /// Makes the lease last for `duration` from now, also if that is shorter than what is left; 10 ms to 24 h.
     ///
-    /// `true`: the lock is ours for `duration` from now (and longer, if it is renewed automatically).
-    /// `false`: it is no longer ours, and nothing was changed.
+    /// `true`: the guard holds the lock for `duration` from now (and longer, if it is renewed automatically).
+    /// `false`: the lock is lost, and nothing was changed.
     ///
     /// # Cancel safety
     ///
@@ -175,8 +175,8 @@ impl LockGuard {
 
     /// Releases the lock and waits for the answer.
     ///
-    /// [`Release::AlreadyLost`] says that the lock was no longer ours: what was done under it may have
-    /// overlapped with another holder.
+    /// [`Release::AlreadyLost`] says that the lock was lost before: what was done under it may have overlapped with
+    /// another holder.
     ///
     /// # Cancel safety
     ///
@@ -229,6 +229,15 @@ impl LockGuard {
     }
 }
 
+/// Hands the release to the provider and returns at once, on any thread, inside a runtime or not.
+///
+/// With the in-memory provider the lock is free when `drop` returns. A provider on a server, such as
+/// `RedisLockProvider`, has yet to send the release, and its background tasks need a tokio runtime that is still running
+/// for that. A program that drops its guard and ends at once can end before the release is sent: the lock then stays taken
+/// until its lease ends. Call [`release`](Self::release) or [`Locking::close`](crate::Locking::close) before the runtime
+/// ends, and await it.
+///
+/// Best effort: a runtime that shuts down with releases pending waits for them for at most `response_timeout`.
 impl Drop for LockGuard {
     fn drop(&mut self) {
         let is_due = match &self.0 {
@@ -263,7 +272,7 @@ impl LockHandle {
         self.lease.state().resource()
     }
 
-    /// The number with which a store can refuse a holder who has been overtaken. See [`FencingToken`].
+    /// The number with which a store can refuse the late write of an earlier holder. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
         self.lease.state().fencing_token()
     }

@@ -40,7 +40,13 @@ impl LockOptions {
     pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// The length of the lease: for how long the lock stays taken if its holder vanishes. 30 s by default,
-    /// 10 ms to 24 h.
+    /// 10 ms to 24 h. A holder that lives renews its lease, so work may take longer.
+    ///
+    /// Choose it by how long others can do without the lock of a process that was killed; 10 s suits most services. On
+    /// Redis stay at 3 s or above, since a shorter lease does not survive one lost connection.
+    ///
+    /// A lease is no period and no rate limit. It ends early on release, loss and [`close`](crate::Locking::close), and
+    /// its holder counts a little less than `ttl`, for clocks that drift.
     #[doc(alias = "DefaultTtl")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
@@ -49,7 +55,7 @@ impl LockOptions {
 
     /// Whether the lease is renewed, at a third of its length, for as long as the guard lives. `true` by
     /// default. Without renewal the lock is lost one TTL after its grant, unless it is
-    /// [extended](crate::LockGuard::extend).
+    /// [extended](crate::LockGuard::extend). That bounds a hold; it does not make anything happen once per TTL.
     pub fn auto_renew(mut self, auto_renew: bool) -> Self {
         self.auto_renew = auto_renew;
         self
@@ -64,7 +70,7 @@ impl LockOptions {
     }
 
     /// How many callers may wait for one resource in this process at once, the holder not counted; one more
-    /// gets [`LockError::TooManyWaiters`]. With 0 nobody waits. `None`, the default, sets no bound (the
+    /// gets [`LockError::TooManyWaiters`]. With 0 no caller waits. `None`, the default, sets no bound (the
     /// layers set 1024).
     pub fn max_waiters(mut self, max_waiters: Option<usize>) -> Self {
         self.max_waiters = max_waiters;

@@ -101,7 +101,7 @@ impl Locking {
         self.registry.options
     }
 
-    /// The same face on the provider that was registered with this name.
+    /// A `Locking` for the provider that was registered with this name, with the same default options.
     ///
     /// # Errors
     ///
@@ -114,8 +114,8 @@ impl Locking {
         Ok(Self { registry: Arc::clone(&self.registry), provider: Arc::clone(provider), face: Face::Named })
     }
 
-    /// Whether locks can be granted at present, for a readiness probe: asks every registered provider, or, on
-    /// a [`named`](Self::named) face, that one.
+    /// Whether locks can be granted at present, for a readiness probe. Asks every registered provider; a `Locking` from
+    /// [`named`](Self::named) asks its own alone.
     ///
     /// # Cancel safety
     ///
@@ -131,9 +131,17 @@ impl Locking {
         Ok(())
     }
 
-    /// Shuts down: lets held locks go (their guards see it as a loss), waits until pending releases are done,
-    /// and ends waiters with [`LockError::Closed`], which is also what acquiring gives from then on. Closes
-    /// every registered provider, or, on a [`named`](Self::named) face, that one. Can be called twice.
+    /// Shuts down. Releases every lock that is still held: its guard sees that as a loss. Ends waiters with
+    /// [`LockError::Closed`], and returns when pending releases are answered, those of dropped guards among them, or the
+    /// provider's own limit for closing is over (`RedisLockOptions::close_timeout`). From then on acquiring is
+    /// [`LockError::Closed`].
+    ///
+    /// Closes every registered provider; a `Locking` from [`named`](Self::named) closes its own alone. Can be called
+    /// twice.
+    ///
+    /// Call it before a program ends, also where the work has failed: a release that is still pending when the runtime
+    /// ends may never be sent. In a server that shuts down, requests that run under a lock end by it as well, so give
+    /// them time first; `docs/recipes.md` has the order.
     ///
     /// # Cancel safety
     ///
