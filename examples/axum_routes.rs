@@ -46,7 +46,7 @@ fn routes(locking: &Locking, shop: Arc<Shop>) -> Result<Router, BoxError> {
     // `Resource::from_parts(["order", tenant, id])`.
     let order = key::parts([key::path_param("tenant"), key::path_param("id")]).prefixed("order");
     let one_order = locking.named("orders")?.http_layer(order).wait(Duration::from_secs(5));
-    // An export takes minutes. Whoever asks for the same one meanwhile is told so at once.
+    // An export takes minutes. A second request for the same one is refused at once.
     let one_export =
         locking.named("exports")?.http_layer(key::path_param("name").prefixed("export")).wait(Duration::ZERO);
 
@@ -105,6 +105,8 @@ async fn main() -> Result<(), BoxError> {
     meanwhile?;
     println!("  {}", first?.body);
     println!("Without a lock: {}", client.send("GET", "/health", &[], "").await?.body);
+    // Before the program ends: on Redis this waits for the last releases.
+    locking.close().await;
     Ok(())
 }
 

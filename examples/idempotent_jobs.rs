@@ -118,5 +118,8 @@ async fn main() -> Result<(), BoxError> {
     println!("No key at all:");
     let none = client.send("POST", "/charges", &[("x-tenant", "shop")], "1 plum").await?;
     show(&none);
-    ensure(none.status == 400, "a request without a key is refused")
+    ensure(none.status == 400, "a request without a key is refused")?;
+    // Before the program ends: on Redis this waits for the last releases.
+    locking.close().await;
+    Ok(())
 }

@@ -102,12 +102,12 @@ impl Inner {
         let fence = FencingToken::new(self.fence).unwrap_or(FencingToken::MAX);
         let ttl = first.options.get_ttl();
         let term = Term::new(Instant::now(), ttl).max_hold(first.options.get_max_hold());
-        // Nobody has to be told of a renewal here, so a guard that lives is renewal enough. A provider on a
+        // No server has to be told of a renewal here, so a guard that lives is renewal enough. A provider on a
         // server sends renewals from a task of its own, and calls `LeaseState::renew` after each answer.
         let term = if first.options.get_auto_renew() { term.self_renewing(ttl) } else { term };
         first.state.grant(fence, term);
         first.changed.notify_one();
-        // Whoever is next waits for the end of another lease from now on: the first may never come for its own.
+        // The next waiter waits for the end of another lease from now on: the first may never come for its own.
         if let Some(next) = queue.get(1) {
             next.changed.notify_one();
         }
@@ -126,7 +126,7 @@ impl Inner {
         }
     }
 
-    /// Removes a holder whose lease has ended by the clock: nobody else says when it ends.
+    /// Removes a holder whose lease has ended by the clock. There is no timer that would do so.
     fn settle(&mut self, resource: &Resource) {
         let first = self.queues.get(resource).and_then(VecDeque::front);
         if let Some(ended) = first.filter(|first| !first.state.is_held()).map(Arc::clone) {
@@ -164,7 +164,7 @@ impl Table {
         Ok(Some(lease))
     }
 
-    /// When the holder's lease ends if nobody does anything.
+    /// When the holder's lease ends by the clock.
     fn holder_ends(&self, resource: &Resource) -> Option<Instant> {
         let mut inner = self.0.lock();
         inner.settle(resource);
@@ -264,7 +264,7 @@ impl Lease for TableLease {
         let inner = self.table.0.lock();
         let now = Instant::now();
         let extended = self.state.renew(now, now, duration);
-        // The end may have moved nearer, and whoever waits has to know.
+        // The end may have moved nearer, so waiters have to set their timers anew.
         for waiter in inner.queues.get(self.state.resource()).into_iter().flatten() {
             waiter.changed.notify_one();
         }

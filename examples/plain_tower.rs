@@ -66,6 +66,8 @@ async fn main() -> Result<(), BoxError> {
     if total + refused != 100 {
         return Err("a deposit was neither made nor refused".into());
     }
+    // Before the program ends: on Redis this waits for the last releases.
+    locking.close().await;
     Ok(())
 }
 

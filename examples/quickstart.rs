@@ -33,7 +33,7 @@ const CLIENTS: usize = 50; // per account
 #[derive(Debug)]
 struct Account {
     balance: AtomicI64,
-    /// The highest token that was shown so far. A lower one comes from somebody who has lost the lock.
+    /// The highest token that was shown so far. A lower one comes from a holder that has lost the lock.
     fence: AtomicU64,
     inside: Gauge,
 }
@@ -92,7 +92,7 @@ fn service(bank: Arc<Bank>, lock: Option<(&Locking, Duration)>) -> Router {
         let account = key::path_param("id").prefixed("account");
         withdrawing = withdrawing.route_layer(locking.http_layer(account).wait(wait));
     }
-    // Outside the lock, so that the time of arrival is known to whoever waited.
+    // Outside the lock, so that the time of arrival is known to a request that has waited.
     let withdrawals = Router::new().route("/accounts/{id}/withdraw", withdrawing).route_layer(from_fn(note_arrival));
     Router::new().route("/accounts", get(balances)).merge(withdrawals).with_state(bank)
 }
@@ -175,7 +175,7 @@ struct Report {
 }
 
 impl Report {
-    /// What the layer promises: no update lost, one at a time on each account, and an answer for everybody.
+    /// What the layer promises: no update lost, one at a time on each account, and an answer to each request.
     fn kept(&self) -> bool {
         self.lost == 0 && self.overlap == 1 && self.other == 0
     }
@@ -256,9 +256,11 @@ async fn demonstrate(locking: &Locking) -> Result<(), BoxError> {
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let locking = Locking::builder().add_in_memory_locking().build()?;
-    demonstrate(&locking).await?;
-    if std::env::args().any(|argument| argument == "--once") {
-        return Ok(());
+    let demonstrated = demonstrate(&locking).await;
+    if demonstrated.is_err() || std::env::args().any(|argument| argument == "--once") {
+        // Also after an error. In memory nothing is pending; on Redis this waits for the last releases.
+        locking.close().await;
+        return demonstrated;
     }
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -39,7 +39,8 @@ async fn main() -> Result<(), BoxError> {
     println!("One name, two providers, two locks: tokens {} and {}", order.fencing_token(), job.fencing_token());
     order.release().await?;
 
-    // At the end: what is still held is let go, and its guard sees that as a loss.
+    // At the end: locks that are still held are released, and their guards see that as a loss. A program that ends without
+    // this may leave the locks of dropped guards taken until their leases end.
     locking.close().await;
     job.lost().await;
     println!("Closed; the job's lock is held: {}", job.is_held());

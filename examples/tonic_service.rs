@@ -43,7 +43,7 @@ impl Ledger {
     async fn post(self, request: Request<String>) -> Result<Response<String>, Status> {
         let amount: i64 = request.get_ref().parse().map_err(|_| Status::invalid_argument("not an amount"))?;
         let account = account(&request)?;
-        // What the layer put there. A store that sees the token can refuse whoever has lost the lock.
+        // What the layer put there. A store that sees the token can refuse a holder that has lost the lock.
         let lock = request.extensions().get::<LockHandle>().ok_or_else(|| Status::internal("no lock"))?;
         let token = lock.fencing_token();
 
@@ -180,5 +180,7 @@ async fn main() -> Result<(), BoxError> {
         Err(refused) if refused.code() == Code::InvalidArgument => println!("  refused: {}", refused.message()),
         other => return Err(format!("the call was not refused: {other:?}").into()),
     }
+    // Before the program ends: on Redis this waits for the last releases.
+    locking.close().await;
     Ok(())
 }

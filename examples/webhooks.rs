@@ -25,7 +25,7 @@ use tokio::time::sleep;
 const CUSTOMERS: [(&str, &str); 3] = [("token-a", "Ada"), ("token-b", "Bob"), ("token-c", "Cem")];
 const EVENTS: u32 = 8;
 
-/// Who sent the event. Known from the token, so that nobody can hold another one's lock up.
+/// Who sent the event. Known from the token, so that no customer can hold up another one's lock.
 #[derive(Debug, Clone)]
 struct Customer(&'static str);
 
@@ -55,7 +55,7 @@ impl Books {
     }
 }
 
-/// Compares, works, and writes: right only if nobody else is at the same customer meanwhile.
+/// Compares, works, and writes: right only if no other event of the same customer is applied meanwhile.
 async fn event(
     State(books): State<Arc<Books>>,
     Extension(Customer(customer)): Extension<Customer>,
@@ -131,5 +131,8 @@ async fn main() -> Result<(), BoxError> {
 
     let stranger = client.send("POST", "/events/1", &[("authorization", "guessed")], "").await?;
     println!("  a stranger gets {}", stranger.status);
-    ensure(stranger.status == StatusCode::UNAUTHORIZED, "strangers do not get to the lock")
+    ensure(stranger.status == StatusCode::UNAUTHORIZED, "strangers do not get to the lock")?;
+    // Before the program ends: on Redis this waits for the last releases.
+    locking.close().await;
+    Ok(())
 }
