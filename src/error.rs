@@ -11,7 +11,7 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 /// Why a lock was not granted, not extended, not released, or not kept.
 ///
-/// "Somebody else holds it" is [`Busy`](Self::Busy), and for
+/// "Another caller holds it" is [`Busy`](Self::Busy), and for
 /// [`try_acquire`](crate::DistributedLock::try_acquire) it is no error at all but `Ok(None)`. "The backend
 /// is down" is [`Unavailable`](Self::Unavailable). "You asked for nonsense" is
 /// [`InvalidResource`](Self::InvalidResource) or [`InvalidOptions`](Self::InvalidOptions).
@@ -20,7 +20,7 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Somebody else held the lock for as long as the caller was ready to wait.
+    /// Another caller held the lock for as long as the caller was ready to wait.
     Busy {
         /// How long it waited; zero if it was told not to wait.
         waited: Duration,
@@ -54,7 +54,7 @@ pub enum LockError {
         /// What it answered.
         source: Cause,
     },
-    /// The lock was lost while it was needed: its lease ended, or somebody took it away.
+    /// The lock was lost while it was needed: its lease ended, or it was taken away on the backend.
     Lost,
     /// The provider has been closed.
     Closed,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// A number that rises with every grant of a resource's lock.
 ///
 /// A lock is a lease and can be lost without its holder noticing in time: the process is paused, the
-/// lease ends, somebody else is granted the lock, and then the first one wakes and writes. A store that
+/// lease ends, another holder is granted the lock, and then the first one wakes and writes. A store that
 /// keeps the highest token it has seen and refuses a write with a lower one is safe even so. See
 /// `docs/guarantees.md`.
 ///

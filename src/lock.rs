@@ -36,7 +36,7 @@ use crate::{LockError, LockGuard, LockOptions, Resource};
 ///         println!("ours, with token {}", guard.fencing_token());
 ///         guard.release().await?;
 ///     }
-///     None => println!("somebody else holds it"),
+///     None => println!("another caller holds it"),
 /// }
 /// # Ok(())
 /// # }
@@ -75,7 +75,7 @@ impl DistributedLock {
 
     /// Acquires the lock, waiting for it for `timeout` at most.
     ///
-    /// `Ok(None)` says that somebody else still holds it, as the backend answered. [`Duration::ZERO`] is one
+    /// `Ok(None)` says that another caller still holds it, as the backend answered. [`Duration::ZERO`] is one
     /// attempt without waiting; [`Duration::MAX`] is as long as it takes.
     ///
     /// Keep the guard: `let _ = …` and a bare `try_acquire(…).await?;` drop it, and release the lock, at once.

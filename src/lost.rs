@@ -1,4 +1,4 @@
-//! [`Lost`]: the signal that a lock is no longer ours.
+//! [`Lost`]: the signal that a guard no longer holds its lock.
 
 use std::fmt;
 use std::future::Future;
@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use crate::provider::{Lease, Standing, Watcher};
 use crate::sync::{Sleep, sleep_until};
 
-/// Resolves when the lock is no longer ours: its lease ended, somebody took it away, or the provider was
-/// closed. At once if that is so already; never because of our own release.
+/// Resolves when a guard no longer holds its lock: the lease ended, the lock was taken away on the backend, or the
+/// provider was closed. At once if that is so already; never because of the guard's own release.
 ///
 /// Returned by [`LockGuard::lost`](crate::LockGuard::lost) and [`LockHandle::lost`](crate::LockHandle::lost).
 /// It has its own timer, and so does not depend on the backend's answer.

@@ -67,7 +67,7 @@ impl<K, D> HttpLockLayer<K, D> {
     }
 
     /// How many requests may wait for one resource in this process, 1024 by default, the one that holds the lock not
-    /// counted; one more is refused with 429. With 0 nobody waits.
+    /// counted; one more is refused with 429. With 0 no request waits.
     pub fn max_waiters(mut self, max_waiters: usize) -> Self {
         self.settings.common.max_waiters = max_waiters;
         self
@@ -96,8 +96,8 @@ impl<K, D> HttpLockLayer<K, D> {
     /// What becomes of a handler whose client has gone away; [`OnDisconnect::Cancel`] by default.
     ///
     /// With [`OnDisconnect::Finish`] a handler that has begun runs to its response, under its lock, in a task that the
-    /// layer spawns when the server drops the request; so does one that a time-out outside the layer drops. Nobody is
-    /// there for the response: its body is dropped unread, and then the lock is freed. A client that leaves while the
+    /// layer spawns when the server drops the request; so does one that a time-out outside the layer drops. The
+    /// response has no reader then: its body is dropped unread, and the lock is freed. A client that leaves while the
     /// body is being sent ends it as ever, and one that leaves while it waits for the lock gives up its place.
     ///
     /// As long as the client is there nothing differs. A panic reaches the caller while there is one, and ends the
@@ -124,7 +124,7 @@ impl<K, D> HttpLockLayer<K, D> {
     /// use http::Response;
     /// use orchestrix_locking::{HttpLockLayer, InMemoryLockProvider, LockError, key};
     ///
-    /// // 423 Locked, where the layer would answer 409 or 503 because somebody else holds the lock.
+    /// // 423 Locked, where the layer would answer 409 or 503 because another request holds the lock.
     /// let layer = HttpLockLayer::new(InMemoryLockProvider::new(), key::path()).on_refusal(|refusal, _request| {
     ///     let mut response = Response::new(refusal.error().to_string());
     ///     *response.status_mut() = match refusal.error() {

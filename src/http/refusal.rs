@@ -111,7 +111,7 @@ impl Refusal {
     /// use http::{StatusCode, request::Parts};
     /// use orchestrix_locking::{HttpLockLayer, InMemoryLockProvider, LockError, Refusal, key};
     ///
-    /// // 423 Locked while somebody else holds the lock; otherwise as ever.
+    /// // 423 Locked while another request holds the lock; the usual answer otherwise.
     /// let layer = HttpLockLayer::new(InMemoryLockProvider::new(), key::path()).on_refusal(
     ///     |refusal: &Refusal, request: &Parts| match refusal.error() {
     ///         LockError::Busy { .. } => refusal.with_status(StatusCode::LOCKED).answer(request),

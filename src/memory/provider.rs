@@ -19,8 +19,8 @@ use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, L
 /// and are extended; waiters are served strictly in the order in which they came; every grant has a fencing
 /// token. Time is tokio's clock, so that tests can pause it.
 ///
-/// Two names never share a lock. A name takes memory only while somebody holds it or waits for it. Cloning
-/// gives another face on the same locks; two providers made with [`new`](Self::new) know nothing of each
+/// Two names never share a lock. A name takes memory only while it is held or waited for. A clone
+/// has the same locks; two providers made with [`new`](Self::new) know nothing of each
 /// other.
 ///
 /// Tokens start from the wall clock at the provider's making and rise from there, so that they go on rising
@@ -64,8 +64,8 @@ impl InMemoryLockProvider {
     }
 
     /// How many callers may wait at once over all names, holders not counted: one more gets
-    /// [`LockError::TooManyWaitersInTotal`]. 100 000 by default; with 0 nobody waits. Holds for clones too, and from
-    /// now on: whoever waits already goes on waiting.
+    /// [`LockError::TooManyWaitersInTotal`]. 100 000 by default; with 0 no caller waits. Holds for clones too, and from
+    /// now on: callers that wait already go on waiting.
     ///
     /// [`LockOptions::max_waiters`] bounds the waiters of one name, and is no bound at all where clients choose the
     /// names. This one is, whatever they choose: a hundred thousand waiting requests take a service some hundred
@@ -165,7 +165,7 @@ pub struct LockInfo {
     pub resource: Resource,
     /// The holder's token.
     pub fencing_token: FencingToken,
-    /// What is left of the holder's lease; zero if it has expired and nobody has asked for the lock since.
+    /// What is left of the holder's lease; zero if it has expired and the lock has not been asked for since.
     pub remaining: Duration,
     /// How many wait for it.
     pub waiters: usize,

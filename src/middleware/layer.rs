@@ -54,7 +54,7 @@ impl<F> LockLayer<F> {
 
     /// How many requests may wait for one resource in this process, 1024 by default, the one that holds the
     /// lock not counted; one more is refused with
-    /// [`LockError::TooManyWaiters`](crate::LockError::TooManyWaiters). With 0 nobody waits.
+    /// [`LockError::TooManyWaiters`](crate::LockError::TooManyWaiters). With 0 no request waits.
     pub fn max_waiters(mut self, max_waiters: usize) -> Self {
         self.settings.max_waiters = max_waiters;
         self

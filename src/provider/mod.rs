@@ -1,6 +1,6 @@
 //! What a lock provider is, and how to write one.
 //!
-//! Users meet [`DistributedLockProvider`] alone. Whoever writes a provider meets four more names:
+//! Users meet [`DistributedLockProvider`] alone. Authors of providers meet four more names:
 //!
 //! | name | what it is |
 //! | --- | --- |
@@ -81,9 +81,9 @@ pub trait DistributedLockProvider: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Ends the provider: lets held locks go (their guards see it as a loss), waits until pending releases
-    /// are done, ends waiters with [`LockError::Closed`], and refuses later ones with the same. Does nothing
-    /// unless the provider says otherwise.
+    /// Ends the provider. Releases every lock that is still held: its guard sees that as a loss. Ends waiters with
+    /// [`LockError::Closed`], refuses later acquires with the same, and returns when pending releases are answered. Does
+    /// nothing unless the provider says otherwise.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -89,15 +89,15 @@ impl RedisLockOptions {
         self
     }
 
-    /// How long it may take to connect, TLS and authentication included. 2 s by default, 10 ms to 60 s. Counts more
-    /// than what the connection string says.
+    /// How long it may take to connect, TLS and authentication included. 2 s by default, 10 ms to 60 s. Takes
+    /// precedence over the connection string.
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connect_timeout = Some(connect_timeout);
         self
     }
 
     /// How long the server may take to answer one command before the connection is taken for dead and replaced. 1 s by
-    /// default, 10 ms to 60 s. Counts more than what the connection string says.
+    /// default, 10 ms to 60 s. Takes precedence over the connection string.
     pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
         self.response_timeout = Some(response_timeout);
         self
@@ -111,15 +111,15 @@ impl RedisLockOptions {
     }
 
     /// How many callers of this provider may wait at once over all names, holders not counted: one more gets
-    /// [`LockError::TooManyWaitersInTotal`](crate::LockError::TooManyWaitersInTotal). 100 000 by default; with 0 nobody
-    /// waits.
+    /// [`LockError::TooManyWaitersInTotal`](crate::LockError::TooManyWaitersInTotal). 100 000 by default; with 0 no
+    /// caller waits.
     ///
     /// [`LockOptions::max_waiters`](crate::LockOptions::max_waiters) bounds the waiters of one name, and is no bound at
     /// all where clients choose the names. This one is, whatever they choose: a hundred thousand waiting requests take a
     /// service some hundred megabytes, and the names that they wait for have a queue each on the server.
     ///
-    /// Whoever has asked the server and has no answer yet does not wait: the first who wants a name counts once the
-    /// server has said that somebody else holds it. A caller whose lease was granted and ended before the caller looked
+    /// The first caller for a name counts once the server has answered that another holds the lock, not while that answer
+    /// is pending. A caller whose lease was granted and ended before the caller looked
     /// waits again without being refused.
     pub fn max_waiters_in_total(mut self, most: usize) -> Self {
         self.max_waiters_in_total = most;

@@ -22,7 +22,7 @@ use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, 
 /// Making a provider does no I/O: it connects when the first lock is acquired, keeps one connection, and replaces it
 /// whenever that breaks, for as long as the provider, a lock or a guard lives. The runtime in which the first lock is
 /// acquired drives the connection; if it ends, another one does in which a lock is held, waited for, acquired or
-/// released. Cloning gives another face on the same locks.
+/// released. A clone has the same locks and the same connection.
 ///
 /// # Examples
 ///
