@@ -212,3 +212,21 @@ async fn a_provider_that_is_dropped_leaves_nothing() {
     until("the lock is free", || server.leftovers().is_empty()).await;
     until("the connection is gone", || server.tcp_clients().is_empty()).await;
 }
+
+/// A job as the recipes have it: it drops its guard, closes, and its runtime ends at once. No run leaves its lock to the
+/// next one. Without the close a current-thread runtime ends before the release is sent.
+#[test]
+fn a_job_that_drops_its_guard_and_closes_runs_six_times_in_a_row() {
+    let server = RedisServer::start();
+    for run in 1..=6 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let provider = provider_at(&server.url());
+            let guard = at_once(&lock(&provider, "job")).await;
+            assert!(guard.is_some(), "run {run} finds the lock free");
+            drop(guard);
+            soon("a close with a server ends", provider.close()).await;
+        });
+    }
+    assert!(server.leftovers().is_empty());
+}
