@@ -6,7 +6,7 @@ use ::redis::{Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, TlsCertif
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
 
 use crate::LockError;
 
@@ -122,8 +122,20 @@ fn wrong_identity(identity: &Identity) -> Option<Wrong> {
     let usable = config.and_then(|config| {
         config.with_root_certificates(RootCertStore::empty()).with_client_auth_cert(chain, key).map(drop)
     });
-    let given = "a key that is not the certificate's, or of a kind that is not supported";
-    usable.is_err().then_some(Wrong { given, allowed })
+    let given = match usable.err()? {
+        rustls::Error::InconsistentKeys(_) => "a key that is not the certificate's",
+        rustls::Error::InvalidCertificate(CertificateError::Other(error)) if is_version_1(&error) => {
+            "a certificate of X.509 version 1; version 3 is needed"
+        }
+        rustls::Error::InvalidCertificate(_) => "a certificate that does not parse",
+        _ => "a key of a kind that is not supported",
+    };
+    Some(Wrong { given, allowed })
+}
+
+/// The verifier's own error has this name; its type is another crate's.
+fn is_version_1(error: &OtherError) -> bool {
+    error.to_string().contains("UnsupportedCertVersion")
 }
 
 /// The certificates in a PEM text, or nothing if it is broken.

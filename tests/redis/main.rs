@@ -10,6 +10,7 @@ mod cancelling_others;
 mod close;
 mod commands;
 mod crowd;
+mod errors;
 #[path = "../support/evidence.rs"]
 mod evidence;
 mod names;

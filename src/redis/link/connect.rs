@@ -1,17 +1,24 @@
 //! Making a connection, and making it ready.
 
+use std::pin::pin;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 
 use ::redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, SendError};
-use ::redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
+use ::redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 use deadpool_redis::{Manager, Pool, PoolError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
-use super::failure::too_slow;
+use super::failure::{speaks_no_tls, too_slow};
+use super::hello::{self, ServerFacts};
 use super::{Caller, Link};
 use crate::redis::script::{self, Publishing};
 use crate::redis::settings::Settings;
 use crate::redis::tls;
+use crate::redis::token::InboxId;
 
 /// A connection that is ready: scripts loaded, inbox subscribed.
 pub(super) struct Connection {
@@ -22,14 +29,49 @@ pub(super) struct Connection {
 }
 
 /// Connects, and gets everything ready that the first call needs.
+///
+/// A server that does not speak TLS takes the handshake for the beginning of a command and stays silent, as a frozen one
+/// does. So if the first connection with TLS takes long, one without is made beside it, to tell these two apart.
 pub(super) async fn connect<C: Caller>(link: &Link<C>, caller: &Arc<C>) -> RedisResult<Connection> {
+    let mut connecting = pin!(make(link, caller));
+    let ConnectionAddr::TcpTls { host, port, .. } = link.settings.info.addr() else { return connecting.await };
+    if link.connected_before.load(SeqCst) {
+        return connecting.await;
+    }
+    // Before the first callers are told that there was no answer.
+    let patience = link.settings.response_timeout.min(link.settings.connect_timeout) / 2;
+    let silent = async {
+        sleep(patience).await;
+        timeout(patience / 2, speaks_without_tls(host, *port)).await.unwrap_or(false)
+    };
+    tokio::select! {
+        biased;
+        made = &mut connecting => return made,
+        plain = silent => if plain { return Err(speaks_no_tls()) },
+    }
+    connecting.await
+}
+
+/// Whether what listens there answers a command that is not encrypted. Nothing secret is sent.
+async fn speaks_without_tls(host: &str, port: u16) -> bool {
+    let asked = async {
+        let mut stream = TcpStream::connect((host, port)).await?;
+        stream.write_all(b"PING\r\n").await?;
+        stream.read_u8().await
+    };
+    // A reply or an error of RESP: a server that wants a password first answers as well.
+    matches!(asked.await, Ok(b'+' | b'-'))
+}
+
+async fn make<C: Caller>(link: &Link<C>, caller: &Arc<C>) -> RedisResult<Connection> {
     let broken = Arc::new(Notify::new());
     let pushes = Pushes { caller: Arc::downgrade(caller), broken: Arc::clone(&broken) };
     let config = config(&link.settings).set_push_sender(pushes);
     let made = pool_of(&link.settings, config)?.get().await.map_err(made_none)?;
     // Out of the pool for good: everybody shares it.
     let mut shared = deadpool_redis::Connection::take(made);
-    load_scripts(&mut shared).await?;
+    let facts = introduce(&mut shared, link.inbox).await?;
+    *link.facts.lock() = facts;
     let publishing = open_inbox(&mut shared, &link.keys.inbox(link.inbox)).await?;
     Ok(Connection { shared, publishing, broken })
 }
@@ -67,13 +109,16 @@ pub(in crate::redis) fn made_none(error: PoolError) -> RedisError {
     }
 }
 
-/// Makes the scripts known. A server may forget them at any time; then they are loaded again.
-async fn load_scripts(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+/// Names the connection, and makes the scripts known. A server may forget those at any time; then they are loaded again.
+async fn introduce(connection: &mut MultiplexedConnection, inbox: InboxId) -> RedisResult<ServerFacts> {
     let mut pipeline = ::redis::pipe();
+    pipeline.add_command(hello::command(inbox));
     let loads = script::load_all(&mut pipeline);
-    let answers = connection.req_packed_commands(&pipeline, 0, loads).await?;
+    let mut answers = connection.req_packed_commands(&pipeline, 0, 1 + loads).await?.into_iter();
+    let facts = answers.next().map(hello::facts).unwrap_or_default();
     // The first error by itself: that of a whole pipeline says the same for each script, and has no code.
-    answers.into_iter().try_for_each(|answer| answer.extract_error().map(drop))
+    answers.try_for_each(|answer| answer.extract_error().map(drop))?;
+    Ok(facts)
 }
 
 /// Subscribes our inbox, and sees whether messages get through: a user may lack the permission for channels.

@@ -1,11 +1,13 @@
 //! [`Failure`]: why the server cannot be asked, in words.
 
+mod hint;
+
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{ErrorKind, RedisError};
+use ::redis::{ConnectionAddr, ErrorKind, RedisError};
 use tokio::time::Instant;
 
 use super::secrets;
@@ -19,6 +21,8 @@ pub(in crate::redis) struct Failure {
     /// What was being done.
     during: &'static str,
     source: RedisError,
+    /// What can be done about it, where the source does not say it.
+    hint: Option<&'static str>,
     /// Since when there has been no working connection.
     since: Instant,
 }
@@ -26,7 +30,23 @@ pub(in crate::redis) struct Failure {
 impl Failure {
     pub(in crate::redis) fn new(settings: &Settings, during: &'static str, source: RedisError, since: Instant) -> Self {
         let source = without_secrets(settings, source);
-        Self { server: settings.server.as_str().into(), during, source, since }
+        let hint = hint::of(&source, context(settings, during));
+        Self { server: settings.server.as_str().into(), during, source, hint, since }
+    }
+
+    /// One for a server that has not answered in time.
+    pub(in crate::redis) fn too_slow(settings: &Settings, during: &'static str, since: Instant) -> Self {
+        Self::new(settings, during, too_slow(), since)
+    }
+
+    /// The code of the server's error.
+    pub(in crate::redis) fn code(&self) -> Option<&str> {
+        self.source.code()
+    }
+
+    /// What went wrong, without where and when.
+    pub(in crate::redis) fn reason(&self) -> Reason<'_> {
+        Reason { source: &self.source, hint: self.hint }
     }
 
     /// The error that callers get: what the server said is its answer, silence is none.
@@ -35,6 +55,7 @@ impl Failure {
             server: Arc::clone(&self.server),
             during: self.during,
             source: self.source.clone(),
+            hint: self.hint,
             lasting: self.since.elapsed(),
         };
         match self.source.kind() {
@@ -47,7 +68,15 @@ impl Failure {
 /// An error that the server answered to one command.
 pub(super) fn refused(settings: &Settings, source: RedisError) -> LockError {
     let (server, source) = (settings.server.as_str().into(), without_secrets(settings, source));
-    LockError::backend(Told { server, during: "running a command", source, lasting: Duration::ZERO })
+    let during = "running a command";
+    let hint = hint::of(&source, context(settings, during));
+    LockError::backend(Told { server, during, source, hint, lasting: Duration::ZERO })
+}
+
+fn context(settings: &Settings, during: &str) -> hint::Context {
+    // A look at the server's settings makes a connection of its own.
+    let connecting = matches!(during, "connecting" | "checking");
+    hint::Context { connecting, tls: matches!(settings.info.addr(), ConnectionAddr::TcpTls { .. }) }
 }
 
 /// What may be told of an error: servers repeat what they were sent.
@@ -65,22 +94,47 @@ pub(super) fn given_up() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection was closed"))
 }
 
+const SPEAKS_NO_TLS: &str = "the TLS handshake was not answered, and a command without TLS was";
+
+/// Where TLS was wanted, and the server speaks without it.
+pub(super) fn speaks_no_tls() -> RedisError {
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::InvalidData, SPEAKS_NO_TLS))
+}
+
+/// An error's text in one line, and what can be done about it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::redis) struct Reason<'a> {
+    source: &'a RedisError,
+    hint: Option<&'static str>,
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One line in a log, whatever came from whatever answered there.
+        for (at, line) in self.source.to_string().lines().enumerate() {
+            write!(f, "{}{}", if at > 0 { " " } else { "" }, line.trim())?;
+        }
+        if let Some(hint) = self.hint {
+            write!(f, " ({hint})")?;
+        }
+        Ok(())
+    }
+}
+
 /// As a user reads it.
 #[derive(Debug)]
 struct Told {
     server: Arc<str>,
     during: &'static str,
     source: RedisError,
+    hint: Option<&'static str>,
     lasting: Duration,
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redis at {}, {}: ", self.server, self.during)?;
-        // One line in a log, whatever came from whatever answered there.
-        for (at, line) in self.source.to_string().lines().enumerate() {
-            write!(f, "{}{}", if at > 0 { " " } else { "" }, line.trim())?;
-        }
+        let reason = Reason { source: &self.source, hint: self.hint };
+        write!(f, "redis at {}, {}: {reason}", self.server, self.during)?;
         if self.lasting >= Duration::from_millis(1) {
             // To the millisecond: a reader compares it with time-outs.
             let lasting = Duration::from_millis(u64::try_from(self.lasting.as_millis()).unwrap_or(u64::MAX));

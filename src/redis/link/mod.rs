@@ -22,6 +22,7 @@ mod channel;
 mod connect;
 mod failure;
 mod flying;
+mod hello;
 mod secrets;
 mod supervisor;
 
@@ -37,6 +38,7 @@ use tokio::time::Instant;
 
 pub(super) use connect::{made_none, pool};
 pub(super) use failure::Failure;
+pub(super) use hello::ServerFacts;
 pub(super) use secrets::hide;
 
 use self::channel::{Channel, WORTH_SENDING};
@@ -105,6 +107,8 @@ pub(super) struct Link<C: Caller> {
     /// Something was pushed, or the link is to end.
     pushed: Notify,
     condition: Mutex<Condition>,
+    /// Of the server at the end of the latest connection.
+    facts: Mutex<ServerFacts>,
     /// Calls without an outcome yet.
     unanswered: AtomicUsize,
     /// The last call without an outcome got one.
@@ -161,6 +165,7 @@ impl<C: Caller> Link<C> {
             channel: Mutex::new(None),
             pushed: Notify::new(),
             condition: Mutex::new(Condition::Starting),
+            facts: Mutex::default(),
             unanswered: AtomicUsize::new(0),
             all_answered: Notify::new(),
             running: AtomicBool::new(false),
@@ -226,6 +231,11 @@ impl<C: Caller> Link<C> {
     /// How the connection is.
     pub(super) fn condition(&self) -> Condition {
         self.condition.lock().clone()
+    }
+
+    /// What the server said of itself when the latest connection was made.
+    pub(super) fn facts(&self) -> ServerFacts {
+        self.facts.lock().clone()
     }
 
     /// Why the server cannot be asked, if that is so.

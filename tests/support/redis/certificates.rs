@@ -38,6 +38,10 @@ impl Certificates {
         let client = params(&["client.example"], ExtendedKeyUsagePurpose::ClientAuth);
         write_identity(at, "client", &client, &authority);
         write_identity(at, "client-of-other-authority", &client, &other);
+        let mut own = good();
+        own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        write_own_authority(at, "own-authority", &own);
+        write_version_1(at, "version-1", &good(), &authority);
         Self { directory }
     }
 
@@ -79,6 +83,16 @@ impl Certificates {
         self.identity("client-of-other-authority")
     }
 
+    /// For the right host, signed by itself as an authority.
+    pub(crate) fn its_own_authority(&self) -> Identity {
+        self.identity("own-authority")
+    }
+
+    /// Of X.509 version 1, which has no extensions, and so no names and no purpose.
+    pub(crate) fn version_1(&self) -> Identity {
+        self.identity("version-1")
+    }
+
     fn identity(&self, name: &str) -> Identity {
         let at = self.directory.path();
         Identity { certificate: at.join(format!("{name}.pem")), key: at.join(format!("{name}.key")) }
@@ -106,4 +120,53 @@ fn write_identity(at: &Path, name: &str, params: &CertificateParams, issuer: &Is
     let certificate = params.signed_by(&key, issuer).unwrap();
     std::fs::write(at.join(format!("{name}.pem")), certificate.pem()).unwrap();
     std::fs::write(at.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+fn write_own_authority(at: &Path, name: &str, params: &CertificateParams) {
+    let key = KeyPair::generate().unwrap();
+    std::fs::write(at.join(format!("{name}.pem")), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(at.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+/// A certificate without the field that says version 3. Its signature does not fit any more; the version is looked at
+/// before it.
+fn write_version_1(at: &Path, name: &str, params: &CertificateParams, issuer: &Issuer<'_, KeyPair>) {
+    const VERSION_3: [u8; 5] = [0xa0, 3, 2, 1, 2];
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, issuer).unwrap();
+    let (whole, _) = first_value(certificate.der());
+    let (signed, signature) = first_value(whole);
+    let signed = signed.strip_prefix(&VERSION_3).expect("rcgen makes version 3");
+    let der = sequence(&[&sequence(&[signed]), signature]);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64(&der));
+    std::fs::write(at.join(format!("{name}.pem")), pem).unwrap();
+    std::fs::write(at.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+/// The content of the first value in DER, and what follows that value.
+fn first_value(der: &[u8]) -> (&[u8], &[u8]) {
+    // Up to 127 the length itself, otherwise the number of bytes that it has.
+    let more = usize::from(der[1].checked_sub(0x80).unwrap_or(0));
+    let length = match more {
+        0 => usize::from(der[1]),
+        _ => der[2..2 + more].iter().fold(0, |length, byte| length << 8 | usize::from(*byte)),
+    };
+    der[2 + more..].split_at(length)
+}
+
+fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    [&[0x30, 0x82], &length[..], &content].concat()
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let four = |three: &[u8]| {
+        let bits = three.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        let digit =
+            |at: usize| if at > three.len() { '=' } else { DIGITS[(bits >> (18 - 6 * at)) as usize & 63].into() };
+        (0..4).map(digit).collect::<String>()
+    };
+    bytes.chunks(3).map(four).collect()
 }

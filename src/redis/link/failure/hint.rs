@@ -1,0 +1,60 @@
+//! What an operator can do about an error whose own text does not say it.
+
+use ::redis::{ErrorKind, RedisError};
+
+/// When an error came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Context {
+    /// While a connection was being made.
+    pub(super) connecting: bool,
+    pub(super) tls: bool,
+}
+
+const CLUSTER: &str = "the server is a node of a Redis Cluster, which is not supported, and the name's slot is on another \
+                       node";
+const CLUSTER_DOWN: &str = "the server is a node of a Redis Cluster, which is not supported, and the name's slot is served \
+                            by no node";
+const FULL: &str = "the server's maxclients is reached: raise it, or close connections";
+const MAYBE_TLS: &str = "if this has never worked, the port may expect TLS: rediss:// or ssl=true";
+const MAYBE_PLAIN: &str = "what listens there answered without TLS: redis:// or ssl=false, or the port for TLS";
+const OWN_AUTHORITY: &str = "the server's certificate is that of an authority, such as a self-signed one made with \
+                             CA:TRUE: it has to be one for a server, signed by the authority or self-signed with CA:FALSE";
+const VERSION_1: &str = "the server's certificate is one of X.509 version 1; version 3 is needed";
+const NAME: &str = "connect by a name that is in the certificate";
+const UNTRUSTED: &str = "the server's certificate is of an authority that is not trusted: name it with \
+                         tls_root_certificates";
+const CLIENT_CERTIFICATE: &str = "the server asks clients for a certificate: tls_client_identity";
+
+/// The hint for this error, if there is one.
+pub(super) fn of(error: &RedisError, Context { connecting, tls }: Context) -> Option<&'static str> {
+    match error.code() {
+        Some("MOVED" | "ASK") => return Some(CLUSTER),
+        Some("CLUSTERDOWN") => return Some(CLUSTER_DOWN),
+        _ => {}
+    }
+    let text = error.to_string();
+    if text.contains("max number of clients") {
+        return Some(FULL);
+    }
+    if !connecting {
+        return None;
+    }
+    if !tls {
+        // A server with TLS closes the connection, or sends an alert, which is no RESP.
+        let closed = error.is_connection_dropped() && !error.is_connection_refusal();
+        return (closed || error.kind() == ErrorKind::Parse).then_some(MAYBE_TLS);
+    }
+    // The errors of the TLS library come as texts, inside those of input and output.
+    [
+        ("CaUsedAsEndEntity", OWN_AUTHORITY),
+        ("UnsupportedCertVersion", VERSION_1),
+        ("UnknownIssuer", UNTRUSTED),
+        ("BadSignature", UNTRUSTED),
+        ("not valid for name", NAME),
+        ("CertificateRequired", CLIENT_CERTIFICATE),
+        ("InvalidContentType", MAYBE_PLAIN),
+        (super::SPEAKS_NO_TLS, MAYBE_PLAIN),
+    ]
+    .into_iter()
+    .find_map(|(part, hint)| text.contains(part).then_some(hint))
+}
