@@ -1,11 +1,14 @@
 //! What [`check`](crate::DistributedLockProvider::check) looks at, and what it finds.
 
+mod probes;
+
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use ::redis::RedisResult;
-use tokio::time::Instant;
+use futures_util::future::try_join_all;
+use tokio::time::{Instant, timeout};
 
 use super::backend::Backend;
 use super::link::{Condition, Failure, hide, made_none, pool};
@@ -13,7 +16,7 @@ use super::script::Publishing;
 use crate::provider::{LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};
 
-/// What a check locks. A lock of this name may be granted to nobody at a check, and is taken for a moment.
+/// What a check locks. It is taken for a moment; that another process holds it is no fault.
 const PROBE: &str = "orchestrix-locking check";
 
 /// Something about a server that works, and may not be what its operator wants for locks.
@@ -32,8 +35,26 @@ pub enum Finding {
         /// The server's version.
         version: String,
     },
-    /// The user may not ask the server for its settings (`INFO`), so that nothing is known of them.
+    /// The user may not ask the server for its settings (`INFO`), so that nothing is known of them. It is not asked
+    /// again: each refusal is a line in the server's `ACL LOG`.
     NotPermitted,
+    /// The server is a node of a Redis Cluster, which is not supported. Locks work whose names' slots are on this node; the
+    /// others fail with `MOVED`. A check tries names all over the slots, and fails if one of them does.
+    Cluster,
+    /// A time-out of the connection string is longer than the longest that is allowed, which is used instead.
+    LongTimeout {
+        /// The option's name, as it stands in the string.
+        option: String,
+        /// The time-out that is used.
+        used: Duration,
+    },
+    /// Something could not be found out. Locks work all the same.
+    Unknown {
+        /// What is not known, as the end of a sentence.
+        what: String,
+        /// Why it is not.
+        why: String,
+    },
 }
 
 impl fmt::Display for Finding {
@@ -54,62 +75,136 @@ impl fmt::Display for Finding {
             Self::NotPermitted => {
                 f.write_str("the user has no permission for INFO: whether the server removes keys is not known")
             }
+            Self::Cluster => f.write_str(
+                "the server is a node of a Redis Cluster, which is not supported: locks whose slots are on other nodes \
+                 fail with MOVED",
+            ),
+            Self::LongTimeout { option, used } => write!(
+                f,
+                "{option} of the connection string is longer than is allowed: {used:?} is used. A time-out for answers \
+                 should be below half of the lease"
+            ),
+            Self::Unknown { what, why } => write!(f, "it is not known {what}: {why}"),
         }
     }
 }
 
-/// Takes a lock and frees it, over the connection that all locks use, and reads the server's settings.
-pub(super) async fn check(backend: &Arc<Backend>) -> Result<Vec<Finding>, LockError> {
-    let resource = Resource::try_from(PROBE)?;
-    let options = LockOptions::default().ttl(Duration::from_secs(5)).auto_renew(false);
-    // Somebody else who checks at the same time is as good an answer.
-    if let Some(guard) = Arc::clone(backend).acquire(resource, options, Wait::No).await? {
-        guard.release().await?;
-    }
-    let locks = backend.locks();
-    let settings = locks.link.settings();
+/// Whether locks can be granted, and what an operator should know.
+///
+/// Only the connection that locks use decides whether there is an error: a lock is taken over it and freed. What is
+/// looked at beside that, over another connection, becomes a finding where it cannot be found out.
+pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Result<Vec<Finding>, LockError> {
+    let link = &backend.locks().link;
+    let settings = link.settings();
     let began = Instant::now();
-    let told = |error| Failure::new(settings, "checking", error, began).to_error();
-    let pool = backend.pool(|| pool(settings)).map_err(told)?;
-    let mut connection = pool.get().await.map_err(made_none).map_err(told)?;
-    let info: RedisResult<String> = ::redis::cmd("INFO").query_async(&mut connection).await;
-    let mut findings = match info {
-        Ok(info) => findings(&info, |value| hide(settings.info.redis_settings(), value)),
-        Err(error) if error.code() == Some("NOPERM") => vec![Finding::NotPermitted],
-        Err(error) => return Err(told(error)),
-    };
-    if matches!(locks.link.condition(), Condition::Up { publishing: Publishing::Refused }) {
+    // Connecting, and one answer each for taking and freeing it. The link sees to it that each ends in time, in its
+    // own runtime; here it is the caller's that counts.
+    let longest = settings.connect_timeout + settings.response_timeout * 2;
+    let decided = timeout(longest, async {
+        probe(backend, Resource::try_from(PROBE)?).await?;
+        if link.facts().in_cluster {
+            try_join_all(probes::names(link.keys()).into_iter().map(|name| probe(backend, name))).await?;
+        }
+        Ok(())
+    });
+    decided.await.unwrap_or_else(|_| Err(Failure::too_slow(settings, "checking", began).to_error()))?;
+    let mut findings = settings.findings.clone();
+    findings.extend(look(backend, refused).await);
+    if matches!(link.condition(), Condition::Up { publishing: Publishing::Refused }) {
         findings.push(Finding::NoMessages);
     }
     Ok(findings)
 }
 
-/// What a server's own account of itself says.
-fn findings(info: &str, shown: impl Fn(&str) -> String) -> Vec<Finding> {
-    let field = |name: &str| {
-        info.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(str::trim)
-            .filter(|it| !it.is_empty())
-    };
+/// Takes a lock and frees it.
+async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockError> {
+    let options = LockOptions::default().ttl(Duration::from_secs(5)).auto_renew(false);
+    // Another process that checks at the same time is as good an answer.
+    if let Some(guard) = Arc::clone(backend).acquire(resource, options, Wait::No).await? {
+        guard.release().await?;
+    }
+    Ok(())
+}
+
+/// What the server says of itself.
+async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<Finding> {
+    let link = &backend.locks().link;
+    let shown = |value: &str| hide(link.settings().info.redis_settings(), value);
+    let facts = link.facts();
     let mut findings = Vec::new();
-    if let Some(version) = field("redis_version") {
-        let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        if (numbers.next(), numbers.next()) < (Some(6), Some(2)) {
-            findings.push(Finding::OldServer { version: shown(version) });
+    if facts.in_cluster {
+        findings.push(Finding::Cluster);
+    }
+    // Each refusal is a line in the server's ACL LOG, so one is enough.
+    if refused.load(Relaxed) {
+        findings.extend(old(facts.version.as_deref(), shown));
+        findings.push(Finding::NotPermitted);
+        return findings;
+    }
+    match info(backend).await {
+        Ok(info) => {
+            findings.extend(old(field(&info, "redis_version").or(facts.version.as_deref()), shown));
+            findings.extend(evicts(&info, shown));
+        }
+        Err(failure) => {
+            findings.extend(old(facts.version.as_deref(), shown));
+            if failure.code() == Some("NOPERM") {
+                refused.store(true, Relaxed);
+                findings.push(Finding::NotPermitted);
+            } else {
+                findings.push(Finding::Unknown { what: EVICTION.to_owned(), why: failure.reason().to_string() });
+            }
         }
     }
-    // Without a bound on its memory a server removes nothing, whatever its policy.
-    let bounded = field("maxmemory").is_some_and(|bytes| bytes != "0");
-    if let Some(policy) = field("maxmemory_policy").filter(|policy| bounded && *policy != "noeviction") {
-        findings.push(Finding::MayEvict { policy: shown(policy) });
-    }
     findings
+}
+
+/// The server's answer to `INFO`, over a connection of the pool.
+async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
+    let settings = backend.locks().link.settings();
+    let began = Instant::now();
+    let told = |error| Failure::new(settings, "checking", error, began);
+    let asked = async {
+        let pool = backend.pool(|| pool(settings))?;
+        let mut connection = pool.get().await.map_err(made_none)?;
+        ::redis::cmd("INFO").query_async(&mut connection).await
+    };
+    match timeout(settings.connect_timeout + settings.response_timeout, asked).await {
+        Ok(answer) => answer.map_err(told),
+        Err(_) => Err(Failure::too_slow(settings, "checking", began)),
+    }
+}
+
+/// What is said of a server without an answer to `INFO`.
+const EVICTION: &str = "whether the server removes keys, and with them locks, when its memory is full";
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+}
+
+fn old(version: Option<&str>, shown: impl Fn(&str) -> String) -> Option<Finding> {
+    let version = version?;
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    ((numbers.next(), numbers.next()) < (Some(6), Some(2))).then(|| Finding::OldServer { version: shown(version) })
+}
+
+fn evicts(info: &str, shown: impl Fn(&str) -> String) -> Option<Finding> {
+    // Without a bound on its memory a server removes nothing, whatever its policy.
+    let bounded = field(info, "maxmemory").is_some_and(|bytes| bytes != "0");
+    let policy = field(info, "maxmemory_policy").filter(|policy| bounded && *policy != "noeviction")?;
+    Some(Finding::MayEvict { policy: shown(policy) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn findings(info: &str, shown: fn(&str) -> String) -> Vec<Finding> {
+        old(field(info, "redis_version"), shown).into_iter().chain(evicts(info, shown)).collect()
+    }
 
     #[test]
     fn a_servers_account_is_understood() {

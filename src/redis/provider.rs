@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::backend::Backend;
 use super::check::{self, Finding};
 use super::options::RedisLockOptions;
@@ -52,8 +54,26 @@ pub struct RedisLockProvider {
 
 #[derive(Default)]
 struct Advised {
-    findings: AtomicBool,
+    findings: Mutex<Vec<Finding>>,
+    /// `INFO` has been refused.
+    info_refused: AtomicBool,
     short_lease: AtomicBool,
+}
+
+impl Advised {
+    /// Whether this has not been said before. Why something is not known may change from time to time, and is no news.
+    fn is_new(&self, finding: &Finding) -> bool {
+        let same = |told: &Finding| match (told, finding) {
+            (Finding::Unknown { what: told, .. }, Finding::Unknown { what, .. }) => told == what,
+            _ => told == finding,
+        };
+        let mut told = self.findings.lock();
+        let is_new = !told.iter().any(same);
+        if is_new {
+            told.push(finding.clone());
+        }
+        is_new
+    }
 }
 
 /// A lease below this is allowed, and hardly ever meant: the clocks' drift and one round trip are a part of it that
@@ -91,7 +111,7 @@ impl RedisLockProvider {
     /// [`LockError::Unavailable`] if the server cannot be reached or does not answer; [`LockError::Backend`] if it
     /// refuses the user, a script or a key; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
     pub async fn findings(&self) -> Result<Vec<Finding>, LockError> {
-        check::check(&self.backend).await
+        check::check(&self.backend, &self.advised.info_refused).await
     }
 
     /// How many names this process holds or waits for.
@@ -129,9 +149,8 @@ impl DistributedLockProvider for RedisLockProvider {
 
     fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(async {
-            let findings = self.findings().await?;
-            if !self.advised.findings.swap(true, SeqCst) {
-                for finding in findings {
+            for finding in self.findings().await? {
+                if self.advised.is_new(&finding) {
                     observe::advise(&self.backend.locks().link.settings().server, &finding.to_string());
                 }
             }

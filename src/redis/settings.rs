@@ -6,9 +6,9 @@ use std::time::Duration;
 use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use ::redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-use super::RedisLockOptions;
 use super::connection_string::{self, Server, Target};
 use super::tls;
+use super::{Finding, RedisLockOptions};
 use crate::{BuildError, BuildProblem, LockError};
 
 /// Everything that a provider has to know.
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) response_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) max_waiters_in_total: usize,
+    /// What the string asks for and does not get.
+    pub(crate) findings: Vec<Finding>,
     /// `host:port` or `unix:/path`, for errors.
     pub(crate) server: String,
 }
@@ -63,6 +65,7 @@ impl RedisLockOptions {
             response_timeout,
             close_timeout: self.close_timeout,
             max_waiters_in_total: self.max_waiters_in_total,
+            findings: Vec::new(),
             server: target.server.to_string(),
         })
     }

@@ -34,8 +34,9 @@ fn names(options: &RedisLockOptions) -> Vec<String> {
 
 #[test]
 fn the_defaults() {
-    let Settings { info, prefix, connect_timeout, response_timeout, close_timeout, max_waiters_in_total, server } =
-        settings(&RedisLockOptions::default());
+    let Settings {
+        info, prefix, connect_timeout, response_timeout, close_timeout, max_waiters_in_total, server, ..
+    } = settings(&RedisLockOptions::default());
     assert_eq!(info.addr(), &ConnectionAddr::Tcp("localhost".to_owned(), 6379));
     assert_eq!((prefix.as_str(), server.as_str()), ("orchestrix:lock:", "localhost:6379"));
     assert_eq!((connect_timeout, response_timeout), (Duration::from_secs(2), Duration::from_secs(1)));

@@ -7,6 +7,7 @@ mod assertions;
 mod canary;
 mod cancelling;
 mod cancelling_others;
+mod checks;
 mod close;
 mod commands;
 mod crowd;
