@@ -81,8 +81,7 @@ impl fmt::Display for Finding {
             ),
             Self::LongTimeout { option, used } => write!(
                 f,
-                "{option} of the connection string is longer than is allowed: {used:?} is used. A time-out for answers \
-                 should be below half of the lease"
+                "{option} of the connection string is longer than the longest that is allowed, {used:?}, which is used"
             ),
             Self::Unknown { what, why } => write!(f, "it is not known {what}: {why}"),
         }

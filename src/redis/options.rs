@@ -49,7 +49,27 @@ impl RedisLockOptions {
     /// An IPv6 address stands in brackets. The user and the password are percent-encoded: `/`, `?`, `#`, `@` and `%`
     /// have to be. A password alone is `redis://:password@host`. Parameters are `db`, `connectTimeout` and
     /// `responseTimeout` (both in milliseconds), `protocol` (only `3`) and, for a Unix socket, `user` and `pass`.
-    /// `#insecure`, with which some clients accept any certificate, is refused.
+    /// `#insecure`, with which some clients accept any certificate, is refused. `redis+socket` and `redis-socket` are
+    /// read as `unix`.
+    ///
+    /// A URL may be shared with clients of other makes. Of their parameters, which are read in any case:
+    ///
+    /// | parameters | |
+    /// | --- | --- |
+    /// | `database` | as `db` |
+    /// | `dial_timeout`, `socket_connect_timeout` | as `connectTimeout`, in seconds or with a unit: `5`, `2.5`, `500ms` |
+    /// | `commandTimeout` | as `responseTimeout`, in milliseconds |
+    /// | `read_timeout`, `socket_timeout` | as `responseTimeout`, in seconds or with a unit |
+    /// | `timeout` | as `responseTimeout`, only with a unit, since clients differ in it: `5s` |
+    /// | `username`, `password` | as `user` and `pass`, for a Unix socket |
+    /// | `family` | only `0` |
+    /// | `ssl`, `tls`, `ssl_check_hostname`, `rejectUnauthorized` | only what the scheme says: `true` with TLS, `false` without |
+    /// | `ssl_cert_reqs`, `verifyPeer` | only `required`, `CERT_REQUIRED`, `full` and `true`, with TLS |
+    /// | `skip_verify`, `startTls` | only `false` |
+    /// | `allowUsernameInURI`, `autoResubscribe`, `clientName`, `client_name`, `connectionName`, `conn_max_idle_time`, `conn_max_lifetime`, `conn_max_lifetime_jitter`, `decode_responses`, `dialer_retries`, `dialer_retry_timeout`, `enableOfflineQueue`, `enableReadyCheck`, `encoding`, `encoding_errors`, `health_check_interval`, `idle_check_frequency`, `idle_timeout`, `keepAlive`, `lazyConnect`, `lib_name`, `lib_version`, `libraryName`, `libraryVersion`, `max_active_conns`, `max_concurrent_dials`, `max_conn_age`, `max_connections`, `max_idle_conns`, `max_retries`, `max_retry_backoff`, `maxRetriesPerRequest`, `min_idle_conns`, `min_retry_backoff`, `noDelay`, `pool_fifo`, `pool_size`, `pool_timeout`, `reconnect_attempts`, `retry_on_error`, `retry_on_timeout`, `socket_keepalive`, `write_timeout` | accepted without effect |
+    /// | `ssl_ca_certs`, `ssl_ca_data`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_ciphers`, `ssl_min_version`, `keyPrefix`, `prefix`, `master_name`, `sentinelMasterId`, `addr`, `node` | refused, since without effect they would not do what was relied on |
+    ///
+    /// Where several set the same time-out, the one that stands first in this table counts, and our own before all.
     ///
     /// # The form of StackExchange.Redis
     ///
@@ -70,10 +90,14 @@ impl RedisLockOptions {
     /// | `checkCertificateRevocation`, `highIntegrity` | only `false` |
     /// | `proxy` | only `none` |
     /// | `maintNotifications` | only `disabled` and `auto` |
-    /// | `abortConnect`, `allowAdmin`, `configChannel`, `configCheckSeconds`, `connectRetry`, `highPriorityThreads`, `maintPostEventRelaxed`, `maintRelaxedTimeout`, `maintRelaxedWindowMax`, `name`, `preserveAsyncOrder`, `resolveDns`, `setlib`, `tcpKeepAlive`, `tiebreaker`, `topologyRefreshSeconds`, `version`, `writeBuffer` | accepted without effect |
-    /// | `serviceName`, `sentinelUser`, `sentinelPassword`, `channelPrefix`, `defaults`, `tunnel`, `$COMMAND`, a second server | refused, since without effect they would not do what was relied on |
+    /// | `abortConnect`, `allowAdmin`, `configChannel`, `configCheckSeconds`, `connectRetry`, `highPriorityThreads`, `idleTimeout`, `maintPostEventRelaxed`, `maintRelaxedTimeout`, `maintRelaxedWindowMax`, `name`, `poolsize`, `preheat`, `preserveAsyncOrder`, `resolveDns`, `setlib`, `tcpKeepAlive`, `tiebreaker`, `topologyRefreshSeconds`, `tryit`, `version`, `writeBuffer` | accepted without effect |
+    /// | `serviceName`, `sentinelUser`, `sentinelPassword`, `channelPrefix`, `prefix`, `defaults`, `tunnel`, `$COMMAND`, a second server | refused, since without effect they would not do what was relied on |
     ///
-    /// Any other option, and any that is given twice, is an error.
+    /// # Both
+    ///
+    /// A time-out above 60 s becomes 60 s, and a `keepAlive` above 32 767 s that. It is logged and a
+    /// [`Finding`](crate::Finding::LongTimeout). Shorter than 10 ms it is an error. Any other option, and any that is given
+    /// twice, is an error; its name is repeated unless it may be the rest of a password.
     #[doc(alias = "ConnectionString")]
     pub fn connection_string(mut self, connection_string: impl Into<String>) -> Self {
         self.connection_string = connection_string.into();

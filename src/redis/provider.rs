@@ -58,6 +58,7 @@ struct Advised {
     /// `INFO` has been refused.
     info_refused: AtomicBool,
     short_lease: AtomicBool,
+    long_response_timeout: AtomicBool,
 }
 
 impl Advised {
@@ -93,7 +94,18 @@ impl RedisLockProvider {
     )]
     pub fn new(options: RedisLockOptions) -> Result<Self, BuildError> {
         let backend = Backend::new(options.settings()?).map_err(BuildProblem::Options)?;
-        Ok(Self { backend, advised: Arc::default() })
+        let made = Self { backend, advised: Arc::default() };
+        for finding in &made.backend.locks().link.settings().findings {
+            made.advise(finding);
+        }
+        Ok(made)
+    }
+
+    /// Logs a finding, once.
+    fn advise(&self, finding: &Finding) {
+        if self.advised.is_new(finding) {
+            observe::advise(&self.backend.locks().link.settings().server, &finding.to_string());
+        }
     }
 
     /// Checks the server as [`check`](DistributedLockProvider::check) does, and says what works but may not be what
@@ -144,15 +156,22 @@ impl DistributedLockProvider for RedisLockProvider {
                 "a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it",
             );
         }
+        let settings = self.backend.locks().link.settings();
+        if options.get_auto_renew()
+            && settings.response_timeout * 2 > options.get_ttl()
+            && !self.advised.long_response_timeout.swap(true, SeqCst)
+        {
+            let advice = "the response timeout is above half of a lock's ttl: a connection that dies silently may be \
+                          replaced too late for the renewal that was lost with it";
+            observe::advise(&settings.server, advice);
+        }
         DistributedLock::new(resource, options, Arc::clone(&self.backend) as Arc<dyn LockBackend>)
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(async {
             for finding in self.findings().await? {
-                if self.advised.is_new(&finding) {
-                    observe::advise(&self.backend.locks().link.settings().server, &finding.to_string());
-                }
+                self.advise(&finding);
             }
             Ok(())
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use ::redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
-use super::connection_string::{self, Server, Target};
+use super::connection_string::{self, Given, Server, Target};
 use super::tls;
 use super::{Finding, RedisLockOptions};
 use crate::{BuildError, BuildProblem, LockError};
@@ -56,8 +56,16 @@ impl RedisLockOptions {
             reason: "no connection can be made of it".to_owned(),
         };
         let target = target.ok_or_else(unusable)?;
-        let connect_timeout = self.connect_timeout.or(target.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
-        let response_timeout = self.response_timeout.or(target.response_timeout).unwrap_or(RESPONSE_TIMEOUT);
+        // What a setter says instead is not told.
+        let of_string = |set: Option<Duration>, given: Option<Given>| given.filter(|_| set.is_none());
+        let connect = of_string(self.connect_timeout, target.connect_timeout);
+        let response = of_string(self.response_timeout, target.response_timeout);
+        let time = |given: Option<Given>| given.map(|given| given.time);
+        let connect_timeout = self.connect_timeout.or(time(connect)).unwrap_or(CONNECT_TIMEOUT);
+        let response_timeout = self.response_timeout.or(time(response)).unwrap_or(RESPONSE_TIMEOUT);
+        let findings = [connect, response, target.keep_alive].into_iter().flatten().filter(|given| given.shortened);
+        let findings =
+            findings.map(|Given { option, time, .. }| Finding::LongTimeout { option: option.to_owned(), used: time });
         Ok(Settings {
             info: self.info(&target, response_timeout).ok_or_else(unusable)?,
             prefix: self.key_prefix.clone(),
@@ -65,7 +73,7 @@ impl RedisLockOptions {
             response_timeout,
             close_timeout: self.close_timeout,
             max_waiters_in_total: self.max_waiters_in_total,
-            findings: Vec::new(),
+            findings: findings.collect(),
             server: target.server.to_string(),
         })
     }
@@ -99,7 +107,10 @@ impl RedisLockOptions {
             redis = redis.set_password(password);
         }
         let info = tls::info(address)?;
-        Some(info.set_tcp_settings(tcp(target.keep_alive, response_timeout)).set_redis_settings(redis))
+        Some(
+            info.set_tcp_settings(tcp(target.keep_alive.map(|given| given.time), response_timeout))
+                .set_redis_settings(redis),
+        )
     }
 }
 

@@ -6,8 +6,8 @@ use ::redis::{ConnectionAddr, ProtocolVersion};
 use proptest::prelude::*;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use super::RedisLockOptions;
 use super::settings::Settings;
+use super::{Finding, RedisLockOptions};
 use crate::{BuildError, BuildProblem, LockError};
 
 fn with(connection_string: &str) -> RedisLockOptions {
@@ -70,6 +70,21 @@ fn a_setter_counts_more_than_the_string() {
     let second = Duration::from_secs(1);
     let set = RedisLockOptions::default().connect_timeout(second).response_timeout(second).connection_string(string);
     assert_eq!((settings(&set).connect_timeout, settings(&set).response_timeout), (second, second));
+}
+
+/// What a string asks for and does not get is a finding, unless a setter says it instead.
+#[test]
+fn a_time_of_the_string_that_is_too_long_is_a_finding() {
+    let string = "127.0.0.1:6379,connectTimeout=100000,syncTimeout=100000,keepAlive=86400";
+    let minute = Duration::from_secs(60);
+    let Settings { connect_timeout, response_timeout, findings, .. } = settings(&with(string));
+    assert_eq!((connect_timeout, response_timeout), (minute, minute));
+    let long = |option: &str, used| Finding::LongTimeout { option: option.to_owned(), used };
+    let keep_alive = long("keepAlive", Duration::from_secs(32_767));
+    assert_eq!(findings, [long("connectTimeout", minute), long("syncTimeout", minute), keep_alive.clone()]);
+    let second = Duration::from_secs(1);
+    let set = settings(&with(string).connect_timeout(second).response_timeout(second));
+    assert_eq!((set.connect_timeout, set.response_timeout, set.findings), (second, second, vec![keep_alive]));
 }
 
 #[test]
@@ -208,6 +223,11 @@ fn no_password_is_printed() {
         "redis://localhost,password={}",
         "redis://localhost:6379,password={},ssl=true",
         "redis://localhost?password={}",
+        "redis://localhost?password=a&{}=b",
+        "redis://localhost?username=a&password={}",
+        "redis://localhost?dial_timeout={}",
+        "redis://localhost?ssl_cert_reqs={}",
+        "redis://localhost?client_name={}",
         "redis://localhost?pass={}",
         "redis://localhost?{}",
         "redis://localhost/{}",
@@ -255,6 +275,7 @@ fn no_rest_of_a_password_is_printed() {
     for text in [
         "localhost,password=a,swordfish=b",
         "unix:///run/a?pass=a&swordfish=b",
+        "redis://localhost?password=a&sword_fish_swordfish=b",
         "localhost,swordfish=",
         "redis://u:a?swordfish=b@h",
     ] {

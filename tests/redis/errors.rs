@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orchestrix_locking::{LockError, RedisLockOptions, RedisLockProvider};
 
-use crate::steps::{lock, soon, until};
+use crate::steps::{lock, provider_at, soon, until};
 use crate::support::{Certificates, Identity, RedisServer};
 
 fn at(url: impl Into<String>) -> RedisLockOptions {
@@ -135,4 +135,14 @@ async fn a_client_certificate_that_is_missing_or_cannot_be_used_is_told_as_that(
     let options = options.tls_client_identity(read(certificate).unwrap(), read(key).unwrap());
     let text = RedisLockProvider::new(options).unwrap_err().to_string();
     assert!(text.contains("X.509 version 1") && text.contains("version 3"), "{text}");
+}
+
+/// Time-outs of keep-alive probes beyond what systems take are shortened: no connection would be made otherwise.
+#[tokio::test]
+async fn a_connection_is_made_with_the_longest_keep_alive() {
+    let server = RedisServer::start();
+    for seconds in [1, 86_400] {
+        let provider = provider_at(&format!("127.0.0.1:{},keepAlive={seconds}", server.port()));
+        assert!(soon("it is granted", lock(&provider, "name").acquire()).await.is_ok());
+    }
 }

@@ -28,6 +28,10 @@ pub(in crate::redis) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
         Form::Url { tls, rest } => url::parse(rest, tls),
         Form::Unix { rest } => unix::parse(rest),
         Form::StackExchange => stackexchange::parse(text),
+        Form::Several => Err(vec![Mistake::new(
+            "scheme",
+            "Sentinel and Redis Cluster are not supported; allowed are redis, rediss and unix, and one server",
+        )]),
         Form::Unknown => Err(vec![Mistake::new(
             "scheme",
             "unknown; allowed are redis and valkey, rediss and valkeys for TLS, and unix, redis+unix and valkey+unix \
@@ -47,6 +51,8 @@ enum Form<'a> {
         rest: &'a str,
     },
     StackExchange,
+    /// Several servers.
+    Several,
     Unknown,
 }
 
@@ -63,7 +69,8 @@ impl<'a> Form<'a> {
         match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
             ("redis" | "valkey", Some(rest)) => Self::Url { tls: false, rest },
             ("rediss" | "valkeys", Some(rest)) => Self::Url { tls: true, rest },
-            ("unix" | "redis+unix" | "valkey+unix", _) => Self::Unix { rest },
+            ("unix" | "redis+unix" | "valkey+unix" | "redis+socket" | "redis-socket", _) => Self::Unix { rest },
+            (scheme, Some(_)) if scheme.contains("sentinel") || scheme.contains("cluster") => Self::Several,
             (_, Some(_)) => Self::Unknown,
             (_, None) => Self::StackExchange,
         }

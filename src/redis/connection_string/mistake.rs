@@ -49,11 +49,12 @@ pub(super) struct Named<'a> {
 impl<'a> Named<'a> {
     const LONGEST: usize = 32;
 
-    /// The name, if it looks like one. Names of options are letters; `cGFzcw==` and `cGFz=` are a password in Base64
-    /// of which the name was forgotten, and an `@` in the value is the end of a user and a password.
+    /// The name, if it looks like one. Names of options are words of letters; `cGFzcw==` and `cGFz=` are a password in
+    /// Base64 of which the name was forgotten, and an `@` in the value is the end of a user and a password.
     fn printable(self) -> Option<&'a str> {
         let Self { name, value, after_password } = self;
-        let is_name = !name.is_empty() && name.len() <= Self::LONGEST && name.chars().all(|c| c.is_ascii_alphabetic());
+        let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic());
+        let is_name = name.len() <= Self::LONGEST && name.split(['_', '-']).all(is_word);
         let is_value = !value.is_empty() && !value.starts_with('=') && !value.contains('@');
         (is_name && is_value && !after_password).then_some(name)
     }

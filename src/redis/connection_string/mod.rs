@@ -12,6 +12,7 @@ mod form;
 mod host;
 mod mistake;
 mod query;
+mod query_options;
 mod stackexchange;
 mod stackexchange_options;
 mod target;
@@ -22,4 +23,4 @@ mod url;
 mod value;
 
 pub(super) use form::parse;
-pub(super) use target::{Server, Target};
+pub(super) use target::{Given, Server, Target};

@@ -1,87 +1,112 @@
 //! What follows the `?` of a URL.
 
-use std::time::Duration;
-
 use super::mistake::{Mistake, Named};
+use super::query_options::{Known, Role, find};
+use super::target::Given;
 use super::value;
 
 /// The parameters that were given.
 #[derive(Default)]
 pub(super) struct Query {
     pub(super) database: Option<i64>,
-    pub(super) connect_timeout: Option<Duration>,
-    pub(super) response_timeout: Option<Duration>,
+    connect_timeout: Option<(u8, Given)>,
+    response_timeout: Option<(u8, Given)>,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
 }
 
-/// Whether a user and a password may stand here; in a URL with a host they stand before it.
+/// Where parameters stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Credentials {
-    Allowed,
-    BeforeHost,
+pub(super) enum Place {
+    /// In a URL with a host, where a user and a password stand before it.
+    AfterHost { tls: bool },
+    /// In that of a Unix socket, where a user and a password are parameters.
+    AfterPath,
 }
 
 impl Query {
     /// Reads `text`, in which the parameters that `seen` already has are one too many.
-    pub(super) fn parse(
-        text: &str,
-        credentials: Credentials,
-        mut seen: Vec<&'static str>,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Self {
+    pub(super) fn parse(text: &str, place: Place, mut seen: Vec<&'static str>, mistakes: &mut Vec<Mistake>) -> Self {
         let mut query = Self::default();
         let mut after_password = false;
         for (at, parameter) in text.split('&').enumerate().filter(|(_, parameter)| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let Some(known) = known(name).filter(|known| credentials.allow(known)) else {
+            let Some(known) = find(name) else {
                 let option = Named { name, value, after_password };
-                mistakes.push(Mistake::unknown(option, at + 1, credentials.allowed()));
+                mistakes.push(Mistake::unknown(option, at + 1, place.allowed()));
                 continue;
             };
-            after_password |= known == "pass";
-            if seen.contains(&known) {
-                mistakes.push(Mistake::twice(known));
+            after_password |= matches!(known.role, Role::Password);
+            let effect = known.effect();
+            if seen.contains(&effect) {
+                mistakes.push(Mistake::twice(known.name));
                 continue;
             }
-            seen.push(known);
-            query.set(known, value, mistakes);
+            seen.push(effect);
+            query.set(known, value, place, mistakes);
         }
         query
     }
 
-    fn set(&mut self, name: &'static str, value: &str, mistakes: &mut Vec<Mistake>) {
-        match name {
-            "db" => self.database = value::kept(name, value::database(value), mistakes),
-            "connectTimeout" => self.connect_timeout = value::kept(name, value::timeout(value), mistakes),
-            "responseTimeout" => self.response_timeout = value::kept(name, value::timeout(value), mistakes),
-            "protocol" => _ = value::kept(name, value::protocol(value), mistakes),
-            "user" => self.user = value::kept("user", text(value), mistakes),
-            _ => self.password = value::kept("password", text(value), mistakes),
+    pub(super) fn connect_timeout(&self) -> Option<Given> {
+        self.connect_timeout.map(|(_, given)| given)
+    }
+
+    pub(super) fn response_timeout(&self) -> Option<Given> {
+        self.response_timeout.map(|(_, given)| given)
+    }
+
+    fn set(&mut self, Known { name, role }: Known, value: &str, place: Place, mistakes: &mut Vec<Mistake>) {
+        match role {
+            Role::Database => self.database = value::kept(name, value::database(value), mistakes),
+            Role::ConnectTimeout { rank, unit } => {
+                let given = value::kept(name, value::timeout(name, value, unit), mistakes);
+                self.connect_timeout = self.connect_timeout.max(given.map(|given| (rank, given)));
+            }
+            Role::ResponseTimeout { rank, unit } => {
+                let given = value::kept(name, value::timeout(name, value, unit), mistakes);
+                self.response_timeout = self.response_timeout.max(given.map(|given| (rank, given)));
+            }
+            Role::Protocol => _ = value::kept(name, value::protocol(value), mistakes),
+            Role::User | Role::Password if matches!(place, Place::AfterHost { .. }) => {
+                let reason = "a user and a password stand before the host, as in redis://user:password@host";
+                mistakes.push(Mistake::new(name, reason));
+            }
+            Role::User => self.user = value::kept("user", text(value), mistakes),
+            Role::Password => self.password = value::kept("password", text(value), mistakes),
+            Role::Ignored => {}
+            Role::Only { accepts, .. } if accepts(value, place == Place::AfterHost { tls: true }) => {}
+            Role::Only { reason, .. } | Role::Refused { reason } => mistakes.push(Mistake::new(name, reason)),
         }
     }
 }
 
-impl Credentials {
-    fn allow(self, name: &str) -> bool {
-        self == Self::Allowed || !matches!(name, "user" | "pass")
+impl Known {
+    /// Those of one effect of which only one can be meant go by one name.
+    fn effect(self) -> &'static str {
+        match self.role {
+            Role::Database => "db",
+            Role::User => "user",
+            Role::Password => "pass",
+            _ => self.name,
+        }
     }
+}
 
+impl Place {
     fn allowed(self) -> &'static str {
         match self {
-            Self::Allowed => "db, user, pass, connectTimeout, responseTimeout and protocol",
-            Self::BeforeHost => {
-                "db, connectTimeout, responseTimeout and protocol (a user and a password stand before the host, as in \
+            Self::AfterPath => {
+                "db, user, pass, connectTimeout, responseTimeout, protocol, and those of other clients that \
+                 RedisLockOptions::connection_string lists"
+            }
+            Self::AfterHost { .. } => {
+                "db, connectTimeout, responseTimeout, protocol, and those of other clients that \
+                 RedisLockOptions::connection_string lists (a user and a password stand before the host, as in \
                  redis://user:password@host)"
             }
         }
     }
-}
-
-fn known(name: &str) -> Option<&'static str> {
-    ["db", "connectTimeout", "responseTimeout", "protocol", "user", "pass"]
-        .into_iter()
-        .find(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn text(value: &str) -> Result<String, &'static str> {

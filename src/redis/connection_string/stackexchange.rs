@@ -1,10 +1,9 @@
 //! `server,option=value,…`: the form of StackExchange.Redis.
 
-use std::time::Duration;
-
 use super::mistake::{Mistake, Named};
 use super::stackexchange_options::{Known, Role, accepted, find};
-use super::target::{Server, Target};
+use super::target::{Given, Server, Target};
+use super::value::Unit;
 use super::{host, unix, value};
 
 const DEFAULT_PORT: u16 = 6379;
@@ -23,6 +22,10 @@ pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     read.finish()
 }
 
+fn milliseconds(option: &'static str, text: &str) -> Result<Given, &'static str> {
+    value::timeout(option, text, Unit::Milliseconds)
+}
+
 #[derive(Default)]
 struct Reader<'a> {
     servers: Vec<&'a str>,
@@ -36,9 +39,9 @@ struct Reader<'a> {
     database: Option<i64>,
     ssl: bool,
     ssl_host: Option<&'a str>,
-    connect_timeout: Option<Duration>,
-    response_timeout: Option<(u8, Duration)>,
-    keep_alive: Option<Duration>,
+    connect_timeout: Option<Given>,
+    response_timeout: Option<(u8, Given)>,
+    keep_alive: Option<Given>,
     mistakes: Vec<Mistake>,
 }
 
@@ -72,12 +75,12 @@ impl<'a> Reader<'a> {
             Role::Database => self.database = value::kept(name, value::database(value), mistakes),
             Role::Ssl => self.ssl = value::kept(name, value::boolean(value), mistakes).unwrap_or(false),
             Role::SslHost => self.ssl_host = Some(value).filter(|host| !host.is_empty()),
-            Role::ConnectTimeout => self.connect_timeout = value::kept(name, value::timeout(value), mistakes),
+            Role::ConnectTimeout => self.connect_timeout = value::kept(name, milliseconds(name, value), mistakes),
             Role::ResponseTimeout { rank } => {
-                let given = value::kept(name, value::timeout(value), mistakes).map(|timeout| (rank, timeout));
+                let given = value::kept(name, milliseconds(name, value), mistakes).map(|given| (rank, given));
                 self.response_timeout = self.response_timeout.max(given);
             }
-            Role::KeepAlive => self.keep_alive = value::kept(name, value::keep_alive(value), mistakes).flatten(),
+            Role::KeepAlive => self.keep_alive = value::kept(name, value::keep_alive(name, value), mistakes).flatten(),
             Role::Protocol => _ = value::kept(name, value::protocol(value), mistakes),
             Role::Ignored => {}
             Role::Only { accepts, .. } if accepts(value) => {}
@@ -140,7 +143,7 @@ impl<'a> Reader<'a> {
                 password,
                 database: self.database.unwrap_or(0),
                 connect_timeout: self.connect_timeout,
-                response_timeout: self.response_timeout.map(|(_, timeout)| timeout),
+                response_timeout: self.response_timeout.map(|(_, given)| given),
                 keep_alive: self.keep_alive,
                 ..Target::new(server)
             }),

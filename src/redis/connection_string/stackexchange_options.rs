@@ -103,6 +103,11 @@ const KNOWN: &[Known] = &[
     Known { name: "maintRelaxedTimeout", role: Role::Ignored },
     Known { name: "maintRelaxedWindowMax", role: Role::Ignored },
     Known { name: "name", role: Role::Ignored },
+    // Of CSRedis, which has the same form.
+    Known { name: "idleTimeout", role: Role::Ignored },
+    Known { name: "poolsize", role: Role::Ignored },
+    Known { name: "preheat", role: Role::Ignored },
+    Known { name: "tryit", role: Role::Ignored },
     Known { name: "preserveAsyncOrder", role: Role::Ignored },
     Known { name: "resolveDns", role: Role::Ignored },
     Known { name: "setlib", role: Role::Ignored },
@@ -118,6 +123,7 @@ const KNOWN: &[Known] = &[
         name: "channelPrefix",
         role: Role::Refused { reason: "names of channels cannot be set; what sets them apart is key_prefix" },
     },
+    Known { name: "prefix", role: Role::Refused { reason: "names of keys are set apart by key_prefix" } },
     Known {
         name: "defaults",
         role: Role::Refused {

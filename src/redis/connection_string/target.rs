@@ -10,10 +10,19 @@ pub(crate) struct Target {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) database: i64,
-    pub(crate) connect_timeout: Option<Duration>,
-    pub(crate) response_timeout: Option<Duration>,
+    pub(crate) connect_timeout: Option<Given>,
+    pub(crate) response_timeout: Option<Given>,
     /// How long a connection is idle before the system probes it.
-    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) keep_alive: Option<Given>,
+}
+
+/// A time that an option gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Given {
+    pub(crate) time: Duration,
+    pub(crate) option: &'static str,
+    /// It was longer than the longest that is allowed, which is used instead.
+    pub(crate) shortened: bool,
 }
 
 /// Where a server listens.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use super::stackexchange_options::{Role, all};
-use super::target::{Server, Target};
+use super::target::{Given, Server, Target};
+use super::{query_options, stackexchange_options};
 use crate::BuildProblem;
 
 fn target(text: &str) -> Target {
@@ -102,17 +102,52 @@ fn strings_of_the_stackexchange_form_that_are_read() {
 
 #[test]
 fn timeouts_are_read_in_their_units() {
-    let millis = Duration::from_millis;
-    let url = target("redis://localhost?connectTimeout=10&responseTimeout=60000");
-    assert_eq!((url.connect_timeout, url.response_timeout), (Some(millis(10)), Some(millis(60_000))));
+    for (text, expected) in [
+        ("redis://localhost?connectTimeout=10&responseTimeout=60000", (10, 60_000, 0)),
+        (
+            "localhost,connectTimeout=100,responseTimeout=30,asyncTimeout=20,syncTimeout=10,keepAlive=60",
+            (100, 30, 60_000),
+        ),
+        ("localhost,keepAlive=-1", (0, 0, 0)),
+        ("localhost,syncTimeout=50,asyncTimeout=20", (0, 20, 0)),
+        ("localhost,asyncTimeout=20,syncTimeout=50", (0, 20, 0)),
+        ("localhost", (0, 0, 0)),
+        ("redis://localhost?dial_timeout=5s&read_timeout=500ms", (5_000, 500, 0)),
+        ("redis://localhost?dial_timeout=5&read_timeout=1m0.5s", (5_000, 60_000, 0)),
+        ("redis://localhost?socket_connect_timeout=2.5&socket_timeout=0.75", (2_500, 750, 0)),
+        ("redis://localhost?timeout=3s", (0, 3_000, 0)),
+        ("redis://localhost?commandTimeout=700", (0, 700, 0)),
+        // Several name the same for clients in several languages: our own counts, in whatever order.
+        ("redis://localhost?dial_timeout=5s&connectTimeout=100&socket_connect_timeout=1", (100, 0, 0)),
+        ("redis://localhost?socket_timeout=1&timeout=5s&read_timeout=2s", (0, 2_000, 0)),
+    ] {
+        let Target { connect_timeout, response_timeout, keep_alive, .. } = target(text);
+        let millis = |given: Option<Given>| given.map_or(0, |given| given.time.as_millis());
+        assert_eq!((millis(connect_timeout), millis(response_timeout), millis(keep_alive)), expected, "{text:?}");
+    }
+}
 
-    let net = target("localhost,connectTimeout=100,responseTimeout=30,asyncTimeout=20,syncTimeout=10,keepAlive=60");
-    assert_eq!((net.connect_timeout, net.response_timeout), (Some(millis(100)), Some(millis(30))));
-    assert_eq!(net.keep_alive, Some(Duration::from_secs(60)));
-    assert_eq!(target("localhost,keepAlive=-1").keep_alive, None);
-    assert_eq!(target("localhost,syncTimeout=50,asyncTimeout=20").response_timeout, Some(millis(20)));
-    assert_eq!(target("localhost,asyncTimeout=20,syncTimeout=50").response_timeout, Some(millis(20)));
-    assert_eq!(target("localhost").response_timeout, None);
+/// Those who write such a time want a long one.
+#[test]
+fn times_that_are_too_long_become_the_longest_that_is_allowed() {
+    for (text, option) in [
+        ("redis://localhost?responseTimeout=60001", "responseTimeout"),
+        ("redis://localhost?dial_timeout=5m", "dial_timeout"),
+        ("redis://localhost?read_timeout=-1", "read_timeout"),
+        ("redis://localhost?socket_timeout=3600.5", "socket_timeout"),
+        ("redis://localhost?timeout=1d", "timeout"),
+        ("localhost,connectTimeout=100000", "connectTimeout"),
+        ("localhost,syncTimeout=2147483647", "syncTimeout"),
+        ("localhost,syncTimeout=99999999999999999999999", "syncTimeout"),
+    ] {
+        let Target { connect_timeout, response_timeout, .. } = target(text);
+        let given = connect_timeout.or(response_timeout).expect("one is given");
+        assert_eq!(given, Given { time: Duration::from_secs(60), option, shortened: true }, "{text:?}");
+    }
+    let kept = target("localhost,connectTimeout=60000").connect_timeout.expect("it is given");
+    assert!(!kept.shortened);
+    let keep_alive = target("localhost,keepAlive=86400").keep_alive.expect("it is given");
+    assert_eq!((keep_alive.time, keep_alive.shortened), (Duration::from_secs(32_767), true));
 }
 
 /// Each string is refused for one part alone.
@@ -160,10 +195,10 @@ fn what_is_refused_of_urls_is_named() {
         ("redis://localhost?db=1&db=1", "db"),
         ("redis://localhost?foo=1", "option \"foo\""),
         ("redis://localhost?db=1&pa2=1", "option 2"),
-        ("redis://localhost?pass=p", "option \"pass\""),
+        ("redis://localhost?pass=p", "pass"),
         ("redis://localhost?protocol=2", "protocol"),
         ("redis://localhost?connectTimeout=9", "connectTimeout"),
-        ("redis://localhost?responseTimeout=60001", "responseTimeout"),
+        ("redis://localhost?responseTimeout=1s", "responseTimeout"),
         ("rediss://localhost/#insecure", "fragment"),
         ("redis://localhost#a", "fragment"),
         ("redis://u%zz:p@localhost", "user"),
@@ -235,6 +270,130 @@ fn what_is_refused_of_the_stackexchange_form_is_named() {
     ]);
 }
 
+/// Parameters of other clients that cannot be kept are refused by their names, before any password.
+#[test]
+fn what_cannot_be_kept_of_other_clients_parameters_is_named() {
+    refused_for(&[
+        ("redis://localhost?family=6", "family"),
+        ("redis://localhost?ssl_cert_reqs=required", "ssl_cert_reqs"),
+        ("rediss://localhost?ssl_cert_reqs=none", "ssl_cert_reqs"),
+        ("rediss://localhost?ssl_cert_reqs=CERT_NONE", "ssl_cert_reqs"),
+        ("rediss://localhost?ssl_check_hostname=false", "ssl_check_hostname"),
+        ("rediss://localhost?ssl_ca_certs=/etc/ssl/ca.pem", "ssl_ca_certs"),
+        ("rediss://localhost?skip_verify=true", "skip_verify"),
+        ("rediss://localhost?verifyPeer=NONE", "verifyPeer"),
+        ("redis://localhost?ssl=true", "ssl"),
+        ("redis://localhost?tls=true", "tls"),
+        ("redis://localhost?keyPrefix=app:", "keyPrefix"),
+        ("redis://localhost?master_name=mymaster", "master_name"),
+        ("redis://localhost?addr=other:6379", "addr"),
+        ("redis://localhost?timeout=5000", "timeout"),
+        ("redis://localhost?timeout=", "timeout"),
+        ("redis://localhost?dial_timeout=0", "dial_timeout"),
+        ("redis://localhost?dial_timeout=5 s", "dial_timeout"),
+        ("redis://localhost?dial_timeout=1x", "dial_timeout"),
+        ("redis://localhost?dial_timeout=s", "dial_timeout"),
+        ("redis://localhost?socket_timeout=1e3", "socket_timeout"),
+        ("redis://localhost?database=1&db=1", "db"),
+        ("redis://localhost?password=p", "password"),
+        ("redis://localhost?visibility_timeout=1", "option \"visibility_timeout\""),
+        ("redis://localhost?max-pool=1", "option \"max-pool\""),
+        ("redis://localhost?_a=1", "option 1"),
+        ("localhost,max_pool=1", "option \"max_pool\""),
+        ("localhost,prefix=app:", "prefix"),
+        ("redis+sentinel://localhost/mymaster", "scheme"),
+        ("redis-sentinel://localhost?sentinelMasterId=a", "scheme"),
+        ("redis+cluster://localhost", "scheme"),
+    ]);
+    // What follows a password may be the rest of it.
+    assert_eq!(parts("redis://localhost?password=a&max_pool=1"), ["password", "option 2"]);
+}
+
+/// Forms in which the strings of public repositories come, with other names and passwords.
+#[test]
+fn strings_as_they_are_found_in_public_files_are_read() {
+    for (text, expected) in [
+        // StackExchange.Redis, and Azure's own texts.
+        (
+            "127.0.0.1:6379,defaultDatabase=1,connectTimeout=100000,syncTimeout=100000,connectRetry=50",
+            "127.0.0.1:6379 1 - -",
+        ),
+        ("localhost,abortConnect=false,connectTimeout=30000,responseTimeout=30000", "localhost:6379 0 - -"),
+        (
+            "127.0.0.1:6379,abortConnect=false,connectTimeout=3000,responseTimeout=3000,syncTimeout=3000",
+            "127.0.0.1:6379 0 - -",
+        ),
+        (
+            "cache.redis.cache.windows.net,abortConnect=false,ssl=true,password=a+b/c=",
+            "s cache.redis.cache.windows.net:6380 0 - \"a+b/c=\"",
+        ),
+        (
+            "cache.redis.cache.windows.net:6380,password=abc=,ssl=True,abortConnect=False,ConnectRetry=3,\
+             ConnectTimeout=5000,SyncTimeout=5000",
+            "s cache.redis.cache.windows.net:6380 0 - \"abc=\"",
+        ),
+        (
+            "redis-master.app.svc.cluster.local:6379,password=p,ssl=False",
+            "redis-master.app.svc.cluster.local:6379 0 - \"p\"",
+        ),
+        ("127.0.0.1:6379,password=,connectTimeout=1000,connectRetry=1,syncTimeout=10000", "127.0.0.1:6379 0 - -"),
+        (
+            "10.5.25.160:6379,password=p,abortConnect=false,connectTimeout=50000,syncTimeout=50000",
+            "10.5.25.160:6379 0 - \"p\"",
+        ),
+        ("127.0.0.1:1,connectTimeout=500,syncTimeout=500,asyncTimeout=500", "127.0.0.1:1 0 - -"),
+        ("localhost:6379,allowAdmin=true,DefaultDatabase=0", "localhost:6379 0 - -"),
+        ("localhost:6379, abortConnect=false, keepAlive=180", "localhost:6379 0 - -"),
+        ("redis:6379,resolvedns=1,abortConnect=False", "redis:6379 0 - -"),
+        ("localhost:6379,user=app,password=p,sslprotocols=tls12,ssl=true", "s localhost:6379 0 \"app\" \"p\""),
+        ("localhost:6379,syncTimeout=2147483647", "localhost:6379 0 - -"),
+        ("localhost:6379,name=worker,protocol=resp3,writeBuffer=10240,poolsize=50", "localhost:6379 0 - -"),
+        ("127.0.0.1:6379,password=p,defaultDatabase=13,poolsize=50,ssl=false,preheat=5", "127.0.0.1:6379 13 - \"p\""),
+        // redis-py, Celery and Django.
+        (
+            "rediss://default:p@db.example.com:25061?ssl_cert_reqs=required",
+            "s db.example.com:25061 0 \"default\" \"p\"",
+        ),
+        ("rediss://:p@cache.example.com:6380/0?ssl_cert_reqs=CERT_REQUIRED", "s cache.example.com:6380 0 - \"p\""),
+        ("redis://localhost:6379/1?socket_timeout=5&socket_connect_timeout=5", "localhost:6379 1 - -"),
+        ("redis://localhost:6379/0?decode_responses=True&health_check_interval=30", "localhost:6379 0 - -"),
+        ("redis://localhost:6379?db=2&max_connections=50&retry_on_timeout=true", "localhost:6379 2 - -"),
+        ("rediss://localhost:6379/0?ssl_check_hostname=true&socket_keepalive=true", "s localhost:6379 0 - -"),
+        ("redis://localhost:6379/0?protocol=3&encoding=utf-8", "localhost:6379 0 - -"),
+        ("unix:///tmp/redis.sock?db=1", "unix:/tmp/redis.sock 1 - -"),
+        ("unix:///run/redis.sock?username=app&password=p", "unix:/run/redis.sock 0 \"app\" \"p\""),
+        ("redis+socket:///tmp/redis.sock", "unix:/tmp/redis.sock 0 - -"),
+        // go-redis.
+        ("redis://:qwerty@localhost:6379/1?dial_timeout=5s", "localhost:6379 1 - \"qwerty\""),
+        ("redis://u:p@localhost:6379/0?protocol=3&pool_size=100&min_idle_conns=10", "localhost:6379 0 \"u\" \"p\""),
+        ("redis://localhost?db=1&read_timeout=3s&write_timeout=3s&max_retries=2", "localhost:6379 1 - -"),
+        ("rediss://localhost:6380/0?client_name=api&idle_timeout=5m&skip_verify=false", "s localhost:6380 0 - -"),
+        ("redis://localhost:6379/0?conn_max_idle_time=30m&pool_timeout=4s&pool_fifo=true", "localhost:6379 0 - -"),
+        // ioredis, BullMQ and node-redis.
+        ("redis://default:p@redis.railway.internal:6379?family=0", "redis.railway.internal:6379 0 \"default\" \"p\""),
+        ("redis://u:p@127.0.0.1:6380/4?allowUsernameInURI=true", "127.0.0.1:6380 4 \"u\" \"p\""),
+        ("rediss://localhost:6379?rejectUnauthorized=true&connectTimeout=10000", "s localhost:6379 0 - -"),
+        ("redis://localhost:6379/0?maxRetriesPerRequest=3&enableReadyCheck=false", "localhost:6379 0 - -"),
+        ("redis://localhost:6379?lazyConnect=true&connectionName=app", "localhost:6379 0 - -"),
+        // Lettuce, Jedis and Spring.
+        ("redis://u:p@localhost/2?timeout=10s&clientName=api", "localhost:6379 2 \"u\" \"p\""),
+        ("rediss://localhost:6380?timeout=500ms&verifyPeer=FULL&libraryName=a", "s localhost:6380 0 - -"),
+        ("redis-socket:///tmp/redis.sock?database=1&timeout=1m", "unix:/tmp/redis.sock 1 - -"),
+        // Predis, Laravel and redis-rb.
+        ("redis://localhost?database=15", "localhost:6379 15 - -"),
+        ("redis://localhost:6379/0?ssl=false&reconnect_attempts=3", "localhost:6379 0 - -"),
+        // Heroku, Upstash and other hosts.
+        (
+            "rediss://:p123@ec2-1-2-3-4.compute-1.amazonaws.com:19000",
+            "s ec2-1-2-3-4.compute-1.amazonaws.com:19000 0 - \"p123\"",
+        ),
+        ("rediss://default:p@eu1-one-crab-1.upstash.io:6379", "s eu1-one-crab-1.upstash.io:6379 0 \"default\" \"p\""),
+        ("redis://red-abc:6379", "red-abc:6379 0 - -"),
+    ] {
+        assert_eq!(seen(text), expected, "{text:?}");
+    }
+}
+
 #[test]
 fn every_mistake_is_told_at_once() {
     assert_eq!(parts("redis://h!:0/a?b=c&db=x#d"), ["host", "port", "fragment", "database", "option \"b\"", "db"]);
@@ -253,10 +412,17 @@ fn an_unknown_option_is_told_what_is_allowed() {
 #[test]
 fn the_documented_options_are_the_known_ones() {
     let docs = include_str!("../options.rs");
-    for known in all() {
-        assert!(docs.contains(&format!("`{}`", known.name)), "{} is not documented", known.name);
-        if matches!(known.role, Role::Ignored) {
+    let documented = |name: &str| assert!(docs.contains(&format!("`{name}`")), "{name} is not documented");
+    for known in stackexchange_options::all() {
+        documented(known.name);
+        if matches!(known.role, stackexchange_options::Role::Ignored) {
             target(&format!("localhost,{}=anything at all", known.name));
+        }
+    }
+    for known in query_options::all() {
+        documented(known.name);
+        if matches!(known.role, query_options::Role::Ignored) {
+            target(&format!("rediss://localhost?{}=anything%20at%20all", known.name));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `unix:` and `redis+unix:`.
 
 use super::mistake::Mistake;
-use super::query::{Credentials, Query};
+use super::query::{Place, Query};
 use super::target::{Server, Target};
 use super::url::refused_fragment;
 use super::value;
@@ -22,15 +22,16 @@ pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     };
     let path = path.and_then(value::decoded).and_then(|path| server(&path));
     let server = value::kept("path", path, &mut mistakes);
-    let query = Query::parse(query, Credentials::Allowed, Vec::new(), &mut mistakes);
+    let query = Query::parse(query, Place::AfterPath, Vec::new(), &mut mistakes);
+    let (connect_timeout, response_timeout) = (query.connect_timeout(), query.response_timeout());
     let (user, password) = value::credentials(query.user, query.password, &mut mistakes);
     match server {
         Some(server) if mistakes.is_empty() => Ok(Target {
             user,
             password,
             database: query.database.unwrap_or(0),
-            connect_timeout: query.connect_timeout,
-            response_timeout: query.response_timeout,
+            connect_timeout,
+            response_timeout,
             ..Target::new(server)
         }),
         _ => Err(mistakes),

@@ -2,7 +2,7 @@
 
 use super::host;
 use super::mistake::Mistake;
-use super::query::{Credentials, Query};
+use super::query::{Place, Query};
 use super::target::Target;
 use super::value;
 
@@ -34,14 +34,14 @@ pub(super) fn parse(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
     let in_path = path.strip_prefix('/').filter(|database| !database.is_empty());
     let database = in_path.map(|text| value::kept("database", value::database(text), &mut mistakes));
     let seen = if in_path.is_some() { vec!["db"] } else { Vec::new() };
-    let query = Query::parse(query, Credentials::BeforeHost, seen, &mut mistakes);
+    let query = Query::parse(query, Place::AfterHost { tls }, seen, &mut mistakes);
     match server {
         Some(server) if mistakes.is_empty() => Ok(Target {
             user,
             password,
             database: database.flatten().or(query.database).unwrap_or(0),
-            connect_timeout: query.connect_timeout,
-            response_timeout: query.response_timeout,
+            connect_timeout: query.connect_timeout(),
+            response_timeout: query.response_timeout(),
             ..Target::new(server)
         }),
         _ => Err(mistakes),
