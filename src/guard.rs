@@ -119,8 +119,8 @@ impl LockGuard {
         LockHandle { lease: self.shared() }
     }
 
-    /// Resolves when the lock is no longer ours; at once if it is lost already, never because of our own
-    /// release. See [`Lost`].
+    /// Resolves when the lock is no longer ours, also because the provider was closed; at once if it is lost already,
+    /// never because of our own release. See [`Lost`].
     ///
     /// # Examples
     ///
@@ -225,7 +225,16 @@ impl LockGuard {
 
     #[cold]
     fn tell_of_loss(&self) {
-        crate::observe::lost(self.resource(), self.fencing_token());
+        let closed = match &self.0 {
+            Held::Shared { lease, .. } => lease.state().was_closed(),
+            #[cfg(feature = "memory")]
+            Held::Sole(sole) => sole.was_closed(),
+        };
+        if closed {
+            crate::observe::closed(self.resource(), self.fencing_token());
+        } else {
+            crate::observe::lost(self.resource(), self.fencing_token());
+        }
     }
 }
 

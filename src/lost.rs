@@ -15,6 +15,10 @@ use crate::sync::{Sleep, sleep_until};
 /// Returned by [`LockGuard::lost`](crate::LockGuard::lost) and [`LockHandle::lost`](crate::LockHandle::lost).
 /// It has its own timer, and so does not depend on the backend's answer.
 ///
+/// A shutdown is a loss to the work under the lock: [`Locking::close`](crate::Locking::close) frees every lock, and another
+/// process may hold it at once. Only logs and metrics tell the two apart: `orchestrix_locking_lost_total` does not count
+/// the guards that ended by closing, and `orchestrix_locking_closed_total` does.
+///
 /// # Cancel safety
 ///
 /// It can be dropped and made anew at any time: nothing is missed, since it looks at the lease and not at an

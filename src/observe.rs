@@ -21,6 +21,15 @@ pub(crate) fn lost(resource: &Resource, fence: FencingToken) {
     let _ = (resource, fence);
 }
 
+/// A guard ends that was held when its provider closed. A shutdown, and no loss that needs a look.
+pub(crate) fn closed(resource: &Resource, fence: FencingToken) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!("orchestrix_locking_closed_total").increment(1);
+    #[cfg(feature = "tracing")]
+    tracing::info!(resource = resource.as_str(), fencing_token = fence.get(), "lock was held when its provider closed");
+    let _ = (resource, fence);
+}
+
 /// The connection of a provider to its server.
 #[cfg(feature = "redis")]
 pub(crate) mod connection {

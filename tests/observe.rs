@@ -119,3 +119,49 @@ fn a_name_in_an_event_is_taken_for_nothing_else() {
         assert!(!line.contains(['\u{2028}', '\u{202e}']), "{line}");
     }
 }
+
+/// A shutdown is no alert: a guard that was held when its provider closed is counted apart, and one that was lost before
+/// that is a loss.
+#[test]
+fn closing_is_not_counted_as_loss() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let written = Written::default();
+    let make = written.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || make.clone()).finish();
+    let shut_down = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let locking = Locking::builder().add_in_memory_locking().build().unwrap();
+            let ends = LockOptions::default().ttl(Duration::from_secs(1)).auto_renew(false);
+            let lost = locking.lock_with("lost", ends).unwrap().acquire().await.unwrap();
+            tokio::time::advance(Duration::from_secs(2)).await;
+            // Known to its guard alone, known to others, and with an end of its own.
+            let sole = locking.lock("sole").unwrap().acquire().await.unwrap();
+            let shared = locking.lock("shared").unwrap().acquire().await.unwrap();
+            let handle = shared.handle();
+            let ending = locking.lock_with("ending", ends).unwrap().acquire().await.unwrap();
+            locking.close().await;
+            handle.lost().await;
+            drop((lost, sole, ending));
+            assert_eq!(shared.release().await.unwrap(), orchestrix_locking::Release::AlreadyLost);
+        });
+    };
+    metrics::with_local_recorder(&recorder, || tracing::subscriber::with_default(subscriber, shut_down));
+    let count =
+        |name: &str, counters: &[(String, u64)]| counters.iter().find(|(it, _)| it == name).map(|(_, count)| *count);
+    let counters: Vec<_> = snapshotter
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .filter_map(|(key, _, _, value)| match value {
+            DebugValue::Counter(count) => Some((key.key().name().to_owned(), count)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(count("orchestrix_locking_lost_total", &counters), Some(1));
+    assert_eq!(count("orchestrix_locking_closed_total", &counters), Some(3));
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.matches("WARN").count(), 1, "{text}");
+    assert_eq!(text.matches("lock was held when its provider closed").count(), 3, "{text}");
+}

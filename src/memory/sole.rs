@@ -62,6 +62,12 @@ impl Sole {
         self.state == State::Granted && self.shard.is_open()
     }
 
+    /// Whether the provider has closed, which is the only way in which such a lease is lost.
+    #[inline]
+    pub(crate) fn was_closed(&self) -> bool {
+        !self.shard.is_open()
+    }
+
     /// Whether it was granted and has not been released: what a drop has to do.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {

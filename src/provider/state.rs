@@ -62,6 +62,10 @@ pub(super) struct Inner {
     pub(super) watchers: Watchers,
 }
 
+/// Set in the fence of a lease that was held when its provider closed. A fence fits a signed number, so that the bit is
+/// free: there may be very many leases, and a field would cost each eight bytes.
+const CLOSED: u64 = 1 << 63;
+
 impl LeaseState {
     /// A lease that has not been granted yet.
     pub fn pending(resource: Resource) -> Self {
@@ -150,6 +154,25 @@ impl LeaseState {
         }
     }
 
+    /// Ends the lease because its provider closes, as [`lose`](Self::lose) does. Whoever watches sees a loss; events and
+    /// metrics tell it apart from one.
+    pub fn close(&self, now: Instant) -> bool {
+        self.mark_closed();
+        self.lose(now)
+    }
+
+    /// Notes that the lease, if it is held, ends because its provider closes. To be called just before it is lost.
+    pub(crate) fn mark_closed(&self) {
+        if self.is_held() {
+            self.fence.fetch_or(CLOSED, Relaxed);
+        }
+    }
+
+    /// Whether the lease was lost, and only because its provider closed.
+    pub(crate) fn was_closed(&self) -> bool {
+        self.fence.load(Relaxed) & CLOSED != 0
+    }
+
     /// Ends the lease because we give it back: [`Release::AlreadyLost`] if it is lost by now.
     #[inline]
     pub fn release(&self) -> Release {
@@ -184,7 +207,7 @@ impl LeaseState {
     /// The lease's fence; 0 before it is granted.
     #[inline]
     pub fn fencing_token(&self) -> FencingToken {
-        FencingToken::saturating(self.fence.load(Relaxed))
+        FencingToken::saturating(self.fence.load(Relaxed) & !CLOSED)
     }
 
     /// Whether the lock is ours, by the clock.

@@ -143,6 +143,8 @@ impl Locking {
     /// ends may never be sent. In a server that shuts down, requests that run under a lock end by it as well, so give
     /// them time first; `docs/recipes.md` has the order.
     ///
+    /// A guard that was held meanwhile is logged and counted as closed, and not as lost.
+    ///
     /// # Cancel safety
     ///
     /// What has been closed when the future is dropped stays closed; call it again for the rest.

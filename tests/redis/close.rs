@@ -230,3 +230,31 @@ fn a_job_that_drops_its_guard_and_closes_runs_six_times_in_a_row() {
     }
     assert!(server.leftovers().is_empty());
 }
+
+/// A shutdown is counted apart from losses: only the lock that was taken away before it is one.
+#[cfg(feature = "metrics")]
+#[test]
+fn a_close_is_not_counted_as_loss() {
+    let recorder = metrics_util::debugging::DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let server = RedisServer::start();
+            let provider = provider_at(&server.url());
+            let taken = acquired(&lock(&provider, "taken")).await;
+            server.cli(&["DEL", &key_of("taken")]);
+            assert!(!taken.extend(Duration::from_secs(5)).await.unwrap());
+            let (released, dropped) = (acquired(&lock(&provider, "a")).await, acquired(&lock(&provider, "b")).await);
+            soon("a close with a server ends", provider.close()).await;
+            assert_eq!(released.release().await.unwrap(), Release::AlreadyLost);
+            drop((taken, dropped));
+        });
+    });
+    let told = format!("{:?}", snapshotter.snapshot().into_vec());
+    for (name, count) in [("orchestrix_locking_lost_total", 1), ("orchestrix_locking_closed_total", 2)] {
+        let (_, of_it) = told.split_once(name).unwrap_or_else(|| panic!("{name} is not in {told}"));
+        let (_, value) = of_it.split_once("Counter(").unwrap();
+        assert!(value.starts_with(&format!("{count})")), "{name}: {told}");
+    }
+}

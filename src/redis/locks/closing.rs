@@ -26,6 +26,7 @@ impl Locks {
             if let Some(entry) = shard.get_mut(&resource) {
                 fail_waiters(entry, &LockError::Closed, &mut wakers);
                 if let Some(holder) = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref()) {
+                    holder.state().mark_closed();
                     holder.state().lose(Instant::now());
                 }
                 self.end_tenure(&resource, entry);
