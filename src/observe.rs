@@ -5,6 +5,9 @@
 //! a string and not as text of ours: whoever writes events down quotes and escapes it, so that a name that a client chose
 //! can be taken neither for another field nor for another line.
 
+#[cfg(feature = "redis")]
+pub(crate) mod connection;
+
 #[cfg(any(feature = "tracing", feature = "metrics"))]
 pub(crate) use observed::Attempt;
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
@@ -28,51 +31,6 @@ pub(crate) fn closed(resource: &Resource, fence: FencingToken) {
     #[cfg(feature = "tracing")]
     tracing::info!(resource = resource.as_str(), fencing_token = fence.get(), "lock was held when its provider closed");
     let _ = (resource, fence);
-}
-
-/// The connection of a provider to its server.
-#[cfg(feature = "redis")]
-pub(crate) mod connection {
-    use std::fmt::Display;
-
-    /// There is a connection, after so many attempts that failed. The inbox is what this process's tokens begin with,
-    /// so that whoever finds a token in a lock's key finds its process in the logs.
-    pub(crate) fn made(server: &str, inbox: &dyn Display, failures: usize, messages: bool) {
-        count("connected");
-        #[cfg(feature = "tracing")]
-        {
-            tracing::info!(server, %inbox, failures, "connected to the lock server");
-            if !messages {
-                tracing::warn!(
-                    server,
-                    "the user has no permission for channels: waiting locks ask again and again instead of being told"
-                );
-            }
-        }
-        let _ = (server, inbox, failures, messages);
-    }
-
-    /// A connection broke.
-    pub(crate) fn broke(server: &str, error: &dyn Display) {
-        count("broken");
-        #[cfg(feature = "tracing")]
-        tracing::warn!(server, %error, "the connection to the lock server broke");
-        let _ = (server, error);
-    }
-
-    /// An attempt to connect failed; so many have, one after the other.
-    pub(crate) fn failed(server: &str, failures: usize, error: &dyn Display) {
-        count("failed");
-        #[cfg(feature = "tracing")]
-        tracing::warn!(server, failures, %error, "no connection to the lock server");
-        let _ = (server, failures, error);
-    }
-
-    fn count(event: &'static str) {
-        #[cfg(feature = "metrics")]
-        metrics::counter!("orchestrix_locking_connections_total", "event" => event).increment(1);
-        let _ = event;
-    }
 }
 
 /// An option that is allowed, and that its user may not have meant.

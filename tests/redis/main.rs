@@ -12,6 +12,7 @@ mod close;
 mod commands;
 mod crowd;
 mod errors;
+mod events;
 #[path = "../support/evidence.rs"]
 mod evidence;
 mod names;

@@ -17,7 +17,7 @@ use super::channel::Channel;
 use super::connect::{Connection, connect};
 use super::failure::{Failure, given_up, too_slow, without_secrets};
 use super::{Caller, Condition, Link, Outcome};
-use crate::observe::connection as observe;
+use crate::observe::connection::ConnectionEvents;
 use crate::redis::jitter::jittered;
 use crate::redis::script::Publishing;
 
@@ -39,13 +39,14 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
     let mut failures = 0_usize;
     // The lack of messages is told once, and not by each connection.
     let mut messages_before = true;
+    let mut events = ConnectionEvents::new(&link.settings.server, &link.settings.prefix, &link.inbox);
     loop {
         match attempt(link, caller, failures).await {
             Ok(connection) => {
                 *link.condition.lock() = Condition::Up { publishing: connection.publishing };
                 let messages = connection.publishing == Publishing::Allowed;
                 let told = messages || !std::mem::replace(&mut messages_before, messages);
-                observe::made(&link.settings.server, &link.inbox, failures, told);
+                events.made(told);
                 if link.connected_before.swap(true, SeqCst) {
                     caller.reconnected();
                 }
@@ -55,8 +56,8 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
                 // One that broke at once is as good as one that was not made.
                 failures = if up.elapsed() < Duration::from_secs(1) { failures + 1 } else { 0 };
                 since = Instant::now();
-                observe::broke(&link.settings.server, &error);
                 let failure = Failure::new(&link.settings, "keeping a connection", error, since);
+                events.broke(&failure.reason());
                 if failures > 0 {
                     *link.condition.lock() = Condition::Down(failure);
                     pause(link, caller, failures).await;
@@ -67,7 +68,7 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
             Err(error) => {
                 failures += 1;
                 let error = without_secrets(&link.settings, error);
-                observe::failed(&link.settings.server, failures, &error);
+                events.failed(&Failure::new(&link.settings, "connecting", error.clone(), since).reason());
                 down(link, "connecting", error, since);
                 pause(link, caller, failures).await;
             }
