@@ -115,7 +115,9 @@ impl Shard {
             let leases: Vec<_> = leases.into_iter().flatten().collect();
             // Inside the critical section, as every change of a lease without an end; and every lock is let go before
             // anybody is told.
-            leases.iter().for_each(|lease| lease.state.mark_closed());
+            for lease in &leases {
+                lease.state.mark_closed();
+            }
             let told: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_untold(now)).collect();
             (told, leases, wakers)
         };

@@ -18,6 +18,8 @@ mod evidence;
 mod names;
 mod others;
 mod outages;
+#[cfg(feature = "memory")]
+mod paused;
 mod permissions;
 mod processes;
 mod review;

@@ -146,7 +146,7 @@ fn write_version_1(at: &Path, name: &str, params: &CertificateParams, issuer: &I
 /// The content of the first value in DER, and what follows that value.
 fn first_value(der: &[u8]) -> (&[u8], &[u8]) {
     // Up to 127 the length itself, otherwise the number of bytes that it has.
-    let more = usize::from(der[1].checked_sub(0x80).unwrap_or(0));
+    let more = usize::from(der[1].saturating_sub(0x80));
     let length = match more {
         0 => usize::from(der[1]),
         _ => der[2..2 + more].iter().fold(0, |length, byte| length << 8 | usize::from(*byte)),
