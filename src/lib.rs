@@ -55,7 +55,7 @@
 //! | `axum` | [`LockHandle`] as an extractor, `key::path_param`; includes `http` |
 //! | `tonic` | a locked service keeps tonic's `NamedService`, `key::metadata`; includes `http` |
 //! | `tracing` | events: acquired, busy, refused, cancelled, lost; connected, broken |
-//! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_wait_seconds`, `orchestrix_locking_connections_total` by `event` |
+//! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_closed_total`, `orchestrix_locking_wait_seconds`, `orchestrix_locking_connections_total` by `event` |
 //! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
 //! | `conformance` | the test suite for providers |
 //!

@@ -35,10 +35,10 @@ pub(crate) fn closed(resource: &Resource, fence: FencingToken) {
 
 /// An option that is allowed, and that its user may not have meant.
 #[cfg(feature = "redis")]
-pub(crate) fn advise(server: &str, advice: &str) {
+pub(crate) fn advise(server: &str, key_prefix: &str, advice: &str) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(server, "{advice}");
-    let _ = (server, advice);
+    tracing::warn!(server, key_prefix, "{advice}");
+    let _ = (server, key_prefix, advice);
 }
 
 #[cfg(any(feature = "tracing", feature = "metrics"))]

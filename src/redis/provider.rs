@@ -96,23 +96,32 @@ impl RedisLockProvider {
         let backend = Backend::new(options.settings()?).map_err(BuildProblem::Options)?;
         let made = Self { backend, advised: Arc::default() };
         for finding in &made.backend.locks().link.settings().findings {
-            made.advise(finding);
+            made.report(finding);
         }
         Ok(made)
     }
 
     /// Logs a finding, once.
-    fn advise(&self, finding: &Finding) {
+    fn report(&self, finding: &Finding) {
         if self.advised.is_new(finding) {
-            observe::advise(&self.backend.locks().link.settings().server, &finding.to_string());
+            self.advise(&finding.to_string());
         }
+    }
+
+    fn advise(&self, advice: &str) {
+        let settings = self.backend.locks().link.settings();
+        observe::advise(&settings.server, &settings.prefix, advice);
     }
 
     /// Checks the server as [`check`](DistributedLockProvider::check) does, and says what works but may not be what
     /// one wants for locks: a server that may remove keys, a user without channels. `check` logs the same, once
     /// (feature `tracing`).
     ///
-    /// Takes the lock `orchestrix-locking check` for a moment, over the connection that all locks use.
+    /// Takes the lock `orchestrix-locking check` for a moment, over the connection that all locks use. Only that decides
+    /// whether there is an error; what cannot be found out otherwise is a finding. On a node of a Redis Cluster names all
+    /// over the slots are tried as well.
+    ///
+    /// It ends within twice the time-out for connecting and three times that for answers, in whatever runtime it is called.
     ///
     /// # Cancel safety
     ///
@@ -121,7 +130,7 @@ impl RedisLockProvider {
     /// # Errors
     ///
     /// [`LockError::Unavailable`] if the server cannot be reached or does not answer; [`LockError::Backend`] if it
-    /// refuses the user, a script or a key; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
+    /// refuses the user, a script or a key, also that of another node's slot; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
     pub async fn findings(&self) -> Result<Vec<Finding>, LockError> {
         check::check(&self.backend, &self.advised.info_refused).await
     }
@@ -150,11 +159,7 @@ impl RedisLockProvider {
 impl DistributedLockProvider for RedisLockProvider {
     fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
         if options.get_ttl() < SHORT_LEASE && !self.advised.short_lease.swap(true, SeqCst) {
-            let server = &self.backend.locks().link.settings().server;
-            observe::advise(
-                server,
-                "a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it",
-            );
+            self.advise("a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it");
         }
         let settings = self.backend.locks().link.settings();
         if options.get_auto_renew()
@@ -163,7 +168,7 @@ impl DistributedLockProvider for RedisLockProvider {
         {
             let advice = "the response timeout is above half of a lock's ttl: a connection that dies silently may be \
                           replaced too late for the renewal that was lost with it";
-            observe::advise(&settings.server, advice);
+            self.advise(advice);
         }
         DistributedLock::new(resource, options, Arc::clone(&self.backend) as Arc<dyn LockBackend>)
     }
@@ -171,7 +176,7 @@ impl DistributedLockProvider for RedisLockProvider {
     fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(async {
             for finding in self.findings().await? {
-                self.advise(&finding);
+                self.report(&finding);
             }
             Ok(())
         })
