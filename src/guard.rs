@@ -66,6 +66,12 @@ impl LockGuard {
         }
     }
 
+    /// The lease that handles look at.
+    #[cfg(feature = "http")]
+    pub(crate) fn lease(&self) -> Arc<dyn Lease> {
+        self.shared()
+    }
+
     /// The lease as others see it, made for the first of them.
     fn shared(&self) -> Arc<dyn Lease> {
         match &self.0 {
@@ -276,6 +282,11 @@ pub struct LockHandle {
 }
 
 impl LockHandle {
+    #[cfg(feature = "http")]
+    pub(crate) fn new(lease: Arc<dyn Lease>) -> Self {
+        Self { lease }
+    }
+
     /// What is locked.
     pub fn resource(&self) -> &Resource {
         self.lease.state().resource()

@@ -10,19 +10,37 @@ use http_body::Body;
 /// body of an answer that can have none without asking at all. The lock has to be free before that.
 #[derive(Debug)]
 pub(super) struct Framing {
+    /// Of an answer that has been seen.
+    upgrade: bool,
+    method: Kind,
     head_only: bool,
     http1: bool,
     length: Option<u64>,
 }
 
+/// What a request's method says of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Head,
+    Connect,
+    Other,
+}
+
 impl Framing {
     pub(super) fn of_request<B>(request: &Request<B>) -> Self {
         let http1 = request.version() < Version::HTTP_2;
-        Self { head_only: request.method() == Method::HEAD, http1, length: None }
+        let method = match *request.method() {
+            Method::HEAD => Kind::Head,
+            Method::CONNECT => Kind::Connect,
+            _ => Kind::Other,
+        };
+        Self { upgrade: false, method, head_only: method == Kind::Head, http1, length: None }
     }
 
     pub(super) fn see<B: Body>(&mut self, response: &Response<B>) {
         let status = response.status();
+        self.upgrade =
+            status == StatusCode::SWITCHING_PROTOCOLS || (self.method == Kind::Connect && status.is_success());
         self.head_only |= status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || response.body().is_end_stream();
@@ -40,6 +58,12 @@ impl Framing {
             // Over HTTP/1 the server announces an exact hint.
             self.length = announced.or_else(|| response.body().size_hint().exact().filter(|_| self.http1));
         }
+    }
+
+    /// Whether the connection, or the stream of HTTP/2, is something else once the head is sent. The answer has no body
+    /// then, whatever the handler gave it.
+    pub(super) fn is_upgrade(&self) -> bool {
+        self.upgrade
     }
 
     /// Whether the answer is whole as soon as its head is sent.

@@ -15,6 +15,7 @@ use super::course::{Course, Outcome};
 use super::framing::Framing;
 use super::letting_go::LettingGo;
 use super::settings::{Ending, Settings};
+use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
 use crate::middleware::{Answering, AnsweringProjection, AnsweringTaken, Enter};
 use crate::mutant::{Mutant, is};
@@ -37,6 +38,8 @@ where
     stage: Stage<S, ReqB, ResB>,
     style: Style,
     framing: Framing,
+    /// Of a request that asks for one.
+    upgrade: Option<Upgrade>,
     ending: Ending,
     /// Whether the request would have waited for a lock that was taken.
     waits: bool,
@@ -49,12 +52,18 @@ type Stage<S, ReqB, ResB> = Answering<
 >;
 
 /// Puts a handle of the lock into the request's extensions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct InsertHandle;
+#[derive(Debug, Clone)]
+pub(super) struct InsertHandle {
+    /// Of a request that asks for one.
+    pub(super) upgrade: Option<Upgrade>,
+}
 
 impl<B> Enter<Request<B>> for InsertHandle {
     fn enter(&self, request: &mut Request<B>, guard: &LockGuard) {
-        request.extensions_mut().insert(guard.handle());
+        match &self.upgrade {
+            None => drop(request.extensions_mut().insert(guard.handle())),
+            Some(upgrade) => upgrade.insert_handle(guard, request.extensions_mut()),
+        }
     }
 }
 
@@ -67,10 +76,11 @@ where
         course: Course<S, Request<ReqB>, InsertHandle>,
         style: Style,
         framing: Framing,
+        upgrade: Option<Upgrade>,
         settings: &Settings,
     ) -> Self {
         let waits = !settings.common.wait.is_zero();
-        Self { stage: Answering::Running(course), style, framing, ending: settings.ending(), waits }
+        Self { stage: Answering::Running(course), style, framing, upgrade, ending: settings.ending(), waits }
     }
 }
 
@@ -98,7 +108,18 @@ where
             let answer = match answer {
                 Ok(response) if this.ending.hold_until == HoldUntil::BodyEnd && !is(Mutant::FreedBeforeBodyEnds) => {
                     this.framing.see(&response);
-                    if !this.framing.is_complete() {
+                    if this.framing.is_upgrade() {
+                        let left = match this.upgrade {
+                            Some(upgrade) => upgrade.leave_to_handles(guard),
+                            // The handler switched to what the client did not ask for.
+                            None => Err(guard),
+                        };
+                        match left {
+                            Ok(()) => return free(Ok(response)),
+                            // Refused below, once the lock is free.
+                            Err(unused) => guard = unused,
+                        }
+                    } else if !this.framing.is_complete() {
                         let body = |inner| LockBody::held(inner, guard, *this.ending, this.framing);
                         return Poll::Ready(Ok(response.map(body)));
                     }
@@ -108,6 +129,7 @@ where
             };
             match LettingGo::at_once(&mut guard) {
                 Some(lost) if lost && answer.is_ok() && this.ending.cancels => return refuse(LockError::Lost),
+                Some(_) if answer.is_ok() && this.framing.is_upgrade() => return refuse(Upgrade::refusal()),
                 Some(_) => return free(answer),
                 None => {
                     let letting_go = LettingGo::later(&guard, this.ending.release_timeout);
@@ -119,6 +141,7 @@ where
         let lost = ready!(Pin::new(letting_go).poll(cx));
         match this.stage.project_replace(Answering::Ended) {
             AnsweringTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => refuse(LockError::Lost),
+            AnsweringTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => refuse(Upgrade::refusal()),
             AnsweringTaken::Releasing(answer, _) => free(answer),
             _ => Poll::Pending,
         }

@@ -4,8 +4,9 @@
 //! the crate `http` wherever somebody imports everything.
 //!
 //! `key` names the lock, `service` and `future` run a request under it (with `crate::middleware`), `body` goes on
-//! holding it, `course` lets a handler outlive its client, `framing` knows when an answer is whole, `letting_go` waits for the release, `refusal` says what went
-//! wrong and `answer` writes that.
+//! holding it, `course` lets a handler outlive its client, `framing` knows when an answer is whole, `upgrade` keeps
+//! the lock of a connection that becomes something else, `letting_go` waits for the release, `refusal` says what went wrong
+//! and `answer` writes that.
 
 mod answer;
 mod body;
@@ -24,6 +25,7 @@ mod refusal;
 mod service;
 mod settings;
 mod timeout;
+mod upgrade;
 
 pub use body::LockBody;
 pub use disconnect::{Attached, Detachable, OnDisconnect};

@@ -14,6 +14,7 @@ use super::framing::Framing;
 use super::future::InsertHandle;
 use super::key::HttpKey;
 use super::timeout::grpc_timeout;
+use super::upgrade::Upgrade;
 use super::{Attached, Detachable, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
 use crate::middleware::Running;
 
@@ -70,8 +71,10 @@ impl<S, K, D> HttpLockService<S, K, D> {
             None => Style::of(grpc),
         };
         let framing = Framing::of_request(&request);
-        let running = Running::new(self.inner.clone(), request, taking, common.on_lost, InsertHandle);
-        HttpLockFuture::new(course(running), style, framing, settings)
+        let upgrade = Upgrade::of_request(&request);
+        let hook = InsertHandle { upgrade: upgrade.clone() };
+        let running = Running::new(self.inner.clone(), request, taking, common.on_lost, hook);
+        HttpLockFuture::new(course(running), style, framing, upgrade, settings)
     }
 }
 

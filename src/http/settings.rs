@@ -10,9 +10,14 @@ use crate::{LockOptions, OnLost};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HoldUntil {
     /// Until the response body has ended, so that a streamed answer is produced under the lock. The default.
+    ///
+    /// After an upgrade (101, or a successful CONNECT) until the last clone of the request's
+    /// [`LockHandle`](crate::LockHandle) is dropped. An upgrade whose handler keeps none is refused with 500. See
+    /// "Upgraded connections" at [`HttpLockLayer`](crate::HttpLockLayer#upgraded-connections).
     #[default]
     BodyEnd,
-    /// Until the handler has returned its response. The body is produced without the lock.
+    /// Until the handler has returned its response. The body is produced without the lock, and an upgraded connection is
+    /// served without it.
     Response,
 }
 

@@ -16,5 +16,6 @@ mod release;
 mod splitting;
 mod storm;
 mod support;
+mod upgrade;
 mod vanishing;
 mod wire;

@@ -1,0 +1,106 @@
+//! [`Upgrade`]: the lock of a request that asks for an upgrade of its connection.
+//!
+//! # How an upgraded connection keeps its lock
+//!
+//! After a 101, or after a successful CONNECT, the server hands the connection to a task of the handler's. The response
+//! has no body then, and the server shows a layer neither the connection nor its end. What a layer can see is its own
+//! [`LockHandle`]: as long as the task keeps it, the connection is in use.
+//!
+//! So the handle of such a request is counted. When the response head comes and the handle, or a clone of it, is alive,
+//! the guard moves to the handles, and the last of them to be dropped drops it. When none is alive, no task can have kept
+//! it: the lock would be free while the connection is in use. The upgrade is refused instead.
+//!
+//! Only requests that ask for an upgrade are counted, so that others pay for one look at their headers and for nothing
+//! else.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use ::http::header::UPGRADE;
+use ::http::{Extensions, Method, Request, Version};
+
+use crate::provider::{BoxFuture, Lease, LeaseState, Release, Releasing};
+use crate::{LockError, LockGuard, LockHandle};
+
+/// Finds out whether handles are left of the lock of one request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Upgrade(Arc<OnceLock<Weak<CountedLease>>>);
+
+impl Upgrade {
+    /// `None` for a request that does not ask for an upgrade.
+    pub(super) fn of_request<B>(request: &Request<B>) -> Option<Self> {
+        let asks = request.method() == Method::CONNECT
+            // HTTP/2 and later have no such header.
+            || (request.version() < Version::HTTP_2 && request.headers().contains_key(UPGRADE));
+        asks.then(Self::default)
+    }
+
+    /// Puts a counted handle into the request's extensions.
+    pub(super) fn insert_handle(&self, guard: &LockGuard, extensions: &mut Extensions) {
+        // That of a layer further outside. Its lock is kept by the same task, which gets to see one handle alone.
+        let outer = extensions.remove::<LockHandle>();
+        let lease = Arc::new(CountedLease { guard: OnceLock::new(), lease: guard.lease(), outer });
+        // Set once: a request is passed on once.
+        let _ = self.0.set(Arc::downgrade(&lease));
+        extensions.insert(LockHandle::new(lease));
+    }
+
+    /// Leaves the lock to the handles that are alive. The guard comes back if there are none.
+    pub(super) fn leave_to_handles(&self, guard: LockGuard) -> Result<(), LockGuard> {
+        match self.0.get().and_then(Weak::upgrade) {
+            // If the last handle is dropped in another task just now, the guard goes with it at the end of this arm.
+            Some(lease) => lease.guard.set(guard),
+            None => Err(guard),
+        }
+    }
+
+    /// Why an upgrade is refused whose handler kept no handle.
+    pub(super) fn refusal() -> LockError {
+        LockError::invalid_options(
+            "hold_until",
+            "BodyEnd, but the handler kept no LockHandle for the connection that it upgraded",
+            "a LockHandle that the task of the upgraded connection keeps, or HoldUntil::Response, which frees the lock \
+             when the upgrade is answered",
+        )
+    }
+}
+
+/// The lease that counted handles look at.
+///
+/// The fields are in the order in which they have to be dropped: the inner lock goes before the outer one.
+struct CountedLease {
+    /// Set when the connection has been upgraded.
+    guard: OnceLock<LockGuard>,
+    lease: Arc<dyn Lease>,
+    /// Only kept.
+    outer: Option<LockHandle>,
+}
+
+impl Lease for CountedLease {
+    fn state(&self) -> &LeaseState {
+        self.lease.state()
+    }
+
+    fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
+        Arc::clone(&self.lease).extend(duration)
+    }
+
+    fn release(self: Arc<Self>) -> Releasing {
+        Arc::clone(&self.lease).release()
+    }
+
+    fn release_at_once(&self) -> Option<Release> {
+        self.lease.release_at_once()
+    }
+}
+
+impl fmt::Debug for CountedLease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CountedLease")
+            .field("lease", &self.lease)
+            .field("upgraded", &self.guard.get().is_some())
+            .field("outer", &self.outer)
+            .finish()
+    }
+}
