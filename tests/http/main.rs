@@ -16,6 +16,7 @@ mod release;
 mod splitting;
 mod storm;
 mod support;
+mod targets;
 mod upgrade;
 mod vanishing;
 mod wire;

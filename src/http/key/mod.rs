@@ -11,7 +11,8 @@
 //! | [`extension::<T>(read)`](extension) | what `read` takes from an extension, such as the authenticated user |
 //! | [`parts([…])`](parts) | the values of several keys, joined so that they never collide |
 //!
-//! Values are taken as they stand, and queries are ignored. [`Key::prefixed`] puts a name before the value, so
+//! Values are taken as they stand, and queries are ignored. One request has one name in every version of HTTP; see
+//! [`header`] for the host. [`Key::prefixed`] puts a name before the value, so
 //! that two kinds of things that are numbered alike do not share a lock. A name that is too long or otherwise not valid
 //! is refused with 400 before a provider is asked for anything.
 //!
@@ -38,6 +39,7 @@ mod metadata;
 #[cfg(feature = "axum")]
 mod path_param;
 mod source;
+mod target;
 
 pub use error::KeyError;
 pub use extension::extension;

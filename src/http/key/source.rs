@@ -1,12 +1,13 @@
 //! [`Key`], and the functions that make one.
 
+use std::borrow::Cow;
 use std::iter::once;
 
-use ::http::{HeaderMap, HeaderName, Request};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::extension::Extension;
-use super::{HttpKey, KeyError};
+use super::{HttpKey, KeyError, target};
 use crate::{LockError, Resource};
 
 /// A place in a request at which the name of its lock stands. See the [module](super).
@@ -40,9 +41,28 @@ enum Value<'r> {
     List(Vec<SmolStr>),
 }
 
+impl<'r> From<Cow<'r, str>> for Value<'r> {
+    fn from(value: Cow<'r, str>) -> Self {
+        match value {
+            Cow::Borrowed(value) => Self::Found(value),
+            Cow::Owned(value) => Self::Made(value.into()),
+        }
+    }
+}
+
 /// The value of the header `name`, which the request has to have once, not empty, and as UTF-8.
 ///
 /// A repeated header is refused rather than read at its first place: the handler might read the other.
+///
+/// `host` is the authority that the request is sent to, by one name in every version of HTTP: the one in the request's
+/// target (the pseudo-header `:authority` of HTTP/2, the absolute form of HTTP/1), and the header `Host` where the target
+/// has none. Upper and lower case are not told apart, and the name has lower case; user information is left out. The
+/// port is part of the name if the client wrote it: `example.com` and `example.com:443` are two names. Over HTTP/1 a
+/// `Host` beside an absolute form is ignored, as RFC 9112 (section 3.2.2) says. Over HTTP/2 one that differs from
+/// `:authority` is refused with 400.
+///
+/// A `cookie` that HTTP/2 has split is put together again. Other pseudo-headers, such as `:path`, are no headers: see
+/// [`path`] and [`method_and_path`].
 pub fn header(name: impl TryInto<HeaderName>) -> Key {
     Key::new(Source::Header(name.try_into().map_err(|_| KeyError::ImpossibleHeader)))
 }
@@ -51,6 +71,8 @@ pub fn header(name: impl TryInto<HeaderName>) -> Key {
 /// percent encoding, so that both may be one route: where clients could gain by writing a path in another way, take
 /// `path_param`, which is decoded.
 ///
+/// A CONNECT has no path; its target, such as `example.com:443`, stands in its place, as `host` does in [`header`].
+///
 /// With the `axum` feature it is the whole path inside a nested router too, where the request itself shows only
 /// the rest.
 pub fn path() -> Key {
@@ -58,6 +80,9 @@ pub fn path() -> Key {
 }
 
 /// The request's method, a space and its [`path`], such as `POST /orders/42`.
+///
+/// An extended CONNECT (RFC 8441), with which HTTP/2 opens web sockets, is named as a GET. Over HTTP/1 the same request is
+/// one.
 pub fn method_and_path() -> Key {
     Key::new(Source::MethodAndPath)
 }
@@ -128,11 +153,11 @@ impl Key {
 
     fn value<'r, B>(&'r self, request: &'r mut Request<B>) -> Result<Value<'r>, LockError> {
         Ok(match &self.source {
-            Source::Header(name) => {
-                Value::Found(header_value(name.as_ref().map_err(Clone::clone)?, request.headers())?)
+            Source::Header(name) => target::header(name.as_ref().map_err(Clone::clone)?, request)?.into(),
+            Source::Path => target::path(request).into(),
+            Source::MethodAndPath => {
+                Value::Made(format_smolstr!("{} {}", target::method(request), target::path(request)))
             }
-            Source::Path => Value::Found(path_of(request)),
-            Source::MethodAndPath => Value::Made(format_smolstr!("{} {}", request.method(), path_of(request))),
             Source::Constant(name) => Value::Found(name),
             Source::Extension(extension) => Value::Made(extension.value(request.extensions())?.into()),
             Source::Parts(keys) if keys.is_empty() => return Err(KeyError::NoParts.into()),
@@ -189,6 +214,10 @@ pub(super) fn header_value<'r>(name: &HeaderName, headers: &'r HeaderMap) -> Res
     if values.next().is_some() {
         return Err(KeyError::RepeatedHeader { name: name.clone() });
     }
+    text_of(name, value)
+}
+
+pub(super) fn text_of<'r>(name: &HeaderName, value: &'r HeaderValue) -> Result<&'r str, KeyError> {
     // Not `to_str`, which takes nothing but ASCII.
     match std::str::from_utf8(value.as_bytes()) {
         // A prefix would make a valid name of it.
@@ -196,12 +225,4 @@ pub(super) fn header_value<'r>(name: &HeaderName, headers: &'r HeaderMap) -> Res
         Ok(value) => Ok(value),
         Err(_) => Err(KeyError::HeaderNotUtf8 { name: name.clone() }),
     }
-}
-
-fn path_of<B>(request: &Request<B>) -> &str {
-    #[cfg(feature = "axum")]
-    if let Some(original) = request.extensions().get::<axum::extract::OriginalUri>() {
-        return original.path();
-    }
-    request.uri().path()
 }
