@@ -8,10 +8,10 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::Request;
-use axum::routing::get;
+use axum::routing::{any, get, post};
 use axum::{BoxError, Router};
 use futures_util::{StreamExt, stream};
-use http::{Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use orchestrix_locking::{
     DistributedLockProvider, HttpLockLayer, InMemoryLockProvider, LockError, LockHandle, LockLayer, key,
@@ -21,10 +21,11 @@ use tower::ServiceBuilder;
 use tower::timeout::error::Elapsed;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::timeout::TimeoutLayer;
+use tower_http::cors::CorsLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutLayer};
 use tower_http::trace::TraceLayer;
 
-use crate::support::{Server, hold, is_free, serve};
+use crate::support::{Answer, Server, hold, is_free, serve};
 
 const NAME: &str = "the-lock";
 const BRIEFLY: Duration = Duration::from_millis(50);
@@ -232,6 +233,86 @@ async fn handle_error_inside_answers_under_the_lock() {
     assert!(is_free(&provider, NAME).await);
 }
 
+// ---- CORS ----------------------------------------------------------------------------------------------------
+
+const PAGE: &str = "https://page.example";
+
+fn cors() -> CorsLayer {
+    CorsLayer::new().allow_origin([PAGE.parse().unwrap()]).allow_methods([Method::POST])
+}
+
+/// A request of a browser's, on behalf of the page.
+async fn browser(server: &Server, method: &str) -> Answer {
+    let mut request = server.request(method, "/").header("origin", PAGE);
+    if method == "OPTIONS" {
+        request = request.header("access-control-request-method", "POST");
+    }
+    server.send(Version::HTTP_11, request.body(Body::empty()).unwrap()).await
+}
+
+fn readable(answer: &Answer) -> bool {
+    answer.header("access-control-allow-origin") == Some(PAGE)
+}
+
+#[tokio::test]
+async fn cors_outside_answers_preflights_without_the_lock_and_lets_pages_read_refusals() {
+    let work = || async { "done" };
+    for whole_router in [true, false] {
+        let provider = InMemoryLockProvider::new();
+        let locked = layer(&provider).wait(Duration::ZERO);
+        let router = if whole_router {
+            Router::new().route("/", post(work)).layer(locked)
+        } else {
+            Router::new().route("/", post(work).route_layer(locked))
+        };
+        let server = serve(router.layer(cors())).await;
+        let _guard = hold(&provider, NAME).await;
+        let preflight = browser(&server, "OPTIONS").await;
+        assert_eq!((preflight.status, readable(&preflight)), (StatusCode::OK, true));
+        let refused = browser(&server, "POST").await;
+        assert_eq!((refused.status, readable(&refused)), (StatusCode::CONFLICT, true));
+        assert_eq!(refused.json()["type"], "urn:orchestrix:locking:held");
+    }
+}
+
+#[tokio::test]
+async fn cors_inside_makes_preflights_wait_and_refusals_unreadable() {
+    let provider = InMemoryLockProvider::new();
+    let server = serve(done().layer(cors()).layer(layer(&provider).wait(BRIEFLY))).await;
+    let preflight = browser(&server, "OPTIONS").await;
+    assert_eq!((preflight.status, readable(&preflight)), (StatusCode::OK, true));
+    let _guard = hold(&provider, NAME).await;
+    for method in ["OPTIONS", "POST"] {
+        let begun = std::time::Instant::now();
+        let refused = browser(&server, method).await;
+        assert_eq!((refused.status, readable(&refused)), (StatusCode::SERVICE_UNAVAILABLE, false), "{method}");
+        assert!(begun.elapsed() >= BRIEFLY, "{method}");
+    }
+}
+
+/// A preflight is what a client says is one. If it needed no lock, a client could call a handler of all methods without.
+#[tokio::test]
+async fn a_request_in_the_shape_of_a_preflight_does_not_run_beside_the_holder() {
+    let provider = InMemoryLockProvider::new();
+    let router = Router::new().route("/", any(|lock: LockHandle| async move { lock.is_held().to_string() }));
+    let server = serve(router.layer(layer(&provider).wait(Duration::ZERO))).await;
+    assert_eq!(browser(&server, "OPTIONS").await.body, "true");
+    let _guard = hold(&provider, NAME).await;
+    assert_eq!(browser(&server, "OPTIONS").await.status, StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_closure_lets_preflights_pass_where_cors_has_to_be_inside() {
+    let provider = InMemoryLockProvider::new();
+    let key = |request: &Request| (request.method() != Method::OPTIONS).then_some(NAME);
+    let locked = HttpLockLayer::new(provider.clone(), key).wait(Duration::ZERO);
+    let server = serve(done().layer(cors()).layer(locked)).await;
+    let _guard = hold(&provider, NAME).await;
+    let preflight = browser(&server, "OPTIONS").await;
+    assert_eq!((preflight.status, readable(&preflight)), (StatusCode::OK, true));
+    assert_eq!(browser(&server, "GET").await.status, StatusCode::CONFLICT);
+}
+
 // ---- all of them ---------------------------------------------------------------------------------------------
 
 /// The order that `docs/middleware.md` recommends.
@@ -240,10 +321,12 @@ async fn all_of_them_in_the_recommended_order() {
     let (provider, seen) = (InMemoryLockProvider::new(), Arc::new(Mutex::new(Vec::new())));
     let layers = ServiceBuilder::new()
         .layer(trace!(seen))
+        .layer(cors())
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::new())
         .layer(layer(&provider).wait(BRIEFLY))
-        .layer(timeout());
+        .layer(timeout())
+        .layer(RequestBodyTimeoutLayer::new(BRIEFLY));
     let server = serve(
         done()
             .merge(Router::new().nest("/stuck", stuck()))
@@ -256,7 +339,9 @@ async fn all_of_them_in_the_recommended_order() {
         assert!(provider.is_empty(), "{path}");
     }
     let _guard = hold(&provider, NAME).await;
-    assert_eq!(server.get("/").await.json()["type"], "urn:orchestrix:locking:busy");
+    let refused = browser(&server, "GET").await;
+    assert_eq!((&refused.json()["type"], readable(&refused)), (&"urn:orchestrix:locking:busy".into(), true));
+    assert_eq!(browser(&server, "OPTIONS").await.status, StatusCode::OK);
     let statuses: Vec<_> = seen.lock().unwrap().iter().filter(|it| !it.starts_with("failed")).cloned().collect();
-    assert_eq!(statuses, ["200", "504", "500", "200", "503"]);
+    assert_eq!(statuses, ["200", "504", "500", "200", "503", "200"]);
 }
