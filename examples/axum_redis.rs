@@ -4,6 +4,9 @@
 //! default at localhost:6379; `REDIS_URL` names another. It serves until Ctrl-C. With `-- --once` it starts two copies
 //! of itself in one process, sends both of them requests, and ends.
 
+#[path = "support/shutdown.rs"]
+mod shutdown;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,12 +25,16 @@ use hyper_util::rt::TokioExecutor;
 use orchestrix_locking::{BoxError, LockHandle, Locking, RedisLockOptions, key};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use shutdown::serve_until;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 const START: i64 = 100;
+
+/// What requests get to end by themselves when the service is stopped. Longer than the longest wait for a lock.
+const GRACE: Duration = Duration::from_secs(10);
 
 // ---- The service ---------------------------------------------------------------------------------------------
 
@@ -98,17 +105,14 @@ fn register() -> Result<Locking, BoxError> {
     Ok(Locking::builder().add_redis_locking(options).build()?)
 }
 
-/// Serves until `stop` is done. First the requests under way are answered, then the locks are closed: the other way
-/// round, the requests would lose theirs.
+/// Serves until `stop` is done, and then ends in the order that `support/shutdown.rs` explains.
 async fn serve(
     listener: TcpListener,
     service: Service,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), BoxError> {
     let locking = service.locking.clone();
-    axum::serve(listener, routes(service)).with_graceful_shutdown(stop).await?;
-    locking.close().await;
-    Ok(())
+    serve_until(listener, routes(service), &locking, GRACE, stop).await
 }
 
 // ---- Until Ctrl-C --------------------------------------------------------------------------------------------

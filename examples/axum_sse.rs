@@ -4,22 +4,29 @@
 
 #[path = "support/http.rs"]
 mod http;
+#[path = "support/shutdown.rs"]
+mod shutdown;
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
 use axum::response::sse::{Event, Sse};
-use axum::routing::post;
+use axum::routing::{get, post};
 use futures_util::{Stream, stream};
-use http::{ensure, serve};
+use http::{Client, ensure, serve};
 use http_body_util::BodyExt;
 use orchestrix_locking::{
     BoxError, DistributedLockProvider, InMemoryLockProvider, LockHandle, LockOptions, Locking, key,
 };
-use tokio::time::sleep;
+use shutdown::serve_until;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
 
 const STEPS: u32 = 4;
+/// What requests get to end by themselves when the service is stopped.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The handler returns at once. The work is done while the stream is read, and so has to be under the lock too.
 async fn rebuild(lock: LockHandle) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -36,13 +43,25 @@ async fn rebuild(lock: LockHandle) -> Sse<impl Stream<Item = Result<Event, Infal
     }))
 }
 
+/// Goes on for as long as the client reads, or until the lock is lost or closed.
+async fn watch(lock: LockHandle) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(stream::unfold(lock, |lock| async move {
+        sleep(Duration::from_millis(20)).await;
+        Some((Ok(Event::default().data(format!("token {}", lock.fencing_token()))), lock))
+    }))
+}
+
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let provider = InMemoryLockProvider::new();
     let locking = Locking::builder().add_provider("web", provider.clone()).add_in_memory_locking().build()?;
     // The lock is held until the end of the body, which is the end of the stream: the layer's default.
     let one_rebuild = locking.named("web")?.http_layer(key::path_param("index").prefixed("index")).wait(Duration::ZERO);
-    let client = serve(Router::new().route("/indexes/{index}", post(rebuild).route_layer(one_rebuild))).await?;
+    let routes = Router::new()
+        .route("/indexes/{index}", post(rebuild))
+        .route("/indexes/{index}/watch", get(watch))
+        .route_layer(one_rebuild);
+    let client = serve(routes.clone()).await?;
 
     println!("A client rebuilds an index, and another wants to:");
     let mut events = client.start("POST", "/indexes/users", &[], "").await?.into_body();
@@ -71,5 +90,23 @@ async fn main() -> Result<(), BoxError> {
     let lock = provider.create_lock("index:users".try_into()?, LockOptions::default())?;
     let freed = lock.try_acquire(Duration::from_secs(5)).await?.is_some();
     println!("  the lock is free again: {freed}");
-    ensure(first && freed, "a client that leaves frees the lock")
+    ensure(first && freed, "a client that leaves frees the lock")?;
+
+    println!("The service is stopped while a client watches:");
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let client = Client::of(listener.local_addr()?);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving =
+        tokio::spawn(
+            async move { serve_until(listener, routes, &locking, GRACE, async { drop(stopped.await) }).await },
+        );
+    let mut events = client.start("GET", "/indexes/users/watch", &[], "").await?.into_body();
+    let first = events.frame().await.transpose()?.is_some();
+    let stopping = Instant::now();
+    drop(stop);
+    // Closing the locks cuts the stream off. Nothing else would.
+    let cut_off = events.collect().await.is_err();
+    serving.await??;
+    println!("  its stream is cut off, and the service ends: {cut_off}");
+    ensure(first && cut_off && stopping.elapsed() < GRACE * 10, "an endless stream does not keep the service")
 }

@@ -3,6 +3,9 @@
 //! Run it with `cargo run --example quickstart`. It sends itself requests, prints what happened, and then goes
 //! on serving for you to try; `cargo run --example quickstart -- --once` ends after the first part.
 
+#[path = "support/shutdown.rs"]
+mod shutdown;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -19,6 +22,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use orchestrix_locking::{BoxError, LockHandle, Locking, key};
 use serde_json::{Value, json};
+use shutdown::serve_until;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -276,7 +280,6 @@ async fn main() -> Result<(), BoxError> {
     println!("  curl -iX POST {accounts}/alice/withdraw");
     println!("  curl -X POST {accounts}/bob/withdraw");
     let service = service(Bank::new(), Some((&locking, Duration::from_secs(2))));
-    axum::serve(listener, service).with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) }).await?;
-    locking.close().await;
-    Ok(())
+    serve_until(listener, service, &locking, Duration::from_secs(10), async { drop(tokio::signal::ctrl_c().await) })
+        .await
 }

@@ -33,10 +33,15 @@ pub(crate) async fn serve(router: Router) -> Result<Client, BoxError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(axum::serve(listener, router).into_future());
-    Ok(Client { address, client: HyperClient::builder(TokioExecutor::new()).build_http() })
+    Ok(Client::of(address))
 }
 
 impl Client {
+    /// A client of a server that is there already.
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        Self { address, client: HyperClient::builder(TokioExecutor::new()).build_http() }
+    }
+
     /// Sends a request, and gives its answer back with the body yet to be read.
     pub(crate) async fn start(
         &self,

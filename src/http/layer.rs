@@ -104,7 +104,8 @@ impl<K, D> HttpLockLayer<K, D> {
     /// task afterwards. Loss of the lock ends the handler in the task too, unless
     /// [`OnLost::Continue`] says otherwise. What a handler still wants to read of the request's body it can no longer
     /// have. A server's graceful shutdown does not know of the task;
-    /// [`DistributedLockProvider::close`] ends it as a loss, and so does the end of the runtime.
+    /// [`DistributedLockProvider::close`] ends it as a loss, and so does the end of the runtime. `docs/middleware.md` has
+    /// the order in which a server and its locks end.
     ///
     /// The layer becomes one that asks the inner service, its future and the bodies to be `Send + 'static`.
     pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> HttpLockLayer<K, Detachable> {

@@ -14,6 +14,7 @@ mod lifetime;
 mod multiplexing;
 mod refusals;
 mod release;
+mod shutdown;
 mod splitting;
 mod storm;
 mod support;
