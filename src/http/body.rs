@@ -26,6 +26,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
+use super::cut_off::CutOff;
 use super::framing::Framing;
 use super::letting_go::LettingGo;
 use super::settings::Ending;
@@ -48,6 +49,8 @@ enum Stage<D> {
     Free,
     /// An answer of the layer's own.
     Refusal(Bytes),
+    /// One after which the connection must not go on.
+    CutOff(CutOff),
     Held(Held),
     /// The last frame is kept back until the release has been answered. `None` is the end of the stream.
     Releasing {
@@ -76,6 +79,12 @@ impl<B: Body> LockBody<B> {
     /// The body of an answer of the layer's own.
     pub(super) fn refusal(bytes: Bytes) -> Self {
         Self { inner: None, stage: if bytes.is_empty() { Stage::Free } else { Stage::Refusal(bytes) } }
+    }
+
+    /// The same, with an error at its end.
+    pub(super) fn cut_off(bytes: Bytes) -> Self {
+        let cut_off = if bytes.is_empty() { CutOff::Flush } else { CutOff::Bytes(bytes) };
+        Self { inner: None, stage: Stage::CutOff(cut_off) }
     }
 
     pub(super) fn held(inner: B, guard: LockGuard, ending: Ending, framing: &Framing) -> Self {
@@ -166,6 +175,14 @@ where
             return if lost { ended_by_the_loss(this.inner) } else { Poll::Ready(frame) };
         }
 
+        if let Stage::CutOff(cut_off) = this.stage {
+            let frame = ready!(cut_off.poll(cx));
+            if frame.is_err() {
+                *this.stage = Stage::Free;
+            }
+            return Poll::Ready(Some(frame.map(|bytes| Frame::data(bytes.into()))));
+        }
+
         if let Stage::Refusal(bytes) = this.stage {
             let bytes = mem::take(bytes);
             *this.stage = Stage::Free;
@@ -186,6 +203,10 @@ where
     fn size_hint(&self) -> SizeHint {
         if let Stage::Refusal(bytes) = &self.stage {
             return SizeHint::with_exact(bytes_of(bytes));
+        }
+        if let Stage::CutOff(_) = &self.stage {
+            // An exact length would be announced, and the error after it never be asked for.
+            return SizeHint::new();
         }
         let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         match &self.stage {

@@ -66,6 +66,10 @@ impl Framing {
         self.upgrade
     }
 
+    pub(super) fn is_http1(&self) -> bool {
+        self.http1
+    }
+
     /// Whether the answer is whole as soon as its head is sent.
     pub(super) fn is_complete(&self) -> bool {
         self.head_only || self.length == Some(0)

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ::http::header::CONTENT_LENGTH;
 use ::http::{Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
@@ -93,15 +94,22 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let refuse = |error| {
-            let refusal = Refusal::new(error, *this.waits);
-            Poll::Ready(Ok(this.style.answer(&refusal).map(LockBody::refusal)))
+        // Whether a task of the handler's, once it has run, may be given the connection whatever the answer is.
+        let prepared = this.upgrade.is_some() && this.framing.is_http1();
+        let refuse = |error, cuts_off: bool| {
+            let mut answer = this.style.answer(&Refusal::new(error, *this.waits));
+            if cuts_off {
+                answer.headers_mut().remove(CONTENT_LENGTH);
+                return Poll::Ready(Ok(answer.map(LockBody::cut_off)));
+            }
+            Poll::Ready(Ok(answer.map(LockBody::refusal)))
         };
         let free =
             |answer: Result<Response<ResB>, S::Error>| Poll::Ready(answer.map(|response| response.map(LockBody::free)));
         if let AnsweringProjection::Running(course) = this.stage.as_mut().project() {
             let (answer, mut guard) = match ready!(course.poll(cx)) {
-                Outcome::Refused(error) => return refuse(error),
+                Outcome::Refused(LockError::Lost) => return refuse(LockError::Lost, prepared),
+                Outcome::Refused(error) => return refuse(error, false),
                 Outcome::Answered(answer, None) => return free(answer),
                 Outcome::Answered(answer, Some(guard)) => (answer, guard),
             };
@@ -128,8 +136,10 @@ where
                 answer => answer,
             };
             match LettingGo::at_once(&mut guard) {
-                Some(lost) if lost && answer.is_ok() && this.ending.cancels => return refuse(LockError::Lost),
-                Some(_) if answer.is_ok() && this.framing.is_upgrade() => return refuse(Upgrade::refusal()),
+                Some(lost) if lost && answer.is_ok() && this.ending.cancels => {
+                    return refuse(LockError::Lost, prepared);
+                }
+                Some(_) if answer.is_ok() && this.framing.is_upgrade() => return refuse(Upgrade::refusal(), prepared),
                 Some(_) => return free(answer),
                 None => {
                     let letting_go = LettingGo::later(&guard, this.ending.release_timeout);
@@ -140,8 +150,8 @@ where
         let AnsweringProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else { return Poll::Pending };
         let lost = ready!(Pin::new(letting_go).poll(cx));
         match this.stage.project_replace(Answering::Ended) {
-            AnsweringTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => refuse(LockError::Lost),
-            AnsweringTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => refuse(Upgrade::refusal()),
+            AnsweringTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => refuse(LockError::Lost, prepared),
+            AnsweringTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => refuse(Upgrade::refusal(), prepared),
             AnsweringTaken::Releasing(answer, _) => free(answer),
             _ => Poll::Pending,
         }

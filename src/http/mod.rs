@@ -4,13 +4,14 @@
 //! the crate `http` wherever somebody imports everything.
 //!
 //! `key` names the lock, `service` and `future` run a request under it (with `crate::middleware`), `body` goes on
-//! holding it, `course` lets a handler outlive its client, `framing` knows when an answer is whole, `upgrade` keeps
-//! the lock of a connection that becomes something else, `letting_go` waits for the release, `refusal` says what went wrong
-//! and `answer` writes that.
+//! holding it, `course` lets a handler outlive its client, `framing` knows when an answer is whole, `upgrade` keeps the
+//! lock of an upgraded connection, `cut_off` ends a connection whose upgrade was refused, `letting_go` waits for the
+//! release, `refusal` says what went wrong and `answer` writes that.
 
 mod answer;
 mod body;
 mod course;
+mod cut_off;
 mod disconnect;
 #[cfg(feature = "axum")]
 mod extractor;

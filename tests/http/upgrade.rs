@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
@@ -42,7 +44,7 @@ enum Keeps {
 }
 
 /// Accepts every upgrade. The connection answers each byte with `h` while its lock is held, and ends with the lock.
-fn upgrade(keeps: Keeps, ended: Arc<Semaphore>, mut request: Request) -> Response {
+fn upgrade(keeps: Keeps, ended: Arc<Semaphore>, begun: Arc<AtomicUsize>, mut request: Request) -> Response {
     let lock = request.extensions().get::<LockHandle>().cloned().unwrap();
     let upgrading = hyper::upgrade::on(&mut request);
     let connect = request.method() == Method::CONNECT;
@@ -51,6 +53,7 @@ fn upgrade(keeps: Keeps, ended: Arc<Semaphore>, mut request: Request) -> Respons
     let request = matches!(keeps, Keeps::WholeRequest).then_some(request);
     let serving = async move {
         let Ok(upgraded) = upgrading.await else { return };
+        begun.fetch_add(1, SeqCst);
         let mut connection = TokioIo::new(upgraded);
         let handle = |request: &Request| request.extensions().get::<LockHandle>().cloned();
         while connection.read_u8().await.is_ok() {
@@ -81,20 +84,23 @@ struct Scene {
     provider: InMemoryLockProvider,
     /// Counts the tasks of upgraded connections that are done.
     ended: Arc<Semaphore>,
+    /// Counts the connections that such a task was given.
+    begun: Arc<AtomicUsize>,
     server: Server,
 }
 
 impl Scene {
     async fn new(keeps: Keeps, layers: impl FnOnce(Router, &InMemoryLockProvider) -> Router) -> Self {
         let (provider, ended) = (InMemoryLockProvider::new(), Arc::new(Semaphore::new(0)));
+        let begun = Arc::new(AtomicUsize::new(0));
         let handler = {
-            let ended = ended.clone();
-            any(move |request: Request| async move { upgrade(keeps, ended, request) })
+            let (ended, begun) = (ended.clone(), begun.clone());
+            any(move |request: Request| async move { upgrade(keeps, ended, begun, request) })
         };
         // A CONNECT has no path, and so no route.
         let router = Router::new().route("/", handler.clone()).fallback_service(handler);
         let server = serve(layers(router, &provider)).await;
-        Self { provider, ended, server }
+        Self { provider, ended, begun, server }
     }
 
     async fn under_one_lock(keeps: Keeps) -> Self {
@@ -143,9 +149,15 @@ async fn ask(address: SocketAddr, way: Way) -> Result<Connection, (StatusCode, S
     if status.is_informational() || status.is_success() {
         return Ok(Connection::Http1(stream));
     }
-    let length = answer.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
-    stream.read_exact(&mut body).await.unwrap();
+    let mut body = Vec::new();
+    match answer.lines().find_map(|line| line.strip_prefix("content-length: ")) {
+        Some(length) => {
+            body.resize(length.parse().unwrap(), 0);
+            stream.read_exact(&mut body).await.unwrap();
+        }
+        // To the end of the connection, which is not a clean one.
+        None => drop(stream.read_to_end(&mut body).await),
+    }
     Err((status, String::from_utf8(body).unwrap()))
 }
 
@@ -233,6 +245,45 @@ async fn an_upgrade_that_would_go_on_without_its_lock_is_refused() {
                 .unwrap_or_else(|_| panic!("{way:?}: the task goes on"))
                 .unwrap()
                 .forget();
+            assert_eq!(scene.begun.load(SeqCst), 0, "{way:?}");
+        }
+    }
+}
+
+/// Servers hand a connection over once they are done with it, whatever the answer was.
+#[tokio::test]
+async fn a_refused_upgrade_does_not_begin_when_its_client_closes_the_connection() {
+    for loses in [false, true] {
+        let scene = Scene::new(Keeps::Nothing, |router, provider| {
+            // Lost before the handler answers, and after its task was spawned.
+            let slowly = from_fn(move |request: Request, next: Next| async move {
+                let answer = next.run(request).await;
+                if loses {
+                    std::future::pending::<()>().await;
+                }
+                answer
+            });
+            let options = LockOptions::default().max_hold(loses.then_some(Duration::from_millis(50)));
+            router.layer(slowly).layer(layer(provider).options(options))
+        })
+        .await;
+        for head in [
+            "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade, close\r\nupgrade: echo\r\n\r\n",
+            "CONNECT elsewhere:443 HTTP/1.1\r\nhost: elsewhere:443\r\nconnection: close\r\n\r\n",
+        ] {
+            let mut stream = TcpStream::connect(scene.server.address()).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, b"HTTP/1.1 500");
+            // The task would answer this.
+            drop(stream.write_all(b"?").await);
+            drop(timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("the connection goes on"));
+            let answer = String::from_utf8(answer).unwrap();
+            let name = if loses { "locking:lost" } else { "locking:misconfigured" };
+            assert!(answer.contains(name) && answer.ends_with("}\r\n"), "{answer}");
+            timeout(LIMIT, scene.ended.acquire()).await.expect("the task goes on").unwrap().forget();
+            assert_eq!(scene.begun.load(SeqCst), 0);
         }
     }
 }
