@@ -5,6 +5,11 @@
 
 #[cfg(all(test, orchestrix_loom))]
 pub(crate) mod modelled;
+mod outside;
+
+#[cfg(feature = "redis")]
+pub(crate) use outside::Inside;
+pub(crate) use outside::assert_outside;
 
 #[cfg(all(feature = "memory", test, orchestrix_loom))]
 pub(crate) use modelled::AtomicBool;

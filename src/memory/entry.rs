@@ -57,11 +57,7 @@ impl Entry {
     }
 
     pub(super) fn is_first(&self, ticket: Ticket) -> bool {
-        self.first().is_some_and(|(first, _)| first == ticket)
-    }
-
-    fn first(&self) -> Option<(Ticket, &Waiter)> {
-        self.queue.as_ref()?.first()
+        self.queue.as_ref().and_then(|queue| queue.first()).is_some_and(|(first, _)| first == ticket)
     }
 
     /// Puts somebody at the end of the queue (M4).
@@ -94,9 +90,15 @@ impl Entry {
     }
 
     /// The first waiter's waker, if there is an end of the holder's lease that it has to know of (M6).
-    pub(super) fn wake_first(&self) -> Wake {
-        let first = self.first().filter(|_| self.holder.ends().is_some());
-        Wake { granted: None, first: first.map(|(_, waiter)| waiter.waker.clone()) }
+    ///
+    /// Taken and not cloned, since a clone is code of a user's, and this is under the mutex. The waiter looks once it is
+    /// woken, and leaves another. What happens until then it finds when it looks.
+    pub(super) fn wake_first(&mut self) -> Wake {
+        if self.holder.ends().is_none() {
+            return Wake::default();
+        }
+        let first = self.queue.as_mut().and_then(|queue| queue.first_mut());
+        Wake { granted: None, first: first.map(|waiter| std::mem::replace(&mut waiter.waker, Waker::noop().clone())) }
     }
 
     /// The lease of the holder, if it is shared, and the wakers of everybody who waits.

@@ -15,7 +15,7 @@ use super::queue::Ticket;
 use super::shard::Shard;
 use super::sole::Sole;
 use crate::mutant::{Mutant, is};
-use crate::provider::{LeaseState, replace_waker};
+use crate::provider::LeaseState;
 use crate::sync::now;
 use crate::{FencingToken, LockOptions, Resource};
 
@@ -49,32 +49,53 @@ pub(super) enum Look {
 impl Place {
     /// Takes the lock if it has been granted. Otherwise leaves a waker, replaces a holder that has ended, and says until
     /// when there is nothing to be done.
-    pub(super) fn look(&self, options: &LockOptions, waker: &Waker, clock: &OnceCell<Instant>) -> Look {
-        let (look, replaced, wake) = {
-            let mut table = self.shard.table.lock();
-            if table.is_closed() {
-                return Look::Closed;
+    ///
+    /// `spare` is a clone of the waker, if one is likely to be left: it is made outside the mutex, since that is code of a
+    /// user's, and so is its drop.
+    pub(super) fn look(
+        &self,
+        options: &LockOptions,
+        waker: &Waker,
+        mut spare: Option<Waker>,
+        clock: &OnceCell<Instant>,
+    ) -> Look {
+        loop {
+            let (look, wake) = {
+                let mut table = self.shard.table.lock();
+                if table.is_closed() {
+                    return Look::Closed;
+                }
+                let (entry, wake) = table.settle(self, clock);
+                (entry.map_or(Some(Look::Again), |entry| self.look_at(entry, options, waker, &mut spare)), wake)
+            };
+            wake.wake();
+            if let Some(look) = look {
+                return look;
             }
-            let (entry, wake) = table.settle(self, clock);
-            let (look, replaced) = entry.map_or((Look::Again, None), |entry| self.look_at(entry, options, waker));
-            (look, replaced, wake)
-        };
-        wake.wake();
-        drop(replaced);
-        look
+            spare = Some(waker.clone());
+        }
     }
 
-    fn look_at(&self, entry: &mut Entry, options: &LockOptions, waker: &Waker) -> (Look, Option<Waker>) {
+    /// `None` if a clone of the waker is needed. One that was replaced is in its place afterwards.
+    fn look_at(
+        &self,
+        entry: &mut Entry,
+        options: &LockOptions,
+        waker: &Waker,
+        spare: &mut Option<Waker>,
+    ) -> Option<Look> {
         if let Holder::Untaken(of, ends) = entry.holder
             && of == self.ticket
         {
-            return (self.take(entry, ends, options), None);
+            return Some(self.take(entry, ends, options));
         }
-        let Some(before) = entry.waker_mut(self.ticket) else { return (Look::Again, None) };
-        let replaced = replace_waker(before, waker);
+        let Some(present) = entry.waker_mut(self.ticket) else { return Some(Look::Again) };
+        if !present.will_wake(waker) {
+            std::mem::swap(present, spare.as_mut()?);
+        }
         // Only the first waiter minds the end of the holder's lease (M6).
         let ends = if entry.is_first(self.ticket) { entry.holder.ends() } else { None };
-        (Look::Wait(ends), replaced)
+        Some(Look::Wait(ends))
     }
 
     /// Takes the lock that has been granted to this place, with a lease that would end at `ends`.

@@ -37,6 +37,10 @@ impl<W> Queue<W> {
         self.places.front().and_then(|(ticket, waiter)| Some((*ticket, waiter.as_ref()?)))
     }
 
+    pub(super) fn first_mut(&mut self) -> Option<&mut W> {
+        self.places.front_mut().and_then(|(_, waiter)| waiter.as_mut())
+    }
+
     pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut W> {
         self.place(ticket)?.as_mut()
     }

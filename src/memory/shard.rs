@@ -19,7 +19,7 @@ use crate::provider::{DEFAULT_MOST, LeaseState, Release, Term, WaitingRoom, Wake
 use crate::sync::{AtomicBool, Mutex, now};
 
 /// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
-/// is never held while something is woken, polled or dropped that is not ours.
+/// is never held while something is woken, polled, cloned or dropped that is not ours.
 ///
 /// Each shard has its own reference count, so that threads on different names do not meet there either.
 #[derive(Debug)]
@@ -91,17 +91,17 @@ impl Shard {
 
     /// Gives a lease another length from now on.
     pub(super) fn extend(&self, lease: &MemoryLease, duration: Duration) -> bool {
-        let wake = {
+        let (renewed, watchers, wake) = {
             let mut table = self.table.lock();
             let now = now();
-            if !lease.state.renew(now, now, duration) {
-                return false;
-            }
+            let (renewed, watchers) = lease.state.renew_untold(now, now, duration);
             // The end may have moved nearer (M6).
-            table.get(lease.hash, lease.state.resource()).map(|entry| entry.wake_first())
+            let entry = if renewed { table.get(lease.hash, lease.state.resource()) } else { None };
+            (renewed, watchers, entry.map(Entry::wake_first))
         };
+        watchers.wake();
         wake.unwrap_or_default().wake();
-        true
+        renewed
     }
 
     /// Ends every lease and every wait.
@@ -122,7 +122,7 @@ impl Shard {
             (told, leases, wakers)
         };
         drop(leases);
-        told.into_iter().for_each(Wakers::tell_of_loss);
+        told.into_iter().for_each(Wakers::wake);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 

@@ -50,7 +50,9 @@ impl Future for Waiting {
             let Some(place) = &mut *this.place else { return Poll::Pending };
             // Read once a turn, and not at all by whoever finds the lock granted.
             let clock = std::mem::take(this.joined);
-            let ends = match place.look(this.options, cx.waker(), &clock) {
+            // Whoever has no timer has most likely not left its waker yet.
+            let spare = this.timer.is_none().then(|| cx.waker().clone());
+            let ends = match place.look(this.options, cx.waker(), spare, &clock) {
                 Look::Wait(ends) => ends,
                 Look::Sole(fence) => {
                     let granted = this.place.take().map(|place| LockGuard::sole(place.into_sole(fence)));

@@ -50,9 +50,9 @@ pub use state::{LeaseState, Standing};
 pub use term::Term;
 #[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use term::time_after;
+#[cfg(any(feature = "memory", feature = "redis"))]
+pub(crate) use watch::Wakers;
 pub(crate) use watch::Watcher;
-#[cfg(feature = "memory")]
-pub(crate) use watch::{Wakers, replace_waker};
 
 use crate::{DistributedLock, LockError, LockOptions, Resource};
 

@@ -27,7 +27,7 @@ use super::Term;
 use super::moment::{LOST, NO_END, PENDING, RELEASED, written};
 use super::watch::{Wakers, Watcher, Watchers};
 use crate::mutant::{Mutant, is};
-use crate::sync::{AtomicU64, Mutex, now};
+use crate::sync::{AtomicU64, Mutex, assert_outside, now};
 use crate::{FencingToken, Resource};
 
 /// How a lease stands.
@@ -104,21 +104,30 @@ impl LeaseState {
     ///
     /// `from` is the time from which the backend certainly counts: with a server, the time before the
     /// command was sent.
+    ///
+    /// Where the new end is earlier than the known one, or is a loss, this wakes whoever watches the lease: call it outside
+    /// every mutex that a release needs.
     pub fn renew(&self, now: Instant, from: Instant, lease: Duration) -> bool {
+        let (renewed, wakers) = self.renew_untold(now, from, lease);
+        wakers.wake();
+        renewed
+    }
+
+    /// The same, and leaves it to the caller to wake those who watch, outside every mutex.
+    pub(crate) fn renew_untold(&self, now: Instant, from: Instant, lease: Duration) -> (bool, Wakers) {
         let wakers = {
             let mut inner = self.inner.lock();
-            let Some(term) = inner.term else { return false };
+            let Some(term) = inner.term else { return (false, Wakers::default()) };
             let term = term.restarted(from, lease);
             // The answer came after the new lease's own end: nobody may believe in it.
             if term.ends().is_some_and(|ends| ends <= now) {
                 drop(inner);
-                self.lose(now);
-                return false;
+                return (false, self.lose_untold(now).unwrap_or_default());
             }
             loop {
                 let before = self.ends.load(Acquire);
                 if !self.held_at(before, || now) && !is(Mutant::LateRenewalRevives) {
-                    return false;
+                    return (false, Wakers::default());
                 }
                 let ends = written(term.ends());
                 if self.ends.compare_exchange(before, ends, ReleaseOrder, Relaxed).is_ok() {
@@ -128,30 +137,32 @@ impl LeaseState {
                 }
             }
         };
-        if let Some(wakers) = wakers {
-            wakers.wake();
-        }
-        true
+        (true, wakers.unwrap_or_default())
     }
 
     /// Ends the lease because it is no longer ours, and wakes whoever watches. `false` if it had ended.
+    ///
+    /// Call it outside every mutex that a release needs: a waker may run code that drops a guard.
     pub fn lose(&self, now: Instant) -> bool {
-        self.lose_untold(now).map(Wakers::tell_of_loss).is_some()
+        self.lose_untold(now).map(Wakers::wake).is_some()
     }
 
-    /// The same, and leaves it to the caller to tell those who watch.
+    /// The same, and leaves it to the caller to wake those who watch, outside every mutex.
     pub(crate) fn lose_untold(&self, now: Instant) -> Option<Wakers> {
-        let mut inner = self.inner.lock();
-        loop {
-            let before = self.ends.load(Acquire);
-            if matches!(before, RELEASED | LOST) {
-                return None;
+        let wakers = {
+            let mut inner = self.inner.lock();
+            loop {
+                let before = self.ends.load(Acquire);
+                if matches!(before, RELEASED | LOST) {
+                    return None;
+                }
+                if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
+                    inner.term = inner.term.map(|term| term.over(now));
+                    break inner.watchers.take();
+                }
             }
-            if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
-                inner.term = inner.term.map(|term| term.over(now));
-                return Some(inner.watchers.take());
-            }
-        }
+        };
+        Some(wakers.of_loss())
     }
 
     /// Ends the lease because its provider closes, as [`lose`](Self::lose) does. Whoever watches sees a loss; events and
@@ -261,9 +272,15 @@ impl LeaseState {
 
     /// How the lease stands, and whom to wake when that may have changed (L4).
     pub(crate) fn watch(&self, cx: &Context<'_>, watcher: &mut Option<Watcher>) -> Standing {
-        // A waker is never dropped under a mutex: it may be the last that keeps a task, and with it a guard.
-        let replaced = self.inner.lock().watchers.watch(cx, watcher);
-        drop(replaced);
+        let waker = cx.waker();
+        let is_known = self.inner.lock().watchers.has(*watcher, waker);
+        if !is_known {
+            // Neither cloned nor dropped under the mutex: a waker's vtable is code of a user's.
+            assert_outside();
+            let waker = waker.clone();
+            let replaced = self.inner.lock().watchers.watch(waker, watcher);
+            drop(replaced);
+        }
         self.standing()
     }
 

@@ -1,8 +1,12 @@
 //! Who is to be woken when a lease changes.
+//!
+//! A waker is a user's: to wake, clone or drop one runs code of theirs, which may drop a guard and so need any mutex of
+//! ours. Nothing here does any of these. Wakers come in and go out by value, and whoever has them is outside.
 
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 use crate::mutant::{Mutant, is};
+use crate::sync::assert_outside;
 
 /// The wakers of those who watch one lease.
 ///
@@ -36,13 +40,18 @@ pub(crate) struct Several(Vec<(u32, Waker)>);
 pub(crate) struct Watcher(u32);
 
 impl Watchers {
+    /// Whether this waker, or one that wakes the same task, is in the place that `watcher` has.
+    pub(super) fn has(&mut self, watcher: Option<Watcher>, waker: &Waker) -> bool {
+        watcher.and_then(|Watcher(place)| self.place(place)).is_some_and(|present| present.will_wake(waker))
+    }
+
     /// Notes whom to wake, in the place that `watcher` has or in a new one. Returns the waker that was there,
     /// to be dropped outside the caller's mutex.
-    pub(super) fn watch(&mut self, cx: &Context<'_>, watcher: &mut Option<Watcher>) -> Option<Waker> {
+    pub(super) fn watch(&mut self, waker: Waker, watcher: &mut Option<Watcher>) -> Option<Waker> {
         if let Some(Watcher(place)) = *watcher
-            && let Some(waker) = self.place(place)
+            && let Some(present) = self.place(place)
         {
-            return replace_waker(waker, cx.waker());
+            return Some(std::mem::replace(present, waker));
         }
         // They begin anew after 2^32. Whoever has watched since then keeps its own.
         while self.place(self.next).is_some() {
@@ -50,7 +59,7 @@ impl Watchers {
         }
         let place = self.next;
         self.next = self.next.wrapping_add(1);
-        self.add(place, cx.waker().clone());
+        self.add(place, waker);
         *watcher = Some(Watcher(place));
         None
     }
@@ -103,12 +112,6 @@ impl Watchers {
     }
 }
 
-/// Leaves `new` where `old` is, unless both wake the same task. Returns the waker that is not needed any more,
-/// to be dropped outside the caller's mutex.
-pub(crate) fn replace_waker(old: &mut Waker, new: &Waker) -> Option<Waker> {
-    if old.will_wake(new) { None } else { Some(std::mem::replace(old, new.clone())) }
-}
-
 impl Default for Wakers {
     /// None.
     fn default() -> Self {
@@ -117,13 +120,20 @@ impl Default for Wakers {
 }
 
 impl Wakers {
-    pub(crate) fn tell_of_loss(self) {
-        if !is(Mutant::LossWakesNobody) {
-            self.wake();
-        }
+    /// The same, once the lease is lost.
+    pub(super) fn of_loss(self) -> Self {
+        if is(Mutant::LossWakesNobody) { Self::default() } else { self }
     }
 
-    pub(super) fn wake(self) {
+    /// Whether there are any.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Several(None))
+    }
+
+    /// Outside every mutex of ours.
+    pub(crate) fn wake(self) {
+        assert_outside();
         match self {
             Self::One(waker) => waker.wake(),
             Self::Several(several) => {
@@ -158,7 +168,7 @@ mod tests {
             let woken = Arc::new(Woken::default());
             let waker = Waker::from(Arc::clone(&woken));
             let mut place = None;
-            assert!(watchers.watch(&Context::from_waker(&waker), &mut place).is_none());
+            assert!(watchers.watch(waker, &mut place).is_none());
             // As if all numbers but this one had been given since.
             watchers.next = 0;
             (woken, place)
@@ -179,7 +189,7 @@ mod tests {
             for _ in 0..2 {
                 for (woken, place) in &mut all {
                     let waker = Waker::from(Arc::clone(woken));
-                    assert!(watchers.watch(&Context::from_waker(&waker), place).is_none());
+                    assert!(watchers.has(*place, &waker) || watchers.watch(waker, place).is_none());
                 }
             }
             assert!(all.get(forgotten).and_then(|(_, place)| watchers.forget((*place)?)).is_some());

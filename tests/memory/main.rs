@@ -28,3 +28,4 @@ mod soak;
 #[path = "../support/soak.rs"]
 mod soaking;
 mod unpolled;
+mod user_code;
