@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::backend::Backend;
 use super::lease::RedisLease;
+use crate::sync::assert_outside;
 use crate::{LockError, LockOptions};
 
 /// One acquire, from its call to its answer.
@@ -63,30 +64,34 @@ impl Waiter {
     }
 
     /// Takes the answer, or leaves a waker for it.
+    ///
+    /// A waker is neither cloned nor dropped under the mutex: both are code of a user's, and a waker may be the last that
+    /// keeps a task, and with it a guard.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Answer> {
-        let replaced;
-        {
-            let mut slot = self.slot.lock();
-            match &mut *slot {
-                Slot::Waiting(Some(waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
-                // A waker is not dropped under the mutex: it may be the last that keeps a task, and with it a guard.
-                Slot::Waiting(waker) => replaced = waker.replace(cx.waker().clone()),
-                Slot::Answered(_) => match std::mem::replace(&mut *slot, Slot::Gone) {
-                    Slot::Answered(answer) => return Poll::Ready(answer),
-                    Slot::Waiting(_) | Slot::Gone => return Poll::Pending,
-                },
-                Slot::Gone => return Poll::Pending,
-            }
+        match &mut *self.slot.lock() {
+            Slot::Waiting(Some(waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
+            Slot::Waiting(_) => {}
+            slot => return slot.take_answer(),
         }
+        assert_outside();
+        let waker = cx.waker().clone();
+        let mut slot = self.slot.lock();
+        let Slot::Waiting(present) = &mut *slot else { return slot.take_answer() };
+        let replaced = present.replace(waker);
+        drop(slot);
         drop(replaced);
         Poll::Pending
     }
 
-    /// By which the caller can be woken while it has no answer.
-    pub(super) fn waker(&self) -> Option<Waker> {
-        match &*self.slot.lock() {
-            Slot::Waiting(waker) => waker.clone(),
+    /// Has the caller look again, while it has no answer. Outside every mutex.
+    pub(super) fn wake(&self) {
+        let waker = match &mut *self.slot.lock() {
+            Slot::Waiting(waker) => waker.take(),
             Slot::Answered(_) | Slot::Gone => None,
+        };
+        if let Some(waker) = waker {
+            assert_outside();
+            waker.wake();
         }
     }
 
@@ -104,25 +109,14 @@ impl Waiter {
     }
 }
 
-/// Who is to be woken once every lock is let go.
-#[derive(Debug, Default)]
-pub(super) struct Wakers {
-    first: Option<Waker>,
-    more: Vec<Waker>,
-}
-
-impl Wakers {
-    pub(super) fn add(&mut self, waker: Option<Waker>) {
-        match waker {
-            Some(waker) if self.first.is_none() => self.first = Some(waker),
-            Some(waker) => self.more.push(waker),
-            None => {}
+impl Slot {
+    fn take_answer(&mut self) -> Poll<Answer> {
+        if !matches!(self, Self::Answered(_)) {
+            return Poll::Pending;
         }
-    }
-
-    pub(super) fn wake(self) {
-        for waker in self.first.into_iter().chain(self.more) {
-            waker.wake();
+        match std::mem::replace(self, Self::Gone) {
+            Self::Answered(answer) => Poll::Ready(answer),
+            Self::Waiting(_) | Self::Gone => Poll::Pending,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::callers::{begin_to_wait, fail_waiters};
 use super::entry::{Ask, Entry, Patience, Queued};
 use super::tenure::Tenure;
 use super::undoing::Doubt;
-use super::{Due, Locks, Purpose, Shard, Step, Token, Wakers};
+use super::{Deferred, Due, Locks, Purpose, Shard, Step, Token};
 use crate::mutant::{Mutant, is};
 use crate::redis::jitter::jittered;
 use crate::redis::link::{Condition, Outcome};
@@ -28,18 +28,21 @@ const LONGEST_POLL: Duration = Duration::from_millis(400);
 
 impl Locks {
     /// Asks the server for the lock if somebody waits for it here and has no other way to it (R3).
-    pub(super) fn ask_if_needed(&self, resource: &Resource, entry: &mut Entry, patience: Patience, now: Instant) {
+    pub(super) fn ask_if_needed(
+        &self,
+        resource: &Resource,
+        entry: &mut Entry,
+        patience: Patience,
+        now: Instant,
+        after: &mut Deferred,
+    ) {
         if entry.tenure.is_some() || entry.ask().is_some() {
             return;
         }
         let Some(first) = entry.first() else { return };
         let token = match Token::random(self.link.inbox()) {
             Ok(token) => token,
-            Err(error) => {
-                let mut wakers = Wakers::default();
-                fail_waiters(entry, &error, &mut wakers);
-                return wakers.wake();
-            }
+            Err(error) => return fail_waiters(entry, &error, after),
         };
         let ttl = first.options().get_ttl();
         // Whoever allows nobody to wait does not wait either.
@@ -92,13 +95,12 @@ impl Locks {
     /// The server has answered, or has not, to the ask of this process.
     pub(super) fn ask_answered(&self, command: &Command, outcome: Outcome) {
         let Command { resource, token, .. } = command;
-        let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let now = Instant::now();
         if !shard.get(resource).is_some_and(|entry| entry.has_ask(*token)) {
             return self.answered_too_late(&mut shard, command, &outcome);
         }
-        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some((entry, after)) = shard.find(resource) else { return };
         let Some(ask) = entry.ask_of(*token) else { return };
         ask.in_flight = None;
         let ttl = ask.ttl;
@@ -107,39 +109,33 @@ impl Locks {
             Outcome::Refused(error) => (Err(error), now),
             // It has not run: nothing to undo.
             Outcome::NotSent(error) => {
-                self.not_answered(resource, entry, &error, false, now, &mut wakers);
-                self.settle(resource, &mut shard);
-                drop(shard);
-                return wakers.wake();
+                self.not_answered(resource, entry, &error, false, now, after);
+                return self.settle(resource, &mut shard);
             }
             Outcome::Unknown { error } => {
-                self.not_answered(resource, entry, &error, true, now, &mut wakers);
-                self.settle(resource, &mut shard);
-                drop(shard);
-                return wakers.wake();
+                self.not_answered(resource, entry, &error, true, now, after);
+                return self.settle(resource, &mut shard);
             }
         };
         match answer {
             Ok(Acquired::Granted { fence, others_wait, .. }) => {
                 let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
-                self.granted(resource, entry, tenure, now, &mut wakers);
+                self.granted(resource, entry, tenure, now, after);
             }
             Ok(Acquired::Queued { lease_left, at, deadline }) => {
                 ask.queued = Some(Queued { deadline, sent: sent.into(), at });
                 let again = self.next_question(ask, lease_left);
                 ask.due = Some(self.agenda.add(now + again, Due::Lock(self.table.hash(resource))));
-                begin_to_wait(entry, &self.room, &mut wakers);
+                begin_to_wait(entry, &self.room, after);
             }
             Ok(Acquired::Busy) => {
                 entry.take_ask();
-                begin_to_wait(entry, &self.room, &mut wakers);
-                self.ask_if_needed(resource, entry, Patience::New, now);
+                begin_to_wait(entry, &self.room, after);
+                self.ask_if_needed(resource, entry, Patience::New, now, after);
             }
-            Err(error) => self.refused(resource, entry, &error, now, &mut wakers),
+            Err(error) => self.refused(resource, entry, &error, now, after),
         }
         self.settle(resource, &mut shard);
-        drop(shard);
-        wakers.wake();
     }
 
     /// An answer to an ask that is over. Only a message can have ended it before its answer, and that was a grant:
@@ -170,7 +166,7 @@ impl Locks {
         error: &LockError,
         may_have_run: bool,
         now: Instant,
-        wakers: &mut Wakers,
+        after: &mut Deferred,
     ) {
         let Some(ask) = entry.ask_mut() else { return };
         if ask.is_waiting() {
@@ -185,11 +181,11 @@ impl Locks {
         if may_have_run && !is(Mutant::LostAnswerIsNotUndone) {
             self.undo(resource, token, ttl, Doubt::One);
         }
-        fail_waiters(entry, error, wakers);
+        fail_waiters(entry, error, after);
     }
 
     /// The server has answered with an error.
-    fn refused(&self, resource: &Resource, entry: &mut Entry, error: &LockError, now: Instant, wakers: &mut Wakers) {
+    fn refused(&self, resource: &Resource, entry: &mut Entry, error: &LockError, now: Instant, after: &mut Deferred) {
         let Some(ask) = entry.ask_mut() else { return };
         if ask.is_waiting() && may_pass(error) {
             let due = Due::Lock(self.table.hash(resource));
@@ -204,7 +200,7 @@ impl Locks {
         if !nothing_there {
             self.undo(resource, token, ttl, doubt);
         }
-        fail_waiters(entry, error, wakers);
+        fail_waiters(entry, error, after);
     }
 }
 

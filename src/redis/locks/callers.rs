@@ -8,7 +8,7 @@ use super::entry::{EndOfLine, Entry, Patience};
 use super::holding::lend;
 use super::tenure::Tenure;
 use super::undoing::Doubt;
-use super::{Locks, Purpose, Shard, Step, Token, Waiter, Wakers};
+use super::{Deferred, Locks, Purpose, Shard, Step, Token, Waiter};
 use crate::mutant::{Mutant, is};
 use crate::provider::{Moment, WaitingRoom};
 use crate::redis::link::Outcome;
@@ -49,7 +49,7 @@ impl Locks {
             return Err(LockError::Closed);
         }
         let now = Instant::now();
-        let entry = shard.get_or_insert(resource);
+        let (entry, after) = shard.find_or_insert(resource);
         // Behind nobody: an ask that is under way for a caller who has left is as good as one of its own.
         let is_first = entry.first().is_none() && !entry.is_held_here(now);
         let seat = match admission {
@@ -67,11 +67,11 @@ impl Locks {
                 self.settle(resource, &mut shard);
                 return Err(error);
             }
-            self.end_if_over(resource, entry, now);
+            self.end_if_over(resource, entry, now, after);
         }
         let patience = if entry.first().is_some() { Patience::Waiting } else { Patience::New };
         let ticket = entry.join(Arc::clone(waiter), seat);
-        self.ask_if_needed(resource, entry, patience, now);
+        self.ask_if_needed(resource, entry, patience, now, after);
         Ok(ticket)
     }
 
@@ -82,14 +82,14 @@ impl Locks {
             return Err(LockError::Closed);
         }
         let mut line = EndOfLine::default();
-        if let Some(entry) = shard.get_mut(resource) {
+        if let Some((entry, after)) = shard.find(resource) {
             let now = Instant::now();
             // Our own lease is as good as the server's word.
             if entry.is_held_here(now) {
                 return Ok(false);
             }
-            self.end_if_over(resource, entry, now);
-            self.ask_if_needed(resource, entry, Patience::Waiting, now);
+            self.end_if_over(resource, entry, now, after);
+            self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
             line = entry.end_of_line();
             self.settle(resource, &mut shard);
         }
@@ -112,46 +112,42 @@ impl Locks {
             Outcome::Refused(error) | Outcome::NotSent(error) => (Err(error), false),
             Outcome::Unknown { error } => (Err(error), true),
         };
-        let mut wakers = Wakers::default();
         match granted {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
                 let mut shard = self.shard(resource);
                 let now = Instant::now();
-                let entry = shard.get_or_insert(resource);
+                let (entry, after) = shard.find_or_insert(resource);
                 if self.is_closed() {
-                    wakers.add(waiter.answer(Answer::Failed(LockError::Closed.into())).unwrap_or_default());
+                    after.tell(waiter, Answer::Failed(LockError::Closed.into()));
                 }
                 let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
-                if !self.replace_tenure(resource, entry, tenure, now) {
+                if !self.replace_tenure(resource, entry, tenure, now, after) {
                     // Somebody of this process holds it since.
-                    wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
+                    after.tell(waiter, Answer::Busy);
                 } else if !is(Mutant::AttemptOvertakesWaiters)
-                    && self.serve_one(resource, entry, Some(line), now, &mut wakers)
+                    && self.serve_one(resource, entry, Some(line), now, after)
                 {
-                    wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
+                    after.tell(waiter, Answer::Busy);
                 } else if let Some(tenure) = &mut entry.tenure
-                    && lend(resource, tenure, waiter, now, &mut wakers)
+                    && lend(resource, tenure, waiter, now, after)
                 {
                     self.schedule(resource, tenure, now);
                 } else {
                     // Nobody was there any more.
-                    self.end_tenure(resource, entry);
-                    self.ask_if_needed(resource, entry, Patience::Waiting, now);
+                    self.end_tenure(resource, entry, after);
+                    self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
                 }
                 self.settle(resource, &mut shard);
             }
-            Ok((Acquired::Queued { .. } | Acquired::Busy, _)) => {
-                wakers.add(waiter.answer(Answer::Busy).unwrap_or_default());
-            }
+            Ok((Acquired::Queued { .. } | Acquired::Busy, _)) => Deferred::default().tell(waiter, Answer::Busy),
             Err(error) => {
                 if doubtful && !is(Mutant::LostAnswerIsNotUndone) {
                     self.undo(resource, *token, ttl, Doubt::One);
                 }
                 let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error.into()) };
-                wakers.add(waiter.answer(answer).unwrap_or_default());
+                Deferred::default().tell(waiter, answer);
             }
         }
-        wakers.wake();
     }
 
     /// A caller goes away, whatever it came to.
@@ -201,10 +197,10 @@ impl Locks {
 
     /// Brings an entry in order after somebody left it (R3, R5).
     pub(super) fn settle(&self, resource: &Resource, shard: &mut Shard<'_>) {
-        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some((entry, after)) = shard.find(resource) else { return };
         if entry.first().is_none() {
             if entry.tenure.as_ref().is_some_and(|tenure| tenure.holder.is_none()) {
-                self.end_tenure(resource, entry);
+                self.end_tenure(resource, entry, after);
             }
             // One that is under way is undone when its answer comes (R4).
             if entry.ask().is_some_and(|ask| ask.in_flight.is_none())
@@ -224,7 +220,7 @@ impl Locks {
 
 /// The server has said that somebody else holds the lock: from now on the first in line waits, if it may. Who was
 /// admitted because nobody waited may be one who allows nobody to, or one for whom there is no room.
-pub(super) fn begin_to_wait(entry: &mut Entry, room: &Arc<WaitingRoom>, wakers: &mut Wakers) {
+pub(super) fn begin_to_wait(entry: &mut Entry, room: &Arc<WaitingRoom>, after: &mut Deferred) {
     let refusal = if entry.first().is_some_and(|first| first.options().get_max_waiters() == Some(0)) {
         LockError::TooManyWaiters
     } else if entry.seat_first(room) {
@@ -233,14 +229,14 @@ pub(super) fn begin_to_wait(entry: &mut Entry, room: &Arc<WaitingRoom>, wakers: 
         LockError::TooManyWaitersInTotal
     };
     if let Some(waiter) = entry.pop() {
-        wakers.add(waiter.answer(Answer::Failed(refusal.into())).unwrap_or_default());
+        after.tell(&waiter, Answer::Failed(refusal.into()));
     }
 }
 
 /// Ends every wait of an entry with an error.
-pub(super) fn fail_waiters(entry: &mut Entry, error: &LockError, wakers: &mut Wakers) {
+pub(super) fn fail_waiters(entry: &mut Entry, error: &LockError, after: &mut Deferred) {
     for waiter in entry.take_waiters() {
-        wakers.add(waiter.answer(Answer::Failed(error.clone().into())).unwrap_or_default());
+        after.tell(&waiter, Answer::Failed(error.clone().into()));
     }
 }
 

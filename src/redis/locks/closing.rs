@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Locks;
 use super::callers::fail_waiters;
-use super::{Locks, Wakers};
 use crate::LockError;
 use crate::provider::Lease;
 
@@ -19,21 +19,19 @@ impl Locks {
     /// The provider is closed at the first poll; what is left to tell the server is told in the background.
     pub(in crate::redis) async fn close(&self) {
         self.closed.store(true, SeqCst);
-        let mut wakers = Wakers::default();
         // Nobody joins any more. Who is granted a lock from now on gives it back.
         for resource in self.table.resources() {
             let mut shard = self.shard(&resource);
-            if let Some(entry) = shard.get_mut(&resource) {
-                fail_waiters(entry, &LockError::Closed, &mut wakers);
+            if let Some((entry, after)) = shard.find(&resource) {
+                fail_waiters(entry, &LockError::Closed, after);
                 if let Some(holder) = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref()) {
                     holder.state().mark_closed();
-                    holder.state().lose(Instant::now());
+                    after.lose(holder, Instant::now());
                 }
-                self.end_tenure(&resource, entry);
+                self.end_tenure(&resource, entry, after);
                 self.settle(&resource, &mut shard);
             }
         }
-        wakers.wake();
         let told = async {
             loop {
                 self.link.drained().await;

@@ -22,14 +22,14 @@ impl Locks {
     ) -> Result<bool, oneshot::Receiver<Result<bool, LockError>>> {
         let resource = lease.state().resource();
         let mut shard = self.shard(resource);
-        let tenure = shard.get_mut(resource).and_then(|entry| entry.tenure_held_by(lease));
-        let Some(tenure) = tenure.filter(|_| lease.state().is_held()) else { return Ok(false) };
+        let Some((entry, after)) = shard.find(resource).filter(|_| lease.state().is_held()) else { return Ok(false) };
+        let Some(tenure) = entry.tenure_held_by(lease) else { return Ok(false) };
         // It counts from the moment at which the server does it, and that may be long before its answer (R2).
         let now = Instant::now();
         let may_end = now + worth(duration);
         if tenure.extension_begins(may_end) {
             tenure.renewed(now, duration);
-            lease.state().renew(now, now, worth(duration));
+            _ = after.renew(lease, now, now, worth(duration));
             self.schedule(resource, tenure, now);
         }
         let (answer, answered) = oneshot::channel();
@@ -54,7 +54,7 @@ impl Locks {
     ) -> Result<bool, LockError> {
         let Command { resource, token, .. } = command;
         let mut shard = self.shard(resource);
-        let Some(entry) = shard.get_mut(resource) else { return Ok(false) };
+        let Some((entry, after)) = shard.find(resource) else { return Ok(false) };
         let Some(tenure) = entry.tenure_of(*token) else { return Ok(false) };
         let ours = tenure.holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, lease));
         let before = tenure.extension_answered(may_end, !matches!(outcome, Outcome::NotSent(_)));
@@ -65,7 +65,7 @@ impl Locks {
                     // For whoever holds it now: the server counts anew in any case.
                     tenure.renewed(sent, duration);
                     let length = tenure.ends().saturating_duration_since(sent);
-                    let renewed = tenure.holder.as_ref().is_some_and(|holder| holder.state().renew(now, sent, length));
+                    let renewed = tenure.holder.as_ref().is_some_and(|holder| after.renew(holder, now, sent, length));
                     if tenure.holder.is_some() && !renewed {
                         self.end_lost(resource, &mut shard, now);
                         return Ok(false);
@@ -79,7 +79,7 @@ impl Locks {
                     }
                 }
                 Ok(None) => {
-                    self.lose_tenure(resource, entry, now);
+                    self.lose_tenure(resource, entry, now, after);
                     self.settle(resource, &mut shard);
                     return Ok(false);
                 }
@@ -90,7 +90,7 @@ impl Locks {
                 if let Some(before) = before {
                     tenure.restored(before);
                     if let Some(holder) = &tenure.holder {
-                        holder.state().renew(now, now, tenure.ends().saturating_duration_since(now));
+                        _ = after.renew(holder, now, now, tenure.ends().saturating_duration_since(now));
                     }
                 }
                 Err(error)
@@ -99,7 +99,7 @@ impl Locks {
                 if tenure.extension_in_doubt(duration, may_end)
                     && let Some(holder) = &tenure.holder
                 {
-                    holder.state().renew(now, now, may_end.saturating_duration_since(now));
+                    _ = after.renew(holder, now, now, may_end.saturating_duration_since(now));
                 }
                 Err(error)
             }

@@ -7,10 +7,9 @@ use tokio::time::Instant;
 use super::entry::{EndOfLine, Entry, Patience};
 use super::renewing::next_step;
 use super::tenure::Tenure;
-use super::{Command, Due, Locks, Purpose, Shard, Step, Waiter, Wakers};
+use super::{Command, Deferred, Due, Locks, Purpose, Shard, Step, Waiter};
 use crate::Resource;
 use crate::mutant::{Mutant, is};
-use crate::provider::Lease;
 use crate::redis::lease::RedisLease;
 use crate::redis::link::Outcome;
 use crate::redis::script::flag;
@@ -24,7 +23,7 @@ impl Locks {
         entry: &mut Entry,
         mut tenure: Tenure,
         now: Instant,
-        wakers: &mut Wakers,
+        after: &mut Deferred,
     ) {
         if let Some(ask) = entry.take_ask() {
             self.forget_due(ask.due);
@@ -35,15 +34,22 @@ impl Locks {
                 tenure.others_wait(now);
             }
         }
-        if self.replace_tenure(resource, entry, tenure, now) {
-            self.serve_next(resource, entry, now, wakers);
+        if self.replace_tenure(resource, entry, tenure, now, after) {
+            self.serve_next(resource, entry, now, after);
         }
     }
 
     /// A new tenure, instead of any there was: the server would not have granted it beside another of ours (R1).
     /// `false` if it is the older one, of which we hear late: an answer may be overtaken by a message. Whoever lends it
     /// puts it on the agenda.
-    pub(super) fn replace_tenure(&self, resource: &Resource, entry: &mut Entry, tenure: Tenure, now: Instant) -> bool {
+    pub(super) fn replace_tenure(
+        &self,
+        resource: &Resource,
+        entry: &mut Entry,
+        tenure: Tenure,
+        now: Instant,
+        after: &mut Deferred,
+    ) -> bool {
         if entry.tenure.as_ref().is_some_and(|present| tenure.is_older_than(present)) {
             self.push_for(&tenure, resource, Step::Release, Purpose::LetGo);
             self.undo_late(resource, &tenure);
@@ -52,23 +58,24 @@ impl Locks {
         if let Some(before) = entry.tenure.take() {
             self.forget_due(before.due);
             self.undo_late(resource, &before);
-            if let Some(holder) = before.holder {
-                holder.state().lose(now);
+            if let Some(holder) = &before.holder {
+                after.lose(holder, now);
             }
+            after.drop_later(before);
         }
         entry.tenure = Some(tenure);
         true
     }
 
     /// Gives a tenure that nobody holds to the first who waits here. If nobody does it ends.
-    pub(super) fn serve_next(&self, resource: &Resource, entry: &mut Entry, now: Instant, wakers: &mut Wakers) {
-        if self.serve_one(resource, entry, None, now, wakers) {
+    pub(super) fn serve_next(&self, resource: &Resource, entry: &mut Entry, now: Instant, after: &mut Deferred) {
+        if self.serve_one(resource, entry, None, now, after) {
             return;
         }
         if is(Mutant::CancelledAcquireStaysGranted) {
             entry.tenure = None;
         }
-        self.end_tenure(resource, entry);
+        self.end_tenure(resource, entry, after);
     }
 
     /// Gives a tenure that nobody holds to the first who waits here, or to the first of those who stood before an end of
@@ -79,13 +86,13 @@ impl Locks {
         entry: &mut Entry,
         before: Option<EndOfLine>,
         now: Instant,
-        wakers: &mut Wakers,
+        after: &mut Deferred,
     ) -> bool {
         while let Some(waiter) = entry.first_before(before).map(Arc::clone) {
             let Some(tenure) = &mut entry.tenure else { return true };
             if now >= tenure.ends() {
-                self.end_tenure(resource, entry);
-                self.ask_if_needed(resource, entry, Patience::Waiting, now);
+                self.end_tenure(resource, entry, after);
+                self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
                 return true;
             }
             if !tenure.is_enough_for(&waiter, now) {
@@ -97,7 +104,7 @@ impl Locks {
             }
             entry.pop();
             if let Some(tenure) = &mut entry.tenure
-                && lend(resource, tenure, &waiter, now, wakers)
+                && lend(resource, tenure, &waiter, now, after)
             {
                 self.schedule(resource, tenure, now);
                 return true;
@@ -110,39 +117,40 @@ impl Locks {
     ///
     /// Its key is freed in any case. It may last for a moment longer than the lease here, and whoever waits elsewhere
     /// does not have to wait for that.
-    pub(super) fn end_tenure(&self, resource: &Resource, entry: &mut Entry) {
+    pub(super) fn end_tenure(&self, resource: &Resource, entry: &mut Entry, after: &mut Deferred) {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
         self.push_for(&tenure, resource, Step::Release, Purpose::LetGo);
         self.undo_late(resource, &tenure);
+        after.drop_later(tenure);
     }
 
     /// Ends a tenure whose lease is over, without waiting for the agenda.
-    pub(super) fn end_if_over(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
+    pub(super) fn end_if_over(&self, resource: &Resource, entry: &mut Entry, now: Instant, after: &mut Deferred) {
         if entry.tenure.as_ref().is_some_and(|tenure| tenure.lease_ends() <= now) {
-            self.end_tenure(resource, entry);
+            self.end_tenure(resource, entry, after);
         }
     }
 
     /// The tenure is no longer ours.
-    pub(super) fn lose_tenure(&self, resource: &Resource, entry: &mut Entry, now: Instant) {
+    pub(super) fn lose_tenure(&self, resource: &Resource, entry: &mut Entry, now: Instant, after: &mut Deferred) {
         let Some(tenure) = entry.tenure.take() else { return };
         self.forget_due(tenure.due);
         self.undo_late(resource, &tenure);
-        if let Some(holder) = tenure.holder {
-            holder.state().lose(now);
+        if let Some(holder) = &tenure.holder {
+            after.lose(holder, now);
         }
-        self.ask_if_needed(resource, entry, Patience::Waiting, now);
+        after.drop_later(tenure);
+        self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
     }
 
     /// The lease that the next turn needed has been asked for.
     pub(super) fn turn_answered(&self, command: &Command, outcome: Outcome) {
         let Command { resource, token, step } = command;
         let Step::Reset { lease } = *step else { return };
-        let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let now = Instant::now();
-        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some((entry, after)) = shard.find(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token).filter(|tenure| tenure.holder.is_none()) else { return };
         match outcome {
             Outcome::Answered { answer, sent } => match flag(&answer) {
@@ -152,33 +160,31 @@ impl Locks {
                     if others_wait {
                         tenure.others_wait(sent);
                     }
-                    self.serve_next(resource, entry, now, &mut wakers);
+                    self.serve_next(resource, entry, now, after);
                 }
-                Ok(None) => self.lose_tenure(resource, entry, now),
+                Ok(None) => self.lose_tenure(resource, entry, now, after),
                 Err(_) => {
-                    self.end_tenure(resource, entry);
-                    self.ask_if_needed(resource, entry, Patience::Waiting, now);
+                    self.end_tenure(resource, entry, after);
+                    self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
                 }
             },
             // Whether it is ours still is not known. Those who wait go on waiting, for another.
             Outcome::Refused(_) | Outcome::NotSent(_) | Outcome::Unknown { .. } => {
-                self.end_tenure(resource, entry);
-                self.ask_if_needed(resource, entry, Patience::Waiting, now);
+                self.end_tenure(resource, entry, after);
+                self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
             }
         }
         self.settle(resource, &mut shard);
-        drop(shard);
-        wakers.wake();
     }
 
     /// Something is due for a tenure: its end, or a renewal.
     pub(super) fn tenure_due(&self, resource: &Resource, mut shard: Shard<'_>, now: Instant) {
-        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some((entry, after)) = shard.find(resource) else { return };
         let Some(tenure) = &mut entry.tenure else { return };
         if tenure.lease_ends() <= now {
             // The lease has seen it by the same clock, without being told.
-            self.end_tenure(resource, entry);
-            self.ask_if_needed(resource, entry, Patience::Waiting, now);
+            self.end_tenure(resource, entry, after);
+            self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
         } else {
             self.renew_if_due(resource, tenure, now);
             self.schedule(resource, tenure, now);
@@ -203,7 +209,7 @@ pub(super) fn lend(
     tenure: &mut Tenure,
     waiter: &Arc<Waiter>,
     now: Instant,
-    wakers: &mut Wakers,
+    after: &mut Deferred,
 ) -> bool {
     // One that was granted just now counts from where its tenure does.
     let from = now.min(tenure.ends());
@@ -215,13 +221,10 @@ pub(super) fn lend(
         *waiter.options(),
         Arc::clone(waiter.backend()),
     );
-    match waiter.answer(Answer::Granted(Arc::clone(&lease))) {
-        Ok(waker) => {
-            wakers.add(waker);
-            tenure.fresh = false;
-            tenure.holder = Some(lease);
-            true
-        }
-        Err(_) => false,
+    let there = after.answer(waiter, Answer::Granted(Arc::clone(&lease))).is_ok();
+    if there {
+        tenure.fresh = false;
+        tenure.holder = Some(lease);
     }
+    there
 }

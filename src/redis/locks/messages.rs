@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::entry::Ask;
 use super::tenure::Tenure;
 use super::undoing::Doubt;
-use super::{Locks, Token, Wakers};
+use super::{Locks, Token};
 use crate::mutant::{Mutant, is};
 use crate::provider::Moment;
 use crate::redis::script::{Grant, ServerTime};
@@ -17,13 +17,12 @@ impl Locks {
     /// The lock is ours, by a message: whoever held it has handed it on.
     pub(super) fn granted_by_message(&self, grant: &Grant) {
         let Grant { resource, token, .. } = grant;
-        let mut wakers = Wakers::default();
         let mut shard = self.shard(resource);
         let now = Instant::now();
-        let entry = match shard.get_mut(resource) {
-            Some(entry) if entry.has_ask(*token) => entry,
+        let (entry, after) = match shard.find(resource) {
+            Some((entry, after)) if entry.has_ask(*token) => (entry, after),
             // Known already from an answer that overtook the message.
-            Some(entry) if entry.has_tenure(*token) => return,
+            Some((entry, _)) if entry.has_tenure(*token) => return,
             // Nobody here wants it any more. Undone already, or to be: once more does no harm (R4).
             _ => return self.undo(resource, *token, LockOptions::MAX_TTL, Doubt::None),
         };
@@ -34,10 +33,8 @@ impl Locks {
         }
         let from = granted_since(ask, grant.at, now);
         let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
-        self.granted(resource, entry, tenure, now, &mut wakers);
+        self.granted(resource, entry, tenure, now, after);
         self.settle(resource, &mut shard);
-        drop(shard);
-        wakers.wake();
     }
 
     /// Others wait for a lock that is ours.

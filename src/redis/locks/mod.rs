@@ -5,6 +5,11 @@
 //! time is up. What follows is pushed to the [link](super::link) under the same mutex, so that the server is asked
 //! in the order in which things happened here. Nothing here waits, and no answer comes while the mutex is held.
 //!
+//! No code of a user's runs under that mutex: no waker is woken, cloned or dropped there. What a step has to wake it
+//! leaves with its [`Shard`], which wakes it once the mutex is free ([`Deferred`]). What is pushed may be sent at once,
+//! which polls the redis crate's future under the mutex. That wakes the task which drives the connection, and the link's
+//! own: they belong to that crate and to this one.
+//!
 //! A **tenure** is a lock that is ours on the server, under one token. A **lease** is one caller's hold of it. When
 //! a caller of this process lets go and another one waits, the tenure goes on with the next lease, without asking
 //! the server: the *turns* of a tenure. An **ask** is the one place in the server's queue that all waiters of this
@@ -31,6 +36,7 @@
 mod asking;
 mod callers;
 mod closing;
+mod deferred;
 mod entry;
 mod extending;
 mod holding;
@@ -40,6 +46,8 @@ mod renewing;
 mod table;
 mod tenure;
 mod undoing;
+#[cfg(test)]
+mod user_code_tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,6 +59,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 pub(super) use self::callers::{Admission, GaveUp};
+use self::deferred::Deferred;
 use self::entry::{EndOfLine, Entry};
 use self::table::{Shard, Table};
 use self::tenure::Tenure;
@@ -63,7 +72,7 @@ use super::runtimes::Runtimes;
 use super::script::{Command, Message, Step};
 use super::settings::Settings;
 use super::token::{InboxId, Token};
-use super::waiter::{Waiter, Wakers};
+use super::waiter::Waiter;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Release, WaitingRoom};
 use crate::{LockError, Resource};
@@ -175,18 +184,18 @@ impl Locks {
 
     /// What a runtime has left alone is served in another one: by whoever waits there, or for whoever holds a lock.
     fn serve_elsewhere(self: &Arc<Self>) {
-        let mut wakers = Wakers::default();
+        let mut waiters = Vec::new();
         let mut runtimes = HashMap::new();
-        self.table.each(|entry| {
-            for waiter in entry.waiters() {
-                wakers.add(waiter.waker());
-            }
+        self.table.each(|entry, _| {
+            waiters.extend(entry.waiters().map(Arc::clone));
             let holder = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref());
             if let Some(runtime) = holder.and_then(|holder| holder.runtime()) {
                 runtimes.entry(runtime.id()).or_insert(runtime);
             }
         });
-        wakers.wake();
+        for waiter in waiters {
+            waiter.wake();
+        }
         for runtime in runtimes.into_values() {
             let locks = Arc::clone(self);
             // In one that has ended as well, this is dropped without having run.
@@ -212,7 +221,7 @@ impl Locks {
     fn lock_due(&self, at: agenda::Entry, hash: u64) {
         let mut shard = self.table.shard_of(hash);
         let now = Instant::now();
-        let Some(entry) = shard.waiting_for(at) else { return };
+        let Some((entry, _)) = shard.waiting_for(at) else { return };
         let resource = entry.resource().clone();
         if let Some(tenure) = entry.tenure.as_mut().filter(|tenure| tenure.due == Some(at)) {
             tenure.due = None;
@@ -282,7 +291,7 @@ impl Caller for Locks {
         if is(Mutant::ReconnectsWithoutALook) {
             return;
         }
-        self.table.each(|entry| {
+        self.table.each(|entry, _| {
             let (resource, now) = (entry.resource().clone(), Instant::now());
             self.ask_again(&resource, entry, now);
             self.check_tenure(&resource, entry, now);

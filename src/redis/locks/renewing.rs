@@ -78,7 +78,7 @@ impl Locks {
         let Step::Renew { lease } = *step else { return };
         let mut shard = self.shard(resource);
         let now = Instant::now();
-        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some((entry, after)) = shard.find(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token) else { return };
         let answered = matches!(outcome, Outcome::Answered { .. });
         tenure.renewing = is(Mutant::RenewalStopsAfterError) && !answered;
@@ -91,7 +91,7 @@ impl Locks {
                     let newest = !tenure.is_extending() && sent >= tenure.counts_from();
                     if newest && sent + worth > tenure.ends() {
                         tenure.renewed(sent, lease);
-                        let lost = |holder: &Arc<RedisLease>| !holder.state().renew(now, sent, worth);
+                        let lost = |holder: &Arc<RedisLease>| !after.renew(holder, now, sent, worth);
                         if tenure.holder.as_ref().is_some_and(lost) {
                             return self.end_lost(resource, &mut shard, now);
                         }
@@ -102,7 +102,7 @@ impl Locks {
                 }
                 // Only "not the owner" is a loss before the time.
                 Ok(None) => {
-                    self.lose_tenure(resource, entry, now);
+                    self.lose_tenure(resource, entry, now, after);
                     return self.settle(resource, &mut shard);
                 }
                 Err(_) => {}
@@ -118,9 +118,9 @@ impl Locks {
     /// The lease was over by our clock before the answer came that it is renewed, and stays so. Nobody is to wait for it:
     /// its guard may live on.
     pub(super) fn end_lost(&self, resource: &Resource, shard: &mut Shard<'_>, now: Instant) {
-        let Some(entry) = shard.get_mut(resource) else { return };
-        self.end_tenure(resource, entry);
-        self.ask_if_needed(resource, entry, Patience::Waiting, now);
+        let Some((entry, after)) = shard.find(resource) else { return };
+        self.end_tenure(resource, entry, after);
+        self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
         self.settle(resource, shard);
     }
 
@@ -142,14 +142,14 @@ impl Locks {
     pub(super) fn look_answered(&self, command: &Command, outcome: &Outcome) {
         let Command { resource, token, .. } = command;
         let mut shard = self.shard(resource);
-        let Some(entry) = shard.get_mut(resource) else { return };
+        let Some((entry, after)) = shard.find(resource) else { return };
         if entry.tenure_of(*token).is_none() {
             return;
         }
         if let Outcome::Answered { answer, .. } = outcome
             && matches!(flag(answer), Ok(None))
         {
-            self.lose_tenure(resource, entry, Instant::now());
+            self.lose_tenure(resource, entry, Instant::now(), after);
             self.settle(resource, &mut shard);
         }
     }

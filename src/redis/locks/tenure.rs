@@ -195,6 +195,11 @@ impl Tenure {
         self.unsettled.as_ref()?.late_acquire
     }
 
+    /// Whether there are others to whom its end is of interest: a lease, or what is not settled.
+    pub(super) fn is_shared(&self) -> bool {
+        self.holder.is_some() || self.unsettled.is_some()
+    }
+
     /// Whether the server granted it before another one.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
         self.number >> TURN_BITS < other.number >> TURN_BITS

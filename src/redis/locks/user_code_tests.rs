@@ -1,0 +1,408 @@
+//! Code of a user's that runs when something is woken or dropped, and that drops guards of the same shard: at every place
+//! that wakes, nothing of ours may be locked meanwhile.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use ::redis::Value;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::table::shard_number;
+use super::{Admission, Locks, Purpose};
+use crate::provider::{LockBackend, Wait};
+use crate::redis::RedisLockOptions;
+use crate::redis::backend::Backend;
+use crate::redis::link::{Call, Caller, Outcome};
+use crate::redis::script::{Command, Grant, ServerTime, Step};
+use crate::redis::token::Token;
+use crate::redis::waiter::{Answer, Waiter};
+use crate::{LockError, LockGuard, LockOptions, Resource};
+
+const TTL: Duration = Duration::from_secs(30);
+/// A deadlock is one by then.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A provider whose server is played by the test: nothing is sent, since nothing serves the connection.
+struct Stage {
+    backend: Arc<Backend>,
+    resource: Resource,
+    /// How many names were made up.
+    names: AtomicUsize,
+}
+
+/// A waker that drops a guard of the same shard whenever it is woken, and once more when it is dropped.
+struct Hostile {
+    backend: Arc<Backend>,
+    resource: Resource,
+    guards: Mutex<Vec<LockGuard>>,
+    ran: Arc<AtomicUsize>,
+}
+
+impl Hostile {
+    fn run(&self) {
+        let guard = self.guards.lock().pop();
+        drop(guard);
+        _ = self.backend.locks().waiters(&self.resource);
+        self.ran.fetch_add(1, SeqCst);
+    }
+}
+
+impl Wake for Hostile {
+    fn wake(self: Arc<Self>) {
+        self.run();
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        self.run();
+    }
+}
+
+impl Stage {
+    fn new() -> Self {
+        let backend = Backend::new(RedisLockOptions::default().settings().unwrap()).unwrap();
+        Self { backend, resource: Resource::try_from("account-1").unwrap(), names: AtomicUsize::new(0) }
+    }
+
+    fn locks(&self) -> &Arc<Locks> {
+        self.backend.locks()
+    }
+
+    fn options() -> LockOptions {
+        LockOptions::default().ttl(TTL)
+    }
+
+    /// Another name whose entry is in the shard of the one that all is about.
+    fn neighbour(&self) -> Resource {
+        let shard = |resource: &Resource| shard_number(self.locks().table.hash(resource));
+        loop {
+            let name = format!("neighbour-{}", self.names.fetch_add(1, SeqCst));
+            let name = Resource::try_from(name).unwrap();
+            if shard(&name) == shard(&self.resource) {
+                return name;
+            }
+        }
+    }
+
+    /// A waker with guards to drop, and how often it ran.
+    fn hostile(&self) -> (Waker, Arc<AtomicUsize>) {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let guards = (0..3).map(|_| self.held(&self.neighbour())).collect();
+        let hostile = Hostile {
+            backend: Arc::clone(&self.backend),
+            resource: self.resource.clone(),
+            guards: Mutex::new(guards),
+            ran: Arc::clone(&ran),
+        };
+        (Arc::new(hostile).into(), ran)
+    }
+
+    /// The token under which the lock is held.
+    fn token(&self) -> Token {
+        let locks = self.locks();
+        let shard = locks.shard(&self.resource);
+        shard.get(&self.resource).and_then(|entry| entry.tenure.as_ref()).unwrap().token(locks.link.inbox())
+    }
+
+    /// What was pushed for the lock that all is about, with this purpose.
+    fn call(&self, is: impl Fn(&Purpose) -> bool) -> Call<Purpose> {
+        self.call_for(&self.resource, is)
+    }
+
+    fn call_for(&self, resource: &Resource, is: impl Fn(&Purpose) -> bool) -> Call<Purpose> {
+        self.locks().link.take_pushed().find(|call| call.command.resource == *resource && is(&call.purpose)).unwrap()
+    }
+
+    fn answers(&self, call: Call<Purpose>, answer: Value) {
+        self.locks().answered(call, Outcome::Answered { answer, sent: Instant::now() });
+    }
+
+    /// Holds a lock that the server grants at once.
+    fn held(&self, resource: &Resource) -> LockGuard {
+        let waiter = Waiter::new(Self::options(), Arc::clone(&self.backend));
+        self.locks().join(resource, &waiter, Admission::New).unwrap();
+        self.answers(self.call_for(resource, |purpose| matches!(purpose, Purpose::Ask)), Value::Int(1_000));
+        let Poll::Ready(Answer::Granted(lease)) = waiter.poll(&Context::from_waker(Waker::noop())) else {
+            panic!("it is granted")
+        };
+        assert!(lease.take());
+        LockGuard::new(lease)
+    }
+
+    /// Somebody who waits for the lock with this waker.
+    fn waits(&self, wait: Wait, waker: &Waker) -> Pin<Box<dyn Future<Output = Option<LockGuard>>>> {
+        let mut acquiring = Box::pin(Arc::clone(&self.backend).acquire(self.resource.clone(), Self::options(), wait));
+        assert!(acquiring.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        Box::pin(async move { acquiring.await.unwrap_or_default() })
+    }
+
+    /// What a guard is waited for with.
+    fn watched(&self) -> (LockGuard, Arc<AtomicUsize>, crate::Lost) {
+        let guard = self.held(&self.resource);
+        let (waker, ran) = self.hostile();
+        let mut lost = guard.lost();
+        assert!(Pin::new(&mut lost).poll(&mut Context::from_waker(&waker)).is_pending());
+        (guard, ran, lost)
+    }
+}
+
+/// Runs a scene in a thread of its own, and fails if it hangs.
+fn on_stage(scene: impl FnOnce(&Stage) -> Arc<AtomicUsize> + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let _inside = runtime.enter();
+        let ran = scene(&Stage::new());
+        assert!(ran.load(SeqCst) > 0, "the user's code did not run");
+        _ = done.send(());
+    });
+    match ended.recv_timeout(PATIENCE) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the provider is deadlocked"),
+        _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    }
+}
+
+fn not_ours() -> Value {
+    Value::Int(0)
+}
+
+fn refused() -> LockError {
+    LockError::backend("refused")
+}
+
+#[test]
+fn a_watcher_may_drop_a_guard_when_the_provider_is_closed() {
+    on_stage(|stage| {
+        let (_guard, ran, _lost) = stage.watched();
+        assert!(pin!(stage.locks().close()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        ran
+    });
+}
+
+#[test]
+fn a_watcher_may_drop_a_guard_when_a_look_finds_the_lock_lost() {
+    on_stage(|stage| {
+        let (guard, ran, _lost) = stage.watched();
+        stage.locks().reconnected();
+        stage.answers(stage.call(|purpose| matches!(purpose, Purpose::Look | Purpose::Renew)), not_ours());
+        assert!(!guard.is_held());
+        ran
+    });
+}
+
+#[test]
+fn a_watcher_may_drop_a_guard_when_an_extension_finds_the_lock_lost() {
+    on_stage(|stage| {
+        let (guard, ran, _lost) = stage.watched();
+        let mut extending = pin!(guard.extend(TTL * 2));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(extending.as_mut().poll(&mut cx).is_pending());
+        stage.answers(stage.call(|purpose| matches!(purpose, Purpose::Extend(_))), not_ours());
+        assert!(matches!(extending.poll(&mut cx), Poll::Ready(Ok(false))));
+        ran
+    });
+}
+
+/// Those who watch are woken when a lease may end earlier than they know.
+#[test]
+fn a_watcher_may_drop_a_guard_when_the_lease_is_shortened() {
+    on_stage(|stage| {
+        let (guard, ran, _lost) = stage.watched();
+        let mut extending = pin!(guard.extend(TTL / 2));
+        assert!(extending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        ran
+    });
+}
+
+#[test]
+fn a_watcher_may_drop_a_guard_when_an_extension_has_no_answer() {
+    on_stage(|stage| {
+        let guard = stage.held(&stage.resource);
+        let mut extending = pin!(guard.extend(TTL * 2));
+        assert!(extending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let call = stage.call(|purpose| matches!(purpose, Purpose::Extend(_)));
+        // The lease has become longer meanwhile, so that the doubt makes it shorter.
+        {
+            let mut shard = stage.locks().shard(&stage.resource);
+            let (entry, after) = shard.find(&stage.resource).unwrap();
+            let (tenure, now) = (entry.tenure.as_mut().unwrap(), Instant::now());
+            tenure.restored((TTL * 4, now + TTL * 4));
+            assert!(after.renew(tenure.holder.as_ref().unwrap(), now, now, TTL * 4));
+        }
+        let (waker, ran) = stage.hostile();
+        let mut lost = guard.lost();
+        assert!(Pin::new(&mut lost).poll(&mut Context::from_waker(&waker)).is_pending());
+        stage.locks().answered(call, Outcome::Unknown { error: refused() });
+        ran
+    });
+}
+
+#[test]
+fn a_watcher_may_drop_a_guard_when_a_renewal_finds_the_lock_lost() {
+    on_stage(|stage| {
+        let (guard, ran, _lost) = stage.watched();
+        let step = Step::Renew { lease: TTL };
+        let renewal = Command { resource: stage.resource.clone(), token: stage.token(), step };
+        stage.answers(Call::new(renewal, Purpose::Renew), not_ours());
+        assert!(!guard.is_held());
+        ran
+    });
+}
+
+/// A newer grant to the same process ends the lease of the older one.
+#[test]
+fn a_watcher_may_drop_a_guard_when_the_lock_is_granted_anew() {
+    on_stage(|stage| {
+        let attempt = Waiter::new(Stage::options(), Arc::clone(&stage.backend));
+        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
+        let call = stage.call(|purpose| matches!(purpose, Purpose::Try(..)));
+        let (guard, ran, _lost) = stage.watched();
+        stage.answers(call, Value::Int(2_000));
+        assert!(!guard.is_held());
+        ran
+    });
+}
+
+#[test]
+fn a_waiter_may_drop_a_guard_when_it_is_granted_the_lock() {
+    on_stage(|stage| {
+        let (waker, ran) = stage.hostile();
+        let mut waiting = stage.waits(Wait::Forever, &waker);
+        stage.answers(stage.call(|purpose| matches!(purpose, Purpose::Ask)), Value::Int(1_000));
+        let Poll::Ready(Some(guard)) = waiting.as_mut().poll(&mut Context::from_waker(&waker)) else {
+            panic!("it is granted")
+        };
+        // The same from one holder of this process to the next.
+        let (waker, by_release) = stage.hostile();
+        let _waiting = stage.waits(Wait::Forever, &waker);
+        drop(guard);
+        assert!(by_release.load(SeqCst) > 0, "the next is woken");
+        ran
+    });
+}
+
+#[test]
+fn a_waiter_may_drop_a_guard_when_it_is_granted_the_lock_by_message() {
+    on_stage(|stage| {
+        let (waker, ran) = stage.hostile();
+        let _waiting = stage.waits(Wait::Forever, &waker);
+        let token = stage.call(|purpose| matches!(purpose, Purpose::Ask)).command.token;
+        let (resource, at) = (stage.resource.clone(), ServerTime(1_000_000_000));
+        stage.locks().granted_by_message(&Grant { resource, token, fence: 7, at, others_wait: false });
+        ran
+    });
+}
+
+#[test]
+fn a_waiter_may_drop_a_guard_when_its_wait_fails() {
+    type Ends = fn(&Stage);
+    let answered: [Ends; 4] = [
+        |stage| {
+            let call = stage.call(|purpose| matches!(purpose, Purpose::Ask));
+            stage.locks().answered(call, Outcome::Refused(refused()));
+        },
+        |stage| {
+            let call = stage.call(|purpose| matches!(purpose, Purpose::Ask));
+            stage.locks().answered(call, Outcome::NotSent(refused()));
+        },
+        |stage| {
+            let call = stage.call(|purpose| matches!(purpose, Purpose::Ask));
+            stage.locks().answered(call, Outcome::Unknown { error: refused() });
+        },
+        |stage| assert!(pin!(stage.locks().close()).poll(&mut Context::from_waker(Waker::noop())).is_pending()),
+    ];
+    for ends in answered {
+        on_stage(move |stage| {
+            let (waker, ran) = stage.hostile();
+            let _waiting = stage.waits(Wait::Forever, &waker);
+            ends(stage);
+            ran
+        });
+    }
+}
+
+#[test]
+fn an_attempt_may_drop_a_guard_when_it_is_answered() {
+    let busy = || Value::Array([2, 0, 1_000_000_000, 0].map(Value::Int).to_vec());
+    let outcomes = [
+        Outcome::Answered { answer: busy(), sent: Instant::now() },
+        Outcome::Answered { answer: Value::Int(1_000), sent: Instant::now() + Duration::from_secs(3_600) },
+        Outcome::Refused(refused()),
+        Outcome::NotSent(refused()),
+        Outcome::Unknown { error: refused() },
+    ];
+    for outcome in outcomes {
+        on_stage(move |stage| {
+            let (waker, ran) = stage.hostile();
+            let _waiting = stage.waits(Wait::No, &waker);
+            let call = stage.call(|purpose| matches!(purpose, Purpose::Try(..)));
+            stage.locks().answered(call, outcome);
+            ran
+        });
+    }
+}
+
+#[test]
+fn a_release_and_an_extension_may_drop_a_guard_when_they_are_answered() {
+    on_stage(|stage| {
+        let guard = stage.held(&stage.resource);
+        let (waker, ran) = stage.hostile();
+        let mut cx = Context::from_waker(&waker);
+        {
+            let mut extending = pin!(guard.extend(TTL * 2));
+            assert!(extending.as_mut().poll(&mut cx).is_pending());
+            stage.answers(stage.call(|purpose| matches!(purpose, Purpose::Extend(_))), Value::Int(1));
+            assert!(ran.swap(0, SeqCst) > 0, "the extension is woken");
+        }
+        let mut releasing = pin!(guard.release());
+        assert!(releasing.as_mut().poll(&mut cx).is_pending());
+        stage.answers(stage.call(|purpose| matches!(purpose, Purpose::Release(_))), Value::Int(1));
+        ran
+    });
+}
+
+/// The runtime that served the provider has ended: whoever waits in another is woken to serve it.
+#[test]
+fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
+    on_stage(|stage| {
+        let (waker, ran) = stage.hostile();
+        let _waiting = stage.waits(Wait::Forever, &waker);
+        stage.locks().abandoned();
+        ran
+    });
+}
+
+/// The last of a waker goes when another takes its place, or when the future is dropped.
+#[test]
+fn a_waiters_waker_that_is_dropped_may_drop_a_guard() {
+    on_stage(|stage| {
+        let (waker, replaced) = stage.hostile();
+        let mut waiting = stage.waits(Wait::Forever, &waker);
+        drop(waker);
+        let (waker, dropped) = stage.hostile();
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert!(replaced.load(SeqCst) > 0, "nobody has it any more");
+        drop(waiting);
+        dropped
+    });
+}
+
+#[test]
+fn a_watchers_waker_that_is_dropped_may_drop_a_guard() {
+    on_stage(|stage| {
+        let (_guard, replaced, mut lost) = stage.watched();
+        let (waker, dropped) = stage.hostile();
+        assert!(Pin::new(&mut lost).poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert!(replaced.load(SeqCst) > 0, "nobody has it any more");
+        drop(lost);
+        dropped
+    });
+}
