@@ -31,7 +31,7 @@ impl TableProvider {
         // Tokens go on rising when the process is started again, as long as the wall clock is not set back.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let fence = u64::try_from(since.as_micros()).unwrap_or_default() << 10;
-        Self(Arc::new(Table(Mutex::new(Inner { queues: HashMap::new(), fence, closed: false }))))
+        Self(Arc::new(Table(Mutex::new(Inner { queues: HashMap::new(), fence, closed: false, told: Vec::new() }))))
     }
 }
 
@@ -81,6 +81,8 @@ struct Inner {
     queues: HashMap<Resource, VecDeque<Arc<TableLease>>>,
     fence: u64,
     closed: bool,
+    /// Those who have to look again, told once the mutex is free: whom that wakes may drop a guard, which needs it.
+    told: Vec<Arc<TableLease>>,
 }
 
 /// One acquire: a place in a queue first, then a lease.
@@ -106,10 +108,10 @@ impl Inner {
         // server sends renewals from a task of its own, and calls `LeaseState::renew` after each answer.
         let term = if first.options.get_auto_renew() { term.self_renewing(ttl) } else { term };
         first.state.grant(fence, term);
-        first.changed.notify_one();
+        self.told.push(Arc::clone(first));
         // The next waiter waits for the end of another lease from now on: the first may never come for its own.
         if let Some(next) = queue.get(1) {
-            next.changed.notify_one();
+            self.told.push(Arc::clone(next));
         }
     }
 
@@ -136,6 +138,19 @@ impl Inner {
 }
 
 impl Table {
+    /// One step under the mutex, and what it leaves to be told after it.
+    fn step<T>(&self, step: impl FnOnce(&mut Inner) -> T) -> T {
+        let (answer, told) = {
+            let mut inner = self.0.lock();
+            let answer = step(&mut inner);
+            (answer, std::mem::take(&mut inner.told))
+        };
+        for lease in told {
+            lease.changed.notify_one();
+        }
+        answer
+    }
+
     /// Joins the queue, at whose front the lock is granted at once. `None`: held, and no wait was asked for.
     fn join(
         self: &Arc<Self>,
@@ -143,7 +158,16 @@ impl Table {
         options: LockOptions,
         wait: Wait,
     ) -> Result<Option<Arc<TableLease>>, LockError> {
-        let mut inner = self.0.lock();
+        self.step(|inner| self.join_inner(inner, resource, options, wait))
+    }
+
+    fn join_inner(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        resource: &Resource,
+        options: LockOptions,
+        wait: Wait,
+    ) -> Result<Option<Arc<TableLease>>, LockError> {
         if inner.closed {
             return Err(LockError::Closed);
         }
@@ -166,9 +190,10 @@ impl Table {
 
     /// When the holder's lease ends by the clock.
     fn holder_ends(&self, resource: &Resource) -> Option<Instant> {
-        let mut inner = self.0.lock();
-        inner.settle(resource);
-        inner.queues.get(resource)?.front()?.state.ends()
+        self.step(|inner| {
+            inner.settle(resource);
+            inner.queues.get(resource)?.front()?.state.ends()
+        })
     }
 }
 
@@ -261,21 +286,24 @@ impl Lease for TableLease {
     }
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
-        let inner = self.table.0.lock();
         let now = Instant::now();
+        // Not under the mutex, since it wakes those who watch the lease.
         let extended = self.state.renew(now, now, duration);
         // The end may have moved nearer, so waiters have to set their timers anew.
-        for waiter in inner.queues.get(self.state.resource()).into_iter().flatten() {
-            waiter.changed.notify_one();
-        }
+        self.table.step(|inner| {
+            let queue = inner.queues.get(self.state.resource());
+            inner.told.extend(queue.into_iter().flatten().map(Arc::clone));
+        });
         Box::pin(std::future::ready(Ok(extended)))
     }
 
     fn release(self: Arc<Self>) -> Releasing {
-        let mut inner = self.table.0.lock();
-        // Decides, once, between our release and a loss; a place that still waits is given up by the same call.
-        let release = self.state.release();
-        inner.remove(&self);
+        let release = self.table.step(|inner| {
+            // Decides, once, between our release and a loss; a place that still waits is given up by the same call.
+            let release = self.state.release();
+            inner.remove(&self);
+            release
+        });
         Releasing::ready(Ok(release))
     }
 }
