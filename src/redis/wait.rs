@@ -5,12 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::backend::Backend;
-use super::locks::{Admission, GaveUp};
+use super::lease::RedisLease;
+use super::locks::{Admission, GaveUp, worth};
 use super::waiter::{Answer, Waiter};
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Wait, time_after};
@@ -28,6 +30,8 @@ pub(super) struct Waiting {
     wait: Wait,
     until: Option<Instant>,
     place: Option<Place>,
+    /// A lease was over before this caller took it up, and another one was asked for.
+    was_late: bool,
     #[pin]
     timer: Option<Sleep>,
 }
@@ -52,7 +56,7 @@ impl Waiting {
             Wait::No | Wait::Forever => None,
         };
         let place = Place::take(&backend, &resource, options, wait, Admission::New)?;
-        Ok(Self { backend, resource, options, wait, until, place: Some(place), timer: None })
+        Ok(Self { backend, resource, options, wait, until, place: Some(place), was_late: false, timer: None })
     }
 }
 
@@ -98,8 +102,14 @@ impl Future for Waiting {
                     if lease.take() {
                         return Poll::Ready(Ok(Some(LockGuard::new(lease))));
                     }
-                    // Granted, and over before anybody came for it. Its time may be up.
+                    // Granted, and over before anybody came for it. Once more, if it may wait: whatever kept it may not
+                    // keep it again. A lease that is too short for the way will be over again.
+                    let error = taken_too_late(&lease, this.options);
                     drop(lease.release());
+                    if *this.wait == Wait::No || std::mem::replace(this.was_late, true) {
+                        return Poll::Ready(Err(error));
+                    }
+                    // Its time may be up.
                     let options = this.options.max_waiters(None);
                     let late = this.until.is_some_and(|until| Instant::now() >= until);
                     let wait = if late { Wait::No } else { *this.wait };
@@ -113,9 +123,11 @@ impl Future for Waiting {
                 Poll::Pending => this.backend.locks().serve(),
             }
             let (Some(until), Some(ticket)) = (*this.until, place.ticket) else { return Poll::Pending };
+            let mut up_at = until;
             if Instant::now() >= until {
-                match this.backend.locks().give_up(this.resource, ticket, &place.waiter) {
+                match this.backend.locks().give_up(this.resource, ticket, &place.waiter, until) {
                     GaveUp::Answered => continue,
+                    GaveUp::NotYet(again) => up_at = again,
                     GaveUp::Held => {
                         *this.place = None;
                         return Poll::Ready(Ok(None));
@@ -127,7 +139,7 @@ impl Future for Waiting {
                 }
             }
             if this.timer.is_none() {
-                this.timer.set(Some(sleep_until(until)));
+                this.timer.set(Some(sleep_until(up_at)));
             }
             if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                 ready!(timer.poll(cx));
@@ -136,6 +148,17 @@ impl Future for Waiting {
             }
         }
     }
+}
+
+/// The error of a caller that came for a lease when that was over.
+fn taken_too_late(lease: &RedisLease, options: &LockOptions) -> LockError {
+    let ttl = options.get_ttl();
+    let asked = lease.state().ends().and_then(|ends| ends.checked_sub(worth(ttl)));
+    let took = asked.map_or(Duration::ZERO, |asked| asked.elapsed()).as_millis();
+    LockError::unavailable(format!(
+        "the lease of {ttl:?} was over when the caller took it up, {took} ms after the server was asked for it (the round \
+         trip, and until the caller's task ran): use a longer ttl"
+    ))
 }
 
 #[pinned_drop]

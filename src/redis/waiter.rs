@@ -1,6 +1,7 @@
 //! [`Waiter`]: one caller who wants a lock, and the answer it gets.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
@@ -16,6 +17,8 @@ pub(super) struct Waiter {
     options: LockOptions,
     backend: Arc<Backend>,
     slot: Mutex<Slot>,
+    /// Whether a lease for this caller was over before it could be taken up: another one that is, is an error.
+    was_late: AtomicBool,
 }
 
 /// What an acquire comes to.
@@ -38,7 +41,13 @@ enum Slot {
 
 impl Waiter {
     pub(super) fn new(options: LockOptions, backend: Arc<Backend>) -> Arc<Self> {
-        Arc::new(Self { options, backend, slot: Mutex::new(Slot::Waiting(None)) })
+        let slot = Mutex::new(Slot::Waiting(None));
+        Arc::new(Self { options, backend, slot, was_late: AtomicBool::new(false) })
+    }
+
+    /// Notes that a lease for this caller was over before it could be taken up. `true` if it was not the first.
+    pub(super) fn is_late_again(&self) -> bool {
+        self.was_late.swap(true, Relaxed)
     }
 
     pub(super) fn options(&self) -> &LockOptions {

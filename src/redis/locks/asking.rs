@@ -17,7 +17,7 @@ use crate::{LockError, Resource};
 
 /// How long a waiter relies on messages before it asks again: a lost message costs no more, and a holder of another
 /// make, which tells nobody, is noticed gone within it. Ten seconds of waiting are about eleven commands.
-const ASK_AGAIN: Duration = Duration::from_millis(920);
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(920);
 
 /// What is added to a lease's end before asking whether it has ended: a server's keys expire by the millisecond.
 const AFTER_THE_END: Duration = Duration::from_millis(2);

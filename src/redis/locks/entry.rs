@@ -233,9 +233,9 @@ impl Entry {
         of_tenure == Some(due) || self.ask().and_then(|ask| ask.due) == Some(due)
     }
 
-    /// Whether the lock is held in this process, and for some time yet.
+    /// Whether a caller of this process holds the lock, and for some time yet.
     pub(super) fn is_held_here(&self, now: Instant) -> bool {
-        self.tenure.as_ref().is_some_and(|tenure| tenure.lease_ends() > now)
+        self.tenure.as_ref().is_some_and(|tenure| tenure.holder.is_some() && tenure.lease_ends() > now)
     }
 
     /// The ask, if this token is its own.

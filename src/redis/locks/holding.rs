@@ -1,6 +1,7 @@
 //! From the server's grant to a lease, and from one lease to the next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -8,12 +9,13 @@ use super::entry::{EndOfLine, Entry, Patience};
 use super::renewing::next_step;
 use super::tenure::Tenure;
 use super::{Command, Deferred, Due, Locks, Purpose, Shard, Step, Waiter};
-use crate::Resource;
 use crate::mutant::{Mutant, is};
 use crate::redis::lease::RedisLease;
+use crate::redis::length::Length;
 use crate::redis::link::Outcome;
 use crate::redis::script::flag;
 use crate::redis::waiter::Answer;
+use crate::{LockError, Resource};
 
 impl Locks {
     /// The server has granted the lock to the ask of this process.
@@ -25,8 +27,12 @@ impl Locks {
         now: Instant,
         after: &mut Deferred,
     ) {
+        let mut patience = Patience::New;
         if let Some(ask) = entry.take_ask() {
             self.forget_due(ask.due);
+            if ask.is_waiting() {
+                patience = Patience::Waiting;
+            }
             if ask.late {
                 tenure.acquire_in_doubt(ask.ttl);
             }
@@ -35,8 +41,36 @@ impl Locks {
             }
         }
         if self.replace_tenure(resource, entry, tenure, now, after) {
-            self.serve_next(resource, entry, now, after);
+            self.serve_in_time(resource, entry, patience, now, after);
         }
+    }
+
+    /// Gives a lease that the server has just granted to the first who waits here, unless it was over before the grant
+    /// arrived: because it is shorter than a round trip takes, or because the server or this process stood still.
+    ///
+    /// To ask again at once is no remedy for the former, and would go on for as long as the caller waits. So a caller
+    /// whose lease was asked for when nobody was known to hold the lock is told. One who waits already is served again
+    /// once, and is told the next time.
+    fn serve_in_time(
+        &self,
+        resource: &Resource,
+        entry: &mut Entry,
+        patience: Patience,
+        now: Instant,
+        after: &mut Deferred,
+    ) {
+        let Some(tenure) = entry.tenure.as_ref().filter(|tenure| tenure.ends() <= now) else {
+            return self.serve_next(resource, entry, now, after);
+        };
+        let (ttl, round_trip) = (tenure.ttl(), now.saturating_duration_since(tenure.counts_from()));
+        self.end_tenure(resource, entry, after);
+        let first = entry.first().filter(|first| Length::from(first.options().get_ttl()) == ttl.into());
+        if first.is_some_and(|first| first.is_late_again() || patience == Patience::New)
+            && let Some(first) = entry.pop()
+        {
+            after.tell(&first, Answer::Failed(arrived_too_late(ttl, round_trip).into()));
+        }
+        self.ask_if_needed(resource, entry, patience, now, after);
     }
 
     /// A new tenure, instead of any there was: the server would not have granted it beside another of ours (R1).
@@ -160,7 +194,7 @@ impl Locks {
                     if others_wait {
                         tenure.others_wait(sent);
                     }
-                    self.serve_next(resource, entry, now, after);
+                    self.serve_in_time(resource, entry, Patience::Waiting, now, after);
                 }
                 Ok(None) => self.lose_tenure(resource, entry, now, after),
                 Err(_) => {
@@ -201,6 +235,14 @@ impl Locks {
         self.forget_due(tenure.due.take());
         tenure.due = Some(self.agenda.add(at, Due::Lock(self.table.hash(resource))));
     }
+}
+
+/// The error of a caller whose lease was over before the server's grant arrived.
+pub(super) fn arrived_too_late(ttl: Duration, round_trip: Duration) -> LockError {
+    LockError::unavailable(format!(
+        "the lease of {ttl:?} was over before the server's grant arrived (round trip: {} ms): use a longer ttl",
+        round_trip.as_millis()
+    ))
 }
 
 /// Gives the present turn to a waiter. `false` if it is gone.

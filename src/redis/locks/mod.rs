@@ -316,7 +316,7 @@ impl Drop for AgendaRuns {
 
 /// What a lease on the server is worth here: two clocks may differ by a hundredth, and the server counts in whole
 /// milliseconds.
-fn worth(lease: Duration) -> Duration {
+pub(super) fn worth(lease: Duration) -> Duration {
     let drift = if is(Mutant::NoDrift) { Duration::ZERO } else { lease / 100 + Duration::from_millis(2) };
     lease.saturating_sub(drift)
 }

@@ -108,6 +108,11 @@ impl Tenure {
         FencingToken::saturating(self.number)
     }
 
+    /// The lease that the server was last asked for.
+    pub(super) fn ttl(&self) -> Duration {
+        self.ttl.get()
+    }
+
     /// Its end, by our clock.
     pub(super) fn ends(&self) -> Instant {
         self.ends.instant()

@@ -12,5 +12,7 @@ mod renewals;
 mod restarts;
 mod runtimes;
 pub(super) mod scene;
+mod short_leases;
+mod silence;
 mod stopped;
 mod unreachable;
