@@ -64,6 +64,8 @@ mutants! {
     LateMessageLengthensLease,
     /// A lease that was granted by a message counts from a word of the server that is old, whatever its clock did since.
     OldWordIsCountedFrom,
+    /// A lease that was asked for before the machine was suspended is begun after it.
+    SuspendIsNotNoticed,
     /// A cancelled acquire stays in the server's queue.
     CancelledAskStaysQueued,
     /// An acquire that was cancelled while its command was under way keeps the lock that it is then granted.

@@ -20,6 +20,7 @@
 mod agenda;
 mod backend;
 mod check;
+mod clocks;
 mod connection_string;
 #[cfg(all(any(test, fuzzing), feature = "axum", feature = "tonic"))]
 pub(crate) mod fuzz;

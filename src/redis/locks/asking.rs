@@ -52,11 +52,12 @@ impl Locks {
         };
         entry.begin_ask(Ask {
             token,
-            ttl,
+            ttl: ttl.into(),
             patience,
             // Before it is pushed: a lease that is counted from here ends early rather than late (R2).
             begun: now.into(),
             in_flight: Some(now.into()),
+            epoch: self.clocks.epoch(),
             queued: None,
             wanted: false,
             late: false,
@@ -71,8 +72,9 @@ impl Locks {
         let Some(ask) = entry.ask_mut().filter(|ask| ask.in_flight.is_none()) else { return };
         self.forget_due(ask.due.take());
         ask.in_flight = Some(now.into());
+        ask.epoch = self.clocks.epoch();
         let joining = Joining::Queue { deadline: Some(ask.known_deadline()) };
-        self.push(resource, ask.token, Step::Acquire { lease: ask.ttl, joining }, Purpose::Ask);
+        self.push(resource, ask.token, Step::Acquire { lease: ask.ttl.get(), joining }, Purpose::Ask);
     }
 
     /// When to ask again for a lock that somebody else holds.
@@ -103,7 +105,7 @@ impl Locks {
         let Some((entry, after)) = shard.find(resource) else { return };
         let Some(ask) = entry.ask_of(*token) else { return };
         ask.in_flight = None;
-        let ttl = ask.ttl;
+        let ttl = ask.ttl.get();
         let (answer, sent) = match outcome {
             Outcome::Answered { answer, sent } => (acquired(&answer), sent),
             Outcome::Refused(error) => (Err(error), now),
@@ -119,7 +121,14 @@ impl Locks {
         };
         match answer {
             Ok(Acquired::Granted { fence, others_wait, .. }) => {
-                let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
+                let epoch = self.clocks.epoch();
+                if ask.epoch != epoch && !is(Mutant::SuspendIsNotNoticed) {
+                    // Our clock may have stood still while the answer was on its way. The next says anew. It is ours, most
+                    // likely, so that there is something to wait for, whether the server is reached or not.
+                    ask.patience = Patience::Waiting;
+                    return self.ask_again(resource, entry, now);
+                }
+                let tenure = Tenure::new(*token, fence, (sent, epoch), ttl, others_wait);
                 self.granted(resource, entry, tenure, now, after);
             }
             Ok(Acquired::Queued { lease_left, at, deadline }) => {
@@ -176,7 +185,7 @@ impl Locks {
             ask.due = Some(self.agenda.add(now + jittered(ASK_AGAIN), due));
             return;
         }
-        let (token, ttl) = (ask.token, ask.ttl);
+        let (token, ttl) = (ask.token, ask.ttl.get());
         entry.take_ask();
         if may_have_run && !is(Mutant::LostAnswerIsNotUndone) {
             self.undo(resource, token, ttl, Doubt::One);
@@ -192,7 +201,7 @@ impl Locks {
             ask.due = Some(self.agenda.add(now + jittered(ASK_AGAIN), due));
             return;
         }
-        let (token, ttl, doubt) = (ask.token, ask.ttl, ask.doubt());
+        let (token, ttl, doubt) = (ask.token, ask.ttl.get(), ask.doubt());
         let nothing_there = ask.queued.is_none() && !ask.late && has_not_run(error);
         entry.take_ask();
         // A script that failed half-way may have left us in the queue. Where there was none, an undoing would be refused

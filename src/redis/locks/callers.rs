@@ -13,6 +13,7 @@ use super::undoing::Doubt;
 use super::{Deferred, Locks, Purpose, Shard, Step, Token, Waiter};
 use crate::mutant::{Mutant, is};
 use crate::provider::{Moment, WaitingRoom};
+use crate::redis::clocks::Epoch;
 use crate::redis::link::Outcome;
 use crate::redis::script::{Acquired, Command, Joining, acquired};
 use crate::redis::waiter::Answer;
@@ -25,6 +26,17 @@ pub(in crate::redis) enum Admission {
     New,
     /// In any case: it was let in long ago, whatever the line is like by now.
     Again,
+}
+
+/// An attempt of a caller who does not wait.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::redis) struct Attempt {
+    /// Where the line ended when it came.
+    line: EndOfLine,
+    /// When the server was asked, by both clocks.
+    epoch: Epoch,
+    /// It was granted before, in another epoch.
+    again: bool,
 }
 
 /// How much longer than it wanted to a caller waits for the server's word on who holds the lock, where that was asked just
@@ -117,7 +129,8 @@ impl Locks {
         // Not for the others who wait here: whether the server answers at all has to be found out.
         let token = Token::random(self.link.inbox())?;
         let step = Step::Acquire { lease: waiter.options().get_ttl(), joining: Joining::No };
-        self.push(resource, token, step, Purpose::Try(line, Arc::clone(waiter)));
+        let attempt = Attempt { line, epoch: self.clocks.epoch(), again: false };
+        self.push(resource, token, step, Purpose::Try(attempt, Arc::clone(waiter)));
         Ok(true)
     }
 
@@ -125,23 +138,37 @@ impl Locks {
     ///
     /// It may have been granted the lock before somebody who waited here already: an ask for them was pushed before it,
     /// but that was granted, and held and released meanwhile, and they have asked anew since. The lock is theirs.
-    pub(super) fn try_answered(&self, command: &Command, line: EndOfLine, waiter: &Arc<Waiter>, outcome: Outcome) {
+    pub(super) fn try_answered(
+        &self,
+        command: &Command,
+        Attempt { line, epoch: asked, again }: Attempt,
+        waiter: &Arc<Waiter>,
+        outcome: Outcome,
+    ) {
         let Command { resource, token, .. } = command;
         let ttl = waiter.options().get_ttl();
-        let (granted, doubtful) = match outcome {
-            Outcome::Answered { answer, sent } => (acquired(&answer).map(|answer| (answer, sent)), false),
-            Outcome::Refused(error) | Outcome::NotSent(error) => (Err(error), false),
-            Outcome::Unknown { error } => (Err(error), true),
+        // It was granted before, if this is the second time: that is to be taken back in any case.
+        let known = again.then_some(Doubt::None);
+        let (granted, doubt) = match outcome {
+            Outcome::Answered { answer, sent } => (acquired(&answer).map(|answer| (answer, sent)), known),
+            Outcome::Refused(error) | Outcome::NotSent(error) => (Err(error), known),
+            Outcome::Unknown { error } => (Err(error), Some(if again { Doubt::More } else { Doubt::One })),
         };
         match granted {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
+                let epoch = self.clocks.epoch();
+                if asked != epoch && !is(Mutant::SuspendIsNotNoticed) {
+                    // As for an ask: the token is the same, so that the server says when its lease begins anew.
+                    let attempt = Attempt { line, epoch, again: true };
+                    return self.push(resource, *token, command.step, Purpose::Try(attempt, Arc::clone(waiter)));
+                }
                 let mut shard = self.shard(resource);
                 let now = Instant::now();
                 let (entry, after) = shard.find_or_insert(resource);
                 if self.is_closed() {
                     after.tell(waiter, Answer::Failed(LockError::Closed.into()));
                 }
-                let tenure = Tenure::new(*token, fence, sent, ttl, others_wait);
+                let tenure = Tenure::new(*token, fence, (sent, epoch), ttl, others_wait);
                 let in_time = now < tenure.ends();
                 if !self.replace_tenure(resource, entry, tenure, now, after) {
                     // Somebody of this process holds it since.
@@ -169,8 +196,8 @@ impl Locks {
             }
             Ok((Acquired::Queued { .. } | Acquired::Busy, _)) => Deferred::default().tell(waiter, Answer::Busy),
             Err(error) => {
-                if doubtful && !is(Mutant::LostAnswerIsNotUndone) {
-                    self.undo(resource, *token, ttl, Doubt::One);
+                if let Some(doubt) = doubt.filter(|_| !is(Mutant::LostAnswerIsNotUndone)) {
+                    self.undo(resource, *token, ttl, doubt);
                 }
                 let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error.into()) };
                 Deferred::default().tell(waiter, answer);
@@ -275,7 +302,7 @@ impl Locks {
             {
                 self.forget_due(ask.due);
                 if !is(Mutant::CancelledAskStaysQueued) {
-                    self.undo(resource, ask.token, ask.ttl, ask.doubt());
+                    self.undo(resource, ask.token, ask.ttl.get(), ask.doubt());
                 }
             }
         }

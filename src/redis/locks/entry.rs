@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -12,7 +11,9 @@ use crate::Resource;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Moment, Seat, WaitingRoom};
 use crate::redis::agenda;
+use crate::redis::clocks::Epoch;
 use crate::redis::lease::RedisLease;
+use crate::redis::length::Length;
 use crate::redis::script::ServerTime;
 use crate::redis::token::Token;
 use crate::redis::waiter::Waiter;
@@ -50,13 +51,15 @@ struct Place {
 pub(super) struct Ask {
     pub(super) token: Token,
     /// The lease that was asked for.
-    pub(super) ttl: Duration,
+    pub(super) ttl: Length,
     /// What its waiters have been told.
     pub(super) patience: Patience,
     /// When it was first asked.
     pub(super) begun: Moment,
     /// A call is under way, since this time.
     pub(super) in_flight: Option<Moment>,
+    /// When it was last asked, by both clocks.
+    pub(super) epoch: Epoch,
     /// The server has said that somebody else holds the lock. What is known of our place since:
     pub(super) queued: Option<Queued>,
     /// Others wait for the lock that this ask has been granted: we have heard of them, and not of the grant.

@@ -34,7 +34,7 @@ impl Locks {
                 patience = Patience::Waiting;
             }
             if ask.late {
-                tenure.acquire_in_doubt(ask.ttl);
+                tenure.acquire_in_doubt(ask.ttl.get());
             }
             if ask.wanted {
                 tenure.others_wait(now);
@@ -122,6 +122,7 @@ impl Locks {
         now: Instant,
         after: &mut Deferred,
     ) -> bool {
+        let epoch = self.clocks.epoch();
         while let Some(waiter) = entry.first_before(before).map(Arc::clone) {
             let Some(tenure) = &mut entry.tenure else { return true };
             if now >= tenure.ends() {
@@ -129,9 +130,10 @@ impl Locks {
                 self.ask_if_needed(resource, entry, Patience::Waiting, now, after);
                 return true;
             }
-            if !tenure.is_enough_for(&waiter, now) {
+            if !tenure.is_enough_for(&waiter, now, epoch) {
                 // The waiter stays in front until the server has answered.
                 let lease = waiter.options().get_ttl();
+                tenure.asked_in(epoch);
                 self.schedule(resource, tenure, now);
                 self.push_for(tenure, resource, Step::Reset { lease }, Purpose::Turn);
                 return true;
@@ -190,7 +192,7 @@ impl Locks {
             Outcome::Answered { answer, sent } => match flag(&answer) {
                 Ok(Some(others_wait)) => {
                     tenure.renewed(sent, lease);
-                    tenure.fresh = true;
+                    tenure.set_fresh(true);
                     if others_wait {
                         tenure.others_wait(sent);
                     }
@@ -265,7 +267,7 @@ pub(super) fn lend(
     );
     let there = after.answer(waiter, Answer::Granted(Arc::clone(&lease))).is_ok();
     if there {
-        tenure.fresh = false;
+        tenure.set_fresh(false);
         tenure.holder = Some(lease);
     }
     there

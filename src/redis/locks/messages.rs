@@ -10,6 +10,7 @@ use super::undoing::Doubt;
 use super::{Locks, Token};
 use crate::mutant::{Mutant, is};
 use crate::provider::Moment;
+use crate::redis::clocks::Epoch;
 use crate::redis::script::{Grant, ServerTime};
 use crate::{LockOptions, Resource};
 
@@ -27,12 +28,13 @@ impl Locks {
             _ => return self.undo(resource, *token, LockOptions::MAX_TTL, Doubt::None),
         };
         let Some(ask) = entry.ask_of(*token) else { return };
-        if !is_recent(ask, now) {
+        let epoch = self.clocks.epoch();
+        if !is_recent(ask, now, epoch) {
             // Its answer says it exactly; the server keeps the lock for us until then.
             return self.ask_again(resource, entry, now);
         }
         let from = granted_since(ask, grant.at, now);
-        let tenure = Tenure::new(*token, grant.fence, from, ask.ttl, grant.others_wait);
+        let tenure = Tenure::new(*token, grant.fence, (from, epoch), ask.ttl.get(), grant.others_wait);
         self.granted(resource, entry, tenure, now, after);
         self.settle(resource, &mut shard);
     }
@@ -52,11 +54,15 @@ impl Locks {
 
 /// Whether the server's word on our place in line is so recent that a message may be counted from it. It is, unless this
 /// process or its connection stood still since: then the two clocks may have parted meanwhile, and a clock that was
-/// set forward would make the lease longer than it is.
-fn is_recent(ask: &Ask, now: Instant) -> bool {
+/// set forward would make the lease longer than it is. How long ago it was is for both of our clocks to say, since the
+/// monotonic one stands still with the machine.
+fn is_recent(ask: &Ask, now: Instant, epoch: Epoch) -> bool {
     const LONGEST: Duration = Duration::from_secs(1);
     if is(Mutant::OldWordIsCountedFrom) {
         return true;
+    }
+    if ask.epoch != epoch && !is(Mutant::SuspendIsNotNoticed) {
+        return false;
     }
     ask.queued.is_none_or(|queued| Moment::from(now).since(queued.sent) <= LONGEST)
 }
@@ -97,10 +103,11 @@ mod tests {
     fn ask() -> Ask {
         Ask {
             token: Token::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap(),
-            ttl: Duration::from_secs(30),
+            ttl: TTL.into(),
             patience: Patience::New,
             begun: Instant::now().into(),
             in_flight: None,
+            epoch: Epoch::default(),
             queued: None,
             wanted: false,
             late: false,
@@ -115,12 +122,12 @@ mod tests {
         let sent = Instant::now();
         let mut ask = ask();
         assert!(
-            is_recent(&ask, sent + Duration::from_secs(9)),
+            is_recent(&ask, sent + Duration::from_secs(9), ask.epoch),
             "before the first word it is counted from the question"
         );
         ask.queued = Some(Queued { deadline: 0, sent: sent.into(), at: ServerTime(1) });
-        assert!(is_recent(&ask, sent + Duration::from_secs(1)));
-        assert!(!is_recent(&ask, sent + Duration::from_millis(1_001)));
+        assert!(is_recent(&ask, sent + Duration::from_secs(1), ask.epoch));
+        assert!(!is_recent(&ask, sent + Duration::from_millis(1_001), ask.epoch));
     }
 
     /// The server's clock was set forward by a minute while this process stood still: counted from the old word, the

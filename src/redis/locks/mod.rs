@@ -24,7 +24,8 @@
 //! - **R1** One lease at a time in a tenure, and one tenure at a time in an entry. Whoever is granted a new tenure
 //!   ends the old one: the server would not have granted it if the old one were still ours.
 //! - **R2** No lease ends later than its tenure, and no tenure later than the key on the server, whose time counts
-//!   from before the command was sent.
+//!   from before the command was sent. Our clock may stand still while the server's goes on: no lease is begun from a word
+//!   of the server that is of another [epoch](super::clocks) than the present one.
 //! - **R3** There is an ask if, and only if, somebody waits here and no tenure of ours will serve them.
 //! - **R4** Everything that was asked of the server comes to an end there: an acquire whose answer is unknown or not
 //!   wanted any more is undone, over and over, until the server has answered or the lease would have ended. It is
@@ -43,6 +44,10 @@ mod holding;
 mod messages;
 mod releasing;
 mod renewing;
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod suspend_tests;
 mod table;
 mod tenure;
 mod undoing;
@@ -58,13 +63,15 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::callers::Attempt;
 pub(super) use self::callers::{Admission, GaveUp};
 use self::deferred::Deferred;
-use self::entry::{EndOfLine, Entry};
+use self::entry::Entry;
 use self::table::{Shard, Table};
 use self::tenure::Tenure;
 use self::undoing::Undos;
 use super::agenda::{self, Agenda};
+use super::clocks::Clocks;
 use super::keys::Keys;
 use super::lease::RedisLease;
 use super::link::{Call, Caller, Link, Outcome};
@@ -86,6 +93,7 @@ pub(super) struct Locks {
     runtimes: Runtimes,
     undos: Undos,
     closed: AtomicBool,
+    clocks: Clocks,
     /// Over all resources.
     room: Arc<WaitingRoom>,
 }
@@ -95,8 +103,8 @@ pub(super) struct Locks {
 pub(super) enum Purpose {
     /// For the waiters of this process: their place in the queue.
     Ask,
-    /// For one caller who does not wait, and came when the line ended there.
-    Try(EndOfLine, Arc<Waiter>),
+    /// For one caller who does not wait.
+    Try(Attempt, Arc<Waiter>),
     /// To have enough of a lease for the next turn.
     Turn,
     /// Because a third of the lease is over.
@@ -146,6 +154,7 @@ impl Locks {
             runtimes: Runtimes::default(),
             undos: Undos::default(),
             closed: AtomicBool::new(false),
+            clocks: Clocks::new(),
             room,
         })
     }
@@ -268,7 +277,7 @@ impl Caller for Locks {
         let Call { command, purpose, .. } = call;
         match purpose {
             Purpose::Ask => self.ask_answered(&command, outcome),
-            Purpose::Try(line, waiter) => self.try_answered(&command, line, &waiter, outcome),
+            Purpose::Try(attempt, waiter) => self.try_answered(&command, attempt, &waiter, outcome),
             Purpose::Turn => self.turn_answered(&command, outcome),
             Purpose::Renew => self.renew_answered(&command, outcome),
             Purpose::Look => self.look_answered(&command, &outcome),

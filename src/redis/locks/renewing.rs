@@ -31,7 +31,7 @@ const LATEST: Duration = Duration::from_secs(1);
 pub(super) fn next_step(tenure: &Tenure, now: Instant) -> Instant {
     let end = tenure.lease_ends();
     let Some(holder) = &tenure.holder else { return end };
-    let Some(ttl) = holder.renewal_once_taken().filter(|_| !tenure.renewing) else { return end };
+    let Some(ttl) = holder.renewal_once_taken().filter(|_| !tenure.is_renewing()) else { return end };
     let limit = holder.state().limit();
     if limit.is_some_and(|limit| limit <= tenure.ends()) {
         return end; // No renewal carries it further.
@@ -61,7 +61,7 @@ impl Locks {
     pub(super) fn renew_if_due(&self, resource: &Resource, tenure: &mut Tenure, now: Instant) {
         let Some(holder) = &tenure.holder else { return };
         let Some(ttl) = holder.renewal() else { return };
-        if tenure.renewing || tenure.is_extending() || now < renewal_due(tenure, ttl) {
+        if tenure.is_renewing() || tenure.is_extending() || now < renewal_due(tenure, ttl) {
             return;
         }
         let left = holder.state().limit().map(|limit| limit.saturating_duration_since(now));
@@ -69,7 +69,7 @@ impl Locks {
         if now + worth(lease) <= tenure.ends() {
             return;
         }
-        tenure.renewing = true;
+        tenure.set_renewing(true);
         self.push_for(tenure, resource, Step::Renew { lease }, Purpose::Renew);
     }
 
@@ -81,7 +81,7 @@ impl Locks {
         let Some((entry, after)) = shard.find(resource) else { return };
         let Some(tenure) = entry.tenure_of(*token) else { return };
         let answered = matches!(outcome, Outcome::Answered { .. });
-        tenure.renewing = is(Mutant::RenewalStopsAfterError) && !answered;
+        tenure.set_renewing(is(Mutant::RenewalStopsAfterError) && !answered);
         if let Outcome::Answered { answer, sent } = outcome {
             match flag(&answer) {
                 Ok(Some(others_wait)) => {
@@ -129,10 +129,10 @@ impl Locks {
         let Some(tenure) = &mut entry.tenure else { return };
         let Some(holder) = &tenure.holder else { return };
         // A renewal says it too, and gains time; but it must not undo an extension, nor pass a limit.
-        let renewable = holder.state().limit().is_none() && !tenure.is_extending() && !tenure.renewing;
+        let renewable = holder.state().limit().is_none() && !tenure.is_extending() && !tenure.is_renewing();
         match holder.renewal().filter(|ttl| renewable && now + worth(*ttl) > tenure.ends()) {
             Some(lease) => {
-                tenure.renewing = true;
+                tenure.set_renewing(true);
                 self.push_for(tenure, resource, Step::Renew { lease }, Purpose::Renew);
             }
             None => self.push_for(tenure, resource, Step::Look, Purpose::Look),

@@ -1,6 +1,6 @@
 //! [`Tenure`]: a lock that is ours on the server.
 
-use std::num::NonZeroU16;
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::FencingToken;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Moment};
 use crate::redis::agenda;
+use crate::redis::clocks::Epoch;
 use crate::redis::lease::RedisLease;
 use crate::redis::length::Length;
 use crate::redis::token::{InboxId, Secret, Token};
@@ -18,7 +19,7 @@ use crate::redis::waiter::Waiter;
 
 /// How many leases may follow each other in this process while others wait, and for how long. Bounded by both: many
 /// short holds cost the others little time, and a few long ones soon much.
-const MOST_TURNS_BEFORE_OTHERS: u16 = 32;
+const MOST_TURNS_BEFORE_OTHERS: u8 = 32;
 const LONGEST_RUN_BEFORE_OTHERS: Duration = Duration::from_millis(5);
 
 /// How long leases may follow each other in this process without a word from the server, which says whether others wait:
@@ -48,11 +49,27 @@ pub(super) struct Tenure {
     /// Until when the next turn may be a caller's of this process, as far as we have heard of others.
     turns_until: Moment,
     /// How many turns there were since others are known to wait, counted from one.
-    turns_before_others: Option<NonZeroU16>,
-    /// Nobody has held it since the server was last asked for `ttl`.
-    pub(super) fresh: bool,
-    /// A renewal is under way.
-    pub(super) renewing: bool,
+    turns_before_others: Option<NonZeroU8>,
+    marks: Marks,
+    /// When the server was asked for a lease that a turn began with, by both clocks.
+    epoch: Epoch,
+}
+
+/// What is so or not so of a tenure, in one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Marks(u8);
+
+impl Marks {
+    const FRESH: Self = Self(1);
+    const RENEWING: Self = Self(2);
+
+    fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    fn set(&mut self, mark: Self, is_so: bool) {
+        self.0 = if is_so { self.0 | mark.0 } else { self.0 & !mark.0 };
+    }
 }
 
 /// What is not settled with the server. Very few tenures have any of it.
@@ -70,8 +87,14 @@ struct Unsettled {
 }
 
 impl Tenure {
-    /// A lock that the server has just granted, for `ttl` from `from` on by our clock.
-    pub(super) fn new(token: Token, fence: u64, from: Instant, ttl: Duration, others_wait: bool) -> Self {
+    /// A lock that the server has just granted, for `ttl` from `from` on by our clock, in this epoch.
+    pub(super) fn new(
+        token: Token,
+        fence: u64,
+        (from, epoch): (Instant, Epoch),
+        ttl: Duration,
+        others_wait: bool,
+    ) -> Self {
         let mut tenure = Self {
             secret: token.secret(),
             number: fence << TURN_BITS,
@@ -84,8 +107,8 @@ impl Tenure {
             // The server said just now whether others wait.
             turns_until: (from + LONGEST_RUN_UNHEARD).into(),
             turns_before_others: None,
-            fresh: true,
-            renewing: false,
+            marks: Marks::FRESH,
+            epoch,
         };
         if others_wait {
             tenure.others_wait(from);
@@ -106,6 +129,29 @@ impl Tenure {
     /// The number of the present turn.
     pub(super) fn fencing_token(&self) -> FencingToken {
         FencingToken::saturating(self.number)
+    }
+
+    /// Whether nobody has held it since the server was last asked for its lease.
+    fn is_fresh(&self) -> bool {
+        self.marks.has(Marks::FRESH)
+    }
+
+    pub(super) fn set_fresh(&mut self, is_fresh: bool) {
+        self.marks.set(Marks::FRESH, is_fresh);
+    }
+
+    /// Whether a renewal is under way.
+    pub(super) fn is_renewing(&self) -> bool {
+        self.marks.has(Marks::RENEWING)
+    }
+
+    pub(super) fn set_renewing(&mut self, is_renewing: bool) {
+        self.marks.set(Marks::RENEWING, is_renewing);
+    }
+
+    /// The server is asked, in this epoch, for the lease of the next turn.
+    pub(super) fn asked_in(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     /// The lease that the server was last asked for.
@@ -213,7 +259,7 @@ impl Tenure {
     /// It became known that other processes wait.
     pub(super) fn others_wait(&mut self, now: Instant) {
         if self.turns_before_others.is_none() {
-            self.turns_before_others = Some(NonZeroU16::MIN);
+            self.turns_before_others = Some(NonZeroU8::MIN);
             self.turns_until = self.turns_until.min((now + LONGEST_RUN_BEFORE_OTHERS).into());
         }
     }
@@ -235,16 +281,19 @@ impl Tenure {
         if !is(Mutant::LocalTurnKeepsFence) {
             self.number += 1;
         }
-        self.fresh = false;
+        self.set_fresh(false);
         self.turns_before_others = self.turns_before_others.map(|turns| turns.saturating_add(1));
     }
 
     /// Whether what is left of the lease is what a waiter would get from the server: as much as it asked for, or, if
-    /// it renews its lease anyway, at least half of it.
-    pub(super) fn is_enough_for(&self, waiter: &Waiter, now: Instant) -> bool {
+    /// it renews its lease anyway, at least half of it. What was asked for in another epoch is not known to be left.
+    pub(super) fn is_enough_for(&self, waiter: &Waiter, now: Instant, epoch: Epoch) -> bool {
+        if self.epoch != epoch && !is(Mutant::SuspendIsNotNoticed) {
+            return false;
+        }
         let options = waiter.options();
         let half_left = || self.ends.since(now.into()) >= self.ttl.get() / 2;
-        self.ttl == options.get_ttl().into() && (self.fresh || options.get_auto_renew() && half_left())
+        self.ttl == options.get_ttl().into() && (self.is_fresh() || options.get_auto_renew() && half_left())
     }
 
     /// The end of the present lease: its own, if that is earlier.
@@ -264,7 +313,7 @@ mod tests {
 
     fn tenure(from: Instant) -> Tenure {
         let token = Token::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap();
-        Tenure::new(token, 7, from, TTL, false)
+        Tenure::new(token, 7, (from, Epoch::default()), TTL, false)
     }
 
     /// R6: the last turn of a tenure is the last number below the next tenure's first.

@@ -12,28 +12,21 @@ use ::redis::Value;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::Purpose;
+use super::stage::{Stage, TTL};
 use super::table::shard_number;
-use super::{Admission, Locks, Purpose};
 use crate::provider::{LockBackend, Wait};
-use crate::redis::RedisLockOptions;
 use crate::redis::backend::Backend;
 use crate::redis::link::{Call, Caller, Outcome};
 use crate::redis::script::{Command, Grant, ServerTime, Step};
-use crate::redis::token::Token;
-use crate::redis::waiter::{Answer, Waiter};
-use crate::{LockError, LockGuard, LockOptions, Resource};
+use crate::redis::waiter::Waiter;
+use crate::{LockError, LockGuard, Resource};
 
-const TTL: Duration = Duration::from_secs(30);
 /// A deadlock is one by then.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A provider whose server is played by the test: nothing is sent, since nothing serves the connection.
-struct Stage {
-    backend: Arc<Backend>,
-    resource: Resource,
-    /// How many names were made up.
-    names: AtomicUsize,
-}
+/// How many names were made up.
+static NAMES: AtomicUsize = AtomicUsize::new(0);
 
 /// A waker that drops a guard of the same shard whenever it is woken, and once more when it is dropped.
 struct Hostile {
@@ -65,24 +58,11 @@ impl Drop for Hostile {
 }
 
 impl Stage {
-    fn new() -> Self {
-        let backend = Backend::new(RedisLockOptions::default().settings().unwrap()).unwrap();
-        Self { backend, resource: Resource::try_from("account-1").unwrap(), names: AtomicUsize::new(0) }
-    }
-
-    fn locks(&self) -> &Arc<Locks> {
-        self.backend.locks()
-    }
-
-    fn options() -> LockOptions {
-        LockOptions::default().ttl(TTL)
-    }
-
     /// Another name whose entry is in the shard of the one that all is about.
     fn neighbour(&self) -> Resource {
         let shard = |resource: &Resource| shard_number(self.locks().table.hash(resource));
         loop {
-            let name = format!("neighbour-{}", self.names.fetch_add(1, SeqCst));
+            let name = format!("neighbour-{}", NAMES.fetch_add(1, SeqCst));
             let name = Resource::try_from(name).unwrap();
             if shard(&name) == shard(&self.resource) {
                 return name;
@@ -101,38 +81,6 @@ impl Stage {
             ran: Arc::clone(&ran),
         };
         (Arc::new(hostile).into(), ran)
-    }
-
-    /// The token under which the lock is held.
-    fn token(&self) -> Token {
-        let locks = self.locks();
-        let shard = locks.shard(&self.resource);
-        shard.get(&self.resource).and_then(|entry| entry.tenure.as_ref()).unwrap().token(locks.link.inbox())
-    }
-
-    /// What was pushed for the lock that all is about, with this purpose.
-    fn call(&self, is: impl Fn(&Purpose) -> bool) -> Call<Purpose> {
-        self.call_for(&self.resource, is)
-    }
-
-    fn call_for(&self, resource: &Resource, is: impl Fn(&Purpose) -> bool) -> Call<Purpose> {
-        self.locks().link.take_pushed().find(|call| call.command.resource == *resource && is(&call.purpose)).unwrap()
-    }
-
-    fn answers(&self, call: Call<Purpose>, answer: Value) {
-        self.locks().answered(call, Outcome::Answered { answer, sent: Instant::now() });
-    }
-
-    /// Holds a lock that the server grants at once.
-    fn held(&self, resource: &Resource) -> LockGuard {
-        let waiter = Waiter::new(Self::options(), Arc::clone(&self.backend));
-        self.locks().join(resource, &waiter, Admission::New).unwrap();
-        self.answers(self.call_for(resource, |purpose| matches!(purpose, Purpose::Ask)), Value::Int(1_000));
-        let Poll::Ready(Answer::Granted(lease)) = waiter.poll(&Context::from_waker(Waker::noop())) else {
-            panic!("it is granted")
-        };
-        assert!(lease.take());
-        LockGuard::new(lease)
     }
 
     /// Somebody who waits for the lock with this waker.
