@@ -7,7 +7,8 @@
 //!
 //! What is kept true:
 //!
-//! - **K1** Every call gets exactly one outcome, also if the task or its runtime ends in between.
+//! - **K1** Every call gets exactly one outcome, also if the task or its runtime ends in between; but for one that was
+//!   [withdrawn](Link::withdraw) before it was sent.
 //! - **K2** Calls are sent in the order in which they were pushed, those that free or keep a lock before those that
 //!   acquire one. What is sent again, since the server has not run it, goes before what was pushed since; of several
 //!   pipelines that were on their way at that time the later may go first. Nobody counts on more: what follows from an
@@ -45,8 +46,9 @@ use self::channel::{Channel, WORTH_SENDING};
 use super::keys::Keys;
 use super::script::{Command, Publishing};
 use super::settings::Settings;
-use super::token::InboxId;
+use super::token::{InboxId, Token};
 use crate::LockError;
+use crate::sync::assert_outside;
 
 /// Whoever makes calls, and hears of their outcome.
 pub(super) trait Caller: Send + Sync + 'static {
@@ -94,6 +96,20 @@ pub(super) enum Outcome {
     NotSent(LockError),
     /// It may have run, or may run yet.
     Unknown { error: LockError },
+}
+
+/// A call that was not sent, and is not any more. It has no outcome (K1): that it was withdrawn is known to whoever did it.
+/// To be dropped outside every mutex, since somebody may be waiting until all calls have theirs.
+#[must_use = "it is to be dropped outside every mutex"]
+pub(super) struct Withdrawn<C: Caller> {
+    link: Arc<Link<C>>,
+    _call: Call<C::Purpose>,
+}
+
+impl<C: Caller> Drop for Withdrawn<C> {
+    fn drop(&mut self) {
+        self.link.one_less();
+    }
 }
 
 /// The calls under way to one server.
@@ -200,6 +216,16 @@ impl<C: Caller> Link<C> {
         }
     }
 
+    /// Takes an acquire of this token back that was not sent yet: nobody needs its answer any more. What is urgent is sent
+    /// before acquires, so that a release of the same token would overtake it, and it would then join the queue for a caller
+    /// who is gone.
+    pub(super) fn withdraw(self: &Arc<Self>, token: Token) -> Option<Withdrawn<C>> {
+        let mut queue = self.queue.lock();
+        let at = queue.acquires.iter().position(|call| call.command.token == token)?;
+        let call = queue.acquires.remove(at)?;
+        Some(Withdrawn { link: Arc::clone(self), _call: call })
+    }
+
     /// What was pushed and is not sent yet, for tests that play the server.
     #[cfg(test)]
     pub(super) fn take_pushed(&self) -> impl Iterator<Item = Call<C::Purpose>> {
@@ -283,6 +309,12 @@ impl<C: Caller> Link<C> {
     /// Hands a call and its outcome to the caller (K1).
     fn answer(&self, caller: &Arc<C>, call: Call<C::Purpose>, outcome: Outcome) {
         caller.answered(call, outcome);
+        self.one_less();
+    }
+
+    /// A call is without an outcome no more. Whoever waits for that is woken.
+    fn one_less(&self) {
+        assert_outside();
         if self.unanswered.fetch_sub(1, SeqCst) == 1 {
             self.all_answered.notify_waiters();
         }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Locks;
 use super::tenure::Tenure;
 use crate::provider::{Lease, Wakers};
 use crate::redis::lease::RedisLease;
+use crate::redis::link::Withdrawn;
 use crate::redis::waiter::{Answer, Waiter};
 use crate::sync::assert_outside;
 
@@ -16,7 +18,7 @@ use crate::sync::assert_outside;
 /// To wake a waker runs code of a user's, and so may the drop of one, or of the last that keeps it: code that may release
 /// a lock of the same shard. So a step under a shard's mutex does neither. It leaves both here, and they are done when this
 /// is dropped. A [`Shard`](super::table::Shard) has one, and drops it after its mutex, however the step ends.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Deferred {
     /// Of callers who have an answer. Most steps have one at most, which needs no allocation.
     first: Option<Waker>,
@@ -24,6 +26,8 @@ pub(super) struct Deferred {
     /// Of those who watch leases that were lost, or may end earlier than was known.
     watchers: Vec<Wakers>,
     ended: Vec<Tenure>,
+    /// Somebody may be waiting until all calls have their outcome.
+    withdrawn: Option<Withdrawn<Locks>>,
 }
 
 impl Deferred {
@@ -63,6 +67,11 @@ impl Deferred {
         }
     }
 
+    /// A call that was taken back before it was sent. There is one at most in a step.
+    pub(super) fn drop_withdrawn(&mut self, withdrawn: Withdrawn<Locks>) {
+        self.withdrawn = Some(withdrawn);
+    }
+
     /// A tenure that is over.
     pub(super) fn drop_later(&mut self, tenure: Tenure) {
         // Most have nobody any more who could be told of it.
@@ -81,5 +90,6 @@ impl Drop for Deferred {
         self.more.drain(..).for_each(Waker::wake);
         self.watchers.drain(..).for_each(Wakers::wake);
         self.ended.clear();
+        drop(self.withdrawn.take());
     }
 }

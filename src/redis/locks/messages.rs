@@ -33,6 +33,10 @@ impl Locks {
             // Its answer says it exactly; the server keeps the lock for us until then.
             return self.ask_again(resource, entry, now);
         }
+        // Asked again, and not sent yet: the answer is here. It must not be sent after the release, which is urgent.
+        if let Some(withdrawn) = ask.in_flight.and_then(|_| self.link.withdraw(*token)) {
+            after.drop_withdrawn(withdrawn);
+        }
         let from = granted_since(ask, grant.at, now);
         let tenure = Tenure::new(*token, grant.fence, (from, epoch), ask.ttl.get(), grant.others_wait);
         self.granted(resource, entry, tenure, now, after);
@@ -92,8 +96,10 @@ mod tests {
     use super::*;
     use crate::redis::RedisLockOptions;
     use crate::redis::backend::Backend;
-    use crate::redis::link::Outcome;
+    use crate::redis::link::{Caller, Outcome};
+    use crate::redis::locks::Purpose;
     use crate::redis::locks::entry::{Entry, Patience, Queued};
+    use crate::redis::locks::stage::Stage;
     use crate::redis::locks::{Admission, worth};
     use crate::redis::script::{Command, Joining, Step};
     use crate::redis::waiter::Waiter;
@@ -178,5 +184,30 @@ mod tests {
         assert_eq!(early, sent + Duration::from_secs(1), "a server's clock that ran ahead counts from the arrival");
         ask.queued = None;
         assert_eq!(granted_since(&ask, grant, sent + Duration::from_secs(1)), sent, "without an answer, from the ask");
+    }
+
+    /// A waiter asks again, which is not sent yet; it is granted the lock by message, and lets go at once. The release goes
+    /// out before acquires do, and what was asked again would join the queue for nobody.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_again_and_is_not_sent_does_not_follow_its_own_release() {
+        let stage = Stage::new();
+        let waiter = stage.in_line(&stage.resource);
+        let ask = stage.call(|purpose| matches!(purpose, Purpose::Ask));
+        let token = ask.command.token;
+        let queued = [0, 30_000, 1_000_000_000, 1_015_000].map(Value::Int).to_vec();
+        stage.answers(ask, Value::Array(queued));
+        stage.locks().reconnected();
+        let resource = stage.resource.clone();
+        stage.locks().granted_by_message(&Grant {
+            resource,
+            token,
+            fence: 7,
+            at: ServerTime(1_000_100_000),
+            others_wait: false,
+        });
+        drop(Stage::taken(&waiter).unwrap());
+        let steps: Vec<_> = stage.locks().link.take_pushed().map(|call| call.command.step).collect();
+        assert_eq!(steps, [Step::Release], "nothing else is under this token");
+        assert_eq!(stage.locks().len(), 0);
     }
 }
