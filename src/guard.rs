@@ -155,6 +155,8 @@ impl LockGuard {
     /// `true`: the guard holds the lock for `duration` from now (and longer, if it is renewed automatically).
     /// `false`: the lock is lost, and nothing was changed.
     ///
+    /// Several extensions of one guard are done one after the other; each counts from the time at which it is sent.
+    ///
     /// # Cancel safety
     ///
     /// If the future is dropped, the lease has been extended or has not; the lock is not released by it.

@@ -96,8 +96,13 @@ impl Lease for RedisLease {
         Box::pin(async move {
             match answer {
                 Ok(extended) => Ok(extended),
-                // Without an answer only if the provider is gone, and with it every lock.
-                Err(answer) => answer.await.unwrap_or(Err(LockError::Closed)),
+                // Without an answer if its turn never came: the lease has ended before, or the provider is gone, and with it
+                // every lock.
+                Err(answer) => match answer.await {
+                    Ok(extended) => extended,
+                    Err(_) if self.state.is_held() => Err(LockError::Closed),
+                    Err(_) => Ok(false),
+                },
             }
         })
     }

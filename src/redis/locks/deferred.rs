@@ -1,12 +1,14 @@
 //! [`Deferred`]: what is left to do once a shard's mutex is free.
 
+use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Locks;
 use super::tenure::Tenure;
+use super::{Extension, Locks};
+use crate::LockError;
 use crate::provider::{Lease, Wakers};
 use crate::redis::lease::RedisLease;
 use crate::redis::link::Withdrawn;
@@ -26,6 +28,8 @@ pub(super) struct Deferred {
     /// Of those who watch leases that were lost, or may end earlier than was known.
     watchers: Vec<Wakers>,
     ended: Vec<Tenure>,
+    /// Extensions that were not sent, and what is to be said to those who asked for them.
+    extensions: Vec<(Box<Extension>, Result<bool, LockError>)>,
     /// Somebody may be waiting until all calls have their outcome.
     withdrawn: Option<Withdrawn<Locks>>,
 }
@@ -67,6 +71,21 @@ impl Deferred {
         }
     }
 
+    /// Answers an extension that was not sent.
+    pub(super) fn extension_answered(&mut self, extension: Box<Extension>, answer: Result<bool, LockError>) {
+        self.extensions.push((extension, answer));
+    }
+
+    /// Those that waited for another one, of which nothing is known.
+    pub(super) fn extensions_failed(&mut self, waiting: VecDeque<Box<Extension>>, error: &LockError) {
+        self.extensions.extend(waiting.into_iter().map(|extension| (extension, Err(error.clone()))));
+    }
+
+    /// Those that waited for another one, which found that the lock is no longer ours.
+    pub(super) fn extensions_refused(&mut self, waiting: VecDeque<Box<Extension>>) {
+        self.extensions.extend(waiting.into_iter().map(|extension| (extension, Ok(false))));
+    }
+
     /// A call that was taken back before it was sent. There is one at most in a step.
     pub(super) fn drop_withdrawn(&mut self, withdrawn: Withdrawn<Locks>) {
         self.withdrawn = Some(withdrawn);
@@ -89,6 +108,9 @@ impl Drop for Deferred {
         }
         self.more.drain(..).for_each(Waker::wake);
         self.watchers.drain(..).for_each(Wakers::wake);
+        for (extension, answer) in self.extensions.drain(..) {
+            _ = extension.answer.send(answer);
+        }
         self.ended.clear();
         drop(self.withdrawn.take());
     }

@@ -126,8 +126,6 @@ pub(super) enum Purpose {
 pub(super) struct Extension {
     lease: Arc<RedisLease>,
     duration: Duration,
-    /// Its end may be this one, or later.
-    may_end: Instant,
     answer: oneshot::Sender<Result<bool, LockError>>,
 }
 
@@ -281,7 +279,7 @@ impl Caller for Locks {
             Purpose::Turn => self.turn_answered(&command, outcome),
             Purpose::Renew => self.renew_answered(&command, outcome),
             Purpose::Look => self.look_answered(&command, &outcome),
-            Purpose::Extend(extension) => self.extend_answered(&command, *extension, outcome),
+            Purpose::Extend(extension) => self.extend_answered(&command, extension, outcome),
             Purpose::Release(answer) => self.release_answered(&command, Some(answer), outcome),
             Purpose::LetGo => self.release_answered(&command, None, outcome),
             Purpose::Undo => self.undo_answered(&command, &outcome),

@@ -1,12 +1,13 @@
 //! [`Tenure`]: a lock that is ours on the server.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::worth;
+use super::{Extension, worth};
 use crate::FencingToken;
 use crate::mutant::{Mutant, is};
 use crate::provider::{Lease, Moment};
@@ -73,17 +74,25 @@ impl Marks {
 }
 
 /// What is not settled with the server. Very few tenures have any of it.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 struct Unsettled {
-    /// The extensions under way: of each, when it may have the lease end (R2). They may be shortenings.
-    extending: Vec<Instant>,
-    /// The lease and its end from before it was shortened by extensions that the server has not answered yet.
-    before: Option<(Duration, Instant)>,
+    extending: Option<Box<Extending>>,
     /// The shortest lease that an extension without an answer has asked for. It may run yet, after others that were
     /// asked for since (R2).
     late_extension: Option<Duration>,
     /// The lease of an acquire that may run yet, under this token: to be undone when the tenure has ended (R4).
     late_acquire: Option<Duration>,
+}
+
+/// The extension that is under way, of which there is one at a time.
+#[derive(Debug)]
+pub(super) struct Extending {
+    /// Its end may be this one, or later.
+    pub(super) may_end: Instant,
+    /// The lease and its end without it, if it may be a shortening: then what is believed is the shorter one (R2).
+    pub(super) before: Option<(Duration, Instant)>,
+    /// Those that are to be sent when this one has its outcome.
+    pub(super) waiting: VecDeque<Box<Extension>>,
 }
 
 impl Tenure {
@@ -171,9 +180,13 @@ impl Tenure {
 
     /// The server counts `ttl` anew, from `sent` at the earliest; or less, if an extension under way says so.
     pub(super) fn renewed(&mut self, sent: Instant, ttl: Duration) {
+        let mut ends = sent + self.worth(ttl);
+        if let Some(extending) = self.extending() {
+            extending.before = Some((ttl, ends)).filter(|_| extending.may_end < ends);
+            ends = ends.min(extending.may_end);
+        }
         self.ttl = ttl.into();
-        let extending = self.unsettled.iter().flat_map(|unsettled| &unsettled.extending).copied();
-        self.ends = extending.fold(sent + self.worth(ttl), Instant::min).into();
+        self.ends = ends.into();
         self.counts_from = sent.into();
     }
 
@@ -184,33 +197,39 @@ impl Tenure {
 
     /// Whether an extension is under way, so that the lease's end is not known.
     pub(super) fn is_extending(&self) -> bool {
-        self.unsettled.as_ref().is_some_and(|unsettled| !unsettled.extending.is_empty())
+        self.unsettled.as_ref().is_some_and(|unsettled| unsettled.extending.is_some())
     }
 
-    /// An extension is asked for that may have the lease end then. `true` if it may be a shortening: then what was known
-    /// of the lease until now is [kept](Self::extension_answered).
-    pub(super) fn extension_begins(&mut self, may_end: Instant) -> bool {
-        let (ttl, ends) = (self.ttl.get(), self.ends());
-        let unsettled = self.unsettled.get_or_insert_default();
-        unsettled.extending.push(may_end);
-        let shorter = may_end < ends;
-        if shorter {
-            unsettled.before.get_or_insert((ttl, ends));
+    pub(super) fn extending(&mut self) -> Option<&mut Extending> {
+        self.unsettled.as_mut()?.extending.as_deref_mut()
+    }
+
+    /// An extension to a lease is sent. `true` if it may be a shortening: then what was known of the lease until now is
+    /// [kept](Extending::before).
+    pub(super) fn extension_begins(
+        &mut self,
+        now: Instant,
+        lease: Duration,
+        waiting: VecDeque<Box<Extension>>,
+    ) -> bool {
+        let may_end = now + worth(lease);
+        let before = Some((self.ttl.get(), self.ends())).filter(|(_, ends)| may_end < *ends);
+        if before.is_some() {
+            self.ttl = lease.into();
+            self.ends = may_end.into();
+            self.counts_from = now.into();
         }
-        shorter
+        let extending = Extending { may_end, before, waiting };
+        self.unsettled.get_or_insert_default().extending = Some(Box::new(extending));
+        before.is_some()
     }
 
-    /// An extension is over. Returns the lease and its end from before it was shortened; `None` if that is known of old,
-    /// or is not to be had back: others are under way, and this one was not sent.
-    pub(super) fn extension_answered(&mut self, may_end: Instant, was_sent: bool) -> Option<(Duration, Instant)> {
+    /// The extension that was under way has its outcome.
+    pub(super) fn extension_answered(&mut self) -> Option<Box<Extending>> {
         let unsettled = self.unsettled.as_mut()?;
-        if let Some(under_way) = unsettled.extending.iter().position(|ends| *ends == may_end) {
-            unsettled.extending.swap_remove(under_way);
-        }
-        let none_under_way = unsettled.extending.is_empty();
-        let before = unsettled.before.take_if(|_| none_under_way || was_sent);
-        self.unsettled.take_if(|unsettled| none_under_way && **unsettled == Unsettled::default());
-        before
+        let extending = unsettled.extending.take();
+        self.unsettled.take_if(|unsettled| unsettled.late_extension.is_none() && unsettled.late_acquire.is_none());
+        extending
     }
 
     /// The lease is again what it was.
@@ -356,27 +375,31 @@ mod tests {
         assert!(!unheard.may_turn(granted + Duration::from_secs(1)), "nobody could tell us");
     }
 
-    /// R2: while extensions are under way the earliest end that one of them may bring is the one to believe in.
+    /// R2: while an extension is under way the earlier end is the one to believe in; refused, it has changed nothing.
     #[tokio::test(start_paused = true)]
-    async fn extensions_under_way_bound_the_end_and_leave_nothing_behind() {
+    async fn an_extension_under_way_bounds_the_end_and_leaves_nothing_behind() {
         let now = Instant::now();
+        let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
         let mut tenure = tenure(now);
-        let (short, long) = (now + Duration::from_secs(5), now + Duration::from_secs(60));
-        assert!(!tenure.extension_begins(long), "no shortening");
-        assert!(tenure.extension_begins(short));
-        tenure.renewed(now, Duration::from_secs(60));
-        assert_eq!(tenure.ends(), short);
-        assert_eq!(tenure.extension_answered(long, false), None, "the other is under way");
-        let before = tenure.extension_answered(short, false).unwrap();
+        assert!(!tenure.extension_begins(now, long, VecDeque::new()), "no shortening");
+        assert_eq!((tenure.ends(), tenure.extension_answered().unwrap().before), (now + worth(TTL), None));
+
+        assert!(tenure.extension_begins(now, short, VecDeque::new()));
+        assert_eq!(tenure.ends(), now + worth(short));
+        let before = tenure.extension_answered().unwrap().before.unwrap();
         assert_eq!(before, (TTL, now + worth(TTL)));
         assert!(!tenure.is_extending() && tenure.unsettled.is_none());
         tenure.restored(before);
-        assert_eq!(tenure.ends(), now + worth(TTL));
+        assert_eq!((tenure.ttl(), tenure.ends()), before);
 
-        assert!(tenure.extension_begins(short));
-        assert_eq!(tenure.extension_answered(short, true).map(|(ttl, _)| ttl), Some(TTL));
-        assert!(tenure.extension_in_doubt(Duration::from_secs(5), short));
+        // What the server says of the lease meanwhile is what there is to go back to.
+        assert!(tenure.extension_begins(now, short, VecDeque::new()));
+        tenure.renewed(now, long);
+        assert_eq!(tenure.ends(), now + worth(short));
+        assert_eq!(tenure.extension_answered().unwrap().before, Some((long, now + worth(long))));
+
+        assert!(!tenure.extension_in_doubt(short, now + worth(short)), "it is the end that is believed in already");
         tenure.renewed(now, TTL);
-        assert_eq!(tenure.ends(), now + worth(Duration::from_secs(5)), "it may run yet");
+        assert_eq!(tenure.ends(), now + worth(short), "it may run yet");
     }
 }

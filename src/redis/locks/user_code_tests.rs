@@ -315,6 +315,30 @@ fn a_release_and_an_extension_may_drop_a_guard_when_they_are_answered() {
     });
 }
 
+/// Of two extensions at once the second waits for the first, and hears of what becomes of it.
+#[test]
+fn an_extension_that_waits_may_drop_a_guard_when_it_is_answered() {
+    type Ends = fn(&Stage, Call<Purpose>);
+    let ends: [Ends; 3] = [
+        |stage, call| stage.answers(call, not_ours()),
+        |stage, call| stage.locks().answered(call, Outcome::NotSent(refused())),
+        |stage, call| stage.locks().answered(call, Outcome::Unknown { error: refused() }),
+    ];
+    for ends in ends {
+        on_stage(move |stage| {
+            let guard = stage.held(&stage.resource);
+            let (waker, ran) = stage.hostile();
+            let mut first = pin!(guard.extend(TTL * 2));
+            assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            let mut second = pin!(guard.extend(TTL * 3));
+            assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            ends(stage, stage.call(|purpose| matches!(purpose, Purpose::Extend(_))));
+            assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+            ran
+        });
+    }
+}
+
 /// The runtime that served the provider has ended: whoever waits in another is woken to serve it.
 #[test]
 fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {

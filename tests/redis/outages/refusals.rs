@@ -64,6 +64,31 @@ async fn a_release_that_was_refused_for_long_is_made_up_for_soon() {
     scene.until_clean(Duration::from_millis(1_600)).await;
 }
 
+/// An extension that the server refuses changes nothing, whichever way it goes. (What it says differs between versions.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_extension_changes_nothing() {
+    const SHORTER: Duration = Duration::from_secs(1);
+    let server = RedisServer::builder().user_acl("locks on >secret ~* &* +@all").start();
+    let provider = provider_at(server.url_as("locks", "secret"));
+    let guard = lock(&provider, NAME, TTL).acquire().await.unwrap();
+    let ends = guard.expires_at();
+    let permit = |rule: &str| server.ask::<()>(cmd("ACL").arg("SETUSER").arg("locks").arg(rule));
+    permit("-pexpire");
+    for length in [SHORTER, TTL * 2] {
+        backend(guard.extend(length).await, "");
+        assert!(guard.expires_at() == ends, "it ends {:?} earlier", ends - guard.expires_at());
+    }
+    // Two at once, of which the second is sent after the first was refused.
+    let (one, other) = tokio::join!(guard.extend(SHORTER), guard.extend(SHORTER * 2));
+    backend(one, "");
+    backend(other, "");
+    assert!(guard.expires_at() == ends && guard.is_held());
+    permit("+pexpire");
+    assert!(guard.extend(SHORTER).await.unwrap());
+    assert!(guard.remaining() <= SHORTER);
+    guard.release().await.unwrap();
+}
+
 /// A key of another kind under one of our three names: the callers of that lock are told, others notice nothing, and
 /// we leave nothing beside it. When it is gone, the lock works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
