@@ -44,7 +44,8 @@ pub enum LockError {
         /// The value it was given, and those it may have.
         value: Box<RefusedValue>,
     },
-    /// The backend cannot be reached, or it did not answer in time. Nothing is known of the lock.
+    /// The backend cannot be reached, or it did not answer in time: not within its time-out, or not before the lease was
+    /// over that was asked for. Nothing is known of the lock.
     Unavailable {
         /// What failed.
         source: Cause,

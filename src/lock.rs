@@ -87,11 +87,11 @@ impl DistributedLock {
     ///
     /// # Errors
     ///
-    /// [`LockError::Unavailable`] if the backend cannot be reached or does not answer,
-    /// [`LockError::Backend`] if it answers with an error, [`LockError::TooManyWaiters`] if as many as
-    /// [`LockOptions::max_waiters`] allows wait already, [`LockError::TooManyWaitersInTotal`] if as many as the provider
-    /// allows over all names do, [`LockError::Closed`] after the provider was closed,
-    /// [`LockError::NoRuntime`] outside a tokio runtime.
+    /// [`LockError::Unavailable`] if the backend cannot be reached or does not answer, or if the lease was over before
+    /// the caller had it, since it is shorter than the way to the backend and back; [`LockError::Backend`] if the backend
+    /// answers with an error; [`LockError::TooManyWaiters`] if as many as [`LockOptions::max_waiters`] allows wait already,
+    /// [`LockError::TooManyWaitersInTotal`] if as many as the provider allows over all names do;
+    /// [`LockError::Closed`] after the provider was closed, [`LockError::NoRuntime`] outside a tokio runtime.
     ///
     /// # Panics
     ///

@@ -1,18 +1,16 @@
 //! Callers who come for a lock, and go.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::asking::ASK_AGAIN;
 use super::entry::{EndOfLine, Entry, Patience};
 use super::holding::{arrived_too_late, lend};
 use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Deferred, Locks, Purpose, Shard, Step, Token, Waiter};
 use crate::mutant::{Mutant, is};
-use crate::provider::{Moment, WaitingRoom};
+use crate::provider::WaitingRoom;
 use crate::redis::clocks::Epoch;
 use crate::redis::link::Outcome;
 use crate::redis::script::{Acquired, Command, Joining, acquired};
@@ -37,34 +35,6 @@ pub(in crate::redis) struct Attempt {
     epoch: Epoch,
     /// It was granted before, in another epoch.
     again: bool,
-}
-
-/// How much longer than it wanted to a caller waits for the server's word on who holds the lock, where that was asked just
-/// now: between a release by a holder of this process and the answer to what follows. It looks at growing intervals, of
-/// which this is the first.
-const LONGEST_FOR_A_WORD: Duration = Duration::from_millis(100);
-const SOONEST_FOR_A_WORD: Duration = Duration::from_millis(1);
-
-/// What is known of who holds a lock.
-enum Word {
-    /// Somebody does.
-    Held,
-    /// Nothing, since the server is silent.
-    Silent(LockError),
-    /// Nothing yet.
-    OnItsWay,
-}
-
-/// How a caller who gives up leaves.
-pub(in crate::redis) enum GaveUp {
-    /// Somebody else holds the lock, as the server said.
-    Held,
-    /// Nobody knows.
-    Unknown(LockError),
-    /// Not yet: the server was asked just now, and its word is on the way. Look again then.
-    NotYet(Instant),
-    /// The answer came at the last moment.
-    Answered,
 }
 
 impl Locks {
@@ -212,81 +182,6 @@ impl Locks {
             entry.leave(ticket, waiter);
             self.settle(resource, &mut shard);
         }
-    }
-
-    /// A caller's time is up, since `until`.
-    pub(in crate::redis) fn give_up(
-        &self,
-        resource: &Resource,
-        ticket: u64,
-        waiter: &Arc<Waiter>,
-        until: Instant,
-    ) -> GaveUp {
-        let mut shard = self.shard(resource);
-        let Some(entry) = shard.get_mut(resource) else { return GaveUp::Answered };
-        let now = Instant::now();
-        let word = self.word_on(entry, now);
-        if let Word::OnItsWay = word {
-            let over = now.saturating_duration_since(until);
-            let longest = LONGEST_FOR_A_WORD.min(self.link.settings().response_timeout / 2);
-            if over < longest {
-                return GaveUp::NotYet(until + (over * 2 + SOONEST_FOR_A_WORD).min(longest));
-            }
-        }
-        if !entry.leave(ticket, waiter) {
-            return GaveUp::Answered;
-        }
-        self.settle(resource, &mut shard);
-        match word {
-            Word::Held => GaveUp::Held,
-            Word::Silent(error) => GaveUp::Unknown(error),
-            Word::OnItsWay => GaveUp::Unknown(self.silent_for(now.saturating_duration_since(until))),
-        }
-    }
-
-    /// What is known of a lock for which a caller has waited in vain.
-    ///
-    /// That somebody else holds it is said by a lease of this process that lasts, or by the server, and by nothing else. A
-    /// waiter that came behind a holder of this process has no word of the server once that has let go.
-    fn word_on(&self, entry: &Entry, now: Instant) -> Word {
-        if entry.is_held_here(now) {
-            return Word::Held;
-        }
-        if let Some(error) = self.link.silence() {
-            return Word::Silent(error);
-        }
-        let since = |time: Moment| Moment::from(now).since(time);
-        // Half the time after which the connection is taken for dead is too long for an answer on its way.
-        let patience = self.link.settings().response_timeout / 2;
-        let ask = entry.ask();
-        let silent = ask.and_then(|ask| ask.in_flight).map(since);
-        match ask.and_then(|ask| ask.queued) {
-            Some(queued) => {
-                // It was to be asked again since. Connections may have come and gone meanwhile, and errors instead of a word.
-                let age = since(queued.sent);
-                let silent = silent.filter(|silent| *silent > patience);
-                match silent.or_else(|| Some(age).filter(|age| *age > ASK_AGAIN + patience)) {
-                    Some(silent) => Word::Silent(self.silent_for(silent)),
-                    None => Word::Held,
-                }
-            }
-            // Nobody was known to hold the lock when it was asked.
-            None if ask.is_some_and(|ask| !ask.is_waiting()) => {
-                Word::Silent(self.silent_for(silent.unwrap_or_default()))
-            }
-            None if silent.is_some_and(|silent| silent > patience) => {
-                Word::Silent(self.silent_for(silent.unwrap_or_default()))
-            }
-            None => Word::OnItsWay,
-        }
-    }
-
-    fn silent_for(&self, silent: Duration) -> LockError {
-        LockError::unavailable(format!(
-            "redis at {} has not said for {} ms who holds the lock, and the caller's time is up",
-            self.link.settings().server,
-            silent.as_millis()
-        ))
     }
 
     /// Brings an entry in order after somebody left it (R3, R5).
