@@ -99,6 +99,12 @@ impl<T> Agenda<T> {
         self.due.lock().remove(entry);
     }
 
+    /// The task that has [run](Self::run) is not run any more, and another one will be: it may wait for a change, never to
+    /// be polled again, and would keep that from its successor.
+    pub(super) fn depose(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// Lets [`run`](Self::run) end.
     pub(super) fn end(&self) {
         self.ended.store(true, SeqCst);

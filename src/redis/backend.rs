@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use deadpool_redis::Pool;
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
 
 use super::locks::Locks;
 use super::settings::Settings;
@@ -15,8 +16,9 @@ use crate::{LockError, LockOptions, Resource};
 /// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
 pub(super) struct Backend {
     locks: Arc<Locks>,
-    /// For what is not about locks. Made when it is needed first.
-    pool: Mutex<Option<Pool>>,
+    /// For what is not about locks. Made when it is needed first, and anew in another runtime: its connections are driven
+    /// by the one in which they were made, which may not be run any more.
+    pool: Mutex<Option<(Id, Pool)>>,
 }
 
 impl Backend {
@@ -30,12 +32,16 @@ impl Backend {
 
     /// The pool of connections for what is not about locks.
     pub(super) fn pool<E>(&self, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
-        let mut kept = self.pool.lock();
-        if let Some(pool) = &*kept {
+        let here = Handle::try_current().ok().map(|runtime| runtime.id());
+        if let Some((runtime, pool)) = &*self.pool.lock()
+            && Some(*runtime) == here
+        {
             return Ok(pool.clone());
         }
         let pool = new()?;
-        *kept = Some(pool.clone());
+        let before = here.and_then(|here| self.pool.lock().replace((here, pool.clone())));
+        // Not under the mutex: it closes its connections.
+        drop(before);
         Ok(pool)
     }
 }

@@ -92,7 +92,7 @@ impl Lease for RedisLease {
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
         let answer = self.backend.locks().extend(&self, duration);
-        self.backend.locks().serve();
+        self.backend.locks().serve_from_here();
         Box::pin(async move {
             match answer {
                 Ok(extended) => Ok(extended),
@@ -109,7 +109,7 @@ impl Lease for RedisLease {
 
     fn release(self: Arc<Self>) -> Releasing {
         let releasing = self.backend.locks().release(&self);
-        self.backend.locks().serve();
+        self.backend.locks().serve_from_here();
         releasing
     }
 }

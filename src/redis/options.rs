@@ -122,6 +122,10 @@ impl RedisLockOptions {
 
     /// How long the server may take to answer one command before the connection is taken for dead and replaced. 1 s by
     /// default, 10 ms to 60 s. Takes precedence over the connection string.
+    ///
+    /// It is also how long an acquire, an extension or a release waits at least for another connection while the server
+    /// answers that it is a replica or is loading its data, and how long the end of a runtime waits at most for releases
+    /// that are not answered.
     pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
         self.response_timeout = Some(response_timeout);
         self

@@ -23,8 +23,9 @@ use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, 
 ///
 /// Making a provider does no I/O: it connects when the first lock is acquired, keeps one connection, and replaces it
 /// whenever that breaks, for as long as the provider, a lock or a guard lives. The runtime in which the first lock is
-/// acquired drives the connection; if it ends, another one does in which a lock is held, waited for, acquired or
-/// released. A clone has the same locks and the same connection.
+/// acquired drives the connection; if it ends, or is not run any more, another one does in which a lock is held, waited
+/// for, acquired or released. A runtime that ends while a release is not answered waits for it, for the response time-out
+/// at most. A clone has the same locks and the same connection.
 ///
 /// # Examples
 ///
@@ -183,7 +184,11 @@ impl DistributedLockProvider for RedisLockProvider {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.backend.locks().close())
+        Box::pin(async {
+            // What is pending has to be sent, also if the runtime that drives the connection is not run any more.
+            self.backend.locks().serve_from_here();
+            self.backend.locks().close().await;
+        })
     }
 }
 

@@ -21,6 +21,9 @@ use crate::{LockError, LockGuard, LockOptions, Resource};
 /// What an acquire comes to.
 type Acquired = Result<Option<LockGuard>, LockError>;
 
+/// How often a caller whose time is up looks whether the connection is still being replaced.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Waits for the answer, until the caller's time is up.
 #[pin_project(PinnedDrop)]
 pub(super) struct Waiting {
@@ -29,9 +32,15 @@ pub(super) struct Waiting {
     options: LockOptions,
     wait: Wait,
     until: Option<Instant>,
+    /// Until when it waits at least while a connection is being replaced.
+    least: Option<Instant>,
+    /// How often the connection had been replaced when it began.
+    changes: usize,
     place: Option<Place>,
     /// A lease was over before this caller took it up, and another one was asked for.
     was_late: bool,
+    /// The provider's tasks are watched from this runtime.
+    is_watched: bool,
     #[pin]
     timer: Option<Sleep>,
 }
@@ -55,8 +64,22 @@ impl Waiting {
             Wait::AtMost(time) => time_after(Instant::now(), time),
             Wait::No | Wait::Forever => None,
         };
+        let least = until.and_then(|_| time_after(Instant::now(), backend.locks().link.settings().response_timeout));
+        let changes = backend.locks().link.changes();
         let place = Place::take(&backend, &resource, options, wait, Admission::New)?;
-        Ok(Self { backend, resource, options, wait, until, place: Some(place), was_late: false, timer: None })
+        Ok(Self {
+            backend,
+            resource,
+            options,
+            wait,
+            until,
+            least,
+            changes,
+            place: Some(place),
+            was_late: false,
+            is_watched: false,
+            timer: None,
+        })
     }
 }
 
@@ -119,12 +142,26 @@ impl Future for Waiting {
                     }
                     continue;
                 }
-                // The runtime that served the provider until now may have ended.
+                // The runtime that served the provider until now may not be this one, and not be run any more.
+                Poll::Pending if !*this.is_watched => {
+                    *this.is_watched = true;
+                    this.backend.locks().serve_from_here();
+                }
+                // Or have ended.
                 Poll::Pending => this.backend.locks().serve(),
             }
             let (Some(until), Some(ticket)) = (*this.until, place.ticket) else { return Poll::Pending };
             let mut up_at = until;
             if Instant::now() >= until {
+                // Replacing a connection takes a moment: a caller whose time is below the response time-out has that for
+                // it, and for the answer.
+                let now = Instant::now();
+                if let Some(least) = this.least.filter(|least| *least > now)
+                    && this.backend.locks().was_kept_from_its_answer(this.resource, *this.changes)
+                {
+                    *this.until = Some(least.min(now + LOOK_AGAIN));
+                    continue;
+                }
                 match this.backend.locks().give_up(this.resource, ticket, &place.waiter, until) {
                     GaveUp::Answered => continue,
                     GaveUp::NotYet(again) => up_at = again,

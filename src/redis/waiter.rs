@@ -92,16 +92,16 @@ impl Waiter {
         Poll::Pending
     }
 
-    /// Has the caller look again, while it has no answer. Outside every mutex.
-    pub(super) fn wake(&self) {
+    /// Has the caller look again, while it has no answer. Whether it waits for that. Outside every mutex.
+    pub(super) fn wake(&self) -> bool {
         let waker = match &mut *self.slot.lock() {
             Slot::Waiting(waker) => waker.take(),
             Slot::Answered(_) | Slot::Gone => None,
         };
-        if let Some(waker) = waker {
-            assert_outside();
-            waker.wake();
-        }
+        let Some(waker) = waker else { return false };
+        assert_outside();
+        waker.wake();
+        true
     }
 
     /// The caller goes away. Returns the answer that it did not take.

@@ -1,16 +1,18 @@
 //! [`Batch`]: calls that go out together, in one pipeline.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::vec::IntoIter;
 
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{Pipeline, RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
-use super::failure::{Failure, given_up, refused};
+use super::failure::{Failure, given_up, refused, too_slow};
+use super::reply::{Verdict, is_closed, is_of_several, verdict};
 use super::{Call, Caller, Link, Outcome};
 use crate::mutant::{Mutant, is};
-use crate::redis::script::{self, Answers, MOST_IN_A_CALL, Publishing};
+use crate::redis::script::{self, Answers, MOST_IN_A_CALL, Publishing, Step};
 
 /// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in
 /// the same pipeline, so that more than one is a server that keeps none.
@@ -83,9 +85,22 @@ impl<C: Caller> Batch<C> {
     }
 
     /// Nobody knows what became of the calls that are left.
+    ///
+    /// A release whose connection was closed is sent once more over the next one: it compares the owner's token, so that
+    /// it cannot do harm, and its caller would only be told that it was not answered. The rest is for those to decide who
+    /// made the calls. An acquire is not repeated here, since it could run twice, the second time after its release.
     fn lose(&mut self, error: &RedisError) {
-        while let Some(call) = self.calls.next() {
-            self.link.answer(&self.caller, call, self.unknown(error));
+        let mut again = Vec::new();
+        while let Some(mut call) = self.calls.next() {
+            if call.command.step == Step::Release && !call.repeated && is_closed(error) {
+                call.repeated = true;
+                again.push(call);
+            } else {
+                self.link.answer(&self.caller, call, self.unknown(error));
+            }
+        }
+        if !again.is_empty() {
+            self.link.put_back(again);
         }
     }
 
@@ -98,7 +113,8 @@ impl<C: Caller> Batch<C> {
 impl<C: Caller> Drop for Batch<C> {
     fn drop(&mut self) {
         if !self.calls.as_slice().is_empty() {
-            self.lose(&given_up());
+            let silent = self.link.silent.load(SeqCst);
+            self.lose(&if silent { too_slow() } else { given_up() });
         }
     }
 }
@@ -178,18 +194,26 @@ impl<C: Caller> Flown<C> {
         let outcome = match self.of_one.next() {
             Some(_) if self.apart => return self.again.push(call),
             Some(Ok(answer)) => Outcome::Answered { answer, sent: self.batch.sent },
-            Some(Err(error)) if error.code() == Some("NOSCRIPT") && call.forgotten < MOST_FORGOTTEN => {
-                call.forgotten += 1;
-                self.way.load = true;
-                return self.again.push(call);
-            }
-            Some(Err(error)) => {
-                let outcome = Outcome::Refused(refused(settings, error.clone()));
-                if wants_another_connection(&error) {
-                    self.broken = Some(error);
+            Some(Err(error)) => match verdict(&error) {
+                Verdict::Forgotten if call.forgotten < MOST_FORGOTTEN => {
+                    call.forgotten += 1;
+                    self.way.load = true;
+                    return self.again.push(call);
                 }
-                outcome
-            }
+                Verdict::NotHere => {
+                    let now = Instant::now();
+                    self.broken = Some(error.clone());
+                    if call.may_wait_for(now, settings.response_timeout).is_some() {
+                        return self.again.push(call);
+                    }
+                    Outcome::NotSent(Failure::new(settings, "running a command", error, now).to_error())
+                }
+                Verdict::AnotherConnection => {
+                    self.broken = Some(error.clone());
+                    Outcome::Refused(refused(settings, error))
+                }
+                Verdict::Forgotten | Verdict::Final => Outcome::Refused(refused(settings, error)),
+            },
             None => {
                 let error = RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands"));
                 let outcome = self.batch.unknown(&error);
@@ -206,16 +230,4 @@ impl<C: Caller> Drop for Flown<C> {
         // Its runtime ends: what is known is told.
         while self.land(usize::MAX).is_none() {}
     }
-}
-
-/// Answers that another connection may not give: the server has become a replica, or wants to know who we are.
-fn wants_another_connection(error: &RedisError) -> bool {
-    matches!(error.code(), Some("READONLY" | "NOAUTH" | "WRONGPASS"))
-}
-
-/// Refusals of a command for several locks that one for each of them need not meet: they are in different slots of a
-/// cluster, one of those is not served, or one of them is a name that we may not use. The server says so before it begins
-/// with the script.
-fn is_of_several(error: &RedisError) -> bool {
-    matches!(error.code(), Some("CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" | "NOPERM"))
 }

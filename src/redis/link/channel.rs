@@ -7,7 +7,8 @@ use ::redis::aio::MultiplexedConnection;
 use tokio::runtime::{Handle, Id};
 
 use super::batch::{Batch, Flown, Way};
-use super::connect::Connection;
+use super::connect::{Connection, Signals};
+use super::driver::Generation;
 use super::flying::Flying;
 use super::{Call, Caller, Link};
 use crate::redis::script::Publishing;
@@ -40,28 +41,50 @@ pub(super) struct Channel<C: Caller> {
     flying: Flying<Flown<C>>,
     /// Outcomes are being told, after which this connection may be one that is not to be used any more.
     landing: bool,
+    /// Those that are told next. Here, and not with the supervisor, so that they are told also if that is never polled
+    /// again.
+    half_told: Option<Flown<C>>,
     way: Way,
     supervisor: Waker,
+    generation: Generation,
+    signals: Arc<Signals>,
     /// The supervisor's, in which the time-outs of calls run.
     runtime: Id,
 }
 
 impl<C: Caller> Channel<C> {
-    pub(super) fn new(caller: &Arc<C>, connection: &Connection, supervisor: Waker) -> Self {
+    pub(super) fn new(caller: &Arc<C>, connection: &Connection, generation: Generation, supervisor: Waker) -> Self {
         Self {
             caller: Arc::clone(caller),
             connection: connection.shared.clone(),
             publishing: connection.publishing,
             flying: Flying::new(),
             landing: false,
+            half_told: None,
             way: Way::default(),
             supervisor,
+            generation,
+            signals: Arc::clone(&connection.signals),
             runtime: Handle::current().id(),
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.flying.is_empty()
+    }
+
+    /// Whether it was opened by this driver.
+    pub(super) fn is_of(&self, generation: Generation) -> bool {
+        self.generation == generation
+    }
+
+    /// Keeps outcomes until the supervisor goes on telling them.
+    pub(super) fn keep(&mut self, flown: Flown<C>) {
+        self.half_told = Some(flown);
+    }
+
+    pub(super) fn take_kept(&mut self) -> Option<Flown<C>> {
+        self.half_told.take()
     }
 
     /// The next batch loads the scripts first, or it and all after it have a command for each call.
@@ -116,5 +139,12 @@ impl<C: Caller> Channel<C> {
         let next = self.flying.poll_next(cx);
         self.landing = next.is_ready();
         next
+    }
+}
+
+impl<C: Caller> Drop for Channel<C> {
+    fn drop(&mut self) {
+        // What its connection receives from now on is its successor's business (K6).
+        self.signals.end();
     }
 }

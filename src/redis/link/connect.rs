@@ -1,7 +1,7 @@
 //! Making a connection, and making it ready.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 
 use ::redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, SendError};
@@ -24,8 +24,32 @@ use crate::redis::token::InboxId;
 pub(super) struct Connection {
     pub(super) shared: MultiplexedConnection,
     pub(super) publishing: Publishing,
+    pub(super) signals: Arc<Signals>,
+}
+
+/// What a connection and its user tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
     /// The connection has broken.
-    pub(super) broken: Arc<Notify>,
+    broken: Notify,
+    /// The connection is not used any more. Its own task may go on in a runtime that nothing else is done in.
+    ended: AtomicBool,
+}
+
+impl Signals {
+    /// Waits until the connection breaks.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(super) async fn broken(&self) {
+        self.broken.notified().await;
+    }
+
+    /// The connection is not used any more: what comes over it is not passed on.
+    pub(super) fn end(&self) {
+        self.ended.store(true, SeqCst);
+    }
 }
 
 /// Connects, and gets everything ready that the first call needs.
@@ -64,8 +88,8 @@ async fn speaks_without_tls(host: &str, port: u16) -> bool {
 }
 
 async fn make<C: Caller>(link: &Link<C>, caller: &Arc<C>) -> RedisResult<Connection> {
-    let broken = Arc::new(Notify::new());
-    let pushes = Pushes { caller: Arc::downgrade(caller), broken: Arc::clone(&broken) };
+    let signals = Arc::new(Signals::default());
+    let pushes = Pushes { caller: Arc::downgrade(caller), signals: Arc::clone(&signals) };
     let config = config(&link.settings).set_push_sender(pushes);
     let made = pool_of(&link.settings, config)?.get().await.map_err(made_none)?;
     // Out of the pool for good: everybody shares it.
@@ -73,7 +97,7 @@ async fn make<C: Caller>(link: &Link<C>, caller: &Arc<C>) -> RedisResult<Connect
     let facts = introduce(&mut shared, link.inbox).await?;
     *link.facts.lock() = facts;
     let publishing = open_inbox(&mut shared, &link.keys.inbox(link.inbox)).await?;
-    Ok(Connection { shared, publishing, broken })
+    Ok(Connection { shared, publishing, signals })
 }
 
 /// A small pool for the cold paths: checks, and looks at what is on the server.
@@ -138,14 +162,14 @@ async fn open_inbox(connection: &mut MultiplexedConnection, inbox: &str) -> Redi
 struct Pushes<C> {
     /// The connection's own task keeps this: a strong reference would keep the caller for ever.
     caller: Weak<C>,
-    broken: Arc<Notify>,
+    signals: Arc<Signals>,
 }
 
 impl<C: Caller> AsyncPushSender for Pushes<C> {
     fn send(&self, push: PushInfo) -> Result<(), SendError> {
         match push.kind {
-            PushKind::Disconnection => self.broken.notify_one(),
-            PushKind::Message => {
+            PushKind::Disconnection => self.signals.broken.notify_one(),
+            PushKind::Message if !self.signals.ended.load(SeqCst) => {
                 if let (Some(Value::BulkString(message)), Some(caller)) = (push.data.get(1), self.caller.upgrade())
                     && let Ok(message) = std::str::from_utf8(message)
                 {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ::redis::{ConnectionAddr, ErrorKind, RedisError};
 use tokio::time::Instant;
 
+use super::reply::{is_closed, is_not_here};
 use super::secrets;
 use crate::LockError;
 use crate::redis::settings::Settings;
@@ -49,7 +50,23 @@ impl Failure {
         Reason { source: &self.source, hint: self.hint }
     }
 
-    /// The error that callers get: what the server said is its answer, silence is none.
+    /// Whether the server is there, and would have to be another, or later: calls wait for that.
+    pub(super) fn is_not_here(&self) -> bool {
+        is_not_here(&self.source)
+    }
+
+    /// Whether the connection was closed, rather than silent.
+    pub(super) fn is_closed(&self) -> bool {
+        is_closed(&self.source)
+    }
+
+    /// Whether the server accepted the connection and closed it while it was made ready.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.source.is_connection_dropped() && !self.source.is_connection_refusal()
+    }
+
+    /// The error that callers get: what the server said is its answer, silence is none. Nor is it one that it cannot
+    /// answer here, or not now.
     pub(in crate::redis) fn to_error(&self) -> LockError {
         let told = Told {
             server: Arc::clone(&self.server),
@@ -60,6 +77,7 @@ impl Failure {
         };
         match self.source.kind() {
             ErrorKind::Io | ErrorKind::Parse | ErrorKind::Client => LockError::unavailable(told),
+            _ if self.is_not_here() => LockError::unavailable(told),
             _ => LockError::backend(told),
         }
     }
@@ -77,6 +95,12 @@ fn context(settings: &Settings, during: &str) -> hint::Context {
     // A look at the server's settings makes a connection of its own.
     let connecting = matches!(during, "connecting" | "checking");
     hint::Context { connecting, tls: matches!(settings.info.addr(), ConnectionAddr::TcpTls { .. }) }
+}
+
+/// Whether an error says that the connection was closed before the call was answered.
+pub(in crate::redis) fn was_cut(error: &LockError) -> bool {
+    let told = Error::source(error).and_then(|source| source.downcast_ref::<Told>());
+    told.is_some_and(|told| is_closed(&told.source))
 }
 
 /// What may be told of an error: servers repeat what they were sent.

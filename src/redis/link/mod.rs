@@ -7,23 +7,32 @@
 //!
 //! What is kept true:
 //!
-//! - **K1** Every call gets exactly one outcome, also if the task or its runtime ends in between; but for one that was
-//!   [withdrawn](Link::withdraw) before it was sent.
+//! - **K1** Every call gets exactly one outcome, also if the task or its runtime ends in between, or is not run any more;
+//!   but for one that was [withdrawn](Link::withdraw) before it was sent.
 //! - **K2** Calls are sent in the order in which they were pushed, those that free or keep a lock before those that
 //!   acquire one. What is sent again, since the server has not run it, goes before what was pushed since; of several
 //!   pipelines that were on their way at that time the later may go first. Nobody counts on more: what follows from an
 //!   outcome is pushed after it.
 //! - **K3** A call whose outcome is [`Outcome::NotSent`] has not run and never will. One that may have run, or may
 //!   run yet, is [`Outcome::Unknown`].
-//! - **K4** Nobody waits for a server that is known to be out of reach: its calls fail at once, with the reason.
+//! - **K4** No call waits for a server that is known to be out of reach: it fails at once, with the reason. A server that
+//!   answers "not here, not now" is within reach, and a connection that has just been closed is likely to be made anew:
+//!   then a call that certainly has not run waits for the next connection, for a [bounded time](Call::may_wait_for).
 //! - **K5** Detecting a dead connection is the supervisor's business, and takes no caller that waits long enough.
+//! - **K6** One supervisor at a time drives the link. One that was deposed changes nothing any more: not the condition, not
+//!   the channel, and no message that its connection still receives is passed on.
 
 mod batch;
+mod call;
 mod channel;
 mod connect;
+mod driver;
 mod failure;
 mod flying;
 mod hello;
+mod open;
+mod reply;
+mod running;
 mod secrets;
 mod supervisor;
 
@@ -37,14 +46,16 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub(super) use call::Call;
 pub(super) use connect::{made_none, pool};
-pub(super) use failure::Failure;
+pub(super) use driver::{Driven, DriverSlot, Generation, Probe, RuntimeNumber};
+pub(super) use failure::{Failure, was_cut};
 pub(super) use hello::ServerFacts;
 pub(super) use secrets::hide;
 
 use self::channel::{Channel, WORTH_SENDING};
 use super::keys::Keys;
-use super::script::{Command, Publishing};
+use super::script::Publishing;
 use super::settings::Settings;
 use super::token::{InboxId, Token};
 use crate::LockError;
@@ -66,23 +77,18 @@ pub(super) trait Caller: Send + Sync + 'static {
     /// There is a connection again, after there was one before: what was believed may have changed.
     fn reconnected(self: &Arc<Self>);
 
-    /// The link's task has ended with its runtime: somebody in another one has to [serve](Link::serve) the link.
-    fn abandoned(self: &Arc<Self>);
+    /// The link's task has ended with its runtime: somebody in another one has to [serve](Link::serve) the link. Whether
+    /// somebody will, so that what has been pushed can stay where it is.
+    fn abandoned(self: &Arc<Self>, left: Left) -> bool;
 }
 
-/// One call of a script, and what its answer is for.
-#[derive(Debug)]
-pub(super) struct Call<P> {
-    pub(super) command: Command,
-    pub(super) purpose: P,
-    /// How often the server had forgotten the script.
-    forgotten: u8,
-}
-
-impl<P> Call<P> {
-    pub(super) fn new(command: Command, purpose: P) -> Self {
-        Self { command, purpose, forgotten: 0 }
-    }
+/// How the link's task has left it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    /// As far as is known the server can be asked.
+    pub(super) within_reach: bool,
+    /// The present thread is about to end a runtime, and may be blocked.
+    pub(super) may_block: bool,
 }
 
 /// What became of a call.
@@ -125,12 +131,16 @@ pub(super) struct Link<C: Caller> {
     condition: Mutex<Condition>,
     /// Of the server at the end of the latest connection.
     facts: Mutex<ServerFacts>,
+    /// How often a connection was closed, or its server not the right one, and how often another was made.
+    changes: AtomicUsize,
     /// Calls without an outcome yet.
     unanswered: AtomicUsize,
     /// The last call without an outcome got one.
     all_answered: Notify,
-    running: AtomicBool,
+    driver: Arc<DriverSlot>,
     retired: AtomicBool,
+    /// The connection is being given up because the server is silent, and not because it was closed.
+    silent: AtomicBool,
     /// There has been a connection, so that the next one is another.
     connected_before: AtomicBool,
 }
@@ -171,6 +181,17 @@ pub(super) enum Condition {
     Down(Failure),
 }
 
+impl Condition {
+    /// Whether it begins, or ends, the time in which a connection is replaced that was not silent.
+    fn is_change(&self) -> bool {
+        match self {
+            Self::Broken(failure) => failure.is_closed() || failure.is_not_here(),
+            Self::Up { .. } => true,
+            Self::Starting | Self::Down(_) => false,
+        }
+    }
+}
+
 impl<C: Caller> Link<C> {
     pub(super) fn new(settings: Settings, keys: Keys, inbox: InboxId) -> Self {
         Self {
@@ -182,9 +203,11 @@ impl<C: Caller> Link<C> {
             pushed: Notify::new(),
             condition: Mutex::new(Condition::Starting),
             facts: Mutex::default(),
+            changes: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             all_answered: Notify::new(),
-            running: AtomicBool::new(false),
+            driver: Arc::default(),
+            silent: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             connected_before: AtomicBool::new(false),
         }
@@ -242,16 +265,48 @@ impl<C: Caller> Link<C> {
         }
     }
 
-    /// Sees to it that somebody serves the link: in the present runtime, if there is one, whenever the task has ended
-    /// with another one. Not under a mutex that an outcome needs: calls get theirs here if the runtime is ending.
+    /// Sees to it that a task drives the link: in the present runtime, if there is one, whenever the task has ended with
+    /// another one. Not under a mutex that an outcome needs: calls get theirs here if the runtime is ending.
     pub(super) fn serve(self: &Arc<Self>, caller: &Arc<C>) {
-        if self.running.load(SeqCst) || self.retired.load(SeqCst) && self.is_empty() || Handle::try_current().is_err() {
+        if self.driver.is_taken() || self.retired.load(SeqCst) && self.is_empty() {
             return;
         }
-        if self.running.swap(true, SeqCst) {
-            return;
+        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(generation) = self.driver.claim(&runtime) else { return };
+        let running = running::Running::new(self, caller, generation);
+        runtime.spawn(Driven::new(&self.driver, generation, supervisor::supervise(running)));
+    }
+
+    /// Which task drives the link.
+    pub(super) fn driver(&self) -> &DriverSlot {
+        &self.driver
+    }
+
+    /// Takes the link from a driver whose runtime is not run any more. What was in flight over its connection has an
+    /// unknown outcome (K1); what was not sent waits for the next driver. `false` if that driver has ended by itself.
+    pub(super) fn depose(&self, generation: Generation) -> bool {
+        if !self.driver.resign(generation) {
+            return false;
         }
-        tokio::spawn(supervisor::supervise(supervisor::Running::new(self, caller)));
+        // From here on the old driver changes nothing that it finds (K6).
+        let channel = self.channel.lock().take_if(|channel| channel.is_of(generation));
+        *self.condition.lock() = Condition::Starting;
+        // The old driver may wait for this, never to be polled again, and would keep what is meant for the next one.
+        self.pushed.notify_waiters();
+        // Not under the mutex: whoever hears of an outcome may push.
+        drop(channel);
+        true
+    }
+
+    /// Sets the condition, if the driver's term is not over (K6).
+    fn set_condition(&self, generation: Generation, new: Condition) {
+        let mut condition = self.condition.lock();
+        if self.driver.is_current(generation) {
+            if new.is_change() {
+                self.changes.fetch_add(1, SeqCst);
+            }
+            *condition = new;
+        }
     }
 
     /// How the connection is.
@@ -267,8 +322,24 @@ impl<C: Caller> Link<C> {
     /// Why the server cannot be asked, if that is so.
     pub(super) fn trouble(&self) -> Option<LockError> {
         match &*self.condition.lock() {
-            Condition::Down(failure) => Some(failure.to_error()),
-            Condition::Starting | Condition::Up { .. } | Condition::Broken(_) => None,
+            Condition::Down(failure) if !failure.is_not_here() => Some(failure.to_error()),
+            _ => None,
+        }
+    }
+
+    /// How often a connection was closed, or its server not the right one, and how often another was made.
+    pub(super) fn changes(&self) -> usize {
+        self.changes.load(SeqCst)
+    }
+
+    /// Whether a connection is being made in place of one that was closed, or whose server was not the right one; or was
+    /// made since there had been so many `changes`. Then a caller was kept from its answer by that.
+    pub(super) fn has_changed_since(&self, changes: usize) -> bool {
+        let condition = self.condition.lock();
+        match &*condition {
+            Condition::Broken(_) => condition.is_change(),
+            Condition::Down(failure) => failure.is_not_here(),
+            Condition::Starting | Condition::Up { .. } => self.changes() != changes,
         }
     }
 
@@ -320,6 +391,16 @@ impl<C: Caller> Link<C> {
         }
     }
 
+    /// Whether every call has its outcome.
+    pub(super) fn is_drained(&self) -> bool {
+        self.unanswered.load(SeqCst) == 0
+    }
+
+    /// Whether something waits to be sent that frees or keeps a lock.
+    pub(super) fn has_urgent(&self) -> bool {
+        !self.queue.lock().urgent.is_empty()
+    }
+
     /// Takes what has been pushed, up to a number, in the order in which it is to be sent (K2).
     fn take(&self, most: usize) -> Vec<Call<C::Purpose>> {
         let mut queue = self.queue.lock();
@@ -340,7 +421,7 @@ impl<C: Caller> Link<C> {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting() == 0
     }
 

@@ -11,7 +11,7 @@ use super::undoing::Doubt;
 use super::{Deferred, Due, Locks, Purpose, Shard, Step, Token};
 use crate::mutant::{Mutant, is};
 use crate::redis::jitter::jittered;
-use crate::redis::link::{Condition, Outcome};
+use crate::redis::link::{Condition, Outcome, was_cut};
 use crate::redis::script::{Acquired, Command, Joining, Publishing, acquired};
 use crate::{LockError, Resource};
 
@@ -185,10 +185,17 @@ impl Locks {
             ask.due = Some(self.agenda.add(now + jittered(ASK_AGAIN), due));
             return;
         }
-        let (token, ttl) = (ask.token, ask.ttl.get());
+        let (token, ttl, patience) = (ask.token, ask.ttl.get(), ask.patience);
         entry.take_ask();
         if may_have_run && !is(Mutant::LostAnswerIsNotUndone) {
             self.undo(resource, token, ttl, Doubt::One);
+        }
+        // A server closes a connection that was idle for long, perhaps while this was on its way to it. Whether it has run
+        // cannot be told from that: a server that is killed closes the connection as well. So it is not repeated. It is
+        // cancelled, and asked anew under another token, which cannot be mistaken for it; the cancellation goes out first.
+        // Once: a connection that is closed by what is asked is not made for ever.
+        if may_have_run && patience == Patience::New && was_cut(error) {
+            return self.ask_if_needed(resource, entry, Patience::Anew, now, after);
         }
         fail_waiters(entry, error, after);
     }

@@ -12,7 +12,7 @@ use super::{Deferred, Locks, Purpose, Shard, Step, Token, Waiter};
 use crate::mutant::{Mutant, is};
 use crate::provider::WaitingRoom;
 use crate::redis::clocks::Epoch;
-use crate::redis::link::Outcome;
+use crate::redis::link::{Outcome, was_cut};
 use crate::redis::script::{Acquired, Command, Joining, acquired};
 use crate::redis::waiter::Answer;
 use crate::{LockError, Resource};
@@ -35,6 +35,8 @@ pub(in crate::redis) struct Attempt {
     epoch: Epoch,
     /// It was granted before, in another epoch.
     again: bool,
+    /// The connection was closed before the first question was answered, and it was asked anew under another token.
+    anew: bool,
 }
 
 impl Locks {
@@ -98,25 +100,25 @@ impl Locks {
         }
         // Not for the others who wait here: whether the server answers at all has to be found out.
         let token = Token::random(self.link.inbox())?;
-        let step = Step::Acquire { lease: waiter.options().get_ttl(), joining: Joining::No };
-        let attempt = Attempt { line, epoch: self.clocks.epoch(), again: false };
-        self.push(resource, token, step, Purpose::Try(attempt, Arc::clone(waiter)));
+        let attempt = Attempt { line, epoch: self.clocks.epoch(), again: false, anew: false };
+        self.push_try(resource, token, attempt, waiter);
         Ok(true)
+    }
+
+    fn push_try(&self, resource: &Resource, token: Token, attempt: Attempt, waiter: &Arc<Waiter>) {
+        let step = Step::Acquire { lease: waiter.options().get_ttl(), joining: Joining::No };
+        self.push(resource, token, step, Purpose::Try(attempt, Arc::clone(waiter)));
     }
 
     /// The server has answered, or has not, to a caller who does not wait, and came when the line ended at `line`.
     ///
     /// It may have been granted the lock before somebody who waited here already: an ask for them was pushed before it,
     /// but that was granted, and held and released meanwhile, and they have asked anew since. The lock is theirs.
-    pub(super) fn try_answered(
-        &self,
-        command: &Command,
-        Attempt { line, epoch: asked, again }: Attempt,
-        waiter: &Arc<Waiter>,
-        outcome: Outcome,
-    ) {
+    pub(super) fn try_answered(&self, command: &Command, attempt: Attempt, waiter: &Arc<Waiter>, outcome: Outcome) {
         let Command { resource, token, .. } = command;
+        let Attempt { line, epoch: asked, again, anew } = attempt;
         let ttl = waiter.options().get_ttl();
+        let may_have_run = matches!(outcome, Outcome::Unknown { .. });
         // It was granted before, if this is the second time: that is to be taken back in any case.
         let known = again.then_some(Doubt::None);
         let (granted, doubt) = match outcome {
@@ -129,8 +131,7 @@ impl Locks {
                 let epoch = self.clocks.epoch();
                 if asked != epoch && !is(Mutant::SuspendIsNotNoticed) {
                     // As for an ask: the token is the same, so that the server says when its lease begins anew.
-                    let attempt = Attempt { line, epoch, again: true };
-                    return self.push(resource, *token, command.step, Purpose::Try(attempt, Arc::clone(waiter)));
+                    return self.push_try(resource, *token, Attempt { epoch, again: true, ..attempt }, waiter);
                 }
                 let mut shard = self.shard(resource);
                 let now = Instant::now();
@@ -168,6 +169,15 @@ impl Locks {
             Err(error) => {
                 if let Some(doubt) = doubt.filter(|_| !is(Mutant::LostAnswerIsNotUndone)) {
                     self.undo(resource, *token, ttl, doubt);
+                }
+                // Asked anew as an ask is, once, under a token of its own and behind the cancellation.
+                if may_have_run
+                    && !anew
+                    && was_cut(&error)
+                    && let Ok(token) = Token::random(self.link.inbox())
+                {
+                    let attempt = Attempt { line, epoch: self.clocks.epoch(), again: false, anew: true };
+                    return self.push_try(resource, token, attempt, waiter);
                 }
                 let answer = if is(Mutant::ErrorIsBusy) { Answer::Busy } else { Answer::Failed(error.into()) };
                 Deferred::default().tell(waiter, answer);

@@ -81,6 +81,8 @@ pub(in crate::redis) struct EndOfLine(u32);
 pub(super) enum Patience {
     /// It fails: nobody has ever said that somebody else holds the lock.
     New,
+    /// The same, and it was asked anew once, since the connection was closed before an answer.
+    Anew,
     /// It is asked again: its waiters wait already, for a holder of this process until now.
     Waiting,
 }

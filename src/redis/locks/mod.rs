@@ -38,6 +38,7 @@ mod asking;
 mod callers;
 mod closing;
 mod deferred;
+mod draining;
 mod entry;
 mod extending;
 mod giving_up;
@@ -54,12 +55,14 @@ mod tenure;
 mod undoing;
 #[cfg(test)]
 mod user_code_tests;
+mod watching;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use ::redis::Value;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -67,16 +70,18 @@ use tokio::time::Instant;
 pub(super) use self::callers::Admission;
 use self::callers::Attempt;
 use self::deferred::Deferred;
+use self::draining::Drain;
 use self::entry::Entry;
 pub(super) use self::giving_up::GaveUp;
 use self::table::{Shard, Table};
 use self::tenure::Tenure;
 use self::undoing::Undos;
+use self::watching::Watches;
 use super::agenda::{self, Agenda};
 use super::clocks::Clocks;
 use super::keys::Keys;
 use super::lease::RedisLease;
-use super::link::{Call, Caller, Link, Outcome};
+use super::link::{Call, Caller, Driven, DriverSlot, Generation, Left, Link, Outcome};
 use super::runtimes::Runtimes;
 use super::script::{Command, Message, Step};
 use super::settings::Settings;
@@ -90,7 +95,10 @@ use crate::{LockError, Resource};
 pub(super) struct Locks {
     pub(super) link: Arc<Link<Self>>,
     agenda: Agenda<Due>,
-    agenda_runs: AtomicBool,
+    /// Which task does what the agenda says.
+    agenda_driver: Arc<DriverSlot>,
+    watches: Watches,
+    drain: Drain,
     table: Table,
     runtimes: Runtimes,
     undos: Undos,
@@ -149,7 +157,9 @@ impl Locks {
         Ok(Self {
             link: Arc::new(link),
             agenda: Agenda::new(),
-            agenda_runs: AtomicBool::new(false),
+            agenda_driver: Arc::default(),
+            watches: Watches::default(),
+            drain: Drain::default(),
             table: Table::new(),
             runtimes: Runtimes::default(),
             undos: Undos::default(),
@@ -174,27 +184,44 @@ impl Locks {
         self.room.taken()
     }
 
-    /// Sees to it that the connection and the agenda are served, in the present runtime if in no other. Whoever pushes
-    /// something and waits for what comes of it calls this afterwards, so that it is not left alone with it.
+    /// Sees to it that the connection and the agenda are driven, in the present runtime if in no other. Whoever pushes
+    /// something and waits for what comes of it calls [`serve_from_here`](Self::serve_from_here) afterwards, so that it is
+    /// not left alone with it.
     pub(super) fn serve(self: &Arc<Self>) {
+        let agenda_is_driven = || self.agenda_driver.is_taken() || self.agenda.has_ended();
+        if self.link.driver().is_taken() && agenda_is_driven() {
+            return;
+        }
         self.link.serve(self);
-        if self.agenda_runs.load(SeqCst) || self.agenda.has_ended() || Handle::try_current().is_err() {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if agenda_is_driven() {
             return;
         }
-        if self.agenda_runs.swap(true, SeqCst) {
-            return;
-        }
-        let running = AgendaRuns(Arc::clone(self));
-        tokio::spawn(async move {
-            let AgendaRuns(locks) = &running;
+        let Some(generation) = self.agenda_driver.claim(&runtime) else { return };
+        let running = AgendaRuns(Arc::clone(self), generation);
+        runtime.spawn(Driven::new(&self.agenda_driver, generation, async move {
+            let AgendaRuns(locks, _) = &running;
             locks.agenda.run(|at, due| locks.due(at, due)).await;
-        });
+        }));
     }
 
-    /// What a runtime has left alone is served in another one: by whoever waits there, or for whoever holds a lock.
-    fn serve_elsewhere(self: &Arc<Self>) {
+    /// The same for something that somebody of the present runtime waits for, or outside of all: it is also done if the
+    /// runtime that drives the connection is not run any more, or has ended.
+    pub(super) fn serve_from_here(self: &Arc<Self>) {
+        self.serve();
+        match Handle::try_current() {
+            Ok(runtime) => self.watch_from(&runtime),
+            Err(_) => self.drain_outside_of_runtimes(),
+        }
+        self.wait_for_drain();
+    }
+
+    /// What a runtime has left alone is served in another one: by whoever waits there, or for whoever holds a lock. Whether
+    /// there may be another.
+    fn serve_elsewhere(self: &Arc<Self>) -> bool {
         let mut waiters = Vec::new();
         let mut runtimes = HashMap::new();
+        let mut any = self.watches.any();
         self.table.each(|entry, _| {
             waiters.extend(entry.waiters().map(Arc::clone));
             let holder = entry.tenure.as_ref().and_then(|tenure| tenure.holder.as_ref());
@@ -203,13 +230,22 @@ impl Locks {
             }
         });
         for waiter in waiters {
-            waiter.wake();
+            any |= waiter.wake();
         }
         for runtime in runtimes.into_values() {
             let locks = Arc::clone(self);
+            any = true;
             // In one that has ended as well, this is dropped without having run.
             runtime.spawn(async move { locks.serve() });
         }
+        any
+    }
+
+    /// Whether a caller may have to wait a little beyond its own time: it has no answer yet, and the connection was closed,
+    /// or its server could not do it, since there had been so many [changes](Link::changes).
+    pub(super) fn was_kept_from_its_answer(&self, resource: &Resource, changes: usize) -> bool {
+        self.link.has_changed_since(changes)
+            && self.shard(resource).get(resource).and_then(Entry::ask).is_some_and(|ask| !ask.is_waiting())
     }
 
     /// Ends the provider's tasks. What has been pushed is sent still.
@@ -274,8 +310,15 @@ impl Caller for Locks {
     type Purpose = Purpose;
 
     fn answered(self: &Arc<Self>, call: Call<Purpose>, outcome: Outcome) {
+        let repeated = call.was_repeated();
         let Call { command, purpose, .. } = call;
         match purpose {
+            // It was ours when it was first sent, and the connection was closed before the answer. That there is nothing
+            // any more is what the first one has done, if nothing else has: it is free, as was asked for.
+            Purpose::Release(answer) if repeated && nothing_found(&outcome) => {
+                let outcome = Outcome::Answered { answer: Value::Int(1), sent: Instant::now() };
+                self.release_answered(&command, Some(answer), outcome);
+            }
             Purpose::Ask => self.ask_answered(&command, outcome),
             Purpose::Try(attempt, waiter) => self.try_answered(&command, attempt, &waiter, outcome),
             Purpose::Turn => self.turn_answered(&command, outcome),
@@ -308,19 +351,30 @@ impl Caller for Locks {
         self.undo_all_again();
     }
 
-    fn abandoned(self: &Arc<Self>) {
-        self.serve_elsewhere();
+    fn abandoned(self: &Arc<Self>, left: Left) -> bool {
+        let others = self.serve_elsewhere();
+        self.drain_after_a_runtime(left, others)
     }
 }
 
-/// Says that the agenda is served. Dropped it is not any more, also if its task ends with its runtime, or never began.
-struct AgendaRuns(Arc<Locks>);
+/// Says that the agenda is driven. Dropped it is not any more, also if its task ends with its runtime, or never began; if
+/// it was deposed before, nothing changes.
+struct AgendaRuns(Arc<Locks>, Generation);
 
 impl Drop for AgendaRuns {
     fn drop(&mut self) {
-        self.0.agenda_runs.store(false, SeqCst);
-        self.0.serve_elsewhere();
+        if self.0.agenda_driver.resign(self.1) {
+            self.0.serve_elsewhere();
+        } else if let Ok(runtime) = Handle::try_current() {
+            // Deposed: another runtime drives now, and may be left alone in its turn.
+            self.0.watch_from(&runtime);
+        }
     }
+}
+
+/// Whether a release found that the lock is not ours.
+fn nothing_found(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Answered { answer: Value::Int(0), .. })
 }
 
 /// What a lease on the server is worth here: two clocks may differ by a hundredth, and the server counts in whole

@@ -17,7 +17,7 @@ use super::stage::{Stage, TTL};
 use super::table::shard_number;
 use crate::provider::{LockBackend, Wait};
 use crate::redis::backend::Backend;
-use crate::redis::link::{Call, Caller, Outcome};
+use crate::redis::link::{Call, Caller, Left, Outcome};
 use crate::redis::script::{Command, Grant, ServerTime, Step};
 use crate::redis::waiter::Waiter;
 use crate::{LockError, LockGuard, Resource};
@@ -345,7 +345,7 @@ fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
     on_stage(|stage| {
         let (waker, ran) = stage.hostile();
         let _waiting = stage.waits(Wait::Forever, &waker);
-        stage.locks().abandoned();
+        stage.locks().abandoned(Left { within_reach: false, may_block: false });
         ran
     });
 }

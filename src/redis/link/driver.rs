@@ -1,0 +1,254 @@
+//! [`DriverSlot`]: which task drives something, and whether its runtime still runs that task.
+//!
+//! A provider's tasks run in a runtime of the user's. That runtime can end, which drops them. It can also live on without
+//! being run: a current-thread runtime that is kept after its `block_on` has returned. Then its tasks neither go on nor
+//! end, and another runtime has to take their work over. A task that was deposed in this way may run again later. So each
+//! driver has a generation, and one whose generation is over ends at its next poll, before it touches anything.
+
+use std::hash::{Hash, Hasher};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+use std::thread::ThreadId;
+
+use parking_lot::Mutex;
+use pin_project::pin_project;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// The place of a driver. At most one task has it at a time.
+#[derive(Debug, Default)]
+pub(in crate::redis) struct DriverSlot {
+    /// Odd: the generation of the present driver. Even: there is none.
+    generation: AtomicU64,
+    /// The runtime of the present driver. Written before its generation is.
+    runtime: AtomicU64,
+    /// How many probes were sent, and which of them the present driver has seen.
+    sent: AtomicU64,
+    seen: AtomicU64,
+    task: Mutex<Option<Task>>,
+}
+
+/// The driver's task, once it has been polled.
+#[derive(Debug)]
+struct Task {
+    generation: Generation,
+    waker: Waker,
+    thread: ThreadId,
+}
+
+/// One term of one driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::redis) struct Generation(u64);
+
+/// A number by which runtimes are told apart without a mutex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::redis) struct RuntimeNumber(u64);
+
+/// A question whether a driver is run.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::redis) struct Probe {
+    generation: Generation,
+    number: u64,
+}
+
+impl DriverSlot {
+    /// Makes the caller the driver, for a task of this runtime. `None` if there is one.
+    pub(in crate::redis) fn claim(&self, runtime: &Handle) -> Option<Generation> {
+        // Under the mutex, so that the runtime is the driver's whose generation is written after it.
+        let mut task = self.task.lock();
+        let vacant = self.generation.load(SeqCst);
+        if vacant % 2 == 1 {
+            return None;
+        }
+        self.runtime.store(RuntimeNumber::of(runtime).0, SeqCst);
+        let generation = Generation(vacant + 1);
+        self.generation.store(generation.0, SeqCst);
+        let before = task.take();
+        drop(task);
+        // Not under the mutex: a waker may be the last that keeps a task.
+        drop(before);
+        Some(generation)
+    }
+
+    /// Ends a driver's term. `false` if it was over before.
+    pub(in crate::redis) fn resign(&self, generation: Generation) -> bool {
+        self.generation.compare_exchange(generation.0, generation.0 + 1, SeqCst, SeqCst).is_ok()
+    }
+
+    pub(in crate::redis) fn is_taken(&self) -> bool {
+        self.generation.load(SeqCst) % 2 == 1
+    }
+
+    pub(in crate::redis) fn is_current(&self, generation: Generation) -> bool {
+        self.generation.load(SeqCst) == generation.0
+    }
+
+    /// Whether there is a driver, and it is a task of another runtime than this.
+    pub(in crate::redis) fn is_elsewhere(&self, here: RuntimeNumber) -> bool {
+        self.is_taken() && self.runtime.load(SeqCst) != here.0
+    }
+
+    /// Wakes the driver, which answers by being polled. `None` while there is no driver.
+    pub(in crate::redis) fn probe(&self) -> Option<Probe> {
+        let generation = Generation(self.generation.load(SeqCst));
+        if generation.0.is_multiple_of(2) {
+            return None;
+        }
+        let number = self.sent.fetch_add(1, SeqCst) + 1;
+        let waker = self.task.lock().as_ref().map(|task| task.waker.clone());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Some(Probe { generation, number })
+    }
+
+    /// The driver that has not been polled since a probe was sent.
+    pub(in crate::redis) fn not_run_since(&self, probe: Probe) -> Option<Generation> {
+        (self.is_current(probe.generation) && self.seen.load(SeqCst) < probe.number).then_some(probe.generation)
+    }
+
+    /// Whether the present thread may be blocked while it drops a driver's task: it then is about to end a runtime, and
+    /// nothing runs on it that is not ending.
+    ///
+    /// A current-thread runtime may be ended in the background by a thread on which another runtime runs tasks. That is
+    /// hardly ever the thread on which its own tasks were polled, so that on another one nothing waits.
+    pub(in crate::redis) fn may_block_while_dropping(&self, generation: Generation) -> bool {
+        if std::thread::panicking() {
+            return false;
+        }
+        match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(RuntimeFlavor::CurrentThread) => {
+                let task = self.task.lock();
+                let polled = task.as_ref().filter(|task| task.generation == generation).map(|task| task.thread);
+                polled.is_none_or(|thread| thread == std::thread::current().id())
+            }
+            // Its tasks are dropped by its own workers, or, where it takes no more of them, by the thread that has one.
+            Ok(_) | Err(_) => true,
+        }
+    }
+
+    fn polled_first(&self, generation: Generation, waker: &Waker) {
+        let new = Task { generation, waker: waker.clone(), thread: std::thread::current().id() };
+        let mut task = self.task.lock();
+        let before = if self.is_current(generation) { task.replace(new) } else { None };
+        drop(task);
+        drop(before);
+    }
+
+    fn polled(&self) {
+        let sent = self.sent.load(SeqCst);
+        if self.seen.load(SeqCst) != sent {
+            self.seen.store(sent, SeqCst);
+        }
+    }
+}
+
+impl RuntimeNumber {
+    pub(in crate::redis) fn of(runtime: &Handle) -> Self {
+        let mut number = Number(0);
+        runtime.id().hash(&mut number);
+        Self(number.0)
+    }
+}
+
+/// Takes the number of a runtime out of its identifier, which can be hashed and compared, and not be kept in an atomic.
+struct Number(u64);
+
+impl Hasher for Number {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 ^= number;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A driver's work, which ends when its term does.
+#[pin_project]
+pub(in crate::redis) struct Driven<F> {
+    slot: Arc<DriverSlot>,
+    generation: Generation,
+    was_polled: bool,
+    #[pin]
+    work: F,
+}
+
+impl<F> Driven<F> {
+    pub(in crate::redis) fn new(slot: &Arc<DriverSlot>, generation: Generation, work: F) -> Self {
+        Self { slot: Arc::clone(slot), generation, was_polled: false, work }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Driven<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if !this.slot.is_current(*this.generation) {
+            return Poll::Ready(());
+        }
+        if !std::mem::replace(this.was_polled, true) {
+            // A task of tokio has one waker for as long as it lives.
+            this.slot.polled_first(*this.generation, cx.waker());
+        }
+        this.slot.polled();
+        let poll = this.work.poll(cx);
+        // Deposed in between: what it waits for may be notified, and it would keep that from its successor.
+        if this.slot.is_current(*this.generation) { poll } else { Poll::Ready(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn one_driver_at_a_time_and_each_of_a_generation_of_its_own() {
+        let (one, two) =
+            (Builder::new_current_thread().build().unwrap(), Builder::new_current_thread().build().unwrap());
+        let slot = DriverSlot::default();
+        assert!(slot.probe().is_none() && !slot.is_taken());
+        let first = slot.claim(one.handle()).unwrap();
+        assert!(slot.is_taken() && slot.claim(two.handle()).is_none());
+        assert!(slot.is_elsewhere(RuntimeNumber::of(two.handle())));
+        assert!(!slot.is_elsewhere(RuntimeNumber::of(one.handle())));
+        assert!(slot.resign(first) && !slot.resign(first));
+        let second = slot.claim(two.handle()).unwrap();
+        assert!(first != second && slot.is_current(second) && !slot.is_current(first));
+        assert!(!slot.resign(first), "a term that is over is not ended again");
+    }
+
+    #[test]
+    fn a_probe_is_answered_by_a_poll_and_a_term_that_is_over_ends_its_task() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let slot = Arc::new(DriverSlot::default());
+        let generation = slot.claim(runtime.handle()).unwrap();
+        let task = runtime.spawn(Driven::new(&slot, generation, std::future::pending()));
+        let probe = slot.probe().unwrap();
+        assert_eq!(slot.not_run_since(probe), Some(generation), "not polled yet");
+        runtime.block_on(tokio::task::yield_now());
+        assert_eq!(slot.not_run_since(probe), None);
+        let probe = slot.probe().unwrap();
+        assert_eq!(slot.not_run_since(probe), Some(generation));
+        runtime.block_on(tokio::task::yield_now());
+        assert_eq!(slot.not_run_since(probe), None, "it was woken");
+
+        assert!(slot.resign(generation));
+        assert!(slot.probe().is_none());
+        assert!(!task.is_finished());
+        slot.task.lock().as_ref().unwrap().waker.wake_by_ref();
+        runtime.block_on(task).unwrap();
+    }
+}

@@ -1,0 +1,89 @@
+//! [`Open`]: the link's channel while its driver has it open.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::batch::{Flown, Way};
+use super::channel::Channel;
+use super::connect::Connection;
+use super::driver::Generation;
+use super::running::Running;
+use super::{Caller, Link};
+
+/// The link's channel while it is open. Dropped, it is closed, and what was in flight has an unknown outcome.
+///
+/// Once its driver has been deposed it finds no channel, whoever has opened another meanwhile (K6).
+pub(super) struct Open<'a, C: Caller> {
+    link: &'a Arc<Link<C>>,
+    generation: Generation,
+}
+
+impl<'a, C: Caller> Open<'a, C> {
+    pub(super) async fn new(running: &'a Running<C>, connection: &Connection) -> Self {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let Running { link, caller, generation, .. } = running;
+        let new = Channel::new(caller, connection, *generation, waker);
+        {
+            let mut channel = link.channel.lock();
+            if link.driver.is_current(*generation) {
+                *channel = Some(new);
+            }
+        }
+        Self { link, generation: *generation }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Channel<C>) -> T) -> Option<T> {
+        self.link.channel.lock().as_mut().filter(|channel| channel.is_of(self.generation)).map(look)
+    }
+
+    pub(super) fn send_pushed(&self) -> bool {
+        self.with(|channel| channel.send_pushed(self.link)).unwrap_or(false)
+    }
+
+    pub(super) fn has_landed(&self) {
+        self.with(Channel::has_landed);
+    }
+
+    pub(super) fn change(&self, way: Way) {
+        self.with(|channel| channel.change(way));
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.with(|channel| channel.is_idle()).unwrap_or(true)
+    }
+
+    /// Leaves outcomes with the channel, which tells them if this is never polled again.
+    pub(super) fn keep(&self, flown: Flown<C>) {
+        self.with(|channel| channel.keep(flown));
+    }
+
+    pub(super) fn take_kept(&self) -> Option<Flown<C>> {
+        self.with(Channel::take_kept).flatten()
+    }
+
+    /// The next batch that has its answers. Waits for ever while nothing is in flight.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: what has not come out stays.
+    pub(super) async fn next(&self) -> Flown<C> {
+        poll_fn(|cx| self.with(|channel| channel.poll_next(cx)).unwrap_or(Poll::Pending)).await
+    }
+
+    /// Closes the channel if the link is retired and everything is answered, so that nobody sends anything afterwards.
+    pub(super) fn close_if(&self, is_over: impl FnOnce() -> bool) -> bool {
+        let mut channel = self.link.channel.lock();
+        let closed = channel.take_if(|channel| channel.is_of(self.generation) && channel.is_idle() && is_over());
+        drop(channel);
+        closed.is_some()
+    }
+}
+
+impl<C: Caller> Drop for Open<'_, C> {
+    fn drop(&mut self) {
+        let closed = self.link.channel.lock().take_if(|channel| channel.is_of(self.generation));
+        // Not under the mutex: whoever hears of an outcome may push.
+        drop(closed);
+    }
+}
