@@ -166,7 +166,7 @@ fn a_waiter_that_ended_with_its_runtime_is_in_nobodys_way() {
     second.block_on(until_clean(&server, &other, LIMIT));
 }
 
-/// A guard that is dropped when there is no runtime any more: its lock ends with its lease, and not later.
+/// A guard that is dropped when there is no runtime any more: its lock is released all the same, or ends with its lease.
 #[test]
 fn a_guard_that_outlived_its_runtime_ends_with_its_lease() {
     let server = RedisServer::start();
