@@ -49,6 +49,12 @@ mutants! {
     GrantToldBeforeItIsMade,
     /// A release does not hand the lock on to the first in the server's queue.
     ReleaseWithoutHandOver,
+    /// A release drops all dead entries from the queue in one call, however many there are.
+    DeadAreDroppedWithoutBound,
+    /// A grant by notification lasts for the whole lease, whether or not its owner ever says that it has it.
+    ClaimLeaseIsWhole,
+    /// A waiter whose notifications go astray never polls.
+    UnheardWaiterStarves,
     /// One of several locks that are asked for together fails, and with it all of them.
     OneOfSeveralFailsAll,
     /// Several locks that are asked for together are all made one token's.
@@ -214,14 +220,20 @@ mod scripts {
             "if call('EXISTS', lock) == 1 then",
         ),
         (Mutant::LockWithoutExpiry, "grant.lua", "call('SET', lock, token, 'PX', ttl)", "call('SET', lock, token)"),
-        (Mutant::PlainCounterFence, "grant.lua", "latest and latest >= now and latest + 1 or now", "(latest or 0) + 1"),
+        (
+            Mutant::PlainCounterFence,
+            "grant.lua",
+            "if before and before >= now and before < 9007199254740991 then\n      number = before + 1",
+            "do\n      number = (before or 0) + 1",
+        ),
         (Mutant::FenceLosesDigits, "grant.lua", "string.format('%.0f', number)", "tostring(number)"),
+        (Mutant::FenceLosesDigits, "grant.lua", "clock[1] .. string.format('%06d', clock[2])", "tostring(now)"),
         (
             Mutant::FenceReadSeparately,
             "acquire.lua",
-            "local number = own(me, ttl)\n  if",
-            "local number = tonumber(call('GET', fence) or '0')\n  own(me, ttl)\n  \
-             if number == 0 then number = tonumber(call('GET', fence)) end\n  if",
+            "then return own(me, ttl) end",
+            "then\n  local number = tonumber(call('GET', fence) or '0')\n  own(me, ttl)\n  \
+             return number > 0 and number or tonumber(call('GET', fence))\nend",
         ),
         (
             Mutant::NewcomerOvertakes,
@@ -241,12 +253,13 @@ mod scripts {
             "table.concat(message, ':')) > 0",
             "table.concat(message, ':')) >= 0",
         ),
+        (Mutant::DeadAreDroppedWithoutBound, "queue.lua", "if may_drop <= 0 then return end", ""),
         (
             Mutant::GrantToldBeforeItIsMade,
             "queue.lua",
-            "      local number = own(token, ttl)\n",
+            "      local number = own(token, token == me and whole or claim)\n",
             "      tell(token, table.concat({ 'granted', digits(now), digits(now), 0, token, lock }, ':'))\n      \
-             local number = own(token, ttl)\n",
+             local number = own(token, token == me and whole or claim)\n",
         ),
     ];
 }

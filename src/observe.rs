@@ -33,6 +33,19 @@ pub(crate) fn closed(resource: &Resource, fence: FencingToken) {
     let _ = (resource, fence);
 }
 
+/// A waiter has lost its place in the server's queue again and again while it lived.
+#[cfg(feature = "redis")]
+pub(crate) fn not_notified(server: &str, resource: &Resource) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        server,
+        resource = resource.as_str(),
+        "notifications do not reach this waiter, which polls from now on: do providers with different prefixes share the \
+         key of this lock?"
+    );
+    let _ = (server, resource);
+}
+
 /// An option that is allowed, and that its user may not have meant.
 #[cfg(feature = "redis")]
 pub(crate) fn advise(server: &str, key_prefix: &str, advice: &str) {

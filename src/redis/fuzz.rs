@@ -7,6 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use super::RedisLockOptions;
 use super::keys::Keys;
 use super::script::{self, Acquired, Message, Undone};
+use super::slot;
 use super::token::Token;
 use crate::{LockError, Resource};
 
@@ -81,16 +82,17 @@ fn answer(value: &Value) {
     let number = if let Value::Int(number) = value { Some(*number) } else { None };
     match (script::acquired(value), list.as_deref(), number) {
         (Ok(Acquired::Granted { fence, .. }), Some([1, given, ..]), _) => assert_eq!(i64::try_from(fence), Ok(*given)),
-        (Ok(Acquired::Granted { fence, at, others_wait }), _, Some(time)) => {
-            assert_eq!((i64::try_from(fence), i64::try_from(at.0), others_wait), (Ok(time), Ok(time), false));
+        (Ok(Acquired::Granted { fence, others_wait }), _, Some(number)) => {
+            assert_eq!((i64::try_from(fence), others_wait), (Ok(number), false));
         }
-        (Ok(Acquired::Queued { lease_left, .. }), Some([0, left, ..]), _) => {
+        (Ok(Acquired::Queued { lease_left, dropped, .. }), Some([kind @ (0 | 3), left, ..]), _) => {
             assert_eq!(lease_left.map(|left| i64::try_from(left.as_millis()).unwrap()), (*left >= 0).then_some(*left));
+            assert_eq!(dropped, *kind == 3);
         }
-        (Ok(Acquired::Busy), Some([2, ..]), _) => {}
+        (Ok(Acquired::Busy), Some([2, ..]), _) | (Ok(Acquired::Unfinished), Some([4, ..]), _) => {}
         (Err(error), list, number) => {
-            let is_one =
-                matches!(list, Some([1, 1..=i64::MAX, _, _] | [0 | 2, ..])) || number.is_some_and(|time| time > 0);
+            let is_one = matches!(list, Some([1, 1..=i64::MAX, _, _] | [0 | 2..=4, ..]))
+                || number.is_some_and(|number| number > 0);
             assert!(!is_one, "{value:?} is an answer");
             unexpected(&error);
         }
@@ -147,18 +149,17 @@ fn written(token: Token) -> String {
     String::from_utf8_lossy(&token.written()).into_owned()
 }
 
-/// A name comes back from its key, and its three keys are three, in one slot of a cluster.
+/// A name comes back from its key, and its keys are three, in one slot of a cluster.
 fn keys(resource: &Resource) {
     for prefix in ["", "p:"] {
         let keys = Keys::new(prefix);
         let of = keys.of(resource);
         let (lock, queue) = (of.lock().to_owned(), of.queue().to_owned());
-        let fence = of.into_fence();
+        let fence = keys.fence_in_slot_of(&of);
         assert_eq!(keys.resource(&lock).as_ref(), Some(resource));
         assert!(!lock.contains(['{', '}']), "the whole lock key is hashed");
-        for companion in [&queue, &fence] {
-            assert!(companion.starts_with(&format!("{{{lock}}}")), "its hash tag is the lock key");
-        }
-        assert_ne!(queue, fence);
+        assert!(queue.starts_with(&format!("{{{lock}}}")), "its hash tag is the lock key");
+        assert_eq!(slot::of(&fence), slot::of(&lock));
+        assert!(fence != lock && fence != queue && fence != keys.fence());
     }
 }

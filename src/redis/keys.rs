@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::slot;
 use super::token::InboxId;
 use crate::Resource;
 
@@ -12,12 +13,13 @@ use crate::Resource;
 pub(super) struct Keys {
     prefix: String,
     inboxes: String,
+    fence: String,
 }
 
-/// The three keys of one resource. All are in one slot of a cluster: the companions have the whole lock key as
-/// their hash tag, and the lock key has no tag, so that the whole of it counts.
+/// The two keys of one resource. Both are in one slot of a cluster: the queue has the whole lock key as its hash tag,
+/// and the lock key has no tag, so that the whole of it counts.
 ///
-/// They are written for every command, so one string has them all, one after the other.
+/// They are written for every command, so one string has both, one in the other.
 #[derive(Debug)]
 pub(super) struct ResourceKeys {
     queue: String,
@@ -34,20 +36,23 @@ impl ResourceKeys {
     pub(super) fn queue(&self) -> &str {
         &self.queue
     }
-
-    /// The number of the latest grant.
-    pub(super) fn into_fence(self) -> String {
-        let mut fence = self.queue;
-        fence.pop();
-        fence.push('f');
-        fence
-    }
 }
 
 impl Keys {
     pub(super) fn new(prefix: impl Into<String>) -> Self {
         let prefix = prefix.into();
-        Self { inboxes: format!("{prefix}inbox:"), prefix }
+        Self { inboxes: format!("{prefix}inbox:"), fence: fence(&prefix, ""), prefix }
+    }
+
+    /// The counter of grants, of all resources.
+    pub(super) fn fence(&self) -> &str {
+        &self.fence
+    }
+
+    /// The counter of grants, of the resources in this one's slot: a server of a cluster wants all keys of a command
+    /// in one.
+    pub(super) fn fence_in_slot_of(&self, of: &ResourceKeys) -> String {
+        fence(&self.prefix, &slot::tag(slot::of(of.lock())).to_string())
     }
 
     pub(super) fn of(&self, resource: &Resource) -> ResourceKeys {
@@ -77,6 +82,12 @@ impl Keys {
     }
 }
 
+/// It begins with the prefix, so that whoever may use the locks may use it, and has braces, as no lock key has. A queue
+/// begins with its brace, and no prefix with one; where the prefix is empty the end tells them apart.
+fn fence(prefix: &str, tag: &str) -> String {
+    format!("{prefix}{{{tag}}}:f")
+}
+
 /// A name without what it may not keep in a key: the braces of a hash tag, and the sign that stands for them.
 /// Everything else stays as it is, so that programs of another make lock the same key.
 fn encoded(name: &str) -> Cow<'_, str> {
@@ -92,42 +103,22 @@ mod tests {
 
     use super::*;
 
-    /// The slot of a key, as the cluster specification has it: CRC16 of the hash tag, or of the whole key.
     fn slot(key: &str) -> u16 {
-        let tag = key
-            .split_once('{')
-            .and_then(|(_, rest)| rest.split_once('}'))
-            .map(|(tag, _)| tag)
-            .filter(|tag| !tag.is_empty())
-            .unwrap_or(key);
-        let crc =
-            tag.bytes().fold(0_u16, |crc, byte| {
-                (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-                    if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
-                })
-            });
-        crc % 16384
+        slot::of(key)
     }
 
-    fn written(keys: ResourceKeys) -> [String; 3] {
-        [keys.lock().to_owned(), keys.queue().to_owned(), keys.into_fence()]
-    }
-
-    #[test]
-    fn the_slot_function_is_the_one_of_the_specification() {
-        assert_eq!(slot("123456789"), 0x31C3);
-        assert_eq!(slot("{user1000}.following"), slot("user1000"));
-        assert_eq!(slot("foo{}{bar}"), slot("foo{}{bar}"), "an empty tag is none");
+    fn written(keys: &ResourceKeys) -> [String; 2] {
+        [keys.lock().to_owned(), keys.queue().to_owned()]
     }
 
     #[test]
     fn a_lock_key_is_prefix_and_resource() {
         let keys = Keys::new("orchestrix:lock:");
-        let of = |name: &str| written(keys.of(&Resource::try_from(name).unwrap()));
-        let [lock, queue, fence] = of("order:42");
+        let of = |name: &str| written(&keys.of(&Resource::try_from(name).unwrap()));
+        let [lock, queue] = of("order:42");
         assert_eq!(lock, "orchestrix:lock:order:42");
         assert_eq!(queue, "{orchestrix:lock:order:42}:q");
-        assert_eq!(fence, "{orchestrix:lock:order:42}:f");
+        assert_eq!(keys.fence(), "orchestrix:lock:{}:f");
         assert_eq!(of("größe: 漢字, 42 €")[0], "orchestrix:lock:größe: 漢字, 42 €");
         assert_eq!(of("100%{a}")[0], "orchestrix:lock:100%25%7Ba%7D");
     }
@@ -190,12 +181,33 @@ mod tests {
             let mut seen = std::collections::HashSet::new();
             for name in TRICKS {
                 let resource = Resource::try_from(name).unwrap();
-                let [lock, queue, fence] = written(keys.of(&resource));
+                let of = keys.of(&resource);
+                let [lock, queue] = written(&of);
                 assert_eq!(slot(&lock), slot(&queue), "{name}");
-                assert_eq!(slot(&lock), slot(&fence), "{name}");
+                assert_eq!(slot(&lock), slot(&keys.fence_in_slot_of(&of)), "{name}");
                 assert_eq!(keys.resource(&lock), Some(resource.clone()), "{name}");
-                for key in [lock, queue, fence] {
+                for key in [lock, queue] {
                     assert!(seen.insert(key.clone()), "{key} is the key of two things");
+                }
+            }
+            assert!(seen.insert(keys.fence().to_owned()), "the counter is the key of another thing");
+        }
+    }
+
+    /// Providers whose prefixes begin with each other's have a counter each, and none is another one's lock or queue,
+    /// whatever the names are; nor what version 0.1 had as the counter of one name.
+    #[test]
+    fn a_counter_is_no_other_providers_key() {
+        let prefixes = ["", "a", "a:", "a:b:", ":", ":f", "inbox:"];
+        let all: Vec<Keys> = prefixes.into_iter().map(Keys::new).collect();
+        let counters: std::collections::HashSet<_> = all.iter().map(Keys::fence).collect();
+        assert_eq!(counters.len(), all.len());
+        for name in TRICKS.into_iter().chain(["b:{}:f", "{}:f", "7", "fence"]) {
+            let resource = Resource::try_from(name).unwrap();
+            for of in all.iter().map(|keys| keys.of(&resource)) {
+                let [lock, queue] = written(&of);
+                for key in [format!("{{{lock}}}:f"), lock, queue] {
+                    assert!(!counters.contains(key.as_str()), "{key}");
                 }
             }
         }
@@ -230,7 +242,7 @@ mod tests {
             #[test]
             fn names_never_share_a_key(one in name(), other in name(), prefix in "[a-z:]{0,4}") {
                 let keys = Keys::new(prefix);
-                let (of_one, of_other) = (written(keys.of(&one)), written(keys.of(&other)));
+                let (of_one, of_other) = (written(&keys.of(&one)), written(&keys.of(&other)));
                 if one == other {
                     prop_assert_eq!(of_one, of_other);
                 } else {
@@ -241,12 +253,15 @@ mod tests {
             }
 
             #[test]
-            fn the_keys_of_a_name_are_three_in_one_slot(name in name(), prefix in "[a-z:]{0,4}") {
+            fn the_keys_of_a_name_are_in_one_slot(name in name(), prefix in "[a-z:]{0,4}") {
                 let keys = Keys::new(prefix);
-                let [lock, queue, fence] = written(keys.of(&name));
+                let of = keys.of(&name);
+                let [lock, queue] = written(&of);
+                let fence = keys.fence_in_slot_of(&of);
                 prop_assert_eq!(slot(&queue), slot(&lock));
                 prop_assert_eq!(slot(&fence), slot(&lock));
                 prop_assert!(lock != queue && queue != fence && fence != lock);
+                prop_assert!(![&lock, &queue].contains(&&keys.fence().to_owned()));
                 prop_assert_eq!(keys.resource(&lock), Some(name));
                 // At most three bytes for one, and what belongs to every key.
                 prop_assert!(queue.len() <= 4 + 3 * Resource::MAX_BYTES + 4);

@@ -37,6 +37,7 @@ mod script;
 mod settings;
 #[cfg(test)]
 mod settings_tests;
+mod slot;
 mod tls;
 mod token;
 mod wait;

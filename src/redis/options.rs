@@ -107,6 +107,9 @@ impl RedisLockOptions {
     /// What every key begins with: the lock of a resource is the key `prefix + resource`. `orchestrix:lock:` by
     /// default; up to 128 bytes, also none, without control characters and without `{` and `}`, which would move keys
     /// to other slots of a cluster.
+    ///
+    /// Use one prefix for one lock. Where a prefix begins with another one, two names can be the same key: these locks
+    /// exclude each other, but their waiters poll, since no release of the one notifies the other.
     #[doc(alias = "KeyPrefix")]
     pub fn key_prefix(mut self, key_prefix: impl Into<String>) -> Self {
         self.key_prefix = key_prefix.into();

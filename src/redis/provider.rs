@@ -21,6 +21,11 @@ use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, 
 /// costs no polling: a release hands the lock to the next in the server's queue, which hears of it by message. See
 /// `docs/redis.md` for the keys, the permissions, and what happens when servers fail.
 ///
+/// A lock that is handed over begins with a short lease, 5 s with the default time-outs, and the first renewal makes it as
+/// long as [`LockOptions::ttl`](crate::LockOptions::ttl): a process that is frozen when its turn comes does not keep the
+/// others waiting for longer. Until then [`LockGuard::remaining`](crate::LockGuard::remaining) tells of the short one. With
+/// [`auto_renew(false)`](crate::LockOptions::auto_renew) the lease is whole from the beginning.
+///
 /// Making a provider does no I/O: it connects when the first lock is acquired, keeps one connection, and replaces it
 /// whenever that breaks, for as long as the provider, a lock or a guard lives. The runtime in which the first lock is
 /// acquired drives the connection; if it ends, or is not run any more, another one does in which a lock is held, waited

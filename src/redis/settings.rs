@@ -30,6 +30,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 const LONGEST_PREFIX: usize = 128;
 
+/// How long a grant by notification lasts at the least that its owner says nothing of: processes stand still for a second
+/// or two, and only lose their place in the queue by that.
+const SHORTEST_CLAIM: Duration = Duration::from_secs(3);
+
+impl Settings {
+    /// How long a grant by notification lasts, at the most, until its owner says that it has it. A waiter that is there
+    /// can say so in that time even if its connection broke just then: it notices after a response time-out, connects,
+    /// loads the scripts, and asks.
+    pub(crate) fn claim_lease(&self) -> Duration {
+        (self.connect_timeout + 3 * self.response_timeout).max(SHORTEST_CLAIM)
+    }
+}
+
 impl RedisLockOptions {
     /// Checks everything. Does no I/O.
     ///

@@ -181,8 +181,8 @@ async fn renewals_go_out_together() {
     let (commands, renewed) = loop {
         sleep(Duration::from_millis(250)).await;
         let commands = log.commands().await;
-        // Each lock has three keys.
-        let renewed = commands.iter().map(|command| command.arguments[1].parse::<usize>().unwrap() / 3).sum::<usize>();
+        // Each lock has two keys.
+        let renewed = commands.iter().map(|command| command.arguments[1].parse::<usize>().unwrap() / 2).sum::<usize>();
         if renewed >= 2 * LOCKS || began.elapsed() > PATIENCE {
             break (commands.len(), renewed);
         }

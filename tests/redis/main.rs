@@ -15,12 +15,15 @@ mod errors;
 mod events;
 #[path = "../support/evidence.rs"]
 mod evidence;
+mod frozen;
+mod long_queues;
 mod names;
 mod others;
 mod outages;
 #[cfg(feature = "memory")]
 mod paused;
 mod permissions;
+mod prefixes;
 mod processes;
 mod review;
 mod scripts;

@@ -19,8 +19,8 @@ fn server_with(rules: &[&str]) -> RedisServer {
     RedisServer::builder().user_acl(&format!("{USER} on >{PASSWORD} resetchannels -@all {}", rules.join(" "))).start()
 }
 
-/// Everything that a provider does, by two of them: acquire, wait, hand over, renew, extend, release, lose, cancel,
-/// check, close.
+/// Everything that a provider does, by two of them: acquire, wait, hand over, also past a process that is gone, renew,
+/// extend, release, lose, cancel, check, close.
 async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
     let (one, other) = (provider_at(url), provider_at(url));
     // Twice: the second time on a connection that is there already.
@@ -38,6 +38,8 @@ async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
     for waits_here in [false, true] {
         let waiting = lock(if waits_here { &one } else { &other }, "handed on");
         let holding = lock(&one, "handed on").acquire().await?;
+        let gone = format!("1:60000:m:00000000000000aa.{:032x}", 1);
+        server.cli(&["RPUSH", &format!("{{{}}}:q", key_of("handed on")), &gone]);
         let waiting = tokio::spawn(async move { waiting.acquire().await });
         until("it waits", || {
             let of = if waits_here { &one } else { &other };

@@ -71,6 +71,9 @@ async fn a_lease_ends_before_its_key_by_what_clocks_may_differ() {
     until_waiting(&scene.server, &other, 1).await;
     guard.release().await.unwrap();
     let guard = granted(waiter).await;
+    // The claim lease, until the first renewal.
+    ends_before(&scene.server, &guard, Duration::from_secs(5));
+    until("it is renewed", LIMIT, || guard.remaining() > LONG / 2).await;
     ends_before(&scene.server, &guard, LONG);
     guard.release().await.unwrap();
     until_clean(&scene.server, &other, SOON).await;

@@ -70,7 +70,7 @@ async fn a_name_that_is_not_permitted_fails_alone() {
     let server = RedisServer::builder()
         .user_acl(&format!(
             "locks on >secret resetchannels -@all {FEWEST_COMMANDS} {INBOXES} \
-             ~orchestrix:lock:together* ~{{orchestrix:lock:together* ~orchestrix:lock:check*"
+             ~orchestrix:lock:together* ~{{orchestrix:lock:together* ~orchestrix:lock:check* ~orchestrix:lock:{{}}:f"
         ))
         .start();
     let provider = provider_at(&server.url_as("locks", "secret"));

@@ -12,7 +12,7 @@ use super::failure::{Failure, given_up, refused, too_slow};
 use super::reply::{Verdict, is_closed, is_of_several, verdict};
 use super::{Call, Caller, Link, Outcome};
 use crate::mutant::{Mutant, is};
-use crate::redis::script::{self, Answers, MOST_IN_A_CALL, Publishing, Step};
+use crate::redis::script::{self, Answers, MOST_IN_A_CALL, Manner, Publishing, Step};
 
 /// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in
 /// the same pipeline, so that more than one is a server that keeps none.
@@ -28,6 +28,7 @@ pub(super) struct Batch<C: Caller> {
     loads: usize,
     /// How many calls go together in each of the commands after those.
     together: IntoIter<usize>,
+    by_slot: bool,
     sent: Instant,
 }
 
@@ -48,6 +49,8 @@ pub(super) struct Way {
     pub(super) load: bool,
     /// Each call in a command of its own, since the server has refused one for several.
     pub(super) apart: bool,
+    /// With the keys of a cluster, whose server has refused keys in several of its slots.
+    pub(super) by_slot: bool,
 }
 
 impl<C: Caller> Batch<C> {
@@ -61,15 +64,17 @@ impl<C: Caller> Batch<C> {
         let mut pipeline = Pipeline::with_capacity(calls.len());
         let loads = if way.load { script::load_all(&mut pipeline) } else { 0 };
         let most = if way.apart { 1 } else { MOST_IN_A_CALL };
+        let by_slot = way.by_slot;
+        let manner = Manner { publishing, claim: link.settings.claim_lease(), by_slot };
         let mut together = Vec::new();
         let alike = calls.chunk_by(|one, next| one.command.step == next.command.step);
         for calls in alike.flat_map(|alike| alike.chunks(most)) {
-            script::write(calls.iter().map(|call| &call.command), &link.keys, publishing, &mut pipeline);
+            script::write(calls.iter().map(|call| &call.command), &link.keys, manner, &mut pipeline);
             together.push(calls.len());
         }
         let (link, caller) = (Arc::clone(link), Arc::clone(caller));
         let (calls, together) = (calls.into_iter(), together.into_iter());
-        Self { link, caller, calls, pipeline, loads, together, sent: Instant::now() }
+        Self { link, caller, calls, pipeline, loads, together, by_slot, sent: Instant::now() }
     }
 
     /// Sends the calls, and waits for their answers.
@@ -185,9 +190,12 @@ impl<C: Caller> Flown<C> {
         if self.left == 0 {
             self.left = self.batch.together.next().unwrap_or_default();
             self.of_one = Answers::of(self.answers.next(), self.left);
-            let of_several = self.left > 1 && self.of_one.refusal().is_some_and(is_of_several);
-            self.apart = of_several && !is(Mutant::RefusedTogetherIsRefused);
+            let refusal = self.of_one.refusal();
+            let of_slots = !self.batch.by_slot && refusal.is_some_and(|error| error.code() == Some("CROSSSLOT"));
+            let of_several = self.left > 1 && refusal.is_some_and(is_of_several);
+            self.apart = (of_slots || of_several) && !is(Mutant::RefusedTogetherIsRefused);
             self.way.apart |= self.apart;
+            self.way.by_slot |= of_slots;
         }
         self.left = self.left.saturating_sub(1);
         let settings = &self.batch.link.settings;

@@ -91,6 +91,7 @@ impl<C: Caller> Channel<C> {
     pub(super) fn change(&mut self, way: Way) {
         self.way.load |= way.load;
         self.way.apart |= way.apart;
+        self.way.by_slot |= way.by_slot;
     }
 
     /// Sends one call, if nothing is on its way, and whoever calls is in the same runtime. Gives it back otherwise.

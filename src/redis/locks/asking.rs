@@ -10,6 +10,7 @@ use super::tenure::Tenure;
 use super::undoing::Doubt;
 use super::{Deferred, Due, Locks, Purpose, Shard, Step, Token};
 use crate::mutant::{Mutant, is};
+use crate::observe;
 use crate::redis::jitter::jittered;
 use crate::redis::link::{Condition, Outcome, was_cut};
 use crate::redis::script::{Acquired, Command, Joining, Publishing, acquired};
@@ -25,6 +26,10 @@ const AFTER_THE_END: Duration = Duration::from_millis(2);
 /// Where messages are not permitted: the first interval between two questions, and the longest.
 const FIRST_POLL: Duration = Duration::from_millis(10);
 const LONGEST_POLL: Duration = Duration::from_millis(400);
+
+/// How often the entry of a waiter may be dropped from the queue while it lives, until it asks again and again instead of
+/// being told. A connection that broke just then costs an entry as well; more than one does not come of that.
+const MOST_DROPS: u32 = 2;
 
 impl Locks {
     /// Asks the server for the lock if somebody waits for it here and has no other way to it (R3).
@@ -73,8 +78,8 @@ impl Locks {
         self.forget_due(ask.due.take());
         ask.in_flight = Some(now.into());
         ask.epoch = self.clocks.epoch();
-        let joining = Joining::Queue { deadline: Some(ask.known_deadline()) };
-        self.push(resource, ask.token, Step::Acquire { lease: ask.ttl.get(), joining }, Purpose::Ask);
+        let lease = ask.ttl.get();
+        self.push(resource, ask.token, Step::Acquire { lease, joining: joining(ask) }, Purpose::Ask);
     }
 
     /// When to ask again for a lock that somebody else holds.
@@ -82,13 +87,13 @@ impl Locks {
         if is(Mutant::NoSlowRecheck) {
             return Duration::from_secs(3_600);
         }
-        let usual = match self.link.condition() {
-            Condition::Up { publishing: Publishing::Refused } => {
-                let grown = FIRST_POLL.saturating_mul(1 << ask.polls.min(16)).min(LONGEST_POLL);
-                ask.polls += 1;
-                grown
-            }
-            _ => ASK_AGAIN,
+        let no_channels = matches!(self.link.condition(), Condition::Up { publishing: Publishing::Refused });
+        let usual = if no_channels || is_unheard(ask) {
+            let grown = FIRST_POLL.saturating_mul(1 << ask.polls.min(16)).min(LONGEST_POLL);
+            ask.polls += 1;
+            grown
+        } else {
+            ASK_AGAIN
         };
         let usual = jittered(usual);
         lease_left.map_or(usual, |left| usual.min(left + AFTER_THE_END))
@@ -131,9 +136,15 @@ impl Locks {
                 let tenure = Tenure::new(*token, fence, (sent, epoch), ttl, others_wait);
                 self.granted(resource, entry, tenure, now, after);
             }
-            Ok(Acquired::Queued { lease_left, at, deadline }) => {
+            Ok(Acquired::Queued { lease_left, at, deadline, dropped }) => {
                 ask.queued = Some(Queued { deadline, sent: sent.into(), at });
-                let again = self.next_question(ask, lease_left);
+                ask.polls += u32::from(dropped);
+                let gives_up_messages = dropped && ask.polls == MOST_DROPS;
+                if gives_up_messages {
+                    observe::not_notified(&self.link.settings().server, resource);
+                }
+                // Its entry says still that it is to be told.
+                let again = if gives_up_messages { Duration::ZERO } else { self.next_question(ask, lease_left) };
                 ask.due = Some(self.agenda.add(now + again, Due::Lock(self.table.hash(resource))));
                 begin_to_wait(entry, &self.room, after);
             }
@@ -141,6 +152,11 @@ impl Locks {
                 entry.take_ask();
                 begin_to_wait(entry, &self.room, after);
                 self.ask_if_needed(resource, entry, Patience::New, now, after);
+            }
+            Ok(Acquired::Unfinished) => {
+                ask.in_flight = Some(now.into());
+                ask.epoch = self.clocks.epoch();
+                self.push(resource, *token, command.step, Purpose::Ask);
             }
             Err(error) => self.refused(resource, entry, &error, now, after),
         }
@@ -217,6 +233,27 @@ impl Locks {
             self.undo(resource, token, ttl, doubt);
         }
         fail_waiters(entry, error, after);
+    }
+}
+
+/// How an ask stands in the queue.
+fn joining(ask: &Ask) -> Joining {
+    let deadline = ask.known_deadline();
+    if is_unheard(ask) { Joining::Poll { deadline } } else { Joining::Queue { deadline: Some(deadline) } }
+}
+
+/// Whether notifications do not reach an ask, though its process may subscribe: the processes that release publish them
+/// under the name of another inbox, because their providers have another prefix, which begins with ours or ours with it.
+fn is_unheard(ask: &Ask) -> bool {
+    ask.polls >= MOST_DROPS && !is(Mutant::UnheardWaiterStarves)
+}
+
+/// Takes an ask out of the queue, or frees what it was granted meanwhile.
+pub(super) fn leaving(ask: &Ask) -> Step {
+    match ask.queued {
+        // One that may run yet can have written another entry.
+        Some(Queued { deadline, .. }) if !ask.late => Step::Leave { lease: ask.ttl, deadline, polls: is_unheard(ask) },
+        _ => Step::Undo,
     }
 }
 

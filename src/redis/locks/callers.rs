@@ -165,6 +165,10 @@ impl Locks {
                 }
                 self.settle(resource, &mut shard);
             }
+            Ok((Acquired::Unfinished, _)) => {
+                let epoch = self.clocks.epoch();
+                self.push_try(resource, *token, Attempt { epoch, ..attempt }, waiter);
+            }
             Ok((Acquired::Queued { .. } | Acquired::Busy, _)) => Deferred::default().tell(waiter, Answer::Busy),
             Err(error) => {
                 if let Some(doubt) = doubt.filter(|_| !is(Mutant::LostAnswerIsNotUndone)) {
@@ -207,7 +211,7 @@ impl Locks {
             {
                 self.forget_due(ask.due);
                 if !is(Mutant::CancelledAskStaysQueued) {
-                    self.undo(resource, ask.token, ask.ttl.get(), ask.doubt());
+                    self.undo_ask(resource, &ask);
                 }
             }
         }

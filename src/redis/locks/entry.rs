@@ -67,7 +67,7 @@ pub(super) struct Ask {
     /// It was asked again, and not answered: that may run yet, also after the ask has ended.
     pub(super) late: bool,
     pub(super) due: Option<agenda::Entry>,
-    /// How often it was asked again without messages; such waiters ask at growing intervals.
+    /// How often it was asked again without messages, at growing intervals, or lost its entry in the queue while it lived.
     pub(super) polls: u32,
 }
 

@@ -38,7 +38,8 @@ impl Locks {
             after.drop_withdrawn(withdrawn);
         }
         let from = granted_since(ask, grant.at, now);
-        let tenure = Tenure::new(*token, grant.fence, (from, epoch), ask.ttl.get(), grant.others_wait);
+        let lease = (ask.ttl.get(), self.link.settings().claim_lease());
+        let tenure = Tenure::claimed(*token, grant.fence, (from, epoch), lease, grant.others_wait);
         self.granted(resource, entry, tenure, now, after);
         self.settle(resource, &mut shard);
     }

@@ -44,7 +44,7 @@ pub(super) fn next_step(tenure: &Tenure, now: Instant) -> Instant {
 
 /// The time at which two thirds of the lease are left, or a little before. An extension to a longer lease puts it off.
 fn renewal_due(tenure: &Tenure, ttl: Duration) -> Instant {
-    together(tenure.ends().checked_sub(worth(ttl) / 3 * 2).unwrap_or(tenure.ends()), ttl)
+    together(tenure.ends().checked_sub(tenure.length(ttl) / 3 * 2).unwrap_or(tenure.ends()), ttl)
 }
 
 /// The time just before `due` at which leases of this length are renewed: the same for all that are due soon after

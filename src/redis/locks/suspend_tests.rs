@@ -34,8 +34,12 @@ fn granted() -> Value {
 
 /// The lease of a grant that was asked for now.
 fn is_a_whole_lease(stage: &Stage, waiter: &Waiter) {
+    is_a_lease_of(TTL, stage, waiter);
+}
+
+fn is_a_lease_of(length: Duration, stage: &Stage, waiter: &Waiter) {
     let guard = Stage::taken(waiter).unwrap();
-    assert_eq!(guard.remaining(), worth(TTL));
+    assert_eq!(guard.remaining(), worth(length));
     drop(guard);
     assert_eq!(stage.call(|purpose| matches!(purpose, Purpose::Release(_))).command.step, Step::Release);
 }
@@ -64,7 +68,7 @@ async fn a_message_from_before_a_suspend_is_asked_about() {
     assert!(Stage::taken(&waiter).is_none(), "and it is");
     // The next message is counted from the new word.
     stage.locks().granted_by_message(&grant());
-    is_a_whole_lease(&stage, &waiter);
+    is_a_lease_of(stage.locks().link.settings().claim_lease(), &stage, &waiter);
 }
 
 /// The grant was on its way.

@@ -63,6 +63,8 @@ struct Marks(u8);
 impl Marks {
     const FRESH: Self = Self(1);
     const RENEWING: Self = Self(2);
+    /// It was granted by notification, and the server counts the claim lease still: `ends` is the end of that.
+    const CLAIMING: Self = Self(4);
 
     fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0
@@ -125,6 +127,21 @@ impl Tenure {
         tenure
     }
 
+    /// A lock that was granted by notification from `from` on by our clock: for `ttl`, of which the server counts no more
+    /// than `claim` before it hears that we have it. A process that is frozen does not keep it for longer.
+    pub(super) fn claimed(
+        token: Token,
+        fence: u64,
+        (from, epoch): (Instant, Epoch),
+        (ttl, claim): (Duration, Duration),
+        others_wait: bool,
+    ) -> Self {
+        let mut tenure = Self::new(token, fence, (from, epoch), ttl, others_wait);
+        tenure.marks.set(Marks::CLAIMING, claim < ttl);
+        tenure.ends = (from + worth(ttl.min(claim))).into();
+        tenure
+    }
+
     /// Its token; `inbox` is that of this process.
     pub(super) fn token(&self, inbox: InboxId) -> Token {
         self.secret.of(inbox)
@@ -143,6 +160,11 @@ impl Tenure {
     /// Whether nobody has held it since the server was last asked for its lease.
     fn is_fresh(&self) -> bool {
         self.marks.has(Marks::FRESH)
+    }
+
+    /// Whether the server counts the claim lease still.
+    fn is_claiming(&self) -> bool {
+        self.marks.has(Marks::CLAIMING)
     }
 
     pub(super) fn set_fresh(&mut self, is_fresh: bool) {
@@ -188,6 +210,12 @@ impl Tenure {
         self.ttl = ttl.into();
         self.ends = ends.into();
         self.counts_from = sent.into();
+        self.marks.set(Marks::CLAIMING, false);
+    }
+
+    /// How long the lease is worth that the server counts at present, to one who asks for `ttl`.
+    pub(super) fn length(&self, ttl: Duration) -> Duration {
+        if self.is_claiming() { self.ends.since(self.counts_from) } else { worth(ttl) }
     }
 
     /// What a lease is worth, of this tenure.
@@ -305,14 +333,16 @@ impl Tenure {
     }
 
     /// Whether what is left of the lease is what a waiter would get from the server: as much as it asked for, or, if
-    /// it renews its lease anyway, at least half of it. What was asked for in another epoch is not known to be left.
+    /// it renews its lease anyway, at least half of it; of a claim lease too, which its renewal makes whole. What was asked
+    /// for in another epoch is not known to be left.
     pub(super) fn is_enough_for(&self, waiter: &Waiter, now: Instant, epoch: Epoch) -> bool {
         if self.epoch != epoch && !is(Mutant::SuspendIsNotNoticed) {
             return false;
         }
         let options = waiter.options();
-        let half_left = || self.ends.since(now.into()) >= self.ttl.get() / 2;
-        self.ttl == options.get_ttl().into() && (self.is_fresh() || options.get_auto_renew() && half_left())
+        let half_left = || self.ends.since(now.into()) >= self.length(self.ttl.get()) / 2;
+        let whole = self.is_fresh() && !self.is_claiming();
+        self.ttl == options.get_ttl().into() && (whole || options.get_auto_renew() && (self.is_fresh() || half_left()))
     }
 
     /// The end of the present lease: its own, if that is earlier.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::asking::may_pass;
+use super::asking::{leaving, may_pass};
+use super::entry::Ask;
 use super::tenure::Tenure;
 use super::{Command, Due, Locks, Purpose, Step, Token};
 use crate::redis::agenda;
@@ -74,6 +75,12 @@ impl Locks {
     pub(super) fn undo(&self, resource: &Resource, token: Token, lease: Duration, doubt: Doubt) {
         self.begin_undo(resource, token, lease, doubt);
         self.push(resource, token, Step::Undo, Purpose::Undo);
+    }
+
+    /// Takes an ask back that is not under way.
+    pub(super) fn undo_ask(&self, resource: &Resource, ask: &Ask) {
+        self.begin_undo(resource, ask.token, ask.ttl.get(), ask.doubt());
+        self.push(resource, ask.token, leaving(ask), Purpose::Undo);
     }
 
     /// A release that did not get through. Tried again after a pause, or when there is a connection again.

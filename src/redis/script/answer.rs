@@ -10,12 +10,15 @@ use crate::LockError;
 /// What became of an acquire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) enum Acquired {
-    /// It is ours, with this number, since this time by the server's clock.
-    Granted { fence: u64, at: ServerTime, others_wait: bool },
-    /// It is somebody else's, and we are in the queue.
-    Queued { lease_left: Option<Duration>, at: ServerTime, deadline: u64 },
+    /// It is ours, with this number.
+    Granted { fence: u64, others_wait: bool },
+    /// It is somebody else's, and we are in the queue. `dropped`: with a new entry, since the one before had been taken
+    /// for that of a process that is gone.
+    Queued { lease_left: Option<Duration>, at: ServerTime, deadline: u64, dropped: bool },
     /// It is somebody else's, and we are not in the queue.
     Busy,
+    /// The queue had more dead entries than one call drops, and we are not in it: to be asked again.
+    Unfinished,
 }
 
 /// A time by the server's clock, in microseconds since 1970. Good for differences alone: that clock is not ours.
@@ -38,23 +41,23 @@ pub(in crate::redis) enum Undone {
 
 /// The answer of `acquire.lua`.
 pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> {
-    if let Value::Int(time) = answer
-        && *time > 0
+    if let Value::Int(fence) = answer
+        && *fence > 0
     {
-        let time = time.unsigned_abs();
-        return Ok(Acquired::Granted { fence: time, at: ServerTime(time), others_wait: false });
+        return Ok(Acquired::Granted { fence: fence.unsigned_abs(), others_wait: false });
     }
     let [kind, first, at, last] = numbers(answer)?;
-    let at = ServerTime(at.unsigned_abs());
     match kind {
-        1 if first > 0 => Ok(Acquired::Granted { fence: first.unsigned_abs(), at, others_wait: last > 0 }),
-        0 => Ok(Acquired::Queued {
+        1 if first > 0 => Ok(Acquired::Granted { fence: first.unsigned_abs(), others_wait: last > 0 }),
+        0 | 3 => Ok(Acquired::Queued {
             // Negative where a lock of another make has no end, or the lock is kept for the first in the queue.
             lease_left: u64::try_from(first).ok().map(Duration::from_millis),
-            at,
+            at: ServerTime(at.unsigned_abs()),
             deadline: last.unsigned_abs(),
+            dropped: kind == 3,
         }),
         2 => Ok(Acquired::Busy),
+        4 => Ok(Acquired::Unfinished),
         _ => Err(unexpected(answer)),
     }
 }

@@ -2,7 +2,10 @@
 
 use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
+use std::time::Duration;
+
 use super::{ACQUIRE, Command, Joining, Publishing, RELEASE, RENEW, Script, Step, UNDO};
+use crate::mutant::{Mutant, is};
 use crate::redis::keys::Keys;
 use crate::redis::length::Length;
 use crate::redis::token::Token;
@@ -12,33 +15,52 @@ use crate::redis::token::Token;
 /// served meanwhile.
 pub(in crate::redis) const MOST_IN_A_CALL: usize = 64;
 
+/// How the calls of one connection are written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::redis) struct Manner {
+    pub(in crate::redis) publishing: Publishing,
+    /// How long a grant by notification lasts that its owner says nothing of, at the most.
+    pub(in crate::redis) claim: Duration,
+    /// There is a counter of grants for each slot of a cluster, instead of one. Each call is for one lock then.
+    pub(in crate::redis) by_slot: bool,
+}
+
 /// What a call has besides the names, in arguments and in bytes; so that it is written without moving what is written
 /// already.
-const OTHER_ARGUMENTS: usize = 7;
+const OTHER_ARGUMENTS: usize = 8;
 const OTHER_BYTES: usize = "EVALSHA".len() + 40 + 4 * 20;
 
 /// Appends one call for commands of the same step to a pipeline.
 pub(in crate::redis) fn write<'a>(
     commands: impl ExactSizeIterator<Item = &'a Command> + Clone,
     keys: &Keys,
-    publishing: Publishing,
+    manner: Manner,
     pipeline: &mut Pipeline,
 ) {
     let Some(step) = commands.clone().next().map(|first| first.step) else { return };
     let count = commands.len();
     // Made once: the room for them has to be known before they are written.
     let names: Vec<_> = commands.clone().map(|command| keys.of(&command.resource)).collect();
-    let bytes = names.iter().map(|of| 3 * of.queue().len()).sum::<usize>()
+    let of_slot = names.first().filter(|_| manner.by_slot).map(|of| keys.fence_in_slot_of(of));
+    let fence = of_slot.as_deref().unwrap_or(keys.fence());
+    let bytes = names.iter().map(|of| 2 * of.queue().len()).sum::<usize>()
+        + fence.len()
         + count * Token::LENGTH
         + keys.inboxes().len()
         + OTHER_BYTES;
-    let mut call = Cmd::with_capacity(4 * count + OTHER_ARGUMENTS, bytes);
+    let mut call = Cmd::with_capacity(3 * count + OTHER_ARGUMENTS, bytes);
     let script = script(step);
-    call.arg("EVALSHA").arg(if count == 1 { &script.one } else { &script.several }.digest.as_str()).arg(3 * count);
+    let may_grant = !matches!(step, Step::Renew { .. } | Step::Reset { .. } | Step::Look);
+    call.arg("EVALSHA")
+        .arg(if count == 1 { &script.one } else { &script.several }.digest.as_str())
+        .arg(2 * count + usize::from(may_grant));
     for of in names {
-        call.arg(of.lock()).arg(of.queue()).arg(of.into_fence());
+        call.arg(of.lock()).arg(of.queue());
     }
-    match publishing {
+    if may_grant {
+        call.arg(fence);
+    }
+    match manner.publishing {
         Publishing::Allowed => call.arg(keys.inboxes()),
         Publishing::Refused => call.arg(""),
     };
@@ -48,15 +70,21 @@ pub(in crate::redis) fn write<'a>(
     match step {
         Step::Acquire { lease, joining } => {
             call.arg(Length::from(lease).milliseconds());
-            let (mode, deadline) = match (joining, publishing) {
-                (Joining::No, _) => ("n", None),
-                (Joining::Queue { deadline }, Publishing::Allowed) => ("m", deadline),
-                (Joining::Queue { deadline }, Publishing::Refused) => ("p", deadline),
-            };
-            call.arg(mode);
+            let (mode, deadline) = mode(joining, manner.publishing);
+            if mode == "m" {
+                call.arg(format!("m{}", claim(lease, manner)));
+            } else {
+                call.arg(mode);
+            }
             if let Some(deadline) = deadline {
                 call.arg(deadline);
             }
+        }
+        Step::Leave { lease, deadline, polls } => {
+            let joining = if polls { Joining::Poll { deadline } } else { Joining::Queue { deadline: Some(deadline) } };
+            let (mode, _) = mode(joining, manner.publishing);
+            let lease = if mode == "m" { claim(lease.get(), manner) } else { lease.milliseconds() };
+            call.arg(format!("{deadline}:{lease}:{mode}"));
         }
         Step::Renew { lease } => _ = call.arg(Length::from(lease).milliseconds()),
         Step::Reset { lease } => _ = call.arg(Length::from(lease).milliseconds()).arg("e"),
@@ -66,12 +94,28 @@ pub(in crate::redis) fn write<'a>(
     pipeline.add_command(call);
 }
 
+/// How an acquire stands in the queue, and until when as far as it is known.
+fn mode(joining: Joining, publishing: Publishing) -> (&'static str, Option<u64>) {
+    match (joining, publishing) {
+        (Joining::No, _) => ("n", None),
+        (Joining::Queue { deadline }, Publishing::Allowed) => ("m", deadline),
+        (Joining::Queue { deadline }, Publishing::Refused) => ("p", deadline),
+        (Joining::Poll { deadline }, _) => ("p", Some(deadline)),
+    }
+}
+
+/// The lease that a grant by notification begins with, in milliseconds.
+fn claim(lease: Duration, manner: Manner) -> u32 {
+    let claim = if is(Mutant::ClaimLeaseIsWhole) { lease } else { lease.min(manner.claim) };
+    Length::from(claim).milliseconds()
+}
+
 fn script(step: Step) -> &'static Script {
     match step {
         Step::Acquire { .. } => &ACQUIRE,
         Step::Renew { .. } | Step::Reset { .. } | Step::Look => &RENEW,
         Step::Release => &RELEASE,
-        Step::Undo => &UNDO,
+        Step::Undo | Step::Leave { .. } => &UNDO,
     }
 }
 

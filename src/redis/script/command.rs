@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::redis::length::Length;
 use crate::redis::token::Token;
 use crate::{LockError, Resource};
 
@@ -27,6 +28,9 @@ pub(in crate::redis) enum Step {
     Release,
     /// Take the acquire back, whatever became of it.
     Undo,
+    /// The same of a waiter whose entry in the queue is known, as it was when it last asked in this way. A long queue is
+    /// searched for it in less time.
+    Leave { lease: Length, deadline: u64, polls: bool },
 }
 
 /// What becomes of an acquire that finds the lock taken.
@@ -36,6 +40,8 @@ pub(in crate::redis) enum Joining {
     No,
     /// It has, until the deadline of its entry, by the server's clock in milliseconds; `None` before there is one.
     Queue { deadline: Option<u64> },
+    /// The same, and it asks again and again: notifications do not reach it.
+    Poll { deadline: u64 },
 }
 
 /// Whether this client may use channels. Without them waiters ask again and again.

@@ -9,21 +9,27 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- The number of the latest grant of this call, once there is one.
+local latest
+
 -- Makes a token the owner of the lock. Returns the number of this grant.
 local function own(token, ttl)
-  -- The time, or the number after the latest if the clock does not go on (S2). The latest is read before, so that
-  -- nothing is written if that fails (S4). A number without an owner does no harm, so it is written first.
-  local latest = tonumber(call('GET', fence) or '')
-  local number = latest and latest >= now and latest + 1 or now
-  -- It is kept for two days, twice as long as the longest lease; after that the clock alone has to have gone on. Its end
-  -- is set anew in each half hour of its use: to count up costs a third of that. What is added is less than 2^31, which
-  -- every server can write as a whole number.
-  local half_hour = 1800000000
-  if latest and math.floor(latest / half_hour) == math.floor(number / half_hour) then
-    call('INCRBY', fence, string.format('%d', number - latest))
+  -- The time, or the number after the counter's if the clock does not go on (S2). The counter comes first: if it cannot
+  -- be written nothing is (S4), and a number without an owner does no harm. It is read by the command that writes it,
+  -- once in a call: nothing else runs between the grants of one.
+  local number = now
+  if latest then
+    number = latest + 1
+    call('SET', fence, digits(number))
   else
-    call('SET', fence, digits(number), 'EX', '172800')
+    local before = tonumber(call('SET', fence, clock[1] .. string.format('%06d', clock[2]), 'GET') or '')
+    -- What is no number, or has more digits than Lua keeps, is not from here: it is as if there were none.
+    if before and before >= now and before < 9007199254740991 then
+      number = before + 1
+      call('SET', fence, digits(number))
+    end
   end
+  latest = number
   call('SET', lock, token, 'PX', ttl)
   return number
 end

@@ -9,7 +9,7 @@ mod command;
 mod message;
 
 pub(super) use answer::{Acquired, ServerTime, Undone, acquired, flag, undone};
-pub(super) use call::{Answers, MOST_IN_A_CALL, write};
+pub(super) use call::{Answers, MOST_IN_A_CALL, Manner, write};
 pub(super) use command::{Command, Joining, Publishing, Step};
 pub(super) use message::{Grant, Message};
 

@@ -1,15 +1,16 @@
 -- A script for several locks.
 
-local count = #KEYS / 3
+local count = math.floor(#KEYS / 2)
 local rest = count + 2
+local fence = KEYS[2 * count + 1]
 -- Those of the lock that is looked at.
-local lock, queue, fence, me
+local lock, queue, me
 
 --#script
 
 local answers = {}
 for at = 1, count do
-  lock, queue, fence, me = KEYS[3 * at - 2], KEYS[3 * at - 1], KEYS[3 * at], ARGV[at + 1]
+  lock, queue, me = KEYS[2 * at - 1], KEYS[2 * at], ARGV[at + 1]
   local done, answer = pcall(one)
   if not done then
     -- A text up to Redis 6.2, with the place in the script before it. Told as the server tells of a script that failed.

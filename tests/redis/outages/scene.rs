@@ -21,7 +21,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(4);
 pub(crate) const NAME: &str = "order:42";
 pub(crate) const KEY: &str = "orchestrix:lock:order:42";
 pub(crate) const QUEUE: &str = "{orchestrix:lock:order:42}:q";
-pub(crate) const FENCE: &str = "{orchestrix:lock:order:42}:f";
+pub(crate) const FENCE: &str = "orchestrix:lock:{}:f";
 
 /// What an acquire in the background came to, and when.
 pub(crate) type Outcome = (Result<Option<LockGuard>, LockError>, Instant);

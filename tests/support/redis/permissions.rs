@@ -2,10 +2,10 @@
 
 /// The commands. Servers from 7.2 on would be told the client's name too: `+client|setinfo`.
 pub(crate) const FEWEST_COMMANDS: &str = "+ping +unwatch +info +script|load +evalsha +subscribe +publish \
-    +get +set +incrby +del +exists +pttl +pexpire +time +lindex +llen +lpop +lpos +lrange +lrem +lset +rpush";
+    +get +set +del +exists +pttl +pexpire +time +lindex +llen +lpop +lpos +lrange +lrem +lset +rpush";
 
-/// The locks, their queues and their fences.
-pub(crate) const FEWEST_KEYS: &str = "~orchestrix:lock:* ~{orchestrix:lock:*}:q ~{orchestrix:lock:*}:f";
+/// The locks and the counter of their grants, and their queues.
+pub(crate) const FEWEST_KEYS: &str = "~orchestrix:lock:* ~{orchestrix:lock:*}:q";
 
 /// The channels on which processes hear of their locks.
 pub(crate) const INBOXES: &str = "&orchestrix:lock:inbox:*";
