@@ -1,10 +1,13 @@
-//! [`Acquire`] and [`AcquireForever`]: the futures of an acquire.
+//! [`Acquire`], [`AcquireWithin`] and [`AcquireForever`]: the futures of an acquire.
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::task::coop::consume_budget;
+use tokio::time::Instant;
 
 use crate::observe::Attempt;
 use crate::provider::{Acquired, BoxFuture, Wait};
@@ -14,15 +17,24 @@ use crate::{DistributedLock, LockError, LockGuard};
 ///
 /// These two are written by hand, since a guard that is granted at once then goes from the place where the backend put it
 /// to the caller in one move, and is not kept in between by a future that is bigger for it.
-pub(crate) struct Acquire<'a> {
-    lock: &'a DistributedLock,
+///
+/// `L` is the lock, or a reference to it: a future that owns its lock can be returned from where the lock was made.
+pub(crate) struct Acquire<L> {
+    lock: L,
     wait: Wait,
     step: Step,
 }
 
+/// The same, with [`LockError::Busy`] in place of `None`.
+pub(crate) struct AcquireWithin<L> {
+    acquire: Acquire<L>,
+    /// Set at the first poll that has to wait: a lock that is granted at once needs no clock.
+    since: Option<Instant>,
+}
+
 /// Acquires a lock, for as long as it takes.
-pub(crate) struct AcquireForever<'a> {
-    lock: &'a DistributedLock,
+pub(crate) struct AcquireForever<L> {
+    lock: L,
     step: Step,
 }
 
@@ -41,14 +53,14 @@ pub(crate) struct Pending {
     attempt: Attempt,
 }
 
-impl<'a> Acquire<'a> {
+impl<L> Acquire<L> {
     #[inline]
-    pub(crate) fn new(lock: &'a DistributedLock, wait: Wait) -> Self {
+    pub(crate) fn new(lock: L, wait: Wait) -> Self {
         Self { lock, wait, step: Step::Created }
     }
 }
 
-impl Future for Acquire<'_> {
+impl<L: Borrow<DistributedLock> + Unpin> Future for Acquire<L> {
     type Output = Acquired;
 
     #[inline]
@@ -56,7 +68,7 @@ impl Future for Acquire<'_> {
         if let Step::Created = self.step {
             let mut answer = Ok(None);
             let Self { lock, wait, step } = &mut *self;
-            step.begin(lock, *wait, &mut answer);
+            step.begin((*lock).borrow(), *wait, &mut answer);
             if let Step::Ended = self.step {
                 return Poll::Ready(answer);
             }
@@ -65,14 +77,48 @@ impl Future for Acquire<'_> {
     }
 }
 
-impl<'a> AcquireForever<'a> {
+impl<L> AcquireWithin<L> {
     #[inline]
-    pub(crate) fn new(lock: &'a DistributedLock) -> Self {
+    pub(crate) fn new(lock: L, wait: Wait) -> Self {
+        Self { acquire: Acquire::new(lock, wait), since: None }
+    }
+}
+
+impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireWithin<L> {
+    type Output = Result<LockGuard, LockError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { acquire, since } = &mut *self;
+        let Poll::Ready(answer) = Pin::new(&mut *acquire).poll(cx) else {
+            since.get_or_insert_with(Instant::now);
+            return Poll::Pending;
+        };
+        Poll::Ready(answer?.ok_or_else(|| busy(acquire.wait, *since)))
+    }
+}
+
+/// The lock was held for the whole wait, which began at `since` if it took any time at all. The time that one attempt
+/// without waiting takes is none of waiting.
+pub(crate) fn busy(wait: Wait, since: Option<Instant>) -> LockError {
+    let waited = match wait {
+        Wait::No => Duration::ZERO,
+        // Never zero, by which a caller who was told not to wait is known.
+        Wait::AtMost(_) | Wait::Forever => since.map_or(SHORTEST_WAIT, |since| since.elapsed().max(SHORTEST_WAIT)),
+    };
+    LockError::Busy { waited }
+}
+
+const SHORTEST_WAIT: Duration = Duration::from_nanos(1);
+
+impl<L> AcquireForever<L> {
+    #[inline]
+    pub(crate) fn new(lock: L) -> Self {
         Self { lock, step: Step::Created }
     }
 }
 
-impl Future for AcquireForever<'_> {
+impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireForever<L> {
     type Output = Result<LockGuard, LockError>;
 
     #[inline]
@@ -81,7 +127,7 @@ impl Future for AcquireForever<'_> {
             if let Step::Created = self.step {
                 let mut answer = Ok(None);
                 let Self { lock, step } = &mut *self;
-                step.begin(lock, Wait::Forever, &mut answer);
+                step.begin((*lock).borrow(), Wait::Forever, &mut answer);
                 if let Ok(Some(guard)) = answer {
                     return Poll::Ready(Ok(guard));
                 }

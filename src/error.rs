@@ -22,7 +22,7 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 pub enum LockError {
     /// Another caller held the lock for as long as the caller was ready to wait.
     Busy {
-        /// How long it waited; zero if it was told not to wait.
+        /// How long it waited; zero exactly if it was told not to wait.
         waited: Duration,
     },
     /// As many callers as are allowed wait for this lock in this process already. See

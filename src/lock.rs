@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::acquire::{Acquire, AcquireForever, Pending};
+use crate::acquire::{Acquire, AcquireForever, AcquireWithin, Pending};
 use crate::observe::Attempt;
 use crate::provider::{Acquired, LockBackend, Wait};
 use crate::{LockError, LockGuard, LockOptions, Resource};
@@ -78,7 +78,9 @@ impl DistributedLock {
     /// `Ok(None)` says that another caller still holds it, as the backend answered. [`Duration::ZERO`] is one
     /// attempt without waiting; [`Duration::MAX`] is as long as it takes.
     ///
-    /// Keep the guard: `let _ = …` and a bare `try_acquire(…).await?;` drop it, and release the lock, at once.
+    /// Bind the guard to a name. An expression such as `try_acquire(…).await?;` drops it, and so releases the lock, at
+    /// once, and the compiler says nothing; [`LockGuard`] lists the forms and the lints that find them. Where "held by
+    /// another" is an error to the caller, [`acquire_within`](Self::acquire_within) is the better choice.
     ///
     /// # Cancel safety
     ///
@@ -101,6 +103,73 @@ impl DistributedLock {
         Acquire::new(self, Wait::from(timeout))
     }
 
+    /// [`try_acquire`](Self::try_acquire) with a future that owns the lock, so that it can be returned from where the
+    /// lock was made, or spawned. Clone the lock if it is needed afterwards.
+    ///
+    /// # Cancel safety, errors and panics
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use orchestrix_locking::{LockError, Locking};
+    /// # let locking = Locking::builder().add_in_memory_locking().build()?;
+    /// let attempts = ["order:1", "order:2"]
+    ///     .map(|name| locking.lock(name).map(|lock| lock.try_acquire_owned(Duration::from_secs(1))));
+    /// for attempt in attempts {
+    ///     let guard = attempt?.await?;
+    ///     assert!(guard.is_some_and(|guard| guard.is_held()));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    pub fn try_acquire_owned(
+        self,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Option<LockGuard>, LockError>> + Send + 'static {
+        Acquire::new(self, Wait::from(timeout))
+    }
+
+    /// Acquires the lock, waiting for it for `timeout` at most: a guard, or [`LockError::Busy`] if another holder has it
+    /// still.
+    ///
+    /// For callers to whom that is an error like any other, such as HTTP and gRPC handlers: they hand it on with `?`,
+    /// and answer as the layers do. And the guard is not in an `Option`, so that the compiler warns where it is dropped
+    /// at once by mistake.
+    ///
+    /// # Cancel safety and panics
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Busy`], whose `waited` is zero exactly if `timeout` is; otherwise as
+    /// [`try_acquire`](Self::try_acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")] {
+    /// use std::time::Duration;
+    /// use orchestrix_locking::{FencingToken, LockError, Locking};
+    ///
+    /// async fn withdraw(locking: &Locking, account: &str) -> Result<FencingToken, LockError> {
+    ///     let guard = locking.lock(account)?.acquire_within(Duration::from_secs(2)).await?;
+    ///     Ok(guard.fencing_token())
+    /// }
+    /// # let _ = withdraw; }
+    /// ```
+    pub fn acquire_within(&self, timeout: Duration) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
+        AcquireWithin::new(self, Wait::from(timeout))
+    }
+
     /// Acquires the lock, waiting for as long as it takes.
     ///
     /// # Cancel safety
@@ -111,6 +180,16 @@ impl DistributedLock {
     ///
     /// As [`try_acquire`](Self::try_acquire).
     pub fn acquire(&self) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
+        AcquireForever::new(self)
+    }
+
+    /// [`acquire`](Self::acquire) with a future that owns the lock, as [`try_acquire_owned`](Self::try_acquire_owned)
+    /// has one.
+    ///
+    /// # Cancel safety and errors
+    ///
+    /// As [`try_acquire`](Self::try_acquire).
+    pub fn acquire_owned(self) -> impl Future<Output = Result<LockGuard, LockError>> + Send + 'static {
         AcquireForever::new(self)
     }
 

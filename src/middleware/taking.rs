@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::acquire::Pending;
+use crate::acquire::{Pending, busy};
 use crate::provider::{Acquired, Wait};
 use crate::{DistributedLock, LockError};
 
@@ -28,9 +28,10 @@ enum Step {
     },
     /// There is no lock to be had.
     Refused(LockError),
-    /// In the queue, and since when.
+    /// In the queue, for how long at most, and since when.
     Waiting {
         answer: Pending,
+        wait: Wait,
         since: Option<Instant>,
     },
     Ended,
@@ -68,8 +69,8 @@ impl Taking {
         if let Step::Created { .. } = self.step {
             let Step::Created { lock, wait } = mem::replace(&mut self.step, Step::Ended) else { return Poll::Pending };
             match lock.begin_once(wait, guard) {
-                None => return Poll::Ready(self.end(guard, None)),
-                Some(answer) => self.step = Step::Waiting { answer, since: None },
+                None => return Poll::Ready(self.end(guard, wait, None)),
+                Some(answer) => self.step = Step::Waiting { answer, wait, since: None },
             }
         }
         self.go_on(cx, guard)
@@ -83,26 +84,26 @@ impl Taking {
         {
             return Poll::Ready(Err(error));
         }
-        let Step::Waiting { answer, since } = &mut self.step else { return Poll::Pending };
+        let Step::Waiting { answer, wait, since } = &mut self.step else { return Poll::Pending };
         let Poll::Ready(answer) = Pin::new(answer).poll(cx) else {
             // Only who really waits pays for the clock.
             since.get_or_insert_with(Instant::now);
             return Poll::Pending;
         };
-        let since = *since;
+        let (wait, since) = (*wait, *since);
         self.step = Step::Ended;
         *guard = answer;
-        Poll::Ready(self.end(guard, since))
+        Poll::Ready(self.end(guard, wait, since))
     }
 
     /// Whether there is a guard, or why there is none.
     #[inline]
-    fn end(&mut self, guard: &mut Acquired, since: Option<Instant>) -> Result<(), LockError> {
+    fn end(&mut self, guard: &mut Acquired, wait: Wait, since: Option<Instant>) -> Result<(), LockError> {
         if let Ok(Some(_)) = guard {
             self.may_run = true;
             return Ok(());
         }
         mem::replace(guard, Ok(None))?;
-        Err(LockError::Busy { waited: since.map_or(Duration::ZERO, |since| since.elapsed()) })
+        Err(busy(wait, since))
     }
 }
