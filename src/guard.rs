@@ -27,8 +27,62 @@ use crate::{FencingToken, LockError, Lost, Resource};
 /// holds its lock for as long as the provider renews it.
 ///
 /// Declare the guard so that it outlives what it protects: locals are dropped in reverse order.
+///
+/// # Guards that are dropped at once
+///
+/// A guard that has no name is dropped where its statement ends. The compiler warns of it where it can: for a guard, and
+/// not for an `Option` of one.
+///
+/// ```
+/// # #[cfg(feature = "memory")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use orchestrix_locking::Locking;
+/// # let locking = Locking::builder().add_in_memory_locking().build()?;
+/// # let lock = locking.lock("order:42")?;
+/// # let other = lock.clone();
+/// # let is_free = async || other.try_acquire(Duration::ZERO).await.is_ok_and(|guard| guard.is_some());
+/// let wait = Duration::from_secs(2);
+///
+/// lock.try_acquire(wait).await?; // no warning; `acquire_within(wait).await?` in its place is warned of
+/// assert!(is_free().await);
+/// let _ = lock.try_acquire(wait).await?; // `_` is not a name
+/// assert!(is_free().await);
+/// if lock.try_acquire(wait).await?.is_some() {
+///     assert!(is_free().await); // dropped before the block
+/// }
+/// let Some(_) = lock.try_acquire(wait).await? else { return Ok(()) };
+/// assert!(is_free().await);
+///
+/// // Right: a name, which may begin with `_`.
+/// let _guard = lock.acquire_within(wait).await?;
+/// assert!(!is_free().await);
+/// # drop(_guard);
+/// if let Some(_guard) = lock.try_acquire(wait).await? {
+///     assert!(!is_free().await);
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "memory"))]
+/// # fn main() {}
+/// ```
+///
+/// `if let Some(_) = lock.try_acquire(wait).await?` does hold the lock in its block, since what is matched lives as long.
+/// But clippy (`redundant_pattern_matching`) advises `is_some()` in its place, which does not. Give the guard a name.
+///
+/// Two lints of rustc find the forms that are silent otherwise, and are off unless asked for. In `Cargo.toml`:
+///
+/// ```toml
+/// [lints.rust]
+/// let_underscore_drop = "warn" # let _ = lock.try_acquire(wait).await?;
+/// unused_results = "warn"      # lock.try_acquire(wait).await?;
+/// ```
+///
+/// Neither sees `is_some()` and `let Some(_)`. [`acquire_within`](crate::DistributedLock::acquire_within) has no `Option`
+/// to be looked into.
 #[doc(alias = "IAsyncDisposable")]
-#[must_use = "the lock is released when the guard is dropped"]
+#[must_use = "the lock is released when the guard is dropped: bind it to a name, such as `_guard`; `_` is not one"]
 pub struct LockGuard(Held);
 
 /// What a guard holds.
