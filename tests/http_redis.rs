@@ -6,6 +6,8 @@ mod engine;
 #[path = "support/redis/mod.rs"]
 mod support;
 
+use std::convert::Infallible;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,12 +16,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use futures_util::stream;
-use orchestrix_locking::{HttpLockLayer, RedisLockOptions, RedisLockProvider, key};
+use http::{Request, Response};
+use orchestrix_locking::{
+    DistributedLockProvider, HttpLockLayer, LockOptions, RedisLockOptions, RedisLockProvider, key,
+};
 use support::RedisServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, ServiceExt, service_fn};
 
 fn provider(server: &RedisServer) -> RedisLockProvider {
     RedisLockProvider::new(RedisLockOptions::default().connection_string(server.url())).unwrap()
@@ -103,4 +109,62 @@ async fn a_streamed_answer_holds_its_lock_for_three_leases() {
     };
     assert!(ended_first - begun_first > 3 * TTL, "it streamed for {:?}", ended_first - begun_first);
     assert!(begun_second >= ended_first, "the second began {:?} before", ended_first - begun_second);
+}
+
+/// Not a test by itself: the process that the test below kills while it holds the lock. Ends when its standard input does.
+#[tokio::test]
+#[ignore = "a process of the test that is beside it"]
+async fn a_holder_to_be_killed() {
+    let Ok(url) = std::env::var("ORCHESTRIX_A_HOLDER_TO_BE_KILLED") else { return };
+    let provider = RedisLockProvider::new(RedisLockOptions::default().connection_string(url)).unwrap();
+    let lock = provider.create_lock("dead".try_into().unwrap(), LockOptions::default().ttl(DEAD_TTL)).unwrap();
+    let _guard = lock.acquire().await.unwrap();
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+}
+
+const DEAD_TTL: Duration = Duration::from_secs(8);
+
+/// A killed holder's lock stays taken until its lease ends. Clients are told to come back then, and not each second; but
+/// while the holder may be alive they are not sent away for longer than a second.
+#[tokio::test]
+async fn a_client_is_told_when_the_lease_of_a_killed_holder_ends() {
+    let server = RedisServer::start();
+    let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_holder_to_be_killed", "--ignored", "--nocapture"])
+        .env("ORCHESTRIX_A_HOLDER_TO_BE_KILLED", server.url())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let left = || {
+        let left: i64 = server.ask(redis::cmd("PTTL").arg("orchestrix:lock:dead"));
+        Duration::from_millis(left.try_into().unwrap_or(0))
+    };
+    let until = async |condition: &dyn Fn() -> bool| {
+        let asked = Instant::now();
+        while !condition() {
+            assert!(asked.elapsed() < Duration::from_secs(20));
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let layer =
+        HttpLockLayer::new(provider(&server), key::constant("dead")).ttl(DEAD_TTL).wait(Duration::from_millis(100));
+    let service =
+        layer.layer(service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+    let retry_after = async || {
+        let answer = service.clone().oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        Duration::from_secs(answer.headers()["retry-after"].to_str().unwrap().parse().unwrap())
+    };
+    until(&|| !left().is_zero()).await;
+    assert_eq!(retry_after().await, Duration::from_secs(1), "the holder is alive");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    // Only the holder would renew it.
+    until(&|| left() < DEAD_TTL * 11 / 20).await;
+    let told = retry_after().await;
+    let ends = left();
+    assert!(told >= ends && told < ends + Duration::from_secs(3), "{told:?} for {ends:?}");
+    until(&|| left().is_zero()).await;
+    assert_eq!(service.clone().oneshot(Request::new(Body::empty())).await.unwrap().status(), 200);
 }

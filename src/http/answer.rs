@@ -91,9 +91,7 @@ fn problem(refusal: &Refusal) -> Response<Bytes> {
     *response.status_mut() = refusal.status();
     response.headers_mut().insert(CONTENT_TYPE, PROBLEM);
     if let Some(after) = refusal.retry_after() {
-        // Rounded up: a client that came back early would be refused again.
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
     }
     response
 }

@@ -20,6 +20,7 @@ use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
 use crate::middleware::{Answering, AnsweringProjection, AnsweringTaken, Enter};
 use crate::mutant::{Mutant, is};
+use crate::provider::take_lease_left;
 use crate::{LockError, LockGuard};
 
 /// Waits for the lock, runs the inner service under it, and resolves to its answer or to a refusal.
@@ -97,7 +98,8 @@ where
         // Whether a task of the handler's, once it has run, may be given the connection whatever the answer is.
         let prepared = this.upgrade.is_some() && this.framing.is_http1();
         let refuse = |error, cuts_off: bool| {
-            let mut answer = this.style.answer(&Refusal::new(error, *this.waits));
+            let refusal = Refusal::new(error, *this.waits).with_lease_left(take_lease_left());
+            let mut answer = this.style.answer(&refusal);
             if cuts_off {
                 answer.headers_mut().remove(CONTENT_LENGTH);
                 return Poll::Ready(Ok(answer.map(LockBody::cut_off)));

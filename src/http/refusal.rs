@@ -20,6 +20,7 @@ pub struct Refusal {
     error: LockError,
     case: &'static Case,
     status: StatusCode,
+    retry_after: Option<Duration>,
 }
 
 /// One row of the table: all that is said of one kind of refusal.
@@ -45,6 +46,10 @@ pub(super) enum Code {
 
 /// Locks are held for about as long as a request takes, and connections come back within seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The longest time that a client is told to stay away. A longer lease may be freed by an operator meanwhile, and a client
+/// that comes back too early only waits once more.
+const LATEST_RETRY: Duration = Duration::from_secs(30);
 
 macro_rules! cases {
     ($($id:ident = $name:literal, $title:literal, $status:ident, $grpc:ident, $retry:literal;)+) => {
@@ -83,7 +88,19 @@ impl Refusal {
             LockError::Closed => &CLOSED,
             LockError::InvalidOptions { .. } | LockError::NoRuntime => &MISTAKE,
         };
-        Self { error, case, status: case.status }
+        Self { error, case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER) }
+    }
+
+    /// The same of a lock whose holder is not done in time, and most likely never will be: its lease ends so soon.
+    pub(super) fn with_lease_left(self, left: Option<Duration>) -> Self {
+        match left {
+            Some(left) if std::ptr::eq(self.case, &raw const BUSY) => {
+                // Rounded up: a client that came back early would be refused again.
+                let seconds = Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0));
+                Self { retry_after: Some(seconds.clamp(RETRY_AFTER, LATEST_RETRY)), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// What went wrong.
@@ -124,9 +141,13 @@ impl Refusal {
         Style::of(grpc_content_type(&request.headers)).answer(self)
     }
 
-    /// After which time the client may try again, if that may help: whole seconds, one at least.
+    /// After which time the client may try again, if that may help: whole seconds, 1 to 30.
+    ///
+    /// One second, unless the lock was held for the whole wait and the backend says that its holder has not renewed the
+    /// lease when that was due. Such a holder is most likely gone, and the lock is free when the lease ends: then it is
+    /// that time.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.case.retry.then_some(RETRY_AFTER)
+        self.retry_after
     }
 
     pub(super) fn case(&self) -> &'static Case {

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -44,6 +45,13 @@ pub(super) enum Look {
     Again,
     /// The provider is closed.
     Closed,
+}
+
+/// What a waiter that leaves knows of the lock.
+#[derive(Debug)]
+pub(super) struct StillHeld {
+    /// What is left of the holder's lease, if it ends by itself.
+    pub(super) lease_left: Option<Duration>,
 }
 
 impl Place {
@@ -117,10 +125,15 @@ impl Place {
         Look::Shared(lease)
     }
 
-    /// Leaves the queue. `false` if the place was not there: the lock has been granted to it, or its grant has ended.
-    pub(super) fn leave(&self) -> bool {
-        let left = self.shard.table.lock().leave(self);
-        left.map(Left::wake).is_some()
+    /// Leaves the queue. `None` if the place was not there: the lock has been granted to it, or its grant has ended.
+    pub(super) fn leave(&self, now: Instant) -> Option<StillHeld> {
+        let (left, ends) = {
+            let mut table = self.shard.table.lock();
+            let left = table.leave(self);
+            (left, table.get(self.hash, &self.resource).and_then(|entry| entry.holder.ends()))
+        };
+        left.map(Left::wake)?;
+        Some(StillHeld { lease_left: ends.map(|ends| ends.saturating_duration_since(now)) })
     }
 
     /// Leaves the queue, or hands the lock on if it has been granted meanwhile.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Admission, Attempt, Outcome};
 use super::place::{Look, Place};
-use crate::provider::{Wait, time_after};
+use crate::provider::{Wait, tell_lease_left, time_after};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::{LockError, LockGuard, LockOptions};
 
@@ -87,7 +87,10 @@ impl Future for Waiting {
             };
             let now = *clock.get_or_init(now);
             if this.until.is_some_and(|until| now >= until) {
-                if place.leave() {
+                if let Some(left) = place.leave(now) {
+                    if let Some(lease_left) = left.lease_left {
+                        tell_lease_left(lease_left, this.options.get_ttl());
+                    }
                     *this.place = None;
                     return Poll::Ready(Ok(None));
                 }

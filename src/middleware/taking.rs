@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::acquire::{Pending, busy};
-use crate::provider::{Acquired, Wait};
+use crate::provider::{Acquired, Wait, clear_lease_left};
 use crate::{DistributedLock, LockError};
 
 /// Takes a lock, if there is one to take.
@@ -69,7 +69,14 @@ impl Taking {
         if let Step::Created { .. } = self.step {
             let Step::Created { lock, wait } = mem::replace(&mut self.step, Step::Ended) else { return Poll::Pending };
             match lock.begin_once(wait, guard) {
-                None => return Poll::Ready(self.end(guard, wait, None)),
+                None => {
+                    let ended = self.end(guard, wait, None);
+                    if ended.is_err() {
+                        // What is there was told of another lock.
+                        clear_lease_left();
+                    }
+                    return Poll::Ready(ended);
+                }
                 Some(answer) => self.step = Step::Waiting { answer, wait, since: None },
             }
         }
@@ -85,6 +92,7 @@ impl Taking {
             return Poll::Ready(Err(error));
         }
         let Step::Waiting { answer, wait, since } = &mut self.step else { return Poll::Pending };
+        clear_lease_left();
         let Poll::Ready(answer) = Pin::new(answer).poll(cx) else {
             // Only who really waits pays for the clock.
             since.get_or_insert_with(Instant::now);

@@ -9,6 +9,8 @@
 //! | [`LeaseState`] | the part of a lease that is the same everywhere: fence, deadline, loss |
 //! | [`Acquiring`], [`Releasing`] | the futures of both, without a box where the answer is there at once; [`Acquired`] is that of the first |
 //!
+//! One more is there for better answers, and can be left out: [`tell_lease_left`].
+//!
 //! A request for a lock passes through them in this order:
 //!
 //! ```text
@@ -27,6 +29,7 @@ mod future;
 #[cfg(feature = "memory")]
 mod in_process;
 mod lease;
+mod lease_left;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
 mod moment;
@@ -42,6 +45,10 @@ use std::sync::Arc;
 pub use backend::{LockBackend, Wait};
 pub use future::{Acquired, Acquiring, BoxFuture, Releasing};
 pub use lease::{Lease, Release};
+pub(crate) use lease_left::clear as clear_lease_left;
+#[cfg(feature = "http")]
+pub(crate) use lease_left::take as take_lease_left;
+pub use lease_left::tell_lease_left;
 #[cfg(feature = "redis")]
 pub(crate) use moment::Moment;
 #[cfg(any(feature = "memory", feature = "redis"))]

@@ -14,6 +14,7 @@ mod lifetime;
 mod multiplexing;
 mod refusals;
 mod release;
+mod retry_after;
 mod shutdown;
 mod splitting;
 mod storm;

@@ -12,6 +12,7 @@ use super::{Deferred, Due, Locks, Purpose, Shard, Step, Token};
 use crate::mutant::{Mutant, is};
 use crate::observe;
 use crate::redis::jitter::jittered;
+use crate::redis::length::Length;
 use crate::redis::link::{Condition, Outcome, was_cut};
 use crate::redis::script::{Acquired, Command, Joining, Publishing, acquired};
 use crate::{LockError, Resource};
@@ -29,7 +30,7 @@ const LONGEST_POLL: Duration = Duration::from_millis(400);
 
 /// How often the entry of a waiter may be dropped from the queue while it lives, until it asks again and again instead of
 /// being told. A connection that broke just then costs an entry as well; more than one does not come of that.
-const MOST_DROPS: u32 = 2;
+const MOST_DROPS: u8 = 2;
 
 impl Locks {
     /// Asks the server for the lock if somebody waits for it here and has no other way to it (R3).
@@ -64,6 +65,7 @@ impl Locks {
             in_flight: Some(now.into()),
             epoch: self.clocks.epoch(),
             queued: None,
+            lease_left: None,
             wanted: false,
             late: false,
             due: None,
@@ -90,7 +92,7 @@ impl Locks {
         let no_channels = matches!(self.link.condition(), Condition::Up { publishing: Publishing::Refused });
         let usual = if no_channels || is_unheard(ask) {
             let grown = FIRST_POLL.saturating_mul(1 << ask.polls.min(16)).min(LONGEST_POLL);
-            ask.polls += 1;
+            ask.polls = ask.polls.saturating_add(1);
             grown
         } else {
             ASK_AGAIN
@@ -138,7 +140,8 @@ impl Locks {
             }
             Ok(Acquired::Queued { lease_left, at, deadline, dropped }) => {
                 ask.queued = Some(Queued { deadline, sent: sent.into(), at });
-                ask.polls += u32::from(dropped);
+                ask.lease_left = lease_left.map(Length::from);
+                ask.polls = ask.polls.saturating_add(u8::from(dropped));
                 let gives_up_messages = dropped && ask.polls == MOST_DROPS;
                 if gives_up_messages {
                     observe::not_notified(&self.link.settings().server, resource);

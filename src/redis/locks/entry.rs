@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -62,13 +63,15 @@ pub(super) struct Ask {
     pub(super) epoch: Epoch,
     /// The server has said that somebody else holds the lock. What is known of our place since:
     pub(super) queued: Option<Queued>,
+    /// What was left of the holder's lease then, if it has an end.
+    pub(super) lease_left: Option<Length>,
     /// Others wait for the lock that this ask has been granted: we have heard of them, and not of the grant.
     pub(super) wanted: bool,
     /// It was asked again, and not answered: that may run yet, also after the ask has ended.
     pub(super) late: bool,
     pub(super) due: Option<agenda::Entry>,
     /// How often it was asked again without messages, at growing intervals, or lost its entry in the queue while it lived.
-    pub(super) polls: u32,
+    pub(super) polls: u8,
 }
 
 /// Where a line ended at some time. In few bytes, since it goes with a call: two ends of one line that are compared are
@@ -241,6 +244,16 @@ impl Entry {
     /// Whether a caller of this process holds the lock, and for some time yet.
     pub(super) fn is_held_here(&self, now: Instant) -> bool {
         self.tenure.as_ref().is_some_and(|tenure| tenure.holder.is_some() && tenure.lease_ends() > now)
+    }
+
+    /// What is left of the holder's lease as far as we know, if it has an end.
+    pub(super) fn lease_left(&self, now: Instant) -> Option<Duration> {
+        if let Some(tenure) = &self.tenure {
+            return Some(tenure.lease_ends().saturating_duration_since(now));
+        }
+        let ask = self.ask()?;
+        let queued = ask.queued?;
+        Some(ask.lease_left?.get().saturating_sub(Moment::from(now).since(queued.sent)))
     }
 
     /// The ask, if this token is its own.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::asking::ASK_AGAIN;
 use super::entry::Entry;
 use super::{Locks, Waiter};
-use crate::provider::Moment;
+use crate::provider::{Moment, tell_lease_left};
 use crate::{LockError, Resource};
 
 /// How much longer than it wanted to a caller waits for the server's word on who holds the lock, where that was asked just
@@ -62,9 +62,15 @@ impl Locks {
         if !entry.leave(ticket, waiter) {
             return GaveUp::Answered;
         }
+        let lease_left = entry.lease_left(now);
         self.settle(resource, &mut shard);
         match word {
-            Word::Held => GaveUp::Held,
+            Word::Held => {
+                if let Some(left) = lease_left {
+                    tell_lease_left(left, waiter.options().get_ttl());
+                }
+                GaveUp::Held
+            }
             Word::Silent(error) => GaveUp::Unknown(error),
             Word::OnItsWay => GaveUp::Unknown(self.silent_for(now.saturating_duration_since(until))),
         }

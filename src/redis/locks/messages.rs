@@ -116,6 +116,7 @@ mod tests {
             in_flight: None,
             epoch: Epoch::default(),
             queued: None,
+            lease_left: None,
             wanted: false,
             late: false,
             due: None,
