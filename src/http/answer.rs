@@ -99,7 +99,7 @@ fn problem(refusal: &Refusal) -> Response<Bytes> {
 /// "Trailers only": the status stands in the head, and there is no body.
 fn grpc(refusal: &Refusal, content_type: &'static str) -> Response<Bytes> {
     let case = refusal.case();
-    let message = format!("{}: {}", case.title, refusal.detail());
+    let message = grpc_message(refusal);
     let message = utf8_percent_encode(&message, GRPC_ESCAPED).to_string();
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::OK;
@@ -110,6 +110,10 @@ fn grpc(refusal: &Refusal, content_type: &'static str) -> Response<Bytes> {
         headers.insert(GRPC_MESSAGE, message);
     }
     response
+}
+
+pub(super) fn grpc_message(refusal: &Refusal) -> String {
+    format!("{}: {}", refusal.case().title, refusal.detail())
 }
 
 fn push_json_string(json: &mut String, text: &str) {

@@ -4,9 +4,10 @@
 //! the crate `http` wherever somebody imports everything.
 //!
 //! `key` names the lock, `service` and `future` run a request under it (with `crate::middleware`), `body` goes on
-//! holding it, `course` lets a handler outlive its client, `framing` knows when an answer is whole, `upgrade` keeps the
-//! lock of an upgraded connection, `cut_off` ends a connection whose upgrade was refused, `letting_go` waits for the
-//! release, `refusal` says what went wrong and `answer` writes that.
+//! holding it, `course` lets a handler outlive its client, `framing`
+//! knows when an answer is whole, `upgrade` keeps the lock of an upgraded connection, `cut_off` ends a connection whose
+//! upgrade was refused, `letting_go` waits for the release, `refusal` says what went wrong and `answer` writes that,
+//! `handler` also for handlers that take locks themselves.
 
 mod answer;
 mod body;
@@ -19,6 +20,8 @@ mod framing;
 mod future;
 #[cfg(all(any(test, fuzzing), feature = "redis", feature = "axum", feature = "tonic"))]
 pub(crate) mod fuzz;
+#[cfg(any(feature = "axum", feature = "tonic"))]
+mod handler;
 pub mod key;
 mod layer;
 mod letting_go;

@@ -12,7 +12,7 @@ use super::key::KeyError;
 use crate::{LockError, ResourceError};
 
 /// Why a request was refused, and what the answer says of it by default. Given to
-/// [`on_refusal`](crate::HttpLockLayer::on_refusal).
+/// [`on_refusal`](crate::HttpLockLayer::on_refusal), and made of any [`LockError`] by `From`.
 ///
 /// See [`HttpLockLayer`](crate::HttpLockLayer) for the table of cases.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Refusal {
     case: &'static Case,
     status: StatusCode,
     retry_after: Option<Duration>,
+    /// Whether the layer refused the request, which then was not passed on. A handler may have begun with it.
+    by_layer: bool,
 }
 
 /// One row of the table: all that is said of one kind of refusal.
@@ -88,7 +90,7 @@ impl Refusal {
             LockError::Closed => &CLOSED,
             LockError::InvalidOptions { .. } | LockError::NoRuntime => &MISTAKE,
         };
-        Self { error, case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER) }
+        Self { error, case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER), by_layer: true }
     }
 
     /// The same of a lock whose holder is not done in time, and most likely never will be: its lease ends so soon.
@@ -141,6 +143,38 @@ impl Refusal {
         Style::of(grpc_content_type(&request.headers)).answer(self)
     }
 
+    /// The answer as `application/problem+json`, for a request that is not known here. Where it is, and may be a gRPC
+    /// call, take [`answer`](Self::answer).
+    ///
+    /// # Examples
+    ///
+    /// A service without a router, which takes its locks itself:
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")] {
+    /// use std::convert::Infallible;
+    /// use std::time::Duration;
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use orchestrix_locking::{LockError, Locking, Refusal};
+    ///
+    /// async fn work(locking: &Locking) -> Result<String, LockError> {
+    ///     let guard = locking.lock("report")?.acquire_within(Duration::from_secs(2)).await?;
+    ///     Ok(format!("done under token {}", guard.fencing_token()))
+    /// }
+    ///
+    /// async fn serve<B>(locking: &Locking, _request: Request<B>) -> Result<Response<Bytes>, Infallible> {
+    ///     Ok(match work(locking).await {
+    ///         Ok(done) => Response::new(done.into()),
+    ///         Err(error) => Refusal::from(error).problem(),
+    ///     })
+    /// }
+    /// # let _ = serve::<()>; }
+    /// ```
+    pub fn problem(&self) -> Response<Bytes> {
+        Style::Problem.answer(self)
+    }
+
     /// After which time the client may try again, if that may help: whole seconds, 1 to 30.
     ///
     /// One second, unless the lock was held for the whole wait and the backend says that its holder has not renewed the
@@ -166,10 +200,25 @@ impl Refusal {
                 },
             },
             LockError::InvalidOptions { .. } | LockError::NoRuntime => self.error.to_string(),
-            _ if self.case.retry => "the request was not begun; try again later".to_owned(),
+            _ if self.case.retry && self.by_layer => "the request was not begun; try again later".to_owned(),
+            _ if self.case.retry => "try again later".to_owned(),
             LockError::Lost => "the request was stopped, and may have been done in part".to_owned(),
-            _ => "the request was not begun".to_owned(),
+            _ if self.by_layer => "the request was not begun".to_owned(),
+            _ => "the request was refused".to_owned(),
         }
+    }
+}
+
+/// The refusal with which a layer answers this error: for handlers that take locks themselves, and answer alike.
+/// [`LockError::Busy`] without a wait is "held", and after one "busy". The answer does not say that the request was not
+/// begun, as the layer's does: the handler may have done a part of it.
+///
+/// With the `axum` feature a [`LockError`] can be returned from a handler as it is, and with `tonic` it converts into a
+/// `tonic::Status`.
+impl From<LockError> for Refusal {
+    fn from(error: LockError) -> Self {
+        let may_wait = !matches!(&error, LockError::Busy { waited } if waited.is_zero());
+        Self { by_layer: false, ..Self::new(error, may_wait) }
     }
 }
 

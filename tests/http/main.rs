@@ -9,6 +9,7 @@ mod composed_keys;
 mod composition;
 mod disconnect;
 mod grpc;
+mod handlers;
 mod keys;
 mod lifetime;
 mod multiplexing;
