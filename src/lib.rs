@@ -54,7 +54,7 @@
 //! | `http` | `HttpLockLayer` for hyper, axum and tonic, and the module `key` |
 //! | `axum` | [`LockHandle`] as an extractor, [`LockError`] as a response, `key::path_param`; includes `http` |
 //! | `tonic` | a locked service keeps tonic's `NamedService`, [`LockError`] converts into a `Status`, `key::metadata`; includes `http` |
-//! | `tracing` | events: acquired, busy, refused, cancelled, lost; connected, broken |
+//! | `tracing` | events: acquired, busy, refused, cancelled, lost; connected, broken; mistakes in the program |
 //! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_closed_total`, `orchestrix_locking_wait_seconds`, `orchestrix_locking_connections_total` by `event` |
 //! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
 //! | `conformance` | the test suite for providers |

@@ -46,6 +46,44 @@ pub(crate) fn not_notified(server: &str, resource: &Resource) {
     let _ = (server, resource);
 }
 
+/// A request was answered with an error of the server's, because of a mistake in the program: its client is told that it
+/// is so, and the operator why.
+///
+/// Told of each such request, as a trace layer tells of each answer with 500: the mistake stays until the program is
+/// mended.
+#[cfg(feature = "http")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Misconfigured<'a> {
+    /// What found it: `HttpLockLayer`, the extractor `LockHandle`, or a `handler` that gave its error back.
+    by: &'static str,
+    /// The request's method and path, as far as they are known.
+    request: Option<(&'a http::Method, &'a str)>,
+}
+
+#[cfg(feature = "http")]
+impl<'a> Misconfigured<'a> {
+    pub(crate) fn found_by(by: &'static str) -> Self {
+        Self { by, request: None }
+    }
+
+    pub(crate) fn request(self, method: &'a http::Method, path: &'a str) -> Self {
+        Self { request: Some((method, path)), ..self }
+    }
+
+    #[cold]
+    pub(crate) fn tell(self, error: &dyn std::fmt::Display) {
+        #[cfg(feature = "tracing")]
+        tracing::error!(
+            by = self.by,
+            method = self.request.map(|(method, _)| method.as_str()),
+            path = self.request.map(|(_, path)| path),
+            %error,
+            "the program uses locks wrongly: a request was answered with an internal error"
+        );
+        let _ = (self.by, self.request, error);
+    }
+}
+
 /// An option that is allowed, and that its user may not have meant.
 #[cfg(feature = "redis")]
 pub(crate) fn advise(server: &str, key_prefix: &str, advice: &str) {

@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 
-use ::http::StatusCode;
 use ::http::request::Parts;
+use ::http::{Method, StatusCode};
+use axum::extract::OriginalUri;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 
 use crate::LockHandle;
+use crate::observe::Misconfigured;
 
 /// The lock under which the handler runs. Where the layer may find that no lock is needed, take an
 /// `Option<LockHandle>`.
@@ -15,7 +17,10 @@ impl<S: Sync> FromRequestParts<S> for LockHandle {
     type Rejection = MissingLock;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, MissingLock> {
-        parts.extensions.get().cloned().ok_or(MissingLock(()))
+        parts.extensions.get().cloned().ok_or_else(|| {
+            let path = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |uri| &uri.0).path().into();
+            MissingLock(Box::new((parts.method.clone(), path)))
+        })
     }
 }
 
@@ -29,16 +34,18 @@ impl<S: Sync> OptionalFromRequestParts<S> for LockHandle {
 }
 
 /// The rejection of the [`LockHandle`] extractor: the request did not come through a lock layer, or no lock was
-/// needed. Answered with 500, since the mistake is the program's.
+/// needed. Answered with 500, since the mistake is the program's, and told to `tracing`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "the handler takes a `LockHandle`, but the request holds no lock: put an `HttpLockLayer` on its route, or take an \
      `Option<LockHandle>` if its key may be `None`"
 )]
-pub struct MissingLock(());
+pub struct MissingLock(Box<(Method, Box<str>)>);
 
 impl IntoResponse for MissingLock {
     fn into_response(self) -> Response {
+        let (method, path) = &*self.0;
+        Misconfigured::found_by("LockHandle").request(method, path).tell(&self);
         (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }
 }

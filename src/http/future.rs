@@ -15,11 +15,13 @@ use super::answer::Style;
 use super::course::{Course, Outcome};
 use super::framing::Framing;
 use super::letting_go::LettingGo;
+use super::refusal::is_program_mistake;
 use super::settings::{Ending, Settings};
 use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
 use crate::middleware::{Answering, AnsweringProjection, AnsweringTaken, Enter};
 use crate::mutant::{Mutant, is};
+use crate::observe::Misconfigured;
 use crate::provider::take_lease_left;
 use crate::{LockError, LockGuard};
 
@@ -45,6 +47,8 @@ where
     ending: Ending,
     /// Whether the request would have waited for a lock that was taken.
     waits: bool,
+    /// Whether the request is refused for a mistake in the program, and that was told.
+    told: bool,
 }
 
 type Stage<S, ReqB, ResB> = Answering<
@@ -80,9 +84,10 @@ where
         framing: Framing,
         upgrade: Option<Upgrade>,
         settings: &Settings,
+        told: bool,
     ) -> Self {
         let waits = !settings.common.wait.is_zero();
-        Self { stage: Answering::Running(course), style, framing, upgrade, ending: settings.ending(), waits }
+        Self { stage: Answering::Running(course), style, framing, upgrade, ending: settings.ending(), waits, told }
     }
 }
 
@@ -98,6 +103,10 @@ where
         // Whether a task of the handler's, once it has run, may be given the connection whatever the answer is.
         let prepared = this.upgrade.is_some() && this.framing.is_http1();
         let refuse = |error, cuts_off: bool| {
+            // Found only now, by the provider or by the answer.
+            if !*this.told && is_program_mistake(&error) {
+                Misconfigured::found_by("HttpLockLayer").tell(&error);
+            }
             let refusal = Refusal::new(error, *this.waits).with_lease_left(take_lease_left());
             let mut answer = this.style.answer(&refusal);
             if cuts_off {

@@ -11,7 +11,18 @@ use axum_core::response::{IntoResponse, Response};
 use super::Refusal;
 #[cfg(feature = "tonic")]
 use super::answer::grpc_message;
+use super::refusal::{Cause, is_program_mistake};
 use crate::LockError;
+use crate::observe::Misconfigured;
+
+impl Refusal {
+    /// To the operator, since the client is not told.
+    fn tell_of_mistake(&self) {
+        if is_program_mistake(self.error()) {
+            Misconfigured::found_by("handler").tell(&Cause(self.error()));
+        }
+    }
+}
 
 /// The answer that [`HttpLockLayer`](crate::HttpLockLayer) gives, as `application/problem+json`. So a handler can return
 /// `Result<_, LockError>`:
@@ -39,7 +50,7 @@ use crate::LockError;
 /// # let _ = routes; }
 /// ```
 ///
-/// A mistake in the program is answered with 500.
+/// A mistake in the program is answered with 500 and told to `tracing`, since the client is not told of it.
 #[cfg(feature = "axum")]
 impl IntoResponse for LockError {
     fn into_response(self) -> Response {
@@ -51,6 +62,7 @@ impl IntoResponse for LockError {
 #[cfg(feature = "axum")]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        self.tell_of_mistake();
         self.problem().map(Body::from)
     }
 }
@@ -82,6 +94,7 @@ impl From<LockError> for tonic::Status {
 #[cfg(feature = "tonic")]
 impl From<Refusal> for tonic::Status {
     fn from(refusal: Refusal) -> Self {
+        refusal.tell_of_mistake();
         let mut status = Self::new(tonic::Code::from(refusal.case().grpc as i32), grpc_message(&refusal));
         status.set_source(Arc::new(refusal.error().clone()));
         status

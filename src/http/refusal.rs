@@ -81,9 +81,7 @@ impl Refusal {
             LockError::Busy { .. } => &HELD,
             LockError::TooManyWaiters => &TOO_MANY_WAITERS,
             LockError::TooManyWaitersInTotal => &TOO_MANY_IN_TOTAL,
-            LockError::InvalidResource { .. } if key_error(&error).is_some_and(KeyError::is_program_mistake) => {
-                &MISTAKE
-            }
+            LockError::InvalidResource { .. } if is_program_mistake(&error) => &MISTAKE,
             LockError::InvalidResource { .. } => &INVALID_KEY,
             LockError::Unavailable { .. } | LockError::Backend { .. } => &UNAVAILABLE,
             LockError::Lost => &LOST,
@@ -219,6 +217,28 @@ impl From<LockError> for Refusal {
     fn from(error: LockError) -> Self {
         let may_wait = !matches!(&error, LockError::Busy { waited } if waited.is_zero());
         Self { by_layer: false, ..Self::new(error, may_wait) }
+    }
+}
+
+/// Whether no request could have done better than to be refused with this.
+pub(super) fn is_program_mistake(error: &LockError) -> bool {
+    match error {
+        LockError::InvalidResource { .. } => key_error(error).is_some_and(KeyError::is_program_mistake),
+        LockError::InvalidOptions { .. } | LockError::NoRuntime => true,
+        _ => false,
+    }
+}
+
+/// The error as an operator reads it, who is told more than a client.
+pub(super) struct Cause<'a>(pub(super) &'a LockError);
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(error) = self;
+        match key_error(error) {
+            Some(KeyError::MissingExtension { type_name }) => write!(f, "{error} (of type {type_name})"),
+            _ => write!(f, "{error}"),
+        }
     }
 }
 

@@ -12,11 +12,13 @@ use super::answer::{Style, grpc_content_type};
 use super::course::{Course, Finishing};
 use super::framing::Framing;
 use super::future::InsertHandle;
-use super::key::HttpKey;
+use super::key::{HttpKey, path_of};
+use super::refusal::{Cause, is_program_mistake};
 use super::timeout::grpc_timeout;
 use super::upgrade::Upgrade;
 use super::{Attached, Detachable, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
-use crate::middleware::Running;
+use crate::middleware::{Running, Taking};
+use crate::observe::Misconfigured;
 
 /// An HTTP service whose requests run under a lock. Made by [`HttpLockLayer`], which says what it does.
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
         let resource = key.resource(&mut request);
         let grpc = grpc_content_type(request.headers());
         let taking = common.taking(provider, resource, wait_for(&request, grpc, common.wait));
+        let told = tell_of_mistake(&taking, &request);
         // Whoever needs no lock is never refused.
         let needs_head = on_refusal.as_ref().filter(|_| taking.may_be_refused());
         let style = match needs_head {
@@ -74,7 +77,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
         let upgrade = Upgrade::of_request(&request);
         let hook = InsertHandle { upgrade: upgrade.clone() };
         let running = Running::new(self.inner.clone(), request, taking, common.on_lost, hook);
-        HttpLockFuture::new(course(running), style, framing, upgrade, settings)
+        HttpLockFuture::new(course(running), style, framing, upgrade, settings, told)
     }
 }
 
@@ -121,6 +124,14 @@ where
             OnDisconnect::Finish => self.start(request, |running| Course::Detachable(Finishing::new(running))),
         }
     }
+}
+
+/// Whether the request is refused for a mistake in the program that shows before it waits; it is told then.
+fn tell_of_mistake<B>(taking: &Taking, request: &Request<B>) -> bool {
+    let Some(error) = taking.refusal().filter(|error| is_program_mistake(error)) else { return false };
+    let path = path_of(request);
+    Misconfigured::found_by("HttpLockLayer").request(request.method(), &path).tell(&Cause(error));
+    true
 }
 
 /// The layer's own wait or the time-out of a gRPC client, whichever is shorter.

@@ -67,3 +67,5 @@ pub use service::LockService;
 pub use settings::OnLost;
 #[cfg(feature = "http")]
 pub(crate) use settings::Settings;
+#[cfg(feature = "http")]
+pub(crate) use taking::Taking;

@@ -59,6 +59,15 @@ impl Taking {
         !self.may_run
     }
 
+    /// Why the request is to be refused, as far as that is known already.
+    #[cfg(feature = "http")]
+    pub(crate) fn refusal(&self) -> Option<&LockError> {
+        match &self.step {
+            Step::Refused(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Ready once the request may run; then the guard is in `guard`, if the request needs one. Pending for ever after an
     /// error.
     #[inline]

@@ -12,6 +12,7 @@ mod grpc;
 mod handlers;
 mod keys;
 mod lifetime;
+mod mistakes;
 mod multiplexing;
 mod refusals;
 mod release;

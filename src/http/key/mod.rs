@@ -49,3 +49,4 @@ pub use metadata::metadata;
 #[cfg(feature = "axum")]
 pub use path_param::path_param;
 pub use source::{Key, constant, header, method_and_path, parts, path};
+pub(super) use target::path as path_of;

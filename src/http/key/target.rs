@@ -55,7 +55,7 @@ fn cookie(headers: &HeaderMap) -> Result<Cow<'_, str>, KeyError> {
 }
 
 /// The path without the query; of a CONNECT, which has none, the authority that it asks for.
-pub(super) fn path<B>(request: &Request<B>) -> Cow<'_, str> {
+pub(in crate::http) fn path<B>(request: &Request<B>) -> Cow<'_, str> {
     let uri = uri(request);
     match uri.authority() {
         Some(authority) if uri.path().is_empty() => lower_case(host_and_port(authority)),
