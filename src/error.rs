@@ -59,6 +59,9 @@ pub enum LockError {
     Lost,
     /// The provider has been closed.
     Closed,
+    /// The request holds this very lock already, for a layer outside. Waiting would be waiting for itself, so
+    /// `HttpLockLayer` refuses at once. A mistake in the program: the lock is taken by two layers.
+    AlreadyHeld,
     /// The call was not made inside a tokio runtime.
     NoRuntime,
 }
@@ -115,6 +118,7 @@ impl fmt::Display for LockError {
             Self::Backend { source } => write!(f, "the lock backend answered with an error: {source}"),
             Self::Lost => f.write_str("the lock was lost while it was needed"),
             Self::Closed => f.write_str("the lock provider is closed"),
+            Self::AlreadyHeld => f.write_str("the lock is already held by this request, for a layer outside"),
             Self::NoRuntime => f.write_str("locks can be acquired only inside a tokio runtime"),
         }
     }

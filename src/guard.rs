@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+#[cfg(feature = "http")]
+use crate::DistributedLock;
 #[cfg(feature = "memory")]
 use crate::memory::Sole;
 use crate::options::check_lease;
@@ -367,6 +369,12 @@ impl LockHandle {
     /// [`Lost`].
     pub fn lost(&self) -> Lost {
         Lost::new(Arc::clone(&self.lease))
+    }
+
+    /// Whether this is a hold of that very lock at this moment: of the same name, from the same backend.
+    #[cfg(feature = "http")]
+    pub(crate) fn holds(&self, lock: &DistributedLock) -> bool {
+        self.resource() == lock.resource() && self.lease.is_granted_by(lock.backend()) && self.is_held()
     }
 }
 

@@ -193,6 +193,11 @@ impl DistributedLock {
         AcquireForever::new(self)
     }
 
+    #[cfg(feature = "http")]
+    pub(crate) fn backend(&self) -> &dyn LockBackend {
+        &*self.backend
+    }
+
     /// Begins to acquire. An answer that is known at once is put into `answer`, which is `Ok(None)` before.
     #[inline]
     pub(crate) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {

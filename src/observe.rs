@@ -58,16 +58,21 @@ pub(crate) struct Misconfigured<'a> {
     by: &'static str,
     /// The request's method and path, as far as they are known.
     request: Option<(&'a http::Method, &'a str)>,
+    resource: Option<&'a Resource>,
 }
 
 #[cfg(feature = "http")]
 impl<'a> Misconfigured<'a> {
     pub(crate) fn found_by(by: &'static str) -> Self {
-        Self { by, request: None }
+        Self { by, request: None, resource: None }
     }
 
     pub(crate) fn request(self, method: &'a http::Method, path: &'a str) -> Self {
         Self { request: Some((method, path)), ..self }
+    }
+
+    pub(crate) fn resource(self, resource: &'a Resource) -> Self {
+        Self { resource: Some(resource), ..self }
     }
 
     #[cold]
@@ -77,10 +82,11 @@ impl<'a> Misconfigured<'a> {
             by = self.by,
             method = self.request.map(|(method, _)| method.as_str()),
             path = self.request.map(|(_, path)| path),
+            resource = self.resource.map(Resource::as_str),
             %error,
             "the program uses locks wrongly: a request was answered with an internal error"
         );
-        let _ = (self.by, self.request, error);
+        let _ = (self.by, self.request, self.resource, error);
     }
 }
 

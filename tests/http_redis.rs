@@ -17,6 +17,7 @@ use axum::body::Body;
 use axum::routing::get;
 use futures_util::stream;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use orchestrix_locking::{
     DistributedLockProvider, HttpLockLayer, LockOptions, RedisLockOptions, RedisLockProvider, key,
 };
@@ -167,4 +168,24 @@ async fn a_client_is_told_when_the_lease_of_a_killed_holder_ends() {
     assert!(told >= ends && told < ends + Duration::from_secs(3), "{told:?} for {ends:?}");
     until(&|| left().is_zero()).await;
     assert_eq!(service.clone().oneshot(Request::new(Body::empty())).await.unwrap().status(), 200);
+}
+
+/// Two layers whose locks are one on the server, each by a provider of its own clone.
+#[tokio::test]
+async fn a_second_layer_for_one_lock_on_redis_is_refused_at_once() {
+    let server = RedisServer::start();
+    let provider = provider(&server);
+    let layer = || HttpLockLayer::new(provider.clone(), key::constant("one")).wait(Duration::from_secs(600));
+    let twice = async |outer: HttpLockLayer<key::Key>| {
+        let inner =
+            layer().layer(service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+        let answer = timeout(Duration::from_secs(20), outer.layer(inner).oneshot(Request::new(Body::empty()))).await;
+        answer.expect("at once").unwrap()
+    };
+    let answer = twice(layer()).await;
+    assert_eq!(answer.status(), 500);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("urn:orchestrix:locking:already-held"));
+    assert_eq!(provider.len(), 0);
+    assert_eq!(twice(HttpLockLayer::new(provider.clone(), key::constant("another"))).await.status(), 200);
 }

@@ -14,6 +14,7 @@ use tower_service::Service;
 use super::answer::Style;
 use super::course::{Course, Outcome};
 use super::framing::Framing;
+use super::held::{insert_handle, keep_outer};
 use super::letting_go::LettingGo;
 use super::refusal::is_program_mistake;
 use super::settings::{Ending, Settings};
@@ -67,8 +68,11 @@ pub(super) struct InsertHandle {
 impl<B> Enter<Request<B>> for InsertHandle {
     fn enter(&self, request: &mut Request<B>, guard: &LockGuard) {
         match &self.upgrade {
-            None => drop(request.extensions_mut().insert(guard.handle())),
-            Some(upgrade) => upgrade.insert_handle(guard, request.extensions_mut()),
+            None => insert_handle(request.extensions_mut(), guard.handle()),
+            Some(upgrade) => {
+                keep_outer(request.extensions_mut());
+                upgrade.insert_handle(guard, request.extensions_mut());
+            }
         }
     }
 }

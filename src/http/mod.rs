@@ -4,7 +4,7 @@
 //! the crate `http` wherever somebody imports everything.
 //!
 //! `key` names the lock, `service` and `future` run a request under it (with `crate::middleware`), `body` goes on
-//! holding it, `course` lets a handler outlive its client, `framing`
+//! holding it, `course` lets a handler outlive its client, `held` knows the locks that a request has already, `framing`
 //! knows when an answer is whole, `upgrade` keeps the lock of an upgraded connection, `cut_off` ends a connection whose
 //! upgrade was refused, `letting_go` waits for the release, `refusal` says what went wrong and `answer` writes that,
 //! `handler` also for handlers that take locks themselves.
@@ -22,6 +22,7 @@ mod future;
 pub(crate) mod fuzz;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 mod handler;
+mod held;
 pub mod key;
 mod layer;
 mod letting_go;

@@ -70,6 +70,7 @@ cases! {
     UNAVAILABLE = "unavailable", "The lock service is unavailable", SERVICE_UNAVAILABLE, Unavailable, true;
     LOST = "lost", "The lock was lost while the request ran", INTERNAL_SERVER_ERROR, Internal, false;
     CLOSED = "closed", "The server is shutting down", SERVICE_UNAVAILABLE, Unavailable, true;
+    ALREADY_HELD = "already-held", "The lock is already held by this request", INTERNAL_SERVER_ERROR, Internal, false;
     MISTAKE = "misconfigured", "The server is set up wrongly", INTERNAL_SERVER_ERROR, Internal, false;
 }
 
@@ -86,6 +87,7 @@ impl Refusal {
             LockError::Unavailable { .. } | LockError::Backend { .. } => &UNAVAILABLE,
             LockError::Lost => &LOST,
             LockError::Closed => &CLOSED,
+            LockError::AlreadyHeld => &ALREADY_HELD,
             LockError::InvalidOptions { .. } | LockError::NoRuntime => &MISTAKE,
         };
         Self { error, case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER), by_layer: true }
@@ -197,7 +199,7 @@ impl Refusal {
                     None => "no valid key can be made from the request".to_owned(),
                 },
             },
-            LockError::InvalidOptions { .. } | LockError::NoRuntime => self.error.to_string(),
+            LockError::InvalidOptions { .. } | LockError::NoRuntime | LockError::AlreadyHeld => self.error.to_string(),
             _ if self.case.retry && self.by_layer => "the request was not begun; try again later".to_owned(),
             _ if self.case.retry => "try again later".to_owned(),
             LockError::Lost => "the request was stopped, and may have been done in part".to_owned(),
@@ -224,7 +226,7 @@ impl From<LockError> for Refusal {
 pub(super) fn is_program_mistake(error: &LockError) -> bool {
     match error {
         LockError::InvalidResource { .. } => key_error(error).is_some_and(KeyError::is_program_mistake),
-        LockError::InvalidOptions { .. } | LockError::NoRuntime => true,
+        LockError::InvalidOptions { .. } | LockError::NoRuntime | LockError::AlreadyHeld => true,
         _ => false,
     }
 }

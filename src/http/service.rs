@@ -12,11 +12,13 @@ use super::answer::{Style, grpc_content_type};
 use super::course::{Course, Finishing};
 use super::framing::Framing;
 use super::future::InsertHandle;
+use super::held::held_by;
 use super::key::{HttpKey, path_of};
 use super::refusal::{Cause, is_program_mistake};
 use super::timeout::grpc_timeout;
 use super::upgrade::Upgrade;
 use super::{Attached, Detachable, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
+use crate::LockError;
 use crate::middleware::{Running, Taking};
 use crate::observe::Misconfigured;
 
@@ -60,8 +62,8 @@ impl<S, K, D> HttpLockService<S, K, D> {
         let common = &settings.common;
         let resource = key.resource(&mut request);
         let grpc = grpc_content_type(request.headers());
-        let taking = common.taking(provider, resource, wait_for(&request, grpc, common.wait));
-        let told = tell_of_mistake(&taking, &request);
+        let mut taking = common.taking(provider, resource, wait_for(&request, grpc, common.wait));
+        let told = refuse_mistakes(&mut taking, &request);
         // Whoever needs no lock is never refused.
         let needs_head = on_refusal.as_ref().filter(|_| taking.may_be_refused());
         let style = match needs_head {
@@ -126,11 +128,17 @@ where
     }
 }
 
-/// Whether the request is refused for a mistake in the program that shows before it waits; it is told then.
-fn tell_of_mistake<B>(taking: &Taking, request: &Request<B>) -> bool {
+/// Refuses a request that holds the lock already which it asks for, for a layer outside: it would wait for itself. Whether
+/// the request is refused for that, or for another mistake in the program that shows before it waits; it is told then.
+fn refuse_mistakes<B>(taking: &mut Taking, request: &Request<B>) -> bool {
+    let held = held_by(request.extensions()).find(|handle| taking.is_held_by(handle));
+    if held.is_some() {
+        *taking = Taking::refused(LockError::AlreadyHeld);
+    }
     let Some(error) = taking.refusal().filter(|error| is_program_mistake(error)) else { return false };
     let path = path_of(request);
-    Misconfigured::found_by("HttpLockLayer").request(request.method(), &path).tell(&Cause(error));
+    let mistake = Misconfigured::found_by("HttpLockLayer").request(request.method(), &path);
+    held.map_or(mistake, |handle| mistake.resource(handle.resource())).tell(&Cause(error));
     true
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use ::http::header::UPGRADE;
 use ::http::{Extensions, Method, Request, Version};
 
-use crate::provider::{BoxFuture, Lease, LeaseState, Release, Releasing};
+use crate::provider::{BoxFuture, Lease, LeaseState, LockBackend, Release, Releasing};
 use crate::{LockError, LockGuard, LockHandle};
 
 /// Finds out whether handles are left of the lock of one request.
@@ -92,6 +92,10 @@ impl Lease for CountedLease {
 
     fn release_at_once(&self) -> Option<Release> {
         self.lease.release_at_once()
+    }
+
+    fn is_granted_by(&self, backend: &dyn LockBackend) -> bool {
+        self.lease.is_granted_by(backend)
     }
 }
 

@@ -9,7 +9,7 @@ use super::hash::NameHash;
 use super::shard::Shard;
 use crate::LockError;
 use crate::LockOptions;
-use crate::provider::{BoxFuture, Lease, LeaseState, Release, Releasing, Term};
+use crate::provider::{BoxFuture, Lease, LeaseState, LockBackend, Release, Releasing, Term};
 
 /// A lease that others than its guard know: one with an end of its own from its grant on, and any other from when
 /// somebody shares it (M8).
@@ -60,5 +60,9 @@ impl Lease for MemoryLease {
 
     fn release_at_once(&self) -> Option<Release> {
         Some(self.shard.release(self))
+    }
+
+    fn is_granted_by(&self, backend: &dyn LockBackend) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.shard), backend)
     }
 }

@@ -44,8 +44,9 @@
 //! # Caveats
 //!
 //! A lock is not re-entrant: a service that calls itself, through the same layer and for the same resource,
-//! waits for itself. Two layers with different keys can wait for each other's locks; acquire in one order.
-//! `docs/middleware.md` has more on where to put the layer.
+//! waits for itself. So does a request that passes two such layers for one resource; `HttpLockLayer` finds that at once.
+//! Two layers with different keys can wait for each other's locks; acquire in one order. `docs/middleware.md` has more on
+//! where to put the layer.
 
 mod answering;
 mod extract;

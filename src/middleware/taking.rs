@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+#[cfg(feature = "http")]
+use crate::LockHandle;
 use crate::acquire::{Pending, busy};
 use crate::provider::{Acquired, Wait, clear_lease_left};
 use crate::{DistributedLock, LockError};
@@ -44,7 +46,7 @@ impl Taking {
     }
 
     /// No lock, for a request that is to be refused.
-    pub(super) fn refused(error: LockError) -> Self {
+    pub(crate) fn refused(error: LockError) -> Self {
         Self { step: Step::Refused(error), may_run: false }
     }
 
@@ -66,6 +68,12 @@ impl Taking {
             Step::Refused(error) => Some(error),
             _ => None,
         }
+    }
+
+    /// Whether this handle holds the lock that is to be taken: waiting would be waiting for itself.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_held_by(&self, handle: &LockHandle) -> bool {
+        matches!(&self.step, Step::Created { lock, .. } if handle.holds(lock))
     }
 
     /// Ready once the request may run; then the guard is in `guard`, if the request needs one. Pending for ever after an

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, LeaseState, Releasing};
+use super::{BoxFuture, LeaseState, LockBackend, Releasing};
 use crate::LockError;
 
 /// How a release ended.
@@ -45,5 +45,16 @@ pub trait Lease: fmt::Debug + Send + Sync + 'static {
     /// first; `None`, as by default, has changed nothing, and [`release`](Self::release) is called.
     fn release_at_once(&self) -> Option<Release> {
         None
+    }
+
+    /// Whether this lease keeps other callers of `backend` from the lock of the same name: whether it was granted by
+    /// `backend`, or by another that shares its locks with it.
+    ///
+    /// By it `HttpLockLayer` finds that a request which asks for a lock holds it already, and refuses it at once.
+    /// With `false`, as by default, such a request waits for itself until its wait is over. Compare addresses
+    /// (`std::ptr::addr_eq`): two providers may well have a lock of the same name each.
+    fn is_granted_by(&self, backend: &dyn LockBackend) -> bool {
+        let _ = backend;
+        false
     }
 }

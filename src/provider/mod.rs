@@ -9,7 +9,7 @@
 //! | [`LeaseState`] | the part of a lease that is the same everywhere: fence, deadline, loss |
 //! | [`Acquiring`], [`Releasing`] | the futures of both, without a box where the answer is there at once; [`Acquired`] is that of the first |
 //!
-//! One more is there for better answers, and can be left out: [`tell_lease_left`].
+//! Two more are there for better answers, and can be left out: [`Lease::is_granted_by`] and [`tell_lease_left`].
 //!
 //! A request for a lock passes through them in this order:
 //!

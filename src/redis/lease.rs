@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::backend::Backend;
 use super::length::Length;
 use super::runtimes::Place;
-use crate::provider::{BoxFuture, Lease, LeaseState, Releasing, Term};
+use crate::provider::{BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
 /// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.
@@ -111,6 +111,10 @@ impl Lease for RedisLease {
         let releasing = self.backend.locks().release(&self);
         self.backend.locks().serve_from_here();
         releasing
+    }
+
+    fn is_granted_by(&self, backend: &dyn LockBackend) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.backend), backend)
     }
 }
 

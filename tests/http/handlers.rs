@@ -34,6 +34,7 @@ fn errors() -> Vec<LockError> {
         LockError::backend("10.0.0.7:6379 is out of memory"),
         LockError::Lost,
         LockError::Closed,
+        LockError::AlreadyHeld,
         LockError::NoRuntime,
     ]
 }

@@ -14,6 +14,7 @@ mod keys;
 mod lifetime;
 mod mistakes;
 mod multiplexing;
+mod nested;
 mod refusals;
 mod release;
 mod retry_after;

@@ -82,6 +82,18 @@ async fn whatever_is_misconfigured_is_told_with_its_cause_and_the_path() {
     }
 }
 
+#[tokio::test]
+async fn a_lock_that_two_layers_take_is_told_by_name() {
+    let provider = InMemoryLockProvider::new();
+    let layer = || HttpLockLayer::new(provider.clone(), key::constant("the-lock"));
+    let router = Router::new().route("/pay", post(async || "done").route_layer(layer()).route_layer(layer()));
+    let (answer, lines) = told(router, request("/pay")).await;
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let [line] = lines.try_into().expect("one line");
+    assert!(line.contains("path=\"/pay\" resource=\"the-lock\""), "{line}");
+    assert!(line.contains("already held by this request"), "{line}");
+}
+
 /// Then the request is gone, and only the cause is known.
 #[tokio::test]
 async fn a_mistake_that_the_provider_finds_is_told_too() {
