@@ -118,6 +118,8 @@ pub use resource::{Resource, ResourceError};
 mod guides {
     #[doc = include_str!("../README.md")]
     mod readme {}
+    #[doc = include_str!("../docs/compile-errors.md")]
+    mod compile_errors {}
     #[doc = include_str!("../docs/guarantees.md")]
     mod guarantees {}
     #[doc = include_str!("../docs/limits.md")]

@@ -1,6 +1,38 @@
-//! [`IntoResource`]: what a layer's closure may return.
+//! [`NamesLock`] and [`IntoResource`]: a layer's closure, and what it may return.
 
 use crate::{BoxError, LockError, Resource};
+
+/// A closure that names the lock which a request needs: every `Fn(&R) -> K`.
+///
+/// There is nothing to be done with it. It stands in the bounds of the layers in place of `Fn`, so that the compiler says
+/// what a layer takes where it was given something else.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say which lock a `{R}` needs",
+    label = "neither a key nor a closure that borrows a `{R}`",
+    note = "for one lock for all requests: `key::constant(\"name\")` with `HttpLockLayer`, `|_: &{R}| \"name\"` with `LockLayer`",
+    note = "for a lock by request: one of the functions of `key`, or a closure `|request: &{R}| …` whose argument has its type written down, and which returns an owned name"
+)]
+pub trait NamesLock<R> {
+    /// What the closure returns.
+    type Name;
+
+    /// Calls the closure.
+    fn name(&self, request: &R) -> Self::Name;
+}
+
+// Where a type is no closure, this says nothing that helps.
+#[diagnostic::do_not_recommend]
+impl<R, F, K> NamesLock<R> for F
+where
+    F: Fn(&R) -> K,
+{
+    type Name = K;
+
+    #[inline]
+    fn name(&self, request: &R) -> K {
+        self(request)
+    }
+}
 
 /// What the closure of a layer may return for the name of a resource.
 ///
@@ -13,7 +45,9 @@ use crate::{BoxError, LockError, Resource};
 /// The last two may be nested. Types of one's own can implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the name of a resource",
-    note = "return an owned `String`, a `&'static str`, a `Resource`, or an `Option` or `Result` of one of them"
+    label = "what the layer's closure returns names no lock",
+    note = "return an owned `String`, a `&'static str`, a `Resource`, or an `Option` or `Result` of one of them",
+    note = "the closure is not async: what has to be awaited is found out by a layer outside, which leaves it in the request"
 )]
 pub trait IntoResource {
     /// The resource, or `None` if no lock is needed.

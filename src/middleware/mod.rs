@@ -59,7 +59,7 @@ mod taking;
 
 #[cfg(feature = "http")]
 pub(crate) use answering::{Answering, AnsweringProjection, AnsweringTaken};
-pub use extract::IntoResource;
+pub use extract::{IntoResource, NamesLock};
 pub use future::ResponseFuture;
 pub use layer::LockLayer;
 #[cfg(feature = "http")]

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tower_service::Service;
 
 use super::running::Running;
-use super::{IntoResource, LockLayer, ResponseFuture};
+use super::{IntoResource, LockLayer, NamesLock, ResponseFuture};
 use crate::BoxError;
 
 /// A service whose requests run under a lock. Made by [`LockLayer`]; see the [module docs](super).
@@ -35,12 +35,11 @@ impl<S: Clone, F> Clone for LockService<S, F> {
     }
 }
 
-impl<S, R, F, K> Service<R> for LockService<S, F>
+impl<S, R, F> Service<R> for LockService<S, F>
 where
     S: Service<R> + Clone,
     S::Error: Into<BoxError>,
-    F: Fn(&R) -> K,
-    K: IntoResource,
+    F: NamesLock<R, Name: IntoResource>,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -53,7 +52,7 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let LockLayer { provider, extract, settings } = &*self.layer;
-        let taking = settings.taking(provider, extract(&request).into_resource(), settings.wait);
+        let taking = settings.taking(provider, extract.name(&request).into_resource(), settings.wait);
         // A clone that was never asked for readiness: whoever is cloned may be ready, its clone is asked anew.
         let running = Running::new(self.inner.clone(), request, taking, settings.on_lost, ());
         ResponseFuture::new(running, settings.on_lost)

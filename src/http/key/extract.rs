@@ -2,7 +2,7 @@
 
 use ::http::Request;
 
-use crate::middleware::IntoResource;
+use crate::middleware::{IntoResource, NamesLock};
 use crate::{LockError, Resource};
 
 /// Tells which lock a request needs. A [`Key`](super::Key), or a closure from `&Request<B>` to anything that is a
@@ -16,12 +16,11 @@ pub trait HttpKey<B> {
     fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError>;
 }
 
-impl<B, F, R> HttpKey<B> for F
+impl<B, F> HttpKey<B> for F
 where
-    F: Fn(&Request<B>) -> R,
-    R: IntoResource,
+    F: NamesLock<Request<B>, Name: IntoResource>,
 {
     fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError> {
-        self(request).into_resource()
+        self.name(request).into_resource()
     }
 }
