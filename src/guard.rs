@@ -122,12 +122,6 @@ impl LockGuard {
         }
     }
 
-    /// The lease that handles look at.
-    #[cfg(feature = "http")]
-    pub(crate) fn lease(&self) -> Arc<dyn Lease> {
-        self.shared()
-    }
-
     /// The lease as others see it, made for the first of them.
     fn shared(&self) -> Arc<dyn Lease> {
         match &self.0 {
@@ -178,7 +172,11 @@ impl LockGuard {
 
     /// A view of the lock that can be cloned and given away. It cannot release the lock.
     pub fn handle(&self) -> LockHandle {
-        LockHandle { lease: self.shared() }
+        LockHandle {
+            lease: self.shared(),
+            #[cfg(feature = "http")]
+            _kept: None,
+        }
     }
 
     /// Resolves when the lock is no longer ours, also because the provider was closed; at once if it is lost already,
@@ -337,12 +335,15 @@ impl fmt::Debug for LockGuard {
 #[derive(Clone)]
 pub struct LockHandle {
     lease: Arc<dyn Lease>,
+    /// What lives as long as the handle and its clones.
+    #[cfg(feature = "http")]
+    _kept: Option<Arc<crate::http::Kept>>,
 }
 
 impl LockHandle {
     #[cfg(feature = "http")]
-    pub(crate) fn new(lease: Arc<dyn Lease>) -> Self {
-        Self { lease }
+    pub(crate) fn keeping(self, kept: Arc<crate::http::Kept>) -> Self {
+        Self { _kept: Some(kept), ..self }
     }
 
     /// What is locked.

@@ -42,3 +42,4 @@ pub use layer::HttpLockLayer;
 pub use refusal::Refusal;
 pub use service::HttpLockService;
 pub use settings::HoldUntil;
+pub(crate) use upgrade::Kept;

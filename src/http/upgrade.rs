@@ -6,26 +6,24 @@
 //! has no body then, and the server shows a layer neither the connection nor its end. What a layer can see is its own
 //! [`LockHandle`]: as long as the task keeps it, the connection is in use.
 //!
-//! So the handle of such a request is counted. When the response head comes and the handle, or a clone of it, is alive,
-//! the guard moves to the handles, and the last of them to be dropped drops it. When none is alive, no task can have kept
-//! it: the lock would be free while the connection is in use. The upgrade is refused instead.
+//! So the clones of such a request's handle share a [`Kept`]. When the response head comes and one of them is alive, the
+//! guard moves there, and the last of them to be dropped drops it. When none is alive, no task can have kept it: the lock
+//! would be free while the connection is in use. The upgrade is refused instead. A [`Lost`](crate::Lost) signal does not
+//! count, since a task that only reports a loss may wait for it for ever.
 //!
 //! Only requests that ask for an upgrade are counted, so that others pay for one look at their headers and for nothing
 //! else.
 
-use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use ::http::header::UPGRADE;
 use ::http::{Extensions, Method, Request, Version};
 
-use crate::provider::{BoxFuture, Lease, LeaseState, LockBackend, Release, Releasing};
 use crate::{LockError, LockGuard, LockHandle};
 
 /// Finds out whether handles are left of the lock of one request.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Upgrade(Arc<OnceLock<Weak<CountedLease>>>);
+pub(super) struct Upgrade(Arc<OnceLock<Weak<Kept>>>);
 
 impl Upgrade {
     /// `None` for a request that does not ask for an upgrade.
@@ -40,17 +38,17 @@ impl Upgrade {
     pub(super) fn insert_handle(&self, guard: &LockGuard, extensions: &mut Extensions) {
         // That of a layer further outside. Its lock is kept by the same task, which gets to see one handle alone.
         let outer = extensions.remove::<LockHandle>();
-        let lease = Arc::new(CountedLease { guard: OnceLock::new(), lease: guard.lease(), outer });
+        let kept = Arc::new(Kept { guard: OnceLock::new(), _outer: outer });
         // Set once: a request is passed on once.
-        let _ = self.0.set(Arc::downgrade(&lease));
-        extensions.insert(LockHandle::new(lease));
+        let _ = self.0.set(Arc::downgrade(&kept));
+        extensions.insert(guard.handle().keeping(kept));
     }
 
     /// Leaves the lock to the handles that are alive. The guard comes back if there are none.
     pub(super) fn leave_to_handles(&self, guard: LockGuard) -> Result<(), LockGuard> {
         match self.0.get().and_then(Weak::upgrade) {
             // If the last handle is dropped in another task just now, the guard goes with it at the end of this arm.
-            Some(lease) => lease.guard.set(guard),
+            Some(kept) => kept.guard.set(guard),
             None => Err(guard),
         }
     }
@@ -66,45 +64,12 @@ impl Upgrade {
     }
 }
 
-/// The lease that counted handles look at.
+/// What the handles of one request keep.
 ///
 /// The fields are in the order in which they have to be dropped: the inner lock goes before the outer one.
-struct CountedLease {
+#[derive(Debug)]
+pub(crate) struct Kept {
     /// Set when the connection has been upgraded.
     guard: OnceLock<LockGuard>,
-    lease: Arc<dyn Lease>,
-    /// Only kept.
-    outer: Option<LockHandle>,
-}
-
-impl Lease for CountedLease {
-    fn state(&self) -> &LeaseState {
-        self.lease.state()
-    }
-
-    fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
-        Arc::clone(&self.lease).extend(duration)
-    }
-
-    fn release(self: Arc<Self>) -> Releasing {
-        Arc::clone(&self.lease).release()
-    }
-
-    fn release_at_once(&self) -> Option<Release> {
-        self.lease.release_at_once()
-    }
-
-    fn is_granted_by(&self, backend: &dyn LockBackend) -> bool {
-        self.lease.is_granted_by(backend)
-    }
-}
-
-impl fmt::Debug for CountedLease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CountedLease")
-            .field("lease", &self.lease)
-            .field("upgraded", &self.guard.get().is_some())
-            .field("outer", &self.outer)
-            .finish()
-    }
+    _outer: Option<LockHandle>,
 }
