@@ -66,8 +66,6 @@ async fn the_host_is_one_name_over_all_versions() {
     assert_eq!(over_http1(address, "GET /a", "host: Example.COM\r\n").await, name);
     assert_eq!(over_http1(address, "GET http://example.com/a", "host: example.com\r\n").await, name);
     assert_eq!(over_http1(address, "GET http://me:secret@Example.com/nested/inside", "").await, name);
-    // The target goes before the header.
-    assert_eq!(over_http1(address, "GET http://example.com/a", "host: other.example\r\n").await, name);
     assert_eq!(over_http2(address, Request::get("http://example.com/a")).await, name);
     assert_eq!(over_http2(address, Request::get("https://EXAMPLE.com/nested/inside")).await, name);
     assert_eq!(over_http2(address, Request::get("http://example.com/").header("host", "example.com")).await, name);
@@ -79,7 +77,8 @@ async fn the_port_is_part_of_the_host_as_the_client_wrote_it() {
     for authority in ["example.com:8080", "[::1]:8080", "example.com:443"] {
         let name = Ok(authority.to_owned());
         assert_eq!(over_http1(address, "GET /", &format!("host: {authority}\r\n")).await, name);
-        assert_eq!(over_http1(address, &format!("GET http://{authority}/"), "host: a\r\n").await, name);
+        let same = format!("host: {authority}\r\n");
+        assert_eq!(over_http1(address, &format!("GET http://{authority}/"), &same).await, name);
         assert_eq!(over_http2(address, Request::get(format!("http://{authority}/"))).await, name);
     }
 }
@@ -90,6 +89,8 @@ async fn a_request_of_two_hosts_or_of_none_is_400() {
     let two = Err("the request has the header `host` more than once".to_owned());
     assert_eq!(over_http1(address, "GET /", "host: a\r\nhost: b\r\n").await, two);
     assert_eq!(over_http1(address, "GET http://a/", "host: a\r\nhost: b\r\n").await, two);
+    // The handler might read the other one, over either version.
+    assert_eq!(over_http1(address, "GET http://a/", "host: b\r\n").await, two);
     assert_eq!(over_http2(address, Request::get("http://a/").header("host", "b")).await, two);
     assert_eq!(over_http2(address, Request::get("http://a/").header("host", "a").header("host", "b")).await, two);
     assert_eq!(over_http1(address, "GET /", "").await, Err("the request has no header `host`".to_owned()));

@@ -57,9 +57,8 @@ impl<'r> From<Cow<'r, str>> for Value<'r> {
 /// `host` is the authority that the request is sent to, by one name in every version of HTTP: the one in the request's
 /// target (the pseudo-header `:authority` of HTTP/2, the absolute form of HTTP/1), and the header `Host` where the target
 /// has none. Upper and lower case are not told apart, and the name has lower case; user information is left out. The
-/// port is part of the name if the client wrote it: `example.com` and `example.com:443` are two names. Over HTTP/1 a
-/// `Host` beside an absolute form is ignored, as RFC 9112 (section 3.2.2) says. Over HTTP/2 one that differs from
-/// `:authority` is refused with 400.
+/// port is part of the name if the client wrote it: `example.com` and `example.com:443` are two names. A header `Host` that
+/// differs from the target's authority is refused with 400 in every version, since the handler may read the header.
 ///
 /// A `cookie` that HTTP/2 has split is put together again. Other pseudo-headers, such as `:path`, are no headers: see
 /// [`path`] and [`method_and_path`].

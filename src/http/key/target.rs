@@ -30,9 +30,9 @@ fn host<B>(request: &Request<B>) -> Result<Cow<'_, str>, KeyError> {
     if request.headers().get_all(HOST).iter().nth(1).is_some() {
         return Err(KeyError::RepeatedHeader { name: HOST });
     }
-    // Over HTTP/1 the target goes before the header (RFC 9112, 3.2.2). Over HTTP/2 two that differ make the request
-    // malformed (RFC 9113, 8.3.1): the handler might read the other one.
-    if is_framed(request) && request.headers().contains_key(HOST) {
+    // Two that differ make the request malformed over HTTP/2 (RFC 9113, 8.3.1). Over HTTP/1 the target would go before the
+    // header (RFC 9112, 3.2.2), but the handler may read the header: the client would choose another lock than it sees.
+    if request.headers().contains_key(HOST) {
         let header = header_value(&HOST, request.headers())?;
         if !header.eq_ignore_ascii_case(authority) {
             return Err(KeyError::RepeatedHeader { name: HOST });
