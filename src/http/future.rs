@@ -104,16 +104,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // Whether a task of the handler's, once it has run, may be given the connection whatever the answer is.
-        let prepared = this.upgrade.is_some() && this.framing.is_http1();
-        let refuse = |error, cuts_off: bool| {
+        // The framing, if the handler has run: a task of its may be given the connection whatever the answer is.
+        let refuse = |error, begun: Option<&Framing>| {
             // Found only now, by the provider or by the answer.
             if !*this.told && is_program_mistake(&error) {
                 Misconfigured::found_by("HttpLockLayer").tell(&error);
             }
             let refusal = Refusal::new(error, *this.waits).with_lease_left(take_lease_left());
             let mut answer = this.style.answer(&refusal);
-            if cuts_off {
+            let upgrade = this.upgrade.as_ref();
+            let may_begin = |framing: &&Framing| upgrade.is_some_and(|upgrade| upgrade.may_begin(framing));
+            if begun.filter(may_begin).is_some_and(Framing::is_http1) {
                 answer.headers_mut().remove(CONTENT_LENGTH);
                 return Poll::Ready(Ok(answer.map(LockBody::cut_off)));
             }
@@ -123,8 +124,10 @@ where
             |answer: Result<Response<ResB>, S::Error>| Poll::Ready(answer.map(|response| response.map(LockBody::free)));
         if let AnsweringProjection::Running(course) = this.stage.as_mut().project() {
             let (answer, mut guard) = match ready!(course.poll(cx)) {
-                Outcome::Refused(LockError::Lost) => return refuse(LockError::Lost, prepared),
-                Outcome::Refused(error) => return refuse(error, false),
+                Outcome::Refused(LockError::Lost) => {
+                    return refuse(LockError::Lost, Some(this.framing));
+                }
+                Outcome::Refused(error) => return refuse(error, None),
                 Outcome::Answered(answer, None) => return free(answer),
                 Outcome::Answered(answer, Some(guard)) => (answer, guard),
             };
@@ -132,7 +135,7 @@ where
                 Ok(response) if this.ending.hold_until == HoldUntil::BodyEnd && !is(Mutant::FreedBeforeBodyEnds) => {
                     this.framing.see(&response);
                     if this.framing.is_upgrade() {
-                        let left = match this.upgrade {
+                        let left = match &*this.upgrade {
                             Some(upgrade) => upgrade.leave_to_handles(guard),
                             // The handler switched to what the client did not ask for.
                             None => Err(guard),
@@ -152,9 +155,11 @@ where
             };
             match LettingGo::at_once(&mut guard) {
                 Some(lost) if lost && answer.is_ok() && this.ending.cancels => {
-                    return refuse(LockError::Lost, prepared);
+                    return refuse(LockError::Lost, Some(this.framing));
                 }
-                Some(_) if answer.is_ok() && this.framing.is_upgrade() => return refuse(Upgrade::refusal(), prepared),
+                Some(_) if answer.is_ok() && this.framing.is_upgrade() => {
+                    return refuse(Upgrade::refusal(), Some(this.framing));
+                }
                 Some(_) => return free(answer),
                 None => {
                     let letting_go = LettingGo::later(&guard, this.ending.release_timeout);
@@ -165,8 +170,12 @@ where
         let AnsweringProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else { return Poll::Pending };
         let lost = ready!(Pin::new(letting_go).poll(cx));
         match this.stage.project_replace(Answering::Ended) {
-            AnsweringTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => refuse(LockError::Lost, prepared),
-            AnsweringTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => refuse(Upgrade::refusal(), prepared),
+            AnsweringTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => {
+                refuse(LockError::Lost, Some(this.framing))
+            }
+            AnsweringTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => {
+                refuse(Upgrade::refusal(), Some(this.framing))
+            }
             AnsweringTaken::Releasing(answer, _) => free(answer),
             _ => Poll::Pending,
         }

@@ -17,21 +17,38 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use ::http::header::UPGRADE;
-use ::http::{Extensions, Method, Request, Version};
+use ::http::{Extensions, HeaderValue, Method, Request, Version};
 
+use super::framing::Framing;
 use crate::{LockError, LockGuard, LockHandle};
 
 /// Finds out whether handles are left of the lock of one request.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Upgrade(Arc<OnceLock<Weak<Kept>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Upgrade {
+    kept: Arc<OnceLock<Weak<Kept>>>,
+    /// Whether more is asked for than `h2c`, which is obsolete (RFC 9113, 3.1), and which some clients offer with every
+    /// request.
+    expected: bool,
+}
 
 impl Upgrade {
     /// `None` for a request that does not ask for an upgrade.
     pub(super) fn of_request<B>(request: &Request<B>) -> Option<Self> {
-        let asks = request.method() == Method::CONNECT
-            // HTTP/2 and later have no such header.
-            || (request.version() < Version::HTTP_2 && request.headers().contains_key(UPGRADE));
-        asks.then(Self::default)
+        let connects = request.method() == Method::CONNECT;
+        // HTTP/2 and later have no such header.
+        let offers = request.version() < Version::HTTP_2 && request.headers().contains_key(UPGRADE);
+        if !connects && !offers {
+            return None;
+        }
+        let h2c = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"h2c");
+        let expected = connects || !request.headers().get_all(UPGRADE).iter().all(h2c);
+        Some(Self { kept: Arc::default(), expected })
+    }
+
+    /// Whether a task of the handler's may be given the connection though the handler's answer is replaced: it was an
+    /// upgrade, or might have become one.
+    pub(super) fn may_begin(&self, framing: &Framing) -> bool {
+        self.expected || framing.is_upgrade()
     }
 
     /// Puts a counted handle into the request's extensions.
@@ -40,13 +57,13 @@ impl Upgrade {
         let outer = extensions.remove::<LockHandle>();
         let kept = Arc::new(Kept { guard: OnceLock::new(), _outer: outer });
         // Set once: a request is passed on once.
-        let _ = self.0.set(Arc::downgrade(&kept));
+        let _ = self.kept.set(Arc::downgrade(&kept));
         extensions.insert(guard.handle().keeping(kept));
     }
 
     /// Leaves the lock to the handles that are alive. The guard comes back if there are none.
     pub(super) fn leave_to_handles(&self, guard: LockGuard) -> Result<(), LockGuard> {
-        match self.0.get().and_then(Weak::upgrade) {
+        match self.kept.get().and_then(Weak::upgrade) {
             // If the last handle is dropped in another task just now, the guard goes with it at the end of this arm.
             Some(kept) => kept.guard.set(guard),
             None => Err(guard),
