@@ -304,11 +304,13 @@ impl LockGuard {
 ///
 /// With the in-memory provider the lock is free when `drop` returns. A provider on a server, such as
 /// `RedisLockProvider`, has yet to send the release, and its background tasks need a tokio runtime that is still running
-/// for that. A program that drops its guard and ends at once can end before the release is sent: the lock then stays taken
-/// until its lease ends. Call [`release`](Self::release) or [`Locking::close`](crate::Locking::close) before the runtime
-/// ends, and await it.
+/// for that. Call [`release`](Self::release) or [`Locking::close`](crate::Locking::close) before the runtime ends, and
+/// await it: then it is known what became of the lock.
 ///
-/// Best effort: a runtime that shuts down with releases pending waits for them for at most `response_timeout`.
+/// Where that was not done, the end of a runtime waits for releases that `RedisLockProvider` has not finished, for at most
+/// `response_timeout`, unless another runtime goes on with them. That fails after `shutdown_background`,
+/// `std::process::exit`, an abort, and where the server does not answer in that time; the lock then stays taken until its
+/// lease ends.
 impl Drop for LockGuard {
     fn drop(&mut self) {
         let is_due = match &self.0 {
