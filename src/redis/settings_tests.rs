@@ -278,9 +278,22 @@ fn no_rest_of_a_password_is_printed() {
         "redis://localhost?password=a&sword_fish_swordfish=b",
         "localhost,swordfish=",
         "redis://u:a?swordfish=b@h",
+        // By names that are not known, since they are wrong or another client's.
+        "redis://localhost?sentinel_password=a&swordfish=b",
+        "redis://localhost?passwd=a&swordfish=b",
+        "redis://localhost?PWD=a&swordfish=b",
+        "redis://localhost?auth=a&swordfish=b",
+        "redis://localhost?p=a&client_secret=a&swordfish=b",
+        "unix:///run/a?access_token=a&swordfish=b",
+        "localhost,pwd=a,swordfish=b",
+        "localhost,pw=a,swordfish=b",
+        "localhost,pass_word=a,sword_fish=b",
+        "localhost,primaryAccessKey=a,swordfish=b",
+        "localhost,credentials=a,swordfish=b",
+        "pwd=a,swordfish",
     ] {
         let printed = printed(&with(text));
-        assert!(!printed.contains("swordfish"), "{text:?}: {printed}");
+        assert!(!printed.contains("swordfish") && !printed.contains("sword_fish"), "{text:?}: {printed}");
     }
 }
 

@@ -49,6 +49,15 @@ pub(super) struct Named<'a> {
 impl<'a> Named<'a> {
     const LONGEST: usize = 32;
 
+    /// What the name of an option has in it whose value is a secret, in whatever spelling a client has it.
+    const SECRETS: [&'static str; 7] = ["pass", "pw", "auth", "secret", "token", "credential", "key"];
+
+    /// Whether the value is probably a password. For options that are not known.
+    pub(super) fn is_secret(self) -> bool {
+        let name = self.name.to_ascii_lowercase();
+        Self::SECRETS.iter().any(|part| name.contains(part))
+    }
+
     /// The name, if it looks like one. Names of options are words of letters; `cGFzcw==` and `cGFz=` are a password in
     /// Base64 of which the name was forgotten, and an `@` in the value is the end of a user and a password.
     fn printable(self) -> Option<&'a str> {

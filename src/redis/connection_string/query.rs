@@ -33,6 +33,7 @@ impl Query {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let Some(known) = find(name) else {
                 let option = Named { name, value, after_password };
+                after_password |= option.is_secret();
                 mistakes.push(Mistake::unknown(option, at + 1, place.allowed()));
                 continue;
             };

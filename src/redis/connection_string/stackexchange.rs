@@ -55,6 +55,7 @@ impl<'a> Reader<'a> {
             return;
         }
         let Some(known) = find(name) else {
+            self.after_password |= option.is_secret();
             self.mistakes.push(Mistake::unknown(option, position, &accepted()));
             return;
         };
