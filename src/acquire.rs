@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::future::Future;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -42,8 +43,8 @@ enum Step {
     /// Nothing has happened yet: futures do nothing before they are polled.
     Created,
     Pending(Pending),
-    /// Somebody else holds the lock.
-    Busy,
+    /// The answer is there, and it is not a guard: another caller holds the lock, or there is an error.
+    Refused(Result<(), LockError>),
     Ended,
 }
 
@@ -131,7 +132,6 @@ impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireForever<L> {
                 if let Ok(Some(guard)) = answer {
                     return Poll::Ready(Ok(guard));
                 }
-                answer?;
             }
             if let Some(guard) = ready!(self.step.go_on(cx))? {
                 return Poll::Ready(Ok(guard));
@@ -143,15 +143,15 @@ impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireForever<L> {
 }
 
 impl Step {
-    /// Begins to acquire. What is known at once is in `answer` then, which is `Ok(None)` before.
+    /// Begins to acquire. A guard that is granted at once is in `answer` then, which is `Ok(None)` before.
     #[inline]
     fn begin(&mut self, lock: &DistributedLock, wait: Wait, answer: &mut Acquired) {
         // What has panicked is not begun anew.
         *self = Self::Ended;
         *self = match lock.begin(wait, answer) {
             Some(pending) => Self::Pending(pending),
-            None if matches!(answer, Ok(None)) => Self::Busy,
-            None => Self::Ended,
+            None if matches!(answer, Ok(Some(_))) => Self::Ended,
+            None => Self::Refused(mem::replace(answer, Ok(None)).map(drop)),
         }
     }
 
@@ -160,16 +160,20 @@ impl Step {
     fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<Acquired> {
         if let Self::Pending(pending) = self {
             let answer = ready!(Pin::new(pending).poll(cx));
-            *self = if matches!(answer, Ok(None)) { Self::Busy } else { Self::Ended };
-            if let Self::Ended = self {
+            if let Ok(Some(_)) = answer {
+                *self = Self::Ended;
                 return Poll::Ready(answer);
             }
+            *self = Self::Refused(answer.map(drop));
         }
-        let Self::Busy = self else { return Poll::Pending };
-        // Nothing is held. A loop of attempts that never wait has to let the holder run, on one thread too.
+        let Self::Refused(_) = self else { return Poll::Pending };
+        // Nothing is held. A loop of attempts that never wait has to let other tasks run, on one thread too: the holder,
+        // or the task of the provider that connects to its server.
         ready!(pin!(consume_budget()).poll(cx));
-        *self = Self::Ended;
-        Poll::Ready(Ok(None))
+        match mem::replace(self, Self::Ended) {
+            Self::Refused(refused) => Poll::Ready(refused.map(|()| None)),
+            _ => Poll::Pending,
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 #[cfg(feature = "http")]
@@ -86,14 +87,10 @@ impl Taking {
         if let Step::Created { .. } = self.step {
             let Step::Created { lock, wait } = mem::replace(&mut self.step, Step::Ended) else { return Poll::Pending };
             match lock.begin_once(wait, guard) {
-                None => {
-                    let ended = self.end(guard, wait, None);
-                    if ended.is_err() {
-                        // What is there was told of another lock.
-                        clear_lease_left();
-                    }
-                    return Poll::Ready(ended);
-                }
+                None => match self.end(guard, wait, None) {
+                    Ok(()) => return Poll::Ready(Ok(())),
+                    Err(error) => self.step = Step::Refused(error),
+                },
                 Some(answer) => self.step = Step::Waiting { answer, wait, since: None },
             }
         }
@@ -103,10 +100,14 @@ impl Taking {
     /// All that comes after an answer that was not known at once. Apart, since the usual way is short.
     #[inline(never)]
     fn go_on(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
-        if let Step::Refused(_) = self.step
-            && let Step::Refused(error) = mem::replace(&mut self.step, Step::Ended)
-        {
-            return Poll::Ready(Err(error));
+        if let Step::Refused(_) = self.step {
+            // Known at once. A loop of calls has to let other tasks run, such as that of the provider that connects.
+            ready!(pin!(consume_budget()).poll(cx));
+            if let Step::Refused(error) = mem::replace(&mut self.step, Step::Ended) {
+                // What is there was told of another lock.
+                clear_lease_left();
+                return Poll::Ready(Err(error));
+            }
         }
         let Step::Waiting { answer, wait, since } = &mut self.step else { return Poll::Pending };
         clear_lease_left();

@@ -1,9 +1,11 @@
 //! Runtimes and providers that end.
 
+use std::sync::mpsc;
 use std::task::{Context, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::{LockGuard, RedisLockProvider};
+use orchestrix_locking::{DistributedLockProvider, LockGuard, RedisLockProvider};
 use tokio::runtime::{Builder, Runtime};
 
 use super::scene::{KEY, LIMIT, NAME, SOON, Scene, keys, lock, provider_at, resource, until_clean};
@@ -265,4 +267,44 @@ fn guards_dropped_while_their_runtime_ends_keep_nobody() {
     let guard = take(&runtime, &provider, NAME, SHORT);
     runtime.block_on(guard.release()).unwrap();
     runtime.block_on(until_clean(&server, &provider, SOON));
+}
+
+/// Runs `attempts` on a runtime of one thread, while the server is back and the provider has yet to connect again.
+fn works_again_on_one_thread(attempts: impl AsyncFnOnce(RedisLockProvider) + Send + 'static) {
+    let (ended, end) = mpsc::channel();
+    // A loop that starves its runtime cannot be stopped, so that the test waits beside it.
+    thread::spawn(move || {
+        let server = RedisServer::start();
+        let provider = provider_at(server.url());
+        small_runtime().block_on(async {
+            server.kill();
+            provider.check().await.expect_err("there is no server");
+            server.start_again();
+            attempts(provider.clone()).await;
+        });
+        // The test may be over.
+        _ = ended.send(());
+    });
+    end.recv_timeout(LIMIT).expect("the loop ends once the provider has connected");
+}
+
+#[test]
+fn a_loop_of_attempts_that_do_not_wait_lets_the_provider_connect() {
+    works_again_on_one_thread(async |provider| {
+        let lock = lock(&provider, NAME, TTL);
+        while lock.try_acquire(Duration::ZERO).await.is_err() {}
+    });
+}
+
+#[test]
+fn a_loop_of_acquires_that_fail_at_once_lets_the_provider_connect() {
+    works_again_on_one_thread(async |provider| {
+        let lock = lock(&provider, NAME, TTL);
+        while lock.acquire().await.is_err() {}
+    });
+}
+
+#[test]
+fn a_loop_of_checks_lets_the_provider_connect() {
+    works_again_on_one_thread(async |provider| while provider.check().await.is_err() {});
 }
