@@ -9,8 +9,8 @@ use tokio::time::Instant;
 const FIRST_SILENCE: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
-/// A connection that ends before this is part of the outage before it.
-const LASTS: Duration = Duration::from_secs(1);
+/// A connection that ends before this is part of the outage before it; with long time-outs, see [`lasts`], later.
+const LASTS: Duration = Duration::from_secs(10);
 
 /// So many connections that do not last are told of in one outage.
 const MOST_CONNECTIONS: usize = 3;
@@ -22,6 +22,8 @@ pub(crate) struct ConnectionEvents<'a> {
     key_prefix: &'a str,
     /// What this process's tokens begin with, so that a token in a lock's key leads to its process in the logs.
     inbox: String,
+    /// A connection that ends before this is part of the outage before it.
+    lasts: Duration,
     /// The present one, or the latest.
     outage: Option<Outage>,
     up: Option<Instant>,
@@ -57,8 +59,9 @@ impl Outage {
 }
 
 impl<'a> ConnectionEvents<'a> {
-    pub(crate) fn new(server: &'a str, key_prefix: &'a str, inbox: &dyn Display) -> Self {
-        Self { server, key_prefix, inbox: inbox.to_string(), outage: None, up: None }
+    /// Events of a connection on which an answer may take as long as `response_timeout`.
+    pub(crate) fn new(server: &'a str, key_prefix: &'a str, inbox: &dyn Display, response_timeout: Duration) -> Self {
+        Self { server, key_prefix, inbox: inbox.to_string(), lasts: lasts(response_timeout), outage: None, up: None }
     }
 
     /// There is a connection. Without messages, it is told that there are none.
@@ -97,7 +100,7 @@ impl<'a> ConnectionEvents<'a> {
     pub(crate) fn broke(&mut self, error: &dyn Display) {
         count("broken");
         let now = Instant::now();
-        if self.up.is_some_and(|up| now - up >= LASTS) {
+        if self.up.is_some_and(|up| now - up >= self.lasts) {
             self.outage = None;
         }
         let outage = self.outage.get_or_insert_with(|| Outage::new(now));
@@ -130,6 +133,12 @@ impl<'a> ConnectionEvents<'a> {
     }
 }
 
+/// How long a connection has to last to end an outage. A server that accepts connections and answers nothing keeps each
+/// of them up for as long as an answer may take, so that it has to be clearly longer than that.
+fn lasts(response_timeout: Duration) -> Duration {
+    LASTS.max(response_timeout.saturating_mul(2))
+}
+
 fn count(event: &'static str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("orchestrix_locking_connections_total", "event" => event).increment(1);
@@ -146,6 +155,8 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+
+    const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);
@@ -168,7 +179,7 @@ mod tests {
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || make.clone()).finish();
         let guard = tracing::subscriber::set_default(subscriber);
-        tell(&mut ConnectionEvents::new("redis:6379", "app:", &"0123")).await;
+        tell(&mut ConnectionEvents::new("redis:6379", "app:", &"0123", RESPONSE_TIMEOUT)).await;
         drop(guard);
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
@@ -209,7 +220,7 @@ mod tests {
             }
             // One that lasts ends the outage.
             events.made(true);
-            advance(Duration::from_secs(2)).await;
+            advance(Duration::from_secs(11)).await;
             events.broke(&"reset");
             events.made(true);
         })
@@ -217,5 +228,27 @@ mod tests {
         let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
         assert!(of("connected to") <= 6 && of("broke") <= 8, "{lines:#?}");
         assert!(lines.last().unwrap().contains("connected to") && of("reset") == 1, "{lines:#?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_connects_and_answers_nothing_for_minutes_is_some_lines() {
+        let lines = told(async |events| {
+            // Each connection ends when the first answer over it is late, which is a little after the time-out.
+            for _ in 0..600 {
+                events.made(true);
+                advance(RESPONSE_TIMEOUT + Duration::from_millis(10)).await;
+                events.broke(&"timed out");
+            }
+        })
+        .await;
+        assert!(lines.len() <= 15, "{} lines: {:#?}", lines.len(), lines.iter().take(20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_response_timeout_is_long_enough_for_a_connection_to_last() {
+        for timeout in [Duration::from_millis(1), RESPONSE_TIMEOUT, Duration::from_secs(10), Duration::from_secs(60)] {
+            assert!(lasts(timeout) > timeout + timeout / 2, "{timeout:?}");
+        }
+        assert_eq!(lasts(RESPONSE_TIMEOUT), LASTS);
     }
 }

@@ -37,7 +37,8 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
     let mut failures = 0_usize;
     // The lack of messages is told once, and not by each connection.
     let mut messages_before = true;
-    let mut events = ConnectionEvents::new(&link.settings.server, &link.settings.prefix, &link.inbox);
+    let settings = &link.settings;
+    let mut events = ConnectionEvents::new(&settings.server, &settings.prefix, &link.inbox, settings.response_timeout);
     loop {
         match attempt(&running, failures).await {
             Ok(connection) => {
