@@ -165,8 +165,9 @@ impl LeaseState {
         Some(wakers.of_loss())
     }
 
-    /// Ends the lease because its provider closes, as [`lose`](Self::lose) does. Whoever watches sees a loss; events and
-    /// metrics tell it apart from one.
+    /// Ends the lease because its provider closes, as [`lose`](Self::lose) does. To guards and handles it is a loss: they
+    /// are told of it in the same way. Events and metrics report it as closed, and not as lost. `false` if the lease had
+    /// ended.
     pub fn close(&self, now: Instant) -> bool {
         self.mark_closed();
         self.lose(now)

@@ -9,7 +9,7 @@ use crate::steps::{lock, provider_at};
 use crate::support::RedisServer;
 
 /// The clock jumps to the next time-out while an answer is on its way, so that a server that is well is taken for silent.
-/// Such an acquire is an error, and never a lock that nobody has; with the clock going on, everything works again.
+/// Such an acquire is an error, and never a lock without a holder; with the clock going on, everything works again.
 #[tokio::test(start_paused = true)]
 async fn a_real_server_is_taken_for_silent() {
     let server = RedisServer::start();
@@ -25,7 +25,8 @@ async fn a_real_server_is_taken_for_silent() {
             }
         }
     }
-    println!("{silent} of 20 acquires had no answer in time");
+    // Usually all but the first few. If it is none, the advice in docs/redis.md is out of date.
+    assert!(silent > 0, "each of 20 acquires had its answer in time");
     resume();
     let begun = std::time::Instant::now();
     while lock.try_acquire(Duration::from_secs(5)).await.is_err() {
