@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use ::http::header::CONTENT_LENGTH;
-use ::http::{Request, Response};
+use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use ::http::{HeaderValue, Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
 use tower_service::Service;
@@ -116,6 +116,8 @@ where
             let may_begin = |framing: &&Framing| upgrade.is_some_and(|upgrade| upgrade.may_begin(framing));
             if begun.filter(may_begin).is_some_and(Framing::is_http1) {
                 answer.headers_mut().remove(CONTENT_LENGTH);
+                // A layer outside that compresses would collect the body, and lose it at the error.
+                answer.headers_mut().entry(CONTENT_ENCODING).or_insert(HeaderValue::from_static("identity"));
                 return Poll::Ready(Ok(answer.map(LockBody::cut_off)));
             }
             Poll::Ready(Ok(answer.map(LockBody::refusal)))

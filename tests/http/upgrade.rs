@@ -1,5 +1,7 @@
 //! Connections that become something else: 101 over HTTP/1, CONNECT over both, and the lock of each until its end.
 
+mod refused;
+
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,0 +1,79 @@
+//! Upgrades that are refused: what the client is told, and what the handler's task may do.
+
+use std::future::pending;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::any;
+use orchestrix_locking::{InMemoryLockProvider, LockOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_http::compression::CompressionLayer;
+
+use super::{Keeps, LIMIT, Scene, layer};
+use crate::support::serve;
+
+const CLOSING_SWITCH: &str = "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade, close\r\nupgrade: echo\r\n\r\n";
+const CLOSING_CONNECT: &str = "CONNECT elsewhere:443 HTTP/1.1\r\nhost: elsewhere:443\r\nconnection: close\r\n\r\n";
+
+impl Scene {
+    /// Asks for an upgrade on a connection that the server closes after its answer: all that comes, and how many tasks
+    /// were given the connection.
+    async fn closing(&self, head: &str) -> (String, usize) {
+        let before = self.begun.load(SeqCst);
+        let mut stream = TcpStream::connect(self.server.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        drop(stream.shutdown().await);
+        drop(timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("the connection goes on"));
+        timeout(LIMIT, self.ended.acquire()).await.expect("the task goes on").unwrap().forget();
+        (String::from_utf8_lossy(&answer).into_owned(), self.begun.load(SeqCst) - before)
+    }
+}
+
+/// Compression stands outside the lock, and collects what it compresses.
+#[tokio::test]
+async fn a_refused_upgrade_is_told_why_through_a_compressing_layer() {
+    let scene = Scene::new(Keeps::Nothing, |router, provider| {
+        router.layer(layer(provider)).layer(CompressionLayer::new().gzip(true))
+    })
+    .await;
+    for head in [CLOSING_SWITCH, CLOSING_CONNECT] {
+        let head = head.replace("connection:", "accept-encoding: gzip\r\nconnection:");
+        let (answer, begun) = scene.closing(&head).await;
+        assert!(answer.contains("locking:misconfigured") && answer.ends_with("}\r\n"), "{answer}");
+        assert_eq!(begun, 0);
+    }
+}
+
+/// Some clients offer the obsolete upgrade to HTTP/2 with every request.
+#[tokio::test]
+async fn a_client_that_offers_h2c_is_answered_as_any_other() {
+    let options = LockOptions::default().max_hold(Some(Duration::from_millis(200)));
+    let router = Router::new()
+        .route("/", any(|| async { "done" }))
+        .route("/slow", any(pending::<()>))
+        .layer(layer(&InMemoryLockProvider::new()).options(options));
+    let server = serve(router).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    // The loss first: the connection goes on after it.
+    for (request, status, ends) in
+        [("GET /slow", "500", "}"), ("HEAD /", "200", "\r\n\r\n"), ("GET /", "200", "\r\n\r\ndone")]
+    {
+        let head = format!(
+            "{request} HTTP/1.1\r\nhost: test\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n\
+             http2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        while !(answer.contains("\r\n\r\n") && answer.ends_with(ends)) {
+            let byte = timeout(LIMIT, stream.read_u8()).await.expect("no answer");
+            answer.push(char::from(byte.unwrap_or_else(|error| panic!("{error}: {answer}"))));
+        }
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("content-length: "), "{answer}");
+    }
+}
