@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use ::http::{HeaderValue, Request, Response};
+use ::http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project::pin_project;
 use tower_service::Service;
@@ -114,13 +114,18 @@ where
             let mut answer = this.style.answer(&refusal);
             let upgrade = this.upgrade.as_ref();
             let may_begin = |framing: &&Framing| upgrade.is_some_and(|upgrade| upgrade.may_begin(framing));
-            if begun.filter(may_begin).is_some_and(Framing::is_http1) {
-                answer.headers_mut().remove(CONTENT_LENGTH);
-                // A layer outside that compresses would collect the body, and lose it at the error.
-                answer.headers_mut().entry(CONTENT_ENCODING).or_insert(HeaderValue::from_static("identity"));
-                return Poll::Ready(Ok(answer.map(LockBody::cut_off)));
+            let Some(framing) = begun.filter(may_begin) else { return Poll::Ready(Ok(answer.map(LockBody::refusal))) };
+            // A success would be an upgrade to the client of a CONNECT, and what has no body cannot be cut off.
+            if answer.status() < StatusCode::BAD_REQUEST {
+                *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
-            Poll::Ready(Ok(answer.map(LockBody::refusal)))
+            if !framing.is_http1() {
+                return Poll::Ready(Ok(answer.map(LockBody::refusal)));
+            }
+            answer.headers_mut().remove(CONTENT_LENGTH);
+            // A layer outside that compresses would collect the body, and lose it at the error.
+            answer.headers_mut().entry(CONTENT_ENCODING).or_insert(HeaderValue::from_static("identity"));
+            Poll::Ready(Ok(answer.map(LockBody::cut_off)))
         };
         let free =
             |answer: Result<Response<ResB>, S::Error>| Poll::Ready(answer.map(|response| response.map(LockBody::free)));

@@ -116,6 +116,9 @@ impl<K, D> HttpLockLayer<K, D> {
     /// Writes the answer to refused requests, gRPC calls included, in place of the layer. Its body is anything that
     /// [`Bytes`] can be made from, such as a `String` or a `Vec<u8>`; axum's `Body`, which may be a stream, is not.
     ///
+    /// Where an upgrade is refused after its handler has run, a status below 400 becomes 500: the client could take it for
+    /// the upgrade.
+    ///
     /// The head of every request that needs a lock is cloned for this, since the handler has it by the time of a loss.
     ///
     /// # Examples

@@ -17,7 +17,7 @@ use super::key::{HttpKey, path_of};
 use super::refusal::{Cause, is_program_mistake};
 use super::timeout::grpc_timeout;
 use super::upgrade::Upgrade;
-use super::{Attached, Detachable, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
+use super::{Attached, Detachable, HoldUntil, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
 use crate::LockError;
 use crate::middleware::{Running, Taking};
 use crate::observe::Misconfigured;
@@ -60,7 +60,13 @@ impl<S, K, D> HttpLockService<S, K, D> {
     {
         let HttpLockLayer { provider, key, settings, on_refusal, .. } = &*self.layer;
         let common = &settings.common;
-        let resource = key.resource(&mut request);
+        let upgrade = Upgrade::of_request(&request);
+        let mut resource = key.resource(&mut request);
+        if let (Some(upgrade), Ok(Some(_)), HoldUntil::BodyEnd) = (&upgrade, &resource, settings.hold_until)
+            && let Some(refusal) = upgrade.refusal_of_head(&request)
+        {
+            resource = Err(refusal);
+        }
         let grpc = grpc_content_type(request.headers());
         let mut taking = common.taking(provider, resource, wait_for(&request, grpc, common.wait));
         let told = refuse_mistakes(&mut taking, &request);
@@ -76,7 +82,6 @@ impl<S, K, D> HttpLockService<S, K, D> {
             None => Style::of(grpc),
         };
         let framing = Framing::of_request(&request);
-        let upgrade = Upgrade::of_request(&request);
         let hook = InsertHandle { upgrade: upgrade.clone() };
         let running = Running::new(self.inner.clone(), request, taking, common.on_lost, hook);
         HttpLockFuture::new(course(running), style, framing, upgrade, settings, told)

@@ -51,6 +51,13 @@ impl Upgrade {
         self.expected || framing.is_upgrade()
     }
 
+    /// Why a request with HEAD is refused before its handler runs: the answer to one has no body, and so the connection
+    /// cannot be kept from the handler's task by [an error in it](super::cut_off). No protocol is upgraded to by HEAD.
+    pub(super) fn refusal_of_head<B>(&self, request: &Request<B>) -> Option<LockError> {
+        (self.expected && request.method() == Method::HEAD)
+            .then(|| LockError::invalid_resource("a HEAD request cannot upgrade its connection"))
+    }
+
     /// Puts a counted handle into the request's extensions.
     pub(super) fn insert_handle(&self, guard: &LockGuard, extensions: &mut Extensions) {
         // That of a layer further outside. Its lock is kept by the same task, which gets to see one handle alone.

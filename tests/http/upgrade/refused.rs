@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
+use http::{Response, StatusCode};
 use orchestrix_locking::{InMemoryLockProvider, LockOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_http::compression::CompressionLayer;
 
-use super::{Keeps, LIMIT, Scene, layer};
-use crate::support::serve;
+use super::{Keeps, LIMIT, Scene, WAYS, layer};
+use crate::support::{is_free, serve};
 
 const CLOSING_SWITCH: &str = "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade, close\r\nupgrade: echo\r\n\r\n";
 const CLOSING_CONNECT: &str = "CONNECT elsewhere:443 HTTP/1.1\r\nhost: elsewhere:443\r\nconnection: close\r\n\r\n";
@@ -46,6 +47,46 @@ async fn a_refused_upgrade_is_told_why_through_a_compressing_layer() {
         let (answer, begun) = scene.closing(&head).await;
         assert!(answer.contains("locking:misconfigured") && answer.ends_with("}\r\n"), "{answer}");
         assert_eq!(begun, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_does_not_begin_where_the_program_answers_without_an_error() {
+    for status in [100, 101, 200, 204, 304] {
+        let scene = Scene::new(Keeps::Nothing, |router, provider| {
+            router.layer(layer(provider).on_refusal(move |_, _| {
+                let mut answer = Response::new("");
+                *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+                answer
+            }))
+        })
+        .await;
+        for head in [CLOSING_SWITCH, CLOSING_CONNECT] {
+            let (answer, begun) = scene.closing(head).await;
+            assert!(answer.starts_with("HTTP/1.1 500"), "{status}: {answer}");
+            assert_eq!(begun, 0, "{status}");
+        }
+        for way in WAYS {
+            let (told, _) = scene.ask(way).await.err().expect("refused");
+            assert_eq!(told, StatusCode::INTERNAL_SERVER_ERROR, "{status}: {way:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_upgrades_nothing() {
+    let scene = Scene::under_one_lock(Keeps::Nothing).await;
+    for connection in ["upgrade, close", "upgrade"] {
+        let mut stream = TcpStream::connect(scene.server.address()).await.unwrap();
+        let head = format!("HEAD / HTTP/1.1\r\nhost: test\r\nconnection: {connection}\r\nupgrade: echo\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 400");
+        stream.shutdown().await.unwrap();
+        drop(timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("the connection goes on"));
+        assert_eq!((scene.ended.available_permits(), scene.begun.load(SeqCst)), (0, 0), "the handler has not run");
+        assert!(is_free(&scene.provider, super::NAME).await);
     }
 }
 
