@@ -39,6 +39,8 @@ fn layer(provider: &InMemoryLockProvider) -> HttpLockLayer<key::Key> {
 #[derive(Debug, Clone, Copy)]
 enum Keeps {
     Handle,
+    /// The handle, and asks it once the connection is there, as the documentation advises.
+    CheckedHandle,
     WholeRequest,
     /// The signal alone.
     Lost,
@@ -53,10 +55,13 @@ fn upgrade(keeps: Keeps, ended: Arc<Semaphore>, begun: Arc<AtomicUsize>, mut req
     let lost = matches!(keeps, Keeps::Handle | Keeps::Lost).then(|| lock.lost());
     // What only reports a loss, and may never end, does not keep the lock.
     tokio::spawn(lock.lost());
-    let lock = matches!(keeps, Keeps::Handle).then_some(lock);
+    let lock = matches!(keeps, Keeps::Handle | Keeps::CheckedHandle).then_some(lock);
     let request = matches!(keeps, Keeps::WholeRequest).then_some(request);
     let serving = async move {
         let Ok(upgraded) = upgrading.await else { return };
+        if matches!(keeps, Keeps::CheckedHandle) && lock.as_ref().is_none_or(|lock| !lock.is_held()) {
+            return;
+        }
         begun.fetch_add(1, SeqCst);
         let mut connection = TokioIo::new(upgraded);
         let handle = |request: &Request| request.extensions().get::<LockHandle>().cloned();
@@ -212,7 +217,7 @@ impl Connection {
 
 #[tokio::test]
 async fn an_upgraded_connection_holds_its_lock_until_it_ends() {
-    for keeps in [Keeps::Handle, Keeps::WholeRequest] {
+    for keeps in [Keeps::Handle, Keeps::CheckedHandle, Keeps::WholeRequest] {
         let scene = Scene::under_one_lock(keeps).await;
         for way in WAYS {
             let mut first = scene.ask(way).await.unwrap_or_else(|refused| panic!("{way:?}, {keeps:?}: {refused:?}"));

@@ -1,17 +1,22 @@
-//! Upgrades that are refused: what the client is told, and what the handler's task may do.
+//! Upgrades that are refused or given up: what the client is told, and what the handler's task may do.
 
 use std::future::pending;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::any;
 use http::{Response, StatusCode};
 use orchestrix_locking::{InMemoryLockProvider, LockOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
 
 use super::{Keeps, LIMIT, Scene, WAYS, layer};
 use crate::support::{is_free, serve};
@@ -116,5 +121,46 @@ async fn a_client_that_offers_h2c_is_answered_as_any_other() {
         }
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         assert!(answer.contains("content-length: "), "{answer}");
+    }
+}
+
+/// What becomes of a request whose handler has set its task going.
+#[derive(Debug, Clone, Copy)]
+enum GivenUp {
+    Panic,
+    TimeOut,
+    Replaced,
+}
+
+/// A server may hand the connection to the task whatever the answer was. The lock was freed by the layer, so that the
+/// task does not hear of a loss.
+#[tokio::test]
+async fn a_task_that_asks_for_its_lock_first_does_not_serve_an_upgrade_that_was_given_up() {
+    for given_up in [GivenUp::Panic, GivenUp::TimeOut, GivenUp::Replaced] {
+        for (keeps, begins) in [(Keeps::Handle, 1), (Keeps::CheckedHandle, 0)] {
+            let scene = Scene::new(keeps, |router, provider| {
+                let inside = from_fn(move |request: Request, next: Next| async move {
+                    drop(next.run(request).await);
+                    match given_up {
+                        GivenUp::Panic => panic!("after the task was set going"),
+                        GivenUp::TimeOut => pending().await,
+                        GivenUp::Replaced => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                    }
+                });
+                let patience = Duration::from_millis(if matches!(given_up, GivenUp::TimeOut) { 50 } else { 20_000 });
+                router
+                    .layer(inside)
+                    .layer(layer(provider))
+                    .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, patience))
+                    .layer(CatchPanicLayer::new())
+            })
+            .await;
+            for head in [CLOSING_SWITCH, CLOSING_CONNECT] {
+                let (answer, begun) = scene.closing(head).await;
+                assert!(answer.starts_with("HTTP/1.1 50"), "{given_up:?}: {answer}");
+                assert_eq!(begun, begins, "{given_up:?}, {keeps:?}");
+            }
+            assert!(is_free(&scene.provider, super::NAME).await);
+        }
     }
 }
