@@ -77,8 +77,8 @@ pub(super) trait Caller: Send + Sync + 'static {
     /// There is a connection again, after there was one before: what was believed may have changed.
     fn reconnected(self: &Arc<Self>);
 
-    /// The link's task has ended with its runtime: somebody in another one has to [serve](Link::serve) the link. Whether
-    /// somebody will, so that what has been pushed can stay where it is.
+    /// The link's task has ended with its runtime: another one has to [serve](Link::serve) the link. Whether another one
+    /// will, so that what has been pushed can stay where it is.
     fn abandoned(self: &Arc<Self>, left: Left) -> bool;
 }
 
@@ -293,7 +293,7 @@ impl<C: Caller> Link<C> {
         *self.condition.lock() = Condition::Starting;
         // The old driver may wait for this, never to be polled again, and would keep what is meant for the next one.
         self.pushed.notify_waiters();
-        // Not under the mutex: whoever hears of an outcome may push.
+        // Not under the mutex: the caller that hears of an outcome may push.
         drop(channel);
         true
     }

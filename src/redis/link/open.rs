@@ -13,7 +13,7 @@ use super::{Caller, Link};
 
 /// The link's channel while it is open. Dropped, it is closed, and what was in flight has an unknown outcome.
 ///
-/// Once its driver has been deposed it finds no channel, whoever has opened another meanwhile (K6).
+/// Once its driver has been deposed it finds no channel, also if the next driver has opened one meanwhile (K6).
 pub(super) struct Open<'a, C: Caller> {
     link: &'a Arc<Link<C>>,
     generation: Generation,
@@ -71,7 +71,7 @@ impl<'a, C: Caller> Open<'a, C> {
         poll_fn(|cx| self.with(|channel| channel.poll_next(cx)).unwrap_or(Poll::Pending)).await
     }
 
-    /// Closes the channel if the link is retired and everything is answered, so that nobody sends anything afterwards.
+    /// Closes the channel if the link is retired and everything is answered, so that nothing is sent afterwards.
     pub(super) fn close_if(&self, is_over: impl FnOnce() -> bool) -> bool {
         let mut channel = self.link.channel.lock();
         let closed = channel.take_if(|channel| channel.is_of(self.generation) && channel.is_idle() && is_over());
@@ -83,7 +83,7 @@ impl<'a, C: Caller> Open<'a, C> {
 impl<C: Caller> Drop for Open<'_, C> {
     fn drop(&mut self) {
         let closed = self.link.channel.lock().take_if(|channel| channel.is_of(self.generation));
-        // Not under the mutex: whoever hears of an outcome may push.
+        // Not under the mutex: the caller that hears of an outcome may push.
         drop(closed);
     }
 }

@@ -61,7 +61,7 @@ impl<C: Caller> Running<C> {
         None
     }
 
-    /// Tells everybody who has asked that the server is out of reach.
+    /// Tells all pending calls that the server is out of reach.
     pub(super) fn refuse_all(&self) {
         let link = &self.link;
         loop {
@@ -112,7 +112,7 @@ impl<C: Caller> Drop for Running<C> {
             // Deposed: another task drives the link, or did.
             return;
         }
-        // In this order: a call that is pushed by someone who finds the link driven is refused here afterwards (K1).
+        // In this order: a call whose caller found the link driven a moment ago is refused here afterwards (K1).
         let goes_on = !self.done.load(SeqCst) && self.caller.abandoned(left);
         if !goes_on {
             self.refuse_all();

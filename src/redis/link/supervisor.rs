@@ -84,7 +84,7 @@ pub(super) async fn supervise<C: Caller>(running: Running<C>) {
 }
 
 /// Makes a connection. Whoever asks meanwhile waits for the first attempt, but not for longer than for an answer;
-/// during later ones, everybody is told at once who is not to wait for the server (K4).
+/// during later ones, each call that is not to wait for the server fails at once (K4).
 async fn attempt<C: Caller>(running: &Running<C>, failures: usize) -> Result<Connection, RedisError> {
     let link = &running.link;
     let began = Instant::now();
@@ -105,7 +105,7 @@ async fn attempt<C: Caller>(running: &Running<C>, failures: usize) -> Result<Con
     }
 }
 
-/// Lets time pass before the next attempt. Whoever asks meanwhile is told at once, or waits for that attempt (K4).
+/// Lets time pass before the next attempt. A call that is made meanwhile fails at once, or waits for that attempt (K4).
 async fn pause<C: Caller>(running: &Running<C>, failures: usize) {
     let delay = DELAYS.get(failures.saturating_sub(1)).or(DELAYS.last()).copied().unwrap_or_default();
     // Several attempts within the time for which a call waits at least.
@@ -190,7 +190,7 @@ async fn land<C: Caller>(open: &Open<'_, C>, mut flown: Flown<C>) -> Landed {
             if !alone {
                 yield_now().await;
             }
-            // Nobody sends anything by itself over a connection that is to be replaced.
+            // No call is sent alone over a connection that is to be replaced.
             if !matches!(landed, Landed::Broken(_)) {
                 open.has_landed();
             }

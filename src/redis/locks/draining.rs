@@ -111,7 +111,7 @@ impl Locks {
         }
     }
 
-    /// While the thread runs, whoever drops a guard in an ending runtime waits for it as the first did: nothing else does
+    /// While the thread runs, a guard that is dropped in an ending runtime waits for it as the first did: nothing else does
     /// before the process ends.
     pub(super) fn wait_for_drain(&self) {
         if self.drain.runs.load(SeqCst) && is_in_no_runtime_that_goes_on() {

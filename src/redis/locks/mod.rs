@@ -184,9 +184,9 @@ impl Locks {
         self.room.taken()
     }
 
-    /// Sees to it that the connection and the agenda are driven, in the present runtime if in no other. Whoever pushes
-    /// something and waits for what comes of it calls [`serve_from_here`](Self::serve_from_here) afterwards, so that it is
-    /// not left alone with it.
+    /// Sees to it that the connection and the agenda are driven, in the present runtime if in no other. A caller that
+    /// waits for an answer calls [`serve_from_here`](Self::serve_from_here) afterwards, so that it is not
+    /// left alone with it.
     pub(super) fn serve(self: &Arc<Self>) {
         let agenda_is_driven = || self.agenda_driver.is_taken() || self.agenda.has_ended();
         if self.link.driver().is_taken() && agenda_is_driven() {
@@ -205,7 +205,7 @@ impl Locks {
         }));
     }
 
-    /// The same for something that somebody of the present runtime waits for, or outside of all: it is also done if the
+    /// The same for something that a caller of the present runtime waits for, or outside of all: it is also done if the
     /// runtime that drives the connection is not run any more, or has ended.
     pub(super) fn serve_from_here(self: &Arc<Self>) {
         self.serve();
@@ -216,7 +216,7 @@ impl Locks {
         self.wait_for_drain();
     }
 
-    /// What a runtime has left alone is served in another one: by whoever waits there, or for whoever holds a lock. Whether
+    /// What a runtime has left alone is served in another one: by a waiter there, or for a holder. Whether
     /// there may be another.
     fn serve_elsewhere(self: &Arc<Self>) -> bool {
         let mut waiters = Vec::new();

@@ -72,7 +72,7 @@ impl Locks {
         let watch = Watch { locks: Arc::downgrade(self), runtime: here };
         let step = self.link.settings().response_timeout / STEPS;
         runtime.spawn(async move {
-            // For one time-out after the last use: whoever takes lock after lock does not begin a task for each.
+            // For one time-out after the last use: a caller that takes lock after lock does not begin a task for each.
             let mut unused = 0;
             while unused < STEPS {
                 let Some(probes) = watch.locks.upgrade().map(|locks| locks.probe(here)) else { return };

@@ -11,7 +11,7 @@ use crate::support::RedisServer;
 
 const TTL: Duration = Duration::from_secs(60);
 
-/// Nobody listens at that port: the server keeps its data.
+/// No server listens at that port: this one keeps its data.
 fn become_replica(server: &RedisServer) {
     server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
 }
@@ -31,8 +31,8 @@ async fn take(lock: &DistributedLock, way: usize) -> Result<LockGuard, LockError
     lock.try_acquire(timeout).await.map(|guard| guard.expect("the lock is free"))
 }
 
-/// A server that was a replica for a moment and is master again: whoever asked meanwhile has its lock, and whoever asks
-/// right after. Nobody hears of what has passed.
+/// A server that was a replica for a moment and is master again: callers who asked meanwhile get their locks, and so do
+/// those who ask right after. None hears of what has passed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_a_replica_for_a_moment_is_not_noticed() {
     let server = RedisServer::start();

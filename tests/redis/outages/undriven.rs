@@ -1,4 +1,4 @@
-//! A runtime that served the provider lives on, and nobody runs it: another runtime of the process uses the provider.
+//! A runtime that served the provider lives on, and is not run any more: another runtime of the process uses the provider.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -111,9 +111,9 @@ fn a_dropped_guard_frees_its_key() {
     });
 }
 
-/// Nobody asks for anything, but the lease has to be renewed.
+/// No call is made, but the lease has to be renewed.
 #[test]
-fn a_lock_is_renewed_though_nobody_calls() {
+fn a_lock_is_renewed_without_a_call() {
     let server = RedisServer::start();
     let ttl = TIMEOUT * 3;
     let (provider, _first, second, guard) = guard_of_two_runtimes(&server, ttl);
