@@ -14,9 +14,10 @@ use super::{Call, Caller, Link, Outcome};
 use crate::mutant::{Mutant, is};
 use crate::redis::script::{self, Answers, MOST_IN_A_CALL, Manner, Publishing, Step};
 
-/// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in
-/// the same pipeline, so that more than one is a server that keeps none.
-const MOST_FORGOTTEN: u8 = 3;
+/// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in the
+/// same pipeline. Of a long one the server may read the rest after another client has flushed the scripts, and that
+/// several times in a row if it goes on; as many times as this is a server that keeps none.
+const MOST_FORGOTTEN: u8 = 16;
 
 /// Calls on their way. What has no outcome when it is dropped has an unknown one (K1).
 pub(super) struct Batch<C: Caller> {
