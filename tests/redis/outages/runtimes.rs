@@ -1,12 +1,14 @@
 //! Runtimes and providers that end.
 
+use std::convert::Infallible;
 use std::sync::mpsc;
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::{DistributedLockProvider, LockGuard, RedisLockProvider};
+use orchestrix_locking::{DistributedLockProvider, LockGuard, LockLayer, RedisLockProvider};
 use tokio::runtime::{Builder, Runtime};
+use tower::{Layer, ServiceExt, service_fn};
 
 use super::scene::{KEY, LIMIT, NAME, SOON, Scene, keys, lock, provider_at, resource, until_clean};
 use crate::support::RedisServer;
@@ -307,4 +309,14 @@ fn a_loop_of_acquires_that_fail_at_once_lets_the_provider_connect() {
 #[test]
 fn a_loop_of_checks_lets_the_provider_connect() {
     works_again_on_one_thread(async |provider| while provider.check().await.is_err() {});
+}
+
+/// As above, through the layer, which begins its acquires itself.
+#[test]
+fn a_loop_of_calls_that_are_refused_at_once_lets_the_provider_connect() {
+    works_again_on_one_thread(async |provider| {
+        let layer = LockLayer::new(provider, |(): &()| NAME).wait(LIMIT);
+        let service = layer.layer(service_fn(async |()| Ok::<_, Infallible>(())));
+        while service.clone().oneshot(()).await.is_err() {}
+    });
 }
