@@ -214,7 +214,7 @@ async fn a_provider_that_is_dropped_leaves_nothing() {
 }
 
 /// A job as the recipes have it: it drops its guard, closes, and its runtime ends at once. No run leaves its lock to the
-/// next one. Without the close a current-thread runtime ends before the release is sent.
+/// next one. What becomes of a guard without the close is tested in `outages::ending`.
 #[test]
 fn a_job_that_drops_its_guard_and_closes_runs_six_times_in_a_row() {
     let server = RedisServer::start();
