@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use orchestrix_locking::provider::{
-    Acquiring, BoxFuture, Lease, LeaseState, LockBackend, Release, Releasing, Standing, Term, Wait,
+    Acquiring, BoxFuture, Lease, LeaseState, LeaseStatus, LockBackend, Release, Releasing, Term, Wait,
 };
 use orchestrix_locking::{
     BoxError, DistributedLock, DistributedLockProvider, FencingToken, LockError, LockGuard, LockOptions, Locking,
@@ -247,12 +247,12 @@ impl Place {
             let Some(lease) = self.0.clone() else { return Turn::Missed };
             let holder_ends = lease.table.holder_ends(lease.state.resource());
             match lease.state.standing() {
-                Standing::Pending => {}
-                Standing::Held(_) => {
+                LeaseStatus::Pending => {}
+                LeaseStatus::Held(_) => {
                     self.0 = None;
                     return Turn::Ours(LockGuard::new(lease));
                 }
-                Standing::Released | Standing::Lost => return Turn::Missed,
+                LeaseStatus::Released | LeaseStatus::Lost => return Turn::Missed,
             }
             if until.is_some_and(|until| until <= Instant::now()) {
                 return Turn::TimeIsUp;

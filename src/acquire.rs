@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::observe::Attempt;
 use crate::provider::{Acquired, BoxFuture, Wait};
+use crate::telemetry::Attempt;
 use crate::{DistributedLock, LockError, LockGuard};
 
 /// Acquires a lock, or says that somebody else holds it.

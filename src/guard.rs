@@ -9,7 +9,7 @@ use tokio::time::Instant;
 #[cfg(feature = "http")]
 use crate::DistributedLock;
 #[cfg(feature = "memory")]
-use crate::memory::Sole;
+use crate::memory::InlineLease;
 use crate::options::check_lease;
 #[cfg(feature = "memory")]
 use crate::provider::Acquired;
@@ -93,7 +93,7 @@ enum Held {
     Shared { lease: Arc<dyn Lease>, released: bool },
     /// One that is shared only when somebody asks for it.
     #[cfg(feature = "memory")]
-    Sole(Sole),
+    InlineLease(InlineLease),
 }
 
 impl LockGuard {
@@ -106,18 +106,18 @@ impl LockGuard {
     /// The guard of a lease that nobody knows yet.
     #[cfg(feature = "memory")]
     #[inline]
-    pub(crate) fn sole(sole: Sole) -> Self {
-        Self(Held::Sole(sole))
+    pub(crate) fn sole(sole: InlineLease) -> Self {
+        Self(Held::InlineLease(sole))
     }
 
     /// The same for one that is not granted yet, in the place of the answer, for the grant to be written there too. Never
     /// `None`.
     #[cfg(feature = "memory")]
     #[inline]
-    pub(crate) fn sole_in(answer: &mut Acquired, sole: Sole) -> Option<&mut Sole> {
+    pub(crate) fn sole_in(answer: &mut Acquired, sole: InlineLease) -> Option<&mut InlineLease> {
         *answer = Ok(Some(Self::sole(sole)));
         match answer {
-            Ok(Some(Self(Held::Sole(sole)))) => Some(sole),
+            Ok(Some(Self(Held::InlineLease(sole)))) => Some(sole),
             _ => None,
         }
     }
@@ -127,7 +127,7 @@ impl LockGuard {
         match &self.0 {
             Held::Shared { lease, .. } => Arc::clone(lease),
             #[cfg(feature = "memory")]
-            Held::Sole(sole) => sole.share(),
+            Held::InlineLease(sole) => sole.share(),
         }
     }
 
@@ -136,7 +136,7 @@ impl LockGuard {
         match &self.0 {
             Held::Shared { lease, .. } => lease.state().resource(),
             #[cfg(feature = "memory")]
-            Held::Sole(sole) => sole.resource(),
+            Held::InlineLease(sole) => sole.resource(),
         }
     }
 
@@ -147,7 +147,7 @@ impl LockGuard {
         match &self.0 {
             Held::Shared { lease, .. } => lease.state().is_held(),
             #[cfg(feature = "memory")]
-            Held::Sole(sole) => sole.is_held(),
+            Held::InlineLease(sole) => sole.is_held(),
         }
     }
 
@@ -156,7 +156,7 @@ impl LockGuard {
         match &self.0 {
             Held::Shared { lease, .. } => lease.state().fencing_token(),
             #[cfg(feature = "memory")]
-            Held::Sole(sole) => sole.fence(),
+            Held::InlineLease(sole) => sole.fence(),
         }
     }
 
@@ -270,7 +270,7 @@ impl LockGuard {
                 lease.release_at_once()?
             }
             #[cfg(feature = "memory")]
-            Held::Sole(sole) => sole.release(),
+            Held::InlineLease(sole) => sole.release(),
         };
         if release == Release::AlreadyLost {
             self.tell_of_loss();
@@ -290,12 +290,12 @@ impl LockGuard {
         let closed = match &self.0 {
             Held::Shared { lease, .. } => lease.state().was_closed(),
             #[cfg(feature = "memory")]
-            Held::Sole(sole) => sole.was_closed(),
+            Held::InlineLease(sole) => sole.was_closed(),
         };
         if closed {
-            crate::observe::closed(self.resource(), self.fencing_token());
+            crate::telemetry::closed(self.resource(), self.fencing_token());
         } else {
-            crate::observe::lost(self.resource(), self.fencing_token());
+            crate::telemetry::lost(self.resource(), self.fencing_token());
         }
     }
 }
@@ -316,7 +316,7 @@ impl Drop for LockGuard {
         let is_due = match &self.0 {
             Held::Shared { released, .. } => !released,
             #[cfg(feature = "memory")]
-            Held::Sole(sole) => sole.is_due(),
+            Held::InlineLease(sole) => sole.is_due(),
         };
         if is_due && self.release_at_once().is_none() {
             // The provider goes on with the release when its future is dropped.

@@ -82,7 +82,6 @@ mod lost;
 mod memory;
 pub mod middleware;
 mod mutant;
-mod observe;
 mod options;
 pub mod provider;
 #[cfg(feature = "redis")]
@@ -90,6 +89,7 @@ mod redis;
 mod registry;
 mod resource;
 mod sync;
+mod telemetry;
 
 #[cfg(feature = "axum")]
 pub use self::http::MissingLock;
@@ -99,7 +99,11 @@ pub use self::http::{
     Refusal, key,
 };
 #[cfg(feature = "redis")]
-pub use self::redis::{Finding, RedisLockOptions, RedisLockProvider};
+pub use self::redis::{RedisLockOptions, RedisLockProvider, RedisWarning};
+/// The old name of [`RedisWarning`].
+#[cfg(feature = "redis")]
+#[deprecated(since = "0.2.0", note = "is called `RedisWarning` now")]
+pub type Finding = RedisWarning;
 pub use error::{BoxError, Cause, LockError, RefusedValue};
 pub use fencing::{FencingToken, ParseFencingTokenError};
 pub use guard::{LockGuard, LockHandle};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::acquire::{Acquire, AcquireForever, AcquireWithin, Pending};
-use crate::observe::Attempt;
 use crate::provider::{Acquired, LockBackend, Wait};
+use crate::telemetry::Attempt;
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
 /// The lock on one resource. Making it takes nothing; acquiring does.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::provider::{Lease, Standing, Watcher};
+use crate::provider::{Lease, LeaseStatus, Watcher};
 use crate::sync::{Sleep, sleep_until};
 
 /// Resolves when a guard no longer holds its lock: the lease ended, the lock was taken away on the backend, or the
@@ -48,10 +48,10 @@ impl Future for Lost {
         let this = &mut *self;
         loop {
             let ends = match this.lease.state().watch(cx, &mut this.watcher) {
-                Standing::Lost => return Poll::Ready(()),
+                LeaseStatus::Lost => return Poll::Ready(()),
                 // Before the grant there is nothing to lose, after our own release neither.
-                Standing::Pending | Standing::Released | Standing::Held(None) => return Poll::Pending,
-                Standing::Held(Some(ends)) => ends,
+                LeaseStatus::Pending | LeaseStatus::Released | LeaseStatus::Held(None) => return Poll::Pending,
+                LeaseStatus::Held(Some(ends)) => ends,
             };
             let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
             if timer.deadline() != ends {

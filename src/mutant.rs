@@ -215,7 +215,7 @@ mod scripts {
         (Mutant::ReleaseWithoutHandOver, "release.lua", "\npromote(first)\n", "\n"),
         (
             Mutant::UndoWithoutCompare,
-            "undo.lua",
+            "cancel.lua",
             "if call('GET', lock) == me then",
             "if call('EXISTS', lock) == 1 then",
         ),

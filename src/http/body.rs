@@ -26,10 +26,10 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
+use super::bounded_release::BoundedRelease;
+use super::config::Ending;
 use super::cut_off::CutOff;
 use super::framing::Framing;
-use super::letting_go::LettingGo;
-use super::settings::Ending;
 use crate::{BoxError, LockError, LockGuard, Lost};
 
 /// A response body that holds the lock until it has ended. See [`HttpLockLayer`](crate::HttpLockLayer).
@@ -54,7 +54,7 @@ enum Stage<D> {
     Held(Held),
     /// The last frame is kept back until the release has been answered. `None` is the end of the stream.
     Releasing {
-        letting_go: LettingGo,
+        letting_go: BoundedRelease,
         cancels: bool,
         frame: Option<Result<Frame<D>, BoxError>>,
     },
@@ -158,11 +158,11 @@ where
                 return Poll::Pending;
             };
             let cancels = ending.cancels;
-            match LettingGo::at_once(&mut guard) {
+            match BoundedRelease::at_once(&mut guard) {
                 Some(lost) if lost && cancels => return ended_by_the_loss(this.inner),
                 Some(_) => return Poll::Ready(frame),
                 None => {
-                    let letting_go = LettingGo::later(&guard, ending.release_timeout);
+                    let letting_go = BoundedRelease::later(&guard, ending.release_timeout);
                     *this.stage = Stage::Releasing { letting_go, cancels, frame };
                 }
             }

@@ -9,7 +9,7 @@ use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 
 use crate::LockHandle;
-use crate::observe::Misconfigured;
+use crate::telemetry::Misconfigured;
 
 /// The lock under which the handler runs. Where the layer may find that no lock is needed, take an
 /// `Option<LockHandle>`.

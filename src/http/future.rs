@@ -11,19 +11,19 @@ use http_body::Body;
 use pin_project::pin_project;
 use tower_service::Service;
 
-use super::answer::Style;
-use super::course::{Course, Outcome};
+use super::bounded_release::BoundedRelease;
+use super::config::{Ending, LayerConfig};
 use super::framing::Framing;
 use super::held::{insert_handle, keep_outer};
-use super::letting_go::LettingGo;
 use super::refusal::is_program_mistake;
-use super::settings::{Ending, Settings};
+use super::refusal_response::Style;
+use super::request_task::{Outcome, RequestTask};
 use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
-use crate::middleware::{Answering, AnsweringProjection, AnsweringTaken, Enter};
+use crate::middleware::{Enter, ResponseState, ResponseStateProjection, ResponseStateTaken};
 use crate::mutant::{Mutant, is};
-use crate::observe::Misconfigured;
 use crate::provider::take_lease_left;
+use crate::telemetry::Misconfigured;
 use crate::{LockError, LockGuard};
 
 /// Waits for the lock, runs the inner service under it, and resolves to its answer or to a refusal.
@@ -52,10 +52,10 @@ where
     told: bool,
 }
 
-type Stage<S, ReqB, ResB> = Answering<
-    Course<S, Request<ReqB>, InsertHandle>,
+type Stage<S, ReqB, ResB> = ResponseState<
+    RequestTask<S, Request<ReqB>, InsertHandle>,
     Result<Response<ResB>, <S as Service<Request<ReqB>>>::Error>,
-    LettingGo,
+    BoundedRelease,
 >;
 
 /// Puts a handle of the lock into the request's extensions.
@@ -83,15 +83,23 @@ where
 {
     #[inline]
     pub(super) fn new(
-        course: Course<S, Request<ReqB>, InsertHandle>,
+        course: RequestTask<S, Request<ReqB>, InsertHandle>,
         style: Style,
         framing: Framing,
         upgrade: Option<Upgrade>,
-        settings: &Settings,
+        settings: &LayerConfig,
         told: bool,
     ) -> Self {
         let waits = !settings.common.wait.is_zero();
-        Self { stage: Answering::Running(course), style, framing, upgrade, ending: settings.ending(), waits, told }
+        Self {
+            stage: ResponseState::LockedCall(course),
+            style,
+            framing,
+            upgrade,
+            ending: settings.ending(),
+            waits,
+            told,
+        }
     }
 }
 
@@ -129,7 +137,7 @@ where
         };
         let free =
             |answer: Result<Response<ResB>, S::Error>| Poll::Ready(answer.map(|response| response.map(LockBody::free)));
-        if let AnsweringProjection::Running(course) = this.stage.as_mut().project() {
+        if let ResponseStateProjection::LockedCall(course) = this.stage.as_mut().project() {
             let (answer, mut guard) = match ready!(course.poll(cx)) {
                 Outcome::Refused(LockError::Lost) => {
                     return refuse(LockError::Lost, Some(this.framing));
@@ -160,7 +168,7 @@ where
                 }
                 answer => answer,
             };
-            match LettingGo::at_once(&mut guard) {
+            match BoundedRelease::at_once(&mut guard) {
                 Some(lost) if lost && answer.is_ok() && this.ending.cancels => {
                     return refuse(LockError::Lost, Some(this.framing));
                 }
@@ -169,21 +177,23 @@ where
                 }
                 Some(_) => return free(answer),
                 None => {
-                    let letting_go = LettingGo::later(&guard, this.ending.release_timeout);
-                    this.stage.set(Answering::Releasing(answer, letting_go));
+                    let letting_go = BoundedRelease::later(&guard, this.ending.release_timeout);
+                    this.stage.set(ResponseState::Releasing(answer, letting_go));
                 }
             }
         }
-        let AnsweringProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else { return Poll::Pending };
+        let ResponseStateProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else {
+            return Poll::Pending;
+        };
         let lost = ready!(Pin::new(letting_go).poll(cx));
-        match this.stage.project_replace(Answering::Ended) {
-            AnsweringTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => {
+        match this.stage.project_replace(ResponseState::Ended) {
+            ResponseStateTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => {
                 refuse(LockError::Lost, Some(this.framing))
             }
-            AnsweringTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => {
+            ResponseStateTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => {
                 refuse(Upgrade::refusal(), Some(this.framing))
             }
-            AnsweringTaken::Releasing(answer, _) => free(answer),
+            ResponseStateTaken::Releasing(answer, _) => free(answer),
             _ => Poll::Pending,
         }
     }

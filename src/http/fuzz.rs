@@ -11,8 +11,8 @@ use axum::routing::any;
 use tonic::metadata::{Binary, MetadataValue};
 use tower_service::Service;
 
+use super::grpc_timeout::grpc_timeout;
 use super::key::{self, HttpKey, Key};
-use super::timeout::grpc_timeout;
 use crate::{LockError, Resource};
 
 /// A header's value is a name or a mistake of the client; so is metadata, a path and a parameter of it.

@@ -9,11 +9,11 @@ use axum_core::body::Body;
 use axum_core::response::{IntoResponse, Response};
 
 use super::Refusal;
-#[cfg(feature = "tonic")]
-use super::answer::grpc_message;
 use super::refusal::{Cause, is_program_mistake};
+#[cfg(feature = "tonic")]
+use super::refusal_response::grpc_message;
 use crate::LockError;
-use crate::observe::Misconfigured;
+use crate::telemetry::Misconfigured;
 
 impl Refusal {
     /// To the operator, since the client is not told.

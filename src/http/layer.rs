@@ -10,7 +10,7 @@ use ::http::request::Parts;
 use bytes::Bytes;
 use tower_layer::Layer;
 
-use super::settings::Settings;
+use super::config::LayerConfig;
 use super::{Attached, Detachable, HoldUntil, HttpLockService, OnDisconnect, Refusal};
 use crate::{DistributedLockProvider, LockOptions, Locking, OnLost};
 
@@ -27,7 +27,7 @@ pub(super) type OnRefusal = Arc<dyn Fn(&Refusal, &Parts) -> Response<Bytes> + Se
 pub struct HttpLockLayer<K, D = Attached> {
     pub(super) provider: Arc<dyn DistributedLockProvider>,
     pub(super) key: Arc<K>,
-    pub(super) settings: Settings,
+    pub(super) settings: LayerConfig,
     pub(super) on_refusal: Option<OnRefusal>,
     pub(super) kind: PhantomData<D>,
 }
@@ -41,7 +41,7 @@ impl<K> HttpLockLayer<K> {
     }
 
     fn with(provider: Arc<dyn DistributedLockProvider>, key: K, options: LockOptions) -> Self {
-        let settings = Settings::new(options);
+        let settings = LayerConfig::new(options);
         Self { provider, key: Arc::new(key), settings, on_refusal: None, kind: PhantomData }
     }
 }
@@ -110,7 +110,13 @@ impl<K, D> HttpLockLayer<K, D> {
     /// The layer becomes one that asks the inner service, its future and the bodies to be `Send + 'static`.
     pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> HttpLockLayer<K, Detachable> {
         let Self { provider, key, settings, on_refusal, .. } = self;
-        HttpLockLayer { provider, key, settings: Settings { on_disconnect, ..settings }, on_refusal, kind: PhantomData }
+        HttpLockLayer {
+            provider,
+            key,
+            settings: LayerConfig { on_disconnect, ..settings },
+            on_refusal,
+            kind: PhantomData,
+        }
     }
 
     /// Writes the answer to refused requests, gRPC calls included, in place of the layer. Its body is anything that

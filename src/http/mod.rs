@@ -9,9 +9,9 @@
 //! upgrade was refused, `letting_go` waits for the release, `refusal` says what went wrong and `answer` writes that,
 //! `handler` also for handlers that take locks themselves.
 
-mod answer;
 mod body;
-mod course;
+mod bounded_release;
+mod config;
 mod cut_off;
 mod disconnect;
 #[cfg(feature = "axum")]
@@ -20,19 +20,20 @@ mod framing;
 mod future;
 #[cfg(all(any(test, fuzzing), feature = "redis", feature = "axum", feature = "tonic"))]
 pub(crate) mod fuzz;
+mod grpc_timeout;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 mod handler;
 mod held;
 pub mod key;
 mod layer;
-mod letting_go;
 mod refusal;
+mod refusal_response;
+mod request_task;
 mod service;
-mod settings;
-mod timeout;
 mod upgrade;
 
 pub use body::LockBody;
+pub use config::HoldUntil;
 pub use disconnect::{Attached, Detachable, OnDisconnect};
 #[cfg(feature = "axum")]
 pub use extractor::MissingLock;
@@ -41,5 +42,4 @@ pub use key::HttpKey;
 pub use layer::HttpLockLayer;
 pub use refusal::Refusal;
 pub use service::HttpLockService;
-pub use settings::HoldUntil;
 pub(crate) use upgrade::Kept;

@@ -7,8 +7,8 @@ use ::http::request::Parts;
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
 
-use super::answer::{Style, grpc_content_type};
 use super::key::KeyError;
+use super::refusal_response::{Style, grpc_content_type};
 use crate::{LockError, ResourceError};
 
 /// Why a request was refused, and what the answer says of it by default. Given to

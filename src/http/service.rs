@@ -8,19 +8,19 @@ use ::http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::answer::{Style, grpc_content_type};
-use super::course::{Course, Finishing};
 use super::framing::Framing;
 use super::future::InsertHandle;
+use super::grpc_timeout::grpc_timeout;
 use super::held::held_by;
 use super::key::{HttpKey, path_of};
 use super::refusal::{Cause, is_program_mistake};
-use super::timeout::grpc_timeout;
+use super::refusal_response::{Style, grpc_content_type};
+use super::request_task::{DetachOnDrop, RequestTask};
 use super::upgrade::Upgrade;
 use super::{Attached, Detachable, HoldUntil, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
 use crate::LockError;
-use crate::middleware::{Running, Taking};
-use crate::observe::Misconfigured;
+use crate::middleware::{AcquireState, LockedCall};
+use crate::telemetry::Misconfigured;
 
 /// An HTTP service whose requests run under a lock. Made by [`HttpLockLayer`], which says what it does.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
     fn start<ReqB, ResB>(
         &self,
         mut request: Request<ReqB>,
-        course: impl FnOnce(Running<S, Request<ReqB>, InsertHandle>) -> Course<S, Request<ReqB>, InsertHandle>,
+        course: impl FnOnce(LockedCall<S, Request<ReqB>, InsertHandle>) -> RequestTask<S, Request<ReqB>, InsertHandle>,
     ) -> HttpLockFuture<S, ReqB, ResB>
     where
         S: Service<Request<ReqB>> + Clone,
@@ -83,7 +83,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
         };
         let framing = Framing::of_request(&request);
         let hook = InsertHandle { upgrade: upgrade.clone() };
-        let running = Running::new(self.inner.clone(), request, taking, common.on_lost, hook);
+        let running = LockedCall::new(self.inner.clone(), request, taking, common.on_lost, hook);
         HttpLockFuture::new(course(running), style, framing, upgrade, settings, told)
     }
 }
@@ -104,7 +104,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        self.start(request, Course::Attached)
+        self.start(request, RequestTask::Attached)
     }
 }
 
@@ -127,18 +127,18 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         match self.layer.settings.on_disconnect {
-            OnDisconnect::Cancel => self.start(request, Course::Attached),
-            OnDisconnect::Finish => self.start(request, |running| Course::Detachable(Finishing::new(running))),
+            OnDisconnect::Cancel => self.start(request, RequestTask::Attached),
+            OnDisconnect::Finish => self.start(request, |running| RequestTask::Detachable(DetachOnDrop::new(running))),
         }
     }
 }
 
 /// Refuses a request that holds the lock already which it asks for, for a layer outside: it would wait for itself. Whether
 /// the request is refused for that, or for another mistake in the program that shows before it waits; it is told then.
-fn refuse_mistakes<B>(taking: &mut Taking, request: &Request<B>) -> bool {
+fn refuse_mistakes<B>(taking: &mut AcquireState, request: &Request<B>) -> bool {
     let held = held_by(request.extensions()).find(|handle| taking.is_held_by(handle));
     if held.is_some() {
-        *taking = Taking::refused(LockError::AlreadyHeld);
+        *taking = AcquireState::refused(LockError::AlreadyHeld);
     }
     let Some(error) = taking.refusal().filter(|error| is_program_mistake(error)) else { return false };
     let path = path_of(request);

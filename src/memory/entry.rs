@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::after::Wake;
+use super::deferred::WakeList;
 use super::holder::Holder;
 use super::lease::MemoryLease;
-use super::queue::{Queue, Ticket};
 use super::table::Fences;
-use crate::provider::{LeaseState, Seat, Term};
+use super::wait_queue::{Queue, Ticket};
+use crate::provider::{LeaseState, Term, WaiterPermit};
 use crate::{FencingToken, Resource};
 
 /// A lock that is held, and who waits for it. Of 64 bytes, so that finding one is a shift and not a product: its hash is
@@ -35,7 +35,7 @@ pub(super) struct Waiter {
     pub(super) has_end: bool,
     pub(super) waker: Waker,
     /// Given back with the place, however that ends.
-    pub(super) _seat: Seat,
+    pub(super) _seat: WaiterPermit,
 }
 
 impl Entry {
@@ -44,7 +44,7 @@ impl Entry {
         let ttl = match &self.holder {
             Holder::Shared(lease) => return Some(Arc::clone(lease)),
             Holder::Untaken(..) => return None,
-            Holder::Sole(ttl) => *ttl,
+            Holder::InlineLease(ttl) => *ttl,
         };
         let state = LeaseState::held(self.resource.clone(), self.fence, Term::of_a_living_guard(ttl));
         let lease = make(state);
@@ -67,12 +67,16 @@ impl Entry {
 
     /// Grants the lock to the first waiter in place of a holder that has ended, who is returned. `None` if nobody waits.
     #[inline]
-    pub(super) fn grant_first(&mut self, fences: &mut Fences, now: impl FnOnce() -> Instant) -> Option<(Holder, Wake)> {
+    pub(super) fn grant_first(
+        &mut self,
+        fences: &mut Fences,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<(Holder, WakeList)> {
         // A lock that nobody waits for, nearly every one, needs neither a look at the queue nor one at the clock.
         if self.waiters() == 0 { None } else { self.grant_next(fences, now()) }
     }
 
-    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<(Holder, Wake)> {
+    fn grant_next(&mut self, fences: &mut Fences, now: Instant) -> Option<(Holder, WakeList)> {
         let (ticket, next) = self.queue.as_mut()?.pop_first()?;
         self.fence = fences.next();
         // A lease ends within a day, and a clock does not.
@@ -80,8 +84,8 @@ impl Entry {
         let before = std::mem::replace(&mut self.holder, Holder::Untaken(ticket, ends));
         // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come, the others
         // look again by themselves (M6).
-        let first = if next.has_end { self.wake_first() } else { Wake::default() };
-        Some((before, Wake { granted: Some(next.waker), ..first }))
+        let first = if next.has_end { self.wake_first() } else { WakeList::default() };
+        Some((before, WakeList { granted: Some(next.waker), ..first }))
     }
 
     /// The waker of somebody who waits. `None` if it is not in the queue.
@@ -93,12 +97,15 @@ impl Entry {
     ///
     /// Taken and not cloned, since a clone is code of a user's, and this is under the mutex. The waiter looks once it is
     /// woken, and leaves another. What happens until then it finds when it looks.
-    pub(super) fn wake_first(&mut self) -> Wake {
+    pub(super) fn wake_first(&mut self) -> WakeList {
         if self.holder.ends().is_none() {
-            return Wake::default();
+            return WakeList::default();
         }
         let first = self.queue.as_mut().and_then(|queue| queue.first_mut());
-        Wake { granted: None, first: first.map(|waiter| std::mem::replace(&mut waiter.waker, Waker::noop().clone())) }
+        WakeList {
+            granted: None,
+            first: first.map(|waiter| std::mem::replace(&mut waiter.waker, Waker::noop().clone())),
+        }
     }
 
     /// The lease of the holder, if it is shared, and the wakers of everybody who waits.

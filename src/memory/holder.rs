@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lease::MemoryLease;
-use super::queue::Ticket;
+use super::wait_queue::Ticket;
 
 /// The lease of whoever has a lock.
 #[derive(Debug)]
 pub(super) enum Holder {
     /// Known to its guard alone, which renews it by this TTL as long as it lives (M8).
-    Sole(Duration),
+    InlineLease(Duration),
     /// Known to others too, or with an end of its own.
     Shared(Arc<MemoryLease>),
     /// Granted to a waiter that has not come for it, and may never come. There is no guard, so nothing renews it, and it
@@ -25,7 +25,7 @@ impl Holder {
     #[inline]
     pub(super) fn is_held_at(&self, now: impl FnOnce() -> Instant) -> bool {
         match self {
-            Self::Sole(_) => true,
+            Self::InlineLease(_) => true,
             Self::Shared(lease) => lease.state.is_held_at(now),
             Self::Untaken(_, ends) => now() < *ends,
         }
@@ -34,7 +34,7 @@ impl Holder {
     /// When the lease ends if nobody does anything, or `None` if it does not end by itself.
     pub(super) fn ends(&self) -> Option<Instant> {
         match self {
-            Self::Sole(_) => None,
+            Self::InlineLease(_) => None,
             Self::Shared(lease) => lease.state.ends(),
             Self::Untaken(_, ends) => Some(*ends),
         }
@@ -44,7 +44,7 @@ impl Holder {
     pub(super) fn is(&self, lease: &MemoryLease) -> bool {
         match self {
             Self::Shared(holder) => std::ptr::eq(Arc::as_ptr(holder), lease),
-            Self::Sole(_) | Self::Untaken(..) => false,
+            Self::InlineLease(_) | Self::Untaken(..) => false,
         }
     }
 
@@ -56,7 +56,7 @@ impl Holder {
     pub(super) fn into_shared(self) -> Option<Arc<MemoryLease>> {
         match self {
             Self::Shared(lease) => Some(lease),
-            Self::Sole(_) | Self::Untaken(..) => None,
+            Self::InlineLease(_) | Self::Untaken(..) => None,
         }
     }
 }

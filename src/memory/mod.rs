@@ -11,21 +11,21 @@
 //! There is no background task and no timer that nobody waits on: an expired lease is noticed by whoever is
 //! next to have the lock, and a lease that is renewed while its guard lives needs no renewing.
 
-mod after;
-mod attempt;
+mod acquire;
+mod acquire_future;
+mod deferred;
 mod entry;
 mod hash;
 mod holder;
+mod inline_lease;
 mod lease;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
-mod place;
 mod provider;
-mod queue;
+mod queue_position;
 mod shard;
-mod sole;
 mod table;
-mod wait;
+mod wait_queue;
 
+pub(crate) use inline_lease::InlineLease;
 pub use provider::{InMemoryLockProvider, LockInfo};
-pub(crate) use sole::Sole;

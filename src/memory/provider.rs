@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use hashbrown::DefaultHashBuilder;
 
 use super::shard::Shard;
-use crate::provider::{BoxFuture, DEFAULT_MOST, WaitingRoom};
+use crate::provider::{BoxFuture, DEFAULT_MOST, WaiterLimit};
 use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, Resource};
 
 /// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis. For a
@@ -48,7 +48,7 @@ pub struct InMemoryLockProvider {
     shards: Arc<[Arc<Shard>]>,
     /// Seeded at random, so that names chosen by others cannot be made to collide.
     hasher: DefaultHashBuilder,
-    room: Arc<WaitingRoom>,
+    room: Arc<WaiterLimit>,
 }
 
 impl InMemoryLockProvider {
@@ -58,7 +58,7 @@ impl InMemoryLockProvider {
         let shards = available_parallelism().map_or(1, usize::from).saturating_mul(32).next_power_of_two();
         let hasher = DefaultHashBuilder::default();
         let first_fence = first_fence(SystemTime::now());
-        let room = WaitingRoom::new(DEFAULT_MOST);
+        let room = WaiterLimit::new(DEFAULT_MOST);
         let shard = |_| Arc::new(Shard::new(hasher.clone(), first_fence).in_room(&room));
         Self { shards: (0..shards).map(shard).collect(), hasher, room }
     }

@@ -10,12 +10,12 @@ use hashbrown::DefaultHashBuilder;
 use super::LockInfo;
 use super::entry::Entry;
 use super::hash::NameHash;
+use super::inline_lease::InlineLease;
 use super::lease::MemoryLease;
-use super::sole::Sole;
 use super::table::Table;
 use crate::Resource;
 use crate::mutant::{Mutant, is};
-use crate::provider::{DEFAULT_MOST, LeaseState, Release, Term, WaitingRoom, Wakers};
+use crate::provider::{DEFAULT_MOST, LeaseState, Release, Term, WaiterLimit, Wakers};
 use crate::sync::{AtomicBool, Mutex, now};
 
 /// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
@@ -30,18 +30,18 @@ pub(super) struct Shard {
     closed: AtomicBool,
     pub(super) hasher: DefaultHashBuilder,
     /// Shared by all shards, and asked only by whoever has to wait.
-    pub(super) room: Arc<WaitingRoom>,
+    pub(super) room: Arc<WaiterLimit>,
 }
 
 impl Shard {
     /// One with a waiting room of its own.
     pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
         let table = Mutex::new(Table::new(hasher.clone(), first_fence));
-        Self { table, closed: AtomicBool::new(false), hasher, room: WaitingRoom::new(DEFAULT_MOST) }
+        Self { table, closed: AtomicBool::new(false), hasher, room: WaiterLimit::new(DEFAULT_MOST) }
     }
 
     /// The same with a room that others share.
-    pub(super) fn in_room(self, room: &Arc<WaitingRoom>) -> Self {
+    pub(super) fn in_room(self, room: &Arc<WaiterLimit>) -> Self {
         Self { room: Arc::clone(room), ..self }
     }
 
@@ -61,7 +61,7 @@ impl Shard {
 
     /// The same for a lease that its guard alone knows, or knew.
     #[inline]
-    pub(super) fn release_sole(&self, sole: &Sole) -> Release {
+    pub(super) fn release_sole(&self, sole: &InlineLease) -> Release {
         let mut table = self.table.lock();
         if table.release_lonely(sole.hash, sole.fence) {
             return Release::Released;
@@ -74,7 +74,7 @@ impl Shard {
     }
 
     /// The lease that others are to see of one that its guard alone knew.
-    pub(super) fn share(self: &Arc<Self>, sole: &Sole) -> Arc<MemoryLease> {
+    pub(super) fn share(self: &Arc<Self>, sole: &InlineLease) -> Arc<MemoryLease> {
         let closed_at = {
             let mut table = self.table.lock();
             let entry = table.get_sole(sole.hash, sole.fence);

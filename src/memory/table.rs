@@ -27,13 +27,13 @@ use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tokio::time::Instant;
 
-use super::after::{Gone, Left, Wake};
+use super::deferred::{DepartedWaiter, ReleasedHolder, WakeList};
 use super::entry::Entry;
 use super::hash::NameHash;
 use super::holder::Holder;
 use super::lease::MemoryLease;
-use super::place::Place;
-use super::queue::Ticket;
+use super::queue_position::QueuePosition;
+use super::wait_queue::Ticket;
 use crate::mutant::{Mutant, is};
 use crate::sync::now;
 use crate::{FencingToken, Resource};
@@ -65,7 +65,7 @@ pub(super) enum Arrival<'a> {
     /// The lock was free, and has been granted to it.
     Granted(FencingToken),
     /// Somebody holds the lock; perhaps since this very moment.
-    Held(&'a mut Entry, Ticket, Wake),
+    Held(&'a mut Entry, Ticket, WakeList),
 }
 
 /// The smallest table that is swept or shrunk.
@@ -103,7 +103,7 @@ impl Table {
         self.entries.find_mut(hash.whole(), |entry| entry.resource == *resource)
     }
 
-    /// The entry of a lease of [`Holder::Sole`], whether it has been shared by now or not. `None` after closing (M8).
+    /// The entry of a lease of [`Holder::InlineLease`], whether it has been shared by now or not. `None` after closing (M8).
     pub(super) fn get_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<&mut Entry> {
         self.entries.find_mut(hash.whole(), |entry| entry.fence == fence)
     }
@@ -133,7 +133,7 @@ impl Table {
             }
             Slot::Occupied(held) => held.into_mut(),
         };
-        let mut wake = Wake::default();
+        let mut wake = WakeList::default();
         if !entry.holder.is_held_at(|| *clock.get_or_init(now)) {
             let Some((_, granted)) = entry.grant_first(&mut self.fences, now) else {
                 entry.fence = self.fences.next();
@@ -172,7 +172,7 @@ impl Table {
             Slot::Occupied(_) => false,
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
-                slot.insert(Entry { resource: resource.clone(), fence, holder: Holder::Sole(ttl), queue: None });
+                slot.insert(Entry { resource: resource.clone(), fence, holder: Holder::InlineLease(ttl), queue: None });
                 *granted = fence;
                 true
             }
@@ -180,33 +180,39 @@ impl Table {
     }
 
     /// Looks after a waiter's name: replaces a holder that has ended at the clock's time (M3), unless it is that waiter.
-    pub(super) fn settle(&mut self, place: &Place, clock: &OnceCell<Instant>) -> (Option<&mut Entry>, Wake) {
+    pub(super) fn settle(
+        &mut self,
+        place: &QueuePosition,
+        clock: &OnceCell<Instant>,
+    ) -> (Option<&mut Entry>, WakeList) {
         let same = |entry: &Entry| entry.resource == place.resource;
-        let Ok(mut held) = self.entries.find_entry(place.hash.whole(), same) else { return (None, Wake::default()) };
+        let Ok(mut held) = self.entries.find_entry(place.hash.whole(), same) else {
+            return (None, WakeList::default());
+        };
         let holder = &held.get().holder;
         if holder.awaits(place.ticket) || holder.is_held_at(|| *clock.get_or_init(now)) {
-            return (Some(held.into_mut()), Wake::default());
+            return (Some(held.into_mut()), WakeList::default());
         }
         // The next lease begins now and not at the clock's time, which may have been read before the mutex was free. A
         // holder that has ended with its time has its guard still, so that this is not the last of it.
         let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, now) else {
             held.remove();
-            return (None, Wake::default());
+            return (None, WakeList::default());
         };
         (Some(held.into_mut()), wake)
     }
 
     /// Takes a waiter out of its queue. `None` if it was not there: the lock has been granted to it, or its grant has
     /// ended (M2).
-    pub(super) fn leave(&mut self, place: &Place) -> Option<Left> {
+    pub(super) fn leave(&mut self, place: &QueuePosition) -> Option<DepartedWaiter> {
         let entry = self.get(place.hash, &place.resource)?;
         let was_first = entry.is_first(place.ticket);
         let waiter = entry.queue.as_mut()?.remove(place.ticket)?;
-        Some(Left { _waiter: waiter, wake: if was_first { entry.wake_first() } else { Wake::default() } })
+        Some(DepartedWaiter { _waiter: waiter, wake: if was_first { entry.wake_first() } else { WakeList::default() } })
     }
 
     /// Hands a lock on that was granted to a waiter who will not come for it. `None` if its grant has ended (M2).
-    pub(super) fn hand_on(&mut self, place: &Place) -> Option<Gone> {
+    pub(super) fn hand_on(&mut self, place: &QueuePosition) -> Option<ReleasedHolder> {
         let granted = |entry: &Entry| entry.holder.awaits(place.ticket) && entry.resource == place.resource;
         let held = self.entries.find_entry(place.hash.whole(), granted).ok()?;
         let gone = succeed(held, &mut self.fences);
@@ -217,20 +223,20 @@ impl Table {
     /// Replaces a holder that has ended by the first waiter, or removes its entry (M1, M3).
     ///
     /// Does nothing if `lease` is not the holder any more.
-    pub(super) fn succeed(&mut self, lease: &MemoryLease) -> Option<Gone> {
+    pub(super) fn succeed(&mut self, lease: &MemoryLease) -> Option<ReleasedHolder> {
         let held = self.entries.find_entry(lease.hash.whole(), |entry| entry.holder.is(lease)).ok()?;
         let gone = succeed(held, &mut self.fences);
         self.shrink();
         Some(gone)
     }
 
-    /// Ends the lease of [`Holder::Sole`] with this fence if nobody else knows it and nobody waits: nearly every one, and
+    /// Ends the lease of [`Holder::InlineLease`] with this fence if nobody else knows it and nobody waits: nearly every one, and
     /// then nobody has to be told. `false` if it was not done.
     #[inline]
     pub(super) fn release_lonely(&mut self, hash: NameHash, fence: FencingToken) -> bool {
         let Ok(held) = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence) else { return false };
         let entry = held.get();
-        if entry.queue.is_some() || !matches!(entry.holder, Holder::Sole(_)) {
+        if entry.queue.is_some() || !matches!(entry.holder, Holder::InlineLease(_)) {
             return false;
         }
         // Nothing of it has to be dropped but its name, as was just seen. The compiler does not know, and would look again.
@@ -242,7 +248,7 @@ impl Table {
     }
 
     /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
-    pub(super) fn release_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<Gone> {
+    pub(super) fn release_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<ReleasedHolder> {
         let held = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence).ok()?;
         if let Holder::Shared(lease) = &held.get().holder
             && !is(Mutant::HandleOutlivesRelease)
@@ -281,10 +287,10 @@ impl Table {
 
 /// Replaces a holder that has ended by the first waiter. Without one the entry goes (M1).
 #[inline]
-fn succeed(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> Gone {
+fn succeed(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> ReleasedHolder {
     if let Some((holder, wake)) = held.get_mut().grant_first(fences, now) {
-        return Gone { _holder: holder, wake };
+        return ReleasedHolder { _holder: holder, wake };
     }
     let (entry, _) = held.remove();
-    Gone { _holder: entry.holder, wake: Wake::default() }
+    ReleasedHolder { _holder: entry.holder, wake: WakeList::default() }
 }

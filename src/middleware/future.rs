@@ -9,8 +9,8 @@ use pin_project::pin_project;
 use tower_service::Service;
 
 use super::OnLost;
-use super::answering::{Answering, AnsweringProjection, AnsweringTaken};
-use super::running::{Answer, Running};
+use super::locked_call::{Answer, LockedCall};
+use super::response_state::{ResponseState, ResponseStateProjection, ResponseStateTaken};
 use crate::provider::Releasing;
 use crate::{BoxError, LockError, Release};
 
@@ -23,14 +23,14 @@ use crate::{BoxError, LockError, Release};
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S: Service<R>, R> {
     #[pin]
-    stage: Answering<Running<S, R, ()>, Answer<S, R>, Releasing>,
+    stage: ResponseState<LockedCall<S, R, ()>, Answer<S, R>, Releasing>,
     on_lost: OnLost,
 }
 
 impl<S: Service<R>, R> ResponseFuture<S, R> {
     #[inline]
-    pub(super) fn new(running: Running<S, R, ()>, on_lost: OnLost) -> Self {
-        Self { stage: Answering::Running(running), on_lost }
+    pub(super) fn new(running: LockedCall<S, R, ()>, on_lost: OnLost) -> Self {
+        Self { stage: ResponseState::LockedCall(running), on_lost }
     }
 }
 
@@ -43,7 +43,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let AnsweringProjection::Running(mut running) = this.stage.as_mut().project() {
+        if let ResponseStateProjection::LockedCall(mut running) = this.stage.as_mut().project() {
             let answer = match ready!(running.as_mut().poll_answer(cx)) {
                 Ok(answer) => answer,
                 Err(error) => return Poll::Ready(Err(error.into())),
@@ -56,14 +56,16 @@ where
                 Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
                 None => {
                     let releasing = guard.release_later();
-                    this.stage.set(Answering::Releasing(answer, releasing));
+                    this.stage.set(ResponseState::Releasing(answer, releasing));
                 }
             }
         }
-        let AnsweringProjection::Releasing(_, releasing) = this.stage.as_mut().project() else { return Poll::Pending };
+        let ResponseStateProjection::Releasing(_, releasing) = this.stage.as_mut().project() else {
+            return Poll::Pending;
+        };
         // That it was not answered says nothing about the answer, and it goes on in the background.
         let released = ready!(Pin::new(releasing).poll(cx)).unwrap_or(Release::Released);
-        let AnsweringTaken::Releasing(answer, _) = this.stage.project_replace(Answering::Ended) else {
+        let ResponseStateTaken::Releasing(answer, _) = this.stage.project_replace(ResponseState::Ended) else {
             return Poll::Pending;
         };
         Poll::Ready(unless_lost(answer, released, *this.on_lost))

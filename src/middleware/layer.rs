@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use super::settings::Settings;
+use super::config::LayerConfig;
 use super::{LockService, OnLost};
 use crate::{DistributedLockProvider, LockOptions, Locking};
 
@@ -17,7 +17,7 @@ use crate::{DistributedLockProvider, LockOptions, Locking};
 pub struct LockLayer<F> {
     pub(super) provider: Arc<dyn DistributedLockProvider>,
     pub(super) extract: Arc<F>,
-    pub(super) settings: Settings,
+    pub(super) settings: LayerConfig,
 }
 
 impl<F> LockLayer<F> {
@@ -28,7 +28,7 @@ impl<F> LockLayer<F> {
         Self {
             provider: Arc::new(provider),
             extract: Arc::new(extract),
-            settings: Settings::new(LockOptions::default()),
+            settings: LayerConfig::new(LockOptions::default()),
         }
     }
 
@@ -74,7 +74,7 @@ impl Locking {
         LockLayer {
             provider: self.provider(),
             extract: Arc::new(extract),
-            settings: Settings::new(self.default_options()),
+            settings: LayerConfig::new(self.default_options()),
         }
     }
 }

@@ -48,25 +48,25 @@
 //! Two layers with different keys can wait for each other's locks; acquire in one order. `docs/middleware.md` has more on
 //! where to put the layer.
 
-mod answering;
-mod extract;
+mod acquire_state;
+mod config;
 mod future;
+mod into_resource;
 mod layer;
-mod running;
+mod locked_call;
+mod response_state;
 mod service;
-mod settings;
-mod taking;
 
 #[cfg(feature = "http")]
-pub(crate) use answering::{Answering, AnsweringProjection, AnsweringTaken};
-pub use extract::{IntoResource, NamesLock};
+pub(crate) use acquire_state::AcquireState;
+#[cfg(feature = "http")]
+pub(crate) use config::LayerConfig;
+pub use config::OnLost;
 pub use future::ResponseFuture;
+pub use into_resource::{IntoResource, NamesLock};
 pub use layer::LockLayer;
 #[cfg(feature = "http")]
-pub(crate) use running::{Enter, Running};
+pub(crate) use locked_call::{Enter, LockedCall};
+#[cfg(feature = "http")]
+pub(crate) use response_state::{ResponseState, ResponseStateProjection, ResponseStateTaken};
 pub use service::LockService;
-pub use settings::OnLost;
-#[cfg(feature = "http")]
-pub(crate) use settings::Settings;
-#[cfg(feature = "http")]
-pub(crate) use taking::Taking;

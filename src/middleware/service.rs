@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use tower_service::Service;
 
-use super::running::Running;
+use super::locked_call::LockedCall;
 use super::{IntoResource, LockLayer, NamesLock, ResponseFuture};
 use crate::BoxError;
 
@@ -54,7 +54,7 @@ where
         let LockLayer { provider, extract, settings } = &*self.layer;
         let taking = settings.taking(provider, extract.name(&request).into_resource(), settings.wait);
         // A clone that was never asked for readiness: whoever is cloned may be ready, its clone is asked anew.
-        let running = Running::new(self.inner.clone(), request, taking, settings.on_lost, ());
+        let running = LockedCall::new(self.inner.clone(), request, taking, settings.on_lost, ());
         ResponseFuture::new(running, settings.on_lost)
     }
 }

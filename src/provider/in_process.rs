@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Release as ReleaseOrder};
 
 use tokio::time::Instant;
 
-use super::moment::{NO_END, RELEASED};
+use super::packed_time::{NO_END, RELEASED};
 use super::{LeaseState, Release};
 
 impl LeaseState {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use loom::thread;
 use tokio::time::Instant;
 
-use super::{LeaseState, Release, Standing, Term};
+use super::{LeaseState, LeaseStatus, Release, Term};
 use crate::sync::modelled::Depth::{Bounded, Complete};
 use crate::sync::modelled::{advance, explore, explore_in_time};
 use crate::sync::{now, sleep_until};
@@ -52,7 +52,7 @@ fn loom_renew_and_lose() {
         let losing = beside(&lease, move |lease| lease.lose(now));
         lease.renew(now, now, 2 * HOUR);
         assert!(losing.join().unwrap(), "nobody else ended it");
-        assert_eq!(lease.standing(), Standing::Lost, "a renewal revived a lost lease");
+        assert_eq!(lease.standing(), LeaseStatus::Lost, "a renewal revived a lost lease");
         assert!(!lease.renew(now, now, HOUR), "a lost lease was renewed");
     });
 }
@@ -67,7 +67,7 @@ fn loom_release_and_lose() {
         let released = lease.release() == Release::Released;
         let lost = losing.join().unwrap();
         assert!(released != lost, "exactly one ends a lease");
-        assert_eq!(lease.standing(), if released { Standing::Released } else { Standing::Lost });
+        assert_eq!(lease.standing(), if released { LeaseStatus::Released } else { LeaseStatus::Lost });
     });
 }
 
@@ -87,7 +87,7 @@ fn loom_renew_and_expiry() {
         let renewed = lease.renew(granted, granted, HOUR);
         let seen_held = looking.join().unwrap();
         assert_eq!(seen_held, renewed, "told that the lease is lost, and renewed; or held, and not renewed");
-        assert_eq!(lease.standing() == Standing::Lost, !renewed);
+        assert_eq!(lease.standing() == LeaseStatus::Lost, !renewed);
         assert!(lease.is_held() == renewed);
         if renewed { &RENEWED } else { &REFUSED }.fetch_add(1, Relaxed);
     });
@@ -104,11 +104,11 @@ fn loom_release_and_expiry() {
         let release = lease.release();
         passing.join().unwrap();
         let (held, standing) = looking.join().unwrap();
-        let expected = if release == Release::Released { Standing::Released } else { Standing::Lost };
+        let expected = if release == Release::Released { LeaseStatus::Released } else { LeaseStatus::Lost };
         assert_eq!(lease.standing(), expected);
-        assert!(held || !matches!(standing, Standing::Held(_)), "a lease came back");
-        assert!(standing != Standing::Lost || release == Release::AlreadyLost, "lost, and then released");
-        assert!(standing != Standing::Released || release == Release::Released, "released, and then lost");
+        assert!(held || !matches!(standing, LeaseStatus::Held(_)), "a lease came back");
+        assert!(standing != LeaseStatus::Lost || release == Release::AlreadyLost, "lost, and then released");
+        assert!(standing != LeaseStatus::Released || release == Release::Released, "released, and then lost");
     });
 }
 
@@ -124,9 +124,9 @@ fn loom_renew_release_and_expiry() {
         let renewed = lease.renew(now(), asked, SHORT);
         passing.join().unwrap();
         let released = releasing.join().unwrap() == Release::Released;
-        assert_eq!(lease.standing() == Standing::Released, released);
+        assert_eq!(lease.standing() == LeaseStatus::Released, released);
         assert!(!lease.is_held(), "released or lost");
-        assert!(renewed || released || lease.standing() == Standing::Lost);
+        assert!(renewed || released || lease.standing() == LeaseStatus::Lost);
         assert!(!lease.renew(now(), now(), HOUR), "an ended lease was renewed (L2)");
     });
 }
@@ -148,8 +148,8 @@ fn loom_a_watcher_hears_of_an_earlier_end() {
         let mut watcher = None;
         loop {
             match lease.watch(&cx, &mut watcher) {
-                Standing::Lost => break,
-                Standing::Held(Some(ends)) => {
+                LeaseStatus::Lost => break,
+                LeaseStatus::Held(Some(ends)) => {
                     if std::pin::pin!(sleep_until(ends)).poll(&mut cx).is_pending() {
                         alarm.0.wait();
                     }
@@ -170,7 +170,7 @@ fn loom_renew_and_release() {
         let releasing = beside(&lease, LeaseState::release);
         lease.renew(now, now, 2 * HOUR);
         assert_eq!(releasing.join().unwrap(), Release::Released);
-        assert_eq!(lease.standing(), Standing::Released, "a renewal revived a released lease");
+        assert_eq!(lease.standing(), LeaseStatus::Released, "a renewal revived a released lease");
     });
 }
 
@@ -183,7 +183,7 @@ fn loom_grant_and_lose() {
         let losing = beside(&lease, move |lease| lease.lose(now));
         let granted = lease.grant(FencingToken::new(7).unwrap(), Term::new(now, HOUR));
         assert!(losing.join().unwrap());
-        assert_eq!(lease.standing(), Standing::Lost);
+        assert_eq!(lease.standing(), LeaseStatus::Lost);
         assert!(!granted || lease.fencing_token().get() == 7);
         assert!(!lease.grant(FencingToken::new(8).unwrap(), Term::new(now, HOUR)), "a lease is granted once (L1)");
     });
@@ -212,7 +212,7 @@ fn loom_renew_release_and_lose() {
         lease.renew(now, now, 2 * HOUR);
         let (lost, released) = (losing.join().unwrap(), releasing.join().unwrap());
         assert!(released != lost, "exactly one ends a lease");
-        assert_eq!(lease.standing(), if released { Standing::Released } else { Standing::Lost });
+        assert_eq!(lease.standing(), if released { LeaseStatus::Released } else { LeaseStatus::Lost });
     });
 }
 
@@ -236,6 +236,6 @@ fn loom_a_watcher_hears_of_a_loss() {
         let mut watcher = None;
         let seen = lease.watch(&Context::from_waker(&waker), &mut watcher);
         assert!(losing.join().unwrap());
-        assert!(seen == Standing::Lost || heard.0.load(SeqCst), "a watcher slept through a loss");
+        assert!(seen == LeaseStatus::Lost || heard.0.load(SeqCst), "a watcher slept through a loss");
     });
 }

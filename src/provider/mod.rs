@@ -30,14 +30,14 @@ mod future;
 mod in_process;
 mod lease;
 mod lease_left;
+mod lease_state;
 #[cfg(all(test, orchestrix_loom))]
 mod loom_tests;
-mod moment;
-#[cfg(any(feature = "memory", feature = "redis"))]
-mod room;
-mod state;
+mod packed_time;
 mod term;
-mod watch;
+#[cfg(any(feature = "memory", feature = "redis"))]
+mod waiter_limit;
+mod watchers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,17 +49,20 @@ pub(crate) use lease_left::clear as clear_lease_left;
 #[cfg(feature = "http")]
 pub(crate) use lease_left::take as take_lease_left;
 pub use lease_left::tell_lease_left;
+pub use lease_state::{LeaseState, LeaseStatus};
 #[cfg(feature = "redis")]
-pub(crate) use moment::Moment;
+pub(crate) use packed_time::PackedInstant;
 #[cfg(any(feature = "memory", feature = "redis"))]
-pub(crate) use room::{DEFAULT_MOST, Seat, WaitingRoom};
-pub use state::{LeaseState, Standing};
+pub(crate) use waiter_limit::{DEFAULT_MOST, WaiterLimit, WaiterPermit};
+/// The old name of [`LeaseStatus`].
+#[deprecated(since = "0.2.0", note = "is called `LeaseStatus` now")]
+pub type Standing = LeaseStatus;
 pub use term::Term;
 #[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use term::time_after;
 #[cfg(any(feature = "memory", feature = "redis"))]
-pub(crate) use watch::Wakers;
-pub(crate) use watch::Watcher;
+pub(crate) use watchers::Wakers;
+pub(crate) use watchers::Watcher;
 
 use crate::{DistributedLock, LockError, LockOptions, Resource};
 

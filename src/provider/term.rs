@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::moment::{Moment, Span};
+use super::packed_time::{PackedDuration, PackedInstant};
 use crate::mutant::{Mutant, is};
 
 /// When a lease ends if nobody does anything.
@@ -27,18 +27,18 @@ use crate::mutant::{Mutant, is};
 #[must_use]
 pub struct Term {
     /// `None` until somebody looks, see [`of_a_living_guard`](Self::of_a_living_guard).
-    from: Option<Moment>,
-    lease: Span,
-    renewed: Option<Span>,
-    /// [`Moment::NEVER`] for none.
-    limit: Moment,
+    from: Option<PackedInstant>,
+    lease: PackedDuration,
+    renewed: Option<PackedDuration>,
+    /// [`PackedInstant::NEVER`] for none.
+    limit: PackedInstant,
 }
 
 impl Term {
     /// A lease of this length from this time on.
     #[inline]
     pub fn new(from: Instant, lease: Duration) -> Self {
-        Self { from: Some(from.into()), lease: Span::from(lease), renewed: None, limit: Moment::NEVER }
+        Self { from: Some(from.into()), lease: PackedDuration::from(lease), renewed: None, limit: PackedInstant::NEVER }
     }
 
     /// A lease that renews itself and has no limit, and so never ends by itself: nothing hangs on when it began but the
@@ -47,8 +47,8 @@ impl Term {
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn of_a_living_guard(ttl: Duration) -> Self {
-        let ttl = Span::from(ttl);
-        Self { from: None, lease: ttl, renewed: Some(ttl), limit: Moment::NEVER }
+        let ttl = PackedDuration::from(ttl);
+        Self { from: None, lease: ttl, renewed: Some(ttl), limit: PackedInstant::NEVER }
     }
 
     /// Begins at the first look, unless it has begun.
@@ -61,7 +61,7 @@ impl Term {
     /// lost. For providers in whose backend that takes no step: the lease then has no end of its own, and
     /// still shows the times that a renewed lease shows.
     pub fn self_renewing(mut self, ttl: Duration) -> Self {
-        self.renewed = Some(Span::from(ttl));
+        self.renewed = Some(PackedDuration::from(ttl));
         self
     }
 
@@ -70,7 +70,7 @@ impl Term {
         // A time too far away to be written down is no limit.
         let max_hold = max_hold.filter(|_| !is(Mutant::MaxHoldIgnored));
         let limit = self.from.zip(max_hold).and_then(|(from, max_hold)| time_after(from.instant(), max_hold));
-        self.limit = limit.map_or(Moment::NEVER, Moment::from);
+        self.limit = limit.map_or(PackedInstant::NEVER, PackedInstant::from);
         self
     }
 
@@ -85,12 +85,12 @@ impl Term {
 
     /// The latest end that the lease may ever have.
     pub fn limit(&self) -> Option<Instant> {
-        (self.limit != Moment::NEVER).then(|| self.limit.instant())
+        (self.limit != PackedInstant::NEVER).then(|| self.limit.instant())
     }
 
     /// The end of the lease as it looks at `now`: for a lease that renews itself, as its latest renewal left it.
     pub fn expires_at(&self, now: Instant) -> Instant {
-        let now = Moment::from(now);
+        let now = PackedInstant::from(now);
         let from = self.from.unwrap_or(now);
         let granted = from.after(self.lease.get());
         let Some(ttl) = self.renewed else { return self.capped(granted).instant() };
@@ -109,7 +109,7 @@ impl Term {
 
     /// The same lease, of another length from another time on.
     pub(super) fn restarted(self, from: Instant, lease: Duration) -> Self {
-        Self { from: Some(from.into()), lease: Span::from(lease), ..self }
+        Self { from: Some(from.into()), lease: PackedDuration::from(lease), ..self }
     }
 
     /// The same lease, taken away at this time.
@@ -117,7 +117,7 @@ impl Term {
         Self { limit: self.limit.min(at.into()), ..self }
     }
 
-    fn capped(&self, end: Moment) -> Moment {
+    fn capped(&self, end: PackedInstant) -> PackedInstant {
         end.min(self.limit)
     }
 }

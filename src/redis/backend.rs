@@ -7,9 +7,9 @@ use deadpool_redis::Pool;
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
-use super::locks::Locks;
+use super::acquire_future::AcquireFuture;
+use super::engine::Locks;
 use super::settings::Settings;
-use super::wait::Waiting;
 use crate::provider::{Acquiring, LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};
 
@@ -52,7 +52,7 @@ impl LockBackend for Backend {
             return Acquiring::ready(Err(LockError::Closed));
         }
         self.locks.serve();
-        match Waiting::begin(self, resource, options, wait) {
+        match AcquireFuture::begin(self, resource, options, wait) {
             Ok(waiting) => Acquiring::pending(waiting),
             Err(answer) => Acquiring::ready(answer),
         }
@@ -61,7 +61,7 @@ impl LockBackend for Backend {
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend").field("server", &self.locks.link.settings().server).finish_non_exhaustive()
+        f.debug_struct("Backend").field("server", &self.locks.connection.settings().server).finish_non_exhaustive()
     }
 }
 

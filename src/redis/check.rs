@@ -11,8 +11,8 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, timeout};
 
 use super::backend::Backend;
-use super::link::{Condition, Failure, hide, made_none, pool};
-use super::script::Publishing;
+use super::connection::{Condition, Failure, hide, made_none, pool};
+use super::protocol::Publishing;
 use crate::provider::{LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};
 
@@ -22,7 +22,7 @@ const PROBE: &str = "orchestrix-locking check";
 /// Something about a server that works, and may not be what its operator wants for locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Finding {
+pub enum RedisWarning {
     /// The server removes keys when its memory is full, and may remove locks.
     MayEvict {
         /// The server's `maxmemory-policy`.
@@ -57,7 +57,7 @@ pub enum Finding {
     },
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for RedisWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MayEvict { policy } => write!(
@@ -66,7 +66,7 @@ impl fmt::Display for Finding {
                  are held: use noeviction"
             ),
             Self::NoMessages => f.write_str(
-                "the user has no permission for the channels of the key prefix: waiting locks ask again and again \
+                "the user has no permission for the channels of the key prefix: waiting locks request again and again \
                  instead of being told",
             ),
             Self::OldServer { version } => {
@@ -92,25 +92,25 @@ impl fmt::Display for Finding {
 ///
 /// Only the connection that locks use decides whether there is an error: a lock is taken over it and freed. What is
 /// looked at beside that, over another connection, becomes a finding where it cannot be found out.
-pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Result<Vec<Finding>, LockError> {
-    let link = &backend.locks().link;
-    let settings = link.settings();
+pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Result<Vec<RedisWarning>, LockError> {
+    let connection = &backend.locks().connection;
+    let settings = connection.settings();
     let began = Instant::now();
     // Connecting, and one answer each for taking and freeing it. The link sees to it that each ends in time, in its
     // own runtime; here it is the caller's that counts.
     let longest = settings.connect_timeout + settings.response_timeout * 2;
     let decided = timeout(longest, async {
         probe(backend, Resource::try_from(PROBE)?).await?;
-        if link.facts().in_cluster {
-            try_join_all(probes::names(link.keys()).into_iter().map(|name| probe(backend, name))).await?;
+        if connection.facts().in_cluster {
+            try_join_all(probes::names(connection.keys()).into_iter().map(|name| probe(backend, name))).await?;
         }
         Ok(())
     });
     decided.await.unwrap_or_else(|_| Err(Failure::too_slow(settings, "checking", began).to_error()))?;
     let mut findings = settings.findings.clone();
     findings.extend(look(backend, refused).await);
-    if matches!(link.condition(), Condition::Up { publishing: Publishing::Refused }) {
-        findings.push(Finding::NoMessages);
+    if matches!(connection.condition(), Condition::Up { publishing: Publishing::Refused }) {
+        findings.push(RedisWarning::NoMessages);
     }
     Ok(findings)
 }
@@ -126,18 +126,18 @@ async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockErr
 }
 
 /// What the server says of itself.
-async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<Finding> {
-    let link = &backend.locks().link;
-    let shown = |value: &str| hide(link.settings().info.redis_settings(), value);
-    let facts = link.facts();
+async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning> {
+    let connection = &backend.locks().connection;
+    let shown = |value: &str| hide(connection.settings().info.redis_settings(), value);
+    let facts = connection.facts();
     let mut findings = Vec::new();
     if facts.in_cluster {
-        findings.push(Finding::Cluster);
+        findings.push(RedisWarning::Cluster);
     }
     // Each refusal is a line in the server's ACL LOG, so one is enough.
     if refused.load(Relaxed) {
         findings.extend(old(facts.version.as_deref(), shown));
-        findings.push(Finding::NotPermitted);
+        findings.push(RedisWarning::NotPermitted);
         return findings;
     }
     match info(backend).await {
@@ -149,9 +149,9 @@ async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<Finding> {
             findings.extend(old(facts.version.as_deref(), shown));
             if failure.code() == Some("NOPERM") {
                 refused.store(true, Relaxed);
-                findings.push(Finding::NotPermitted);
+                findings.push(RedisWarning::NotPermitted);
             } else {
-                findings.push(Finding::Unknown { what: EVICTION.to_owned(), why: failure.reason().to_string() });
+                findings.push(RedisWarning::Unknown { what: EVICTION.to_owned(), why: failure.reason().to_string() });
             }
         }
     }
@@ -160,7 +160,7 @@ async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<Finding> {
 
 /// The server's answer to `INFO`, over a connection of the pool.
 async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
-    let settings = backend.locks().link.settings();
+    let settings = backend.locks().connection.settings();
     let began = Instant::now();
     let told = |error| Failure::new(settings, "checking", error, began);
     let asked = async {
@@ -184,24 +184,24 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
-fn old(version: Option<&str>, shown: impl Fn(&str) -> String) -> Option<Finding> {
+fn old(version: Option<&str>, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
     let version = version?;
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    ((numbers.next(), numbers.next()) < (Some(6), Some(2))).then(|| Finding::OldServer { version: shown(version) })
+    ((numbers.next(), numbers.next()) < (Some(6), Some(2))).then(|| RedisWarning::OldServer { version: shown(version) })
 }
 
-fn evicts(info: &str, shown: impl Fn(&str) -> String) -> Option<Finding> {
+fn evicts(info: &str, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
     // Without a bound on its memory a server removes nothing, whatever its policy.
     let bounded = field(info, "maxmemory").is_some_and(|bytes| bytes != "0");
     let policy = field(info, "maxmemory_policy").filter(|policy| bounded && *policy != "noeviction")?;
-    Some(Finding::MayEvict { policy: shown(policy) })
+    Some(RedisWarning::MayEvict { policy: shown(policy) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn findings(info: &str, shown: fn(&str) -> String) -> Vec<Finding> {
+    fn findings(info: &str, shown: fn(&str) -> String) -> Vec<RedisWarning> {
         old(field(info, "redis_version"), shown).into_iter().chain(evicts(info, shown)).collect()
     }
 
@@ -217,8 +217,8 @@ mod tests {
         };
         assert_eq!(of("7.0.15", "0", "allkeys-lru"), []);
         assert_eq!(of("7.0.15", "1000", "noeviction"), []);
-        assert_eq!(of("6.2.0", "1000", "volatile-lru"), [Finding::MayEvict { policy: "volatile-lru".into() }]);
-        assert_eq!(of("6.0.16", "0", "noeviction"), [Finding::OldServer { version: "6.0.16".into() }]);
+        assert_eq!(of("6.2.0", "1000", "volatile-lru"), [RedisWarning::MayEvict { policy: "volatile-lru".into() }]);
+        assert_eq!(of("6.0.16", "0", "noeviction"), [RedisWarning::OldServer { version: "6.0.16".into() }]);
         assert_eq!(of("10.1", "0", "noeviction"), []);
         assert_eq!(findings("nonsense", str::to_owned), []);
     }

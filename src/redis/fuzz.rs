@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::RedisLockOptions;
 use super::keys::Keys;
-use super::script::{self, Acquired, Message, Undone};
+use super::protocol::{self, Acquired, CancelReply, Message};
 use super::slot;
 use super::token::Token;
 use crate::{LockError, Resource};
@@ -80,7 +80,7 @@ fn answer(value: &Value) {
         _ => None::<Vec<i64>>,
     };
     let number = if let Value::Int(number) = value { Some(*number) } else { None };
-    match (script::acquired(value), list.as_deref(), number) {
+    match (protocol::acquired(value), list.as_deref(), number) {
         (Ok(Acquired::Granted { fence, .. }), Some([1, given, ..]), _) => assert_eq!(i64::try_from(fence), Ok(*given)),
         (Ok(Acquired::Granted { fence, others_wait }), _, Some(number)) => {
             assert_eq!((i64::try_from(fence), others_wait), (Ok(number), false));
@@ -98,7 +98,7 @@ fn answer(value: &Value) {
         }
         (found, ..) => panic!("{value:?} is no {found:?}"),
     }
-    match (script::flag(value), number) {
+    match (protocol::flag(value), number) {
         (Ok(Some(waiting)), Some(ours @ 1..)) => assert_eq!(waiting, ours > 1),
         (Ok(None), Some(0)) => {}
         (Err(error), number) => {
@@ -107,8 +107,8 @@ fn answer(value: &Value) {
         }
         (found, _) => panic!("{value:?} is no {found:?}"),
     }
-    match (script::undone(value), number) {
-        (Ok(Undone::Nothing), Some(0)) | (Ok(Undone::Found), Some(1 | 2)) => {}
+    match (protocol::cancel_reply(value), number) {
+        (Ok(CancelReply::Nothing), Some(0)) | (Ok(CancelReply::Found), Some(1 | 2)) => {}
         (Err(error), number) => {
             assert!(!matches!(number, Some(0..=2)), "{value:?} is an answer");
             unexpected(&error);

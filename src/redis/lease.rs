@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::backend::Backend;
-use super::length::Length;
 use super::runtimes::Place;
+use super::ttl_millis::TtlMillis;
 use crate::provider::{BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
@@ -22,7 +22,7 @@ pub(super) struct RedisLease {
     state: LeaseState,
     backend: Arc<Backend>,
     /// The length that renewals give it; `None` if it is not renewed.
-    renewal: Option<Length>,
+    renewal: Option<TtlMillis>,
     /// Whether a guard has come for it: nothing renews a lease for which nobody came. And where, if it is to be renewed:
     /// `TAKEN`, and more than that by the place among the runtimes counted from one.
     taken: AtomicU32,
@@ -63,7 +63,7 @@ impl RedisLease {
 
     /// The same once a guard has come for it.
     pub(super) fn renewal_once_taken(&self) -> Option<Duration> {
-        self.renewal.map(Length::get)
+        self.renewal.map(TtlMillis::get)
     }
 
     /// The runtime of the guard that came for it, where renewals can go on if the provider's own has ended.

@@ -17,32 +17,32 @@
 //!
 //! `keys` has every name that is used on a server, `token` the secret that makes somebody an owner.
 
-mod agenda;
+mod acquire_future;
+mod acquire_slot;
 mod backend;
 mod check;
 mod clocks;
+mod connection;
 mod connection_string;
+mod engine;
 #[cfg(all(any(test, fuzzing), feature = "axum", feature = "tonic"))]
 pub(crate) mod fuzz;
 mod jitter;
 mod keys;
 mod lease;
-mod length;
-mod link;
-mod locks;
 mod options;
+mod protocol;
 mod provider;
 mod runtimes;
-mod script;
 mod settings;
 #[cfg(test)]
 mod settings_tests;
 mod slot;
+mod timer_queue;
 mod tls;
 mod token;
-mod wait;
-mod waiter;
+mod ttl_millis;
 
-pub use check::Finding;
+pub use check::RedisWarning;
 pub use options::RedisLockOptions;
 pub use provider::RedisLockProvider;

@@ -96,7 +96,7 @@ impl RedisLockOptions {
     /// # Both
     ///
     /// A time-out above 60 s becomes 60 s, and a `keepAlive` above 32 767 s that. It is logged and a
-    /// [`Finding`](crate::Finding::LongTimeout). Shorter than 10 ms it is an error. Any other option, and any that is given
+    /// [`RedisWarning`](crate::RedisWarning::LongTimeout). Shorter than 10 ms it is an error. Any other option, and any that is given
     /// twice, is an error; its name is repeated unless it may be the rest of a password.
     #[doc(alias = "ConnectionString")]
     pub fn connection_string(mut self, connection_string: impl Into<String>) -> Self {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::backend::Backend;
-use super::check::{self, Finding};
+use super::check::{self, RedisWarning};
 use super::options::RedisLockOptions;
-use crate::observe;
 use crate::provider::{BoxFuture, LockBackend};
+use crate::telemetry;
 use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
 /// Locks on a Redis or Valkey server, for services that run as many copies.
@@ -60,7 +60,7 @@ pub struct RedisLockProvider {
 
 #[derive(Default)]
 struct Advised {
-    findings: Mutex<Vec<Finding>>,
+    findings: Mutex<Vec<RedisWarning>>,
     /// `INFO` has been refused.
     info_refused: AtomicBool,
     short_lease: AtomicBool,
@@ -69,9 +69,9 @@ struct Advised {
 
 impl Advised {
     /// Whether this has not been said before. Why something is not known may change from time to time, and is no news.
-    fn is_new(&self, finding: &Finding) -> bool {
-        let same = |told: &Finding| match (told, finding) {
-            (Finding::Unknown { what: told, .. }, Finding::Unknown { what, .. }) => told == what,
+    fn is_new(&self, finding: &RedisWarning) -> bool {
+        let same = |told: &RedisWarning| match (told, finding) {
+            (RedisWarning::Unknown { what: told, .. }, RedisWarning::Unknown { what, .. }) => told == what,
             _ => told == finding,
         };
         let mut told = self.findings.lock();
@@ -101,22 +101,22 @@ impl RedisLockProvider {
     pub fn new(options: RedisLockOptions) -> Result<Self, BuildError> {
         let backend = Backend::new(options.settings()?).map_err(BuildProblem::Options)?;
         let made = Self { backend, advised: Arc::default() };
-        for finding in &made.backend.locks().link.settings().findings {
+        for finding in &made.backend.locks().connection.settings().findings {
             made.report(finding);
         }
         Ok(made)
     }
 
     /// Logs a finding, once.
-    fn report(&self, finding: &Finding) {
+    fn report(&self, finding: &RedisWarning) {
         if self.advised.is_new(finding) {
             self.advise(&finding.to_string());
         }
     }
 
     fn advise(&self, advice: &str) {
-        let settings = self.backend.locks().link.settings();
-        observe::advise(&settings.server, &settings.prefix, advice);
+        let settings = self.backend.locks().connection.settings();
+        telemetry::advise(&settings.server, &settings.prefix, advice);
     }
 
     /// Checks the server as [`check`](DistributedLockProvider::check) does, and says what works but may not be what
@@ -124,7 +124,7 @@ impl RedisLockProvider {
     /// (feature `tracing`).
     ///
     /// Takes the lock `orchestrix-locking check` for a moment, over the connection that all locks use. Only that decides
-    /// whether there is an error; what cannot be found out otherwise is a finding. On a node of a Redis Cluster names all
+    /// whether there is an error; what cannot be found out otherwise is a warning. On a node of a Redis Cluster names all
     /// over the slots are tried as well.
     ///
     /// It ends within twice the time-out for connecting and three times that for answers, in whatever runtime it is called.
@@ -137,8 +137,18 @@ impl RedisLockProvider {
     ///
     /// [`LockError::Unavailable`] if the server cannot be reached or does not answer; [`LockError::Backend`] if it
     /// refuses the user, a script or a key, also that of another node's slot; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
-    pub async fn findings(&self) -> Result<Vec<Finding>, LockError> {
+    pub async fn warnings(&self) -> Result<Vec<RedisWarning>, LockError> {
         check::check(&self.backend, &self.advised.info_refused).await
+    }
+
+    /// The old name of [`warnings`](Self::warnings).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`warnings`](Self::warnings).
+    #[deprecated(since = "0.2.0", note = "is called `warnings` now")]
+    pub async fn findings(&self) -> Result<Vec<RedisWarning>, LockError> {
+        self.warnings().await
     }
 
     /// How many names this process holds or waits for.
@@ -167,7 +177,7 @@ impl DistributedLockProvider for RedisLockProvider {
         if options.get_ttl() < SHORT_LEASE && !self.advised.short_lease.swap(true, SeqCst) {
             self.advise("a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it");
         }
-        let settings = self.backend.locks().link.settings();
+        let settings = self.backend.locks().connection.settings();
         if options.get_auto_renew()
             && settings.response_timeout * 2 > options.get_ttl()
             && !self.advised.long_response_timeout.swap(true, SeqCst)
@@ -181,7 +191,7 @@ impl DistributedLockProvider for RedisLockProvider {
 
     fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(async {
-            for finding in self.findings().await? {
+            for finding in self.warnings().await? {
                 self.report(&finding);
             }
             Ok(())
@@ -199,7 +209,7 @@ impl DistributedLockProvider for RedisLockProvider {
 
 impl fmt::Debug for RedisLockProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = self.backend.locks().link.settings();
+        let settings = self.backend.locks().connection.settings();
         f.debug_struct("RedisLockProvider")
             .field("server", &settings.server)
             .field("key_prefix", &settings.prefix)

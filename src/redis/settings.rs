@@ -8,7 +8,7 @@ use ::redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionIn
 
 use super::connection_string::{self, Given, Server, Target};
 use super::tls;
-use super::{Finding, RedisLockOptions};
+use super::{RedisLockOptions, RedisWarning};
 use crate::{BuildError, BuildProblem, LockError};
 
 /// Everything that a provider has to know.
@@ -21,7 +21,7 @@ pub(crate) struct Settings {
     pub(crate) close_timeout: Duration,
     pub(crate) max_waiters_in_total: usize,
     /// What the string asks for and does not get.
-    pub(crate) findings: Vec<Finding>,
+    pub(crate) findings: Vec<RedisWarning>,
     /// `host:port` or `unix:/path`, for errors.
     pub(crate) server: String,
 }
@@ -77,8 +77,8 @@ impl RedisLockOptions {
         let connect_timeout = self.connect_timeout.or(time(connect)).unwrap_or(CONNECT_TIMEOUT);
         let response_timeout = self.response_timeout.or(time(response)).unwrap_or(RESPONSE_TIMEOUT);
         let findings = [connect, response, target.keep_alive].into_iter().flatten().filter(|given| given.shortened);
-        let findings =
-            findings.map(|Given { option, time, .. }| Finding::LongTimeout { option: option.to_owned(), used: time });
+        let findings = findings
+            .map(|Given { option, time, .. }| RedisWarning::LongTimeout { option: option.to_owned(), used: time });
         Ok(Settings {
             info: self.info(&target, response_timeout).ok_or_else(unusable)?,
             prefix: self.key_prefix.clone(),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::settings::Settings;
-use super::{Finding, RedisLockOptions};
+use super::{RedisLockOptions, RedisWarning};
 use crate::{BuildError, BuildProblem, LockError};
 
 fn with(connection_string: &str) -> RedisLockOptions {
@@ -79,7 +79,7 @@ fn a_time_of_the_string_that_is_too_long_is_a_finding() {
     let minute = Duration::from_secs(60);
     let Settings { connect_timeout, response_timeout, findings, .. } = settings(&with(string));
     assert_eq!((connect_timeout, response_timeout), (minute, minute));
-    let long = |option: &str, used| Finding::LongTimeout { option: option.to_owned(), used };
+    let long = |option: &str, used| RedisWarning::LongTimeout { option: option.to_owned(), used };
     let keep_alive = long("keepAlive", Duration::from_secs(32_767));
     assert_eq!(findings, [long("connectTimeout", minute), long("syncTimeout", minute), keep_alive.clone()]);
     let second = Duration::from_secs(1);

@@ -2,10 +2,10 @@
 //!
 //! `builder` collects, `problem` says what is wrong with what was collected, `locking` is what users keep.
 
+mod build_error;
 mod builder;
 mod locking;
-mod problem;
 
+pub use build_error::{BuildError, BuildProblem};
 pub use builder::LockingBuilder;
 pub use locking::Locking;
-pub use problem::{BuildError, BuildProblem};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orchestrix_locking::middleware::ResponseFuture;
 use orchestrix_locking::provider::{
-    Acquired, Acquiring, BoxFuture, Lease, LeaseState, LockBackend, Releasing, Standing, Term, Wait,
+    Acquired, Acquiring, BoxFuture, Lease, LeaseState, LeaseStatus, LockBackend, Releasing, Term, Wait,
 };
 use orchestrix_locking::{
     BoxError, BuildError, BuildProblem, Cause, DistributedLock, DistributedLockProvider, FencingToken,
@@ -51,7 +51,7 @@ fn types_can_be_sent_and_shared() {
     shared::<dyn Lease>();
     shared::<Term>();
     shared::<Wait>();
-    shared::<Standing>();
+    shared::<LeaseStatus>();
     shared::<Release>();
     sent::<BoxFuture<'static, ()>>();
     sent::<Acquiring>();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use orchestrix_locking::provider::{Acquiring, Lease, LeaseState, LockBackend, Standing, Wait};
+use orchestrix_locking::provider::{Acquiring, Lease, LeaseState, LeaseStatus, LockBackend, Wait};
 use orchestrix_locking::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 use tokio::time::{Instant, sleep};
 
@@ -184,7 +184,7 @@ impl LockBackend for Locks {
                 if self.is_closed() {
                     return Err(LockError::Closed);
                 }
-                if lease.state.standing() == Standing::Lost {
+                if lease.state.standing() == LeaseStatus::Lost {
                     // Granted, and expired before we looked: from the start.
                     return self.acquire(resource, options, wait).await;
                 }

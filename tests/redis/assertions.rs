@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orchestrix_locking::{DistributedLockProvider, Finding, RedisLockOptions, RedisLockProvider};
+use orchestrix_locking::{DistributedLockProvider, RedisLockOptions, RedisLockProvider, RedisWarning};
 
 use crate::steps::{lock, provider_at};
 
@@ -13,14 +13,14 @@ fn future_is_sent<F: Future + Send>(_: &F) {}
 fn types_of_the_redis_provider_can_be_sent_and_shared() {
     shared::<RedisLockProvider>();
     shared::<RedisLockOptions>();
-    shared::<Finding>();
+    shared::<RedisWarning>();
 }
 
 #[tokio::test]
 async fn futures_of_the_redis_provider_can_be_sent() {
     let provider = provider_at("redis://localhost:1");
     future_is_sent(&provider.check());
-    future_is_sent(&provider.findings());
+    future_is_sent(&provider.warnings());
     future_is_sent(&provider.close());
     let lock = lock(&provider, "name");
     future_is_sent(&lock.acquire());

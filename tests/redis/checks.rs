@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use orchestrix_locking::{DistributedLockProvider, Finding, LockError, RedisLockOptions, RedisLockProvider};
+use orchestrix_locking::{DistributedLockProvider, LockError, RedisLockOptions, RedisLockProvider, RedisWarning};
 use tokio::time::Instant;
 
 use crate::steps::{acquired, lock, provider_at, soon};
 use crate::support::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES, RedisServer};
 
-fn unknown(findings: &[Finding]) -> Option<&str> {
+fn unknown(findings: &[RedisWarning]) -> Option<&str> {
     findings.iter().find_map(|finding| match finding {
-        Finding::Unknown { why, .. } => Some(why.as_str()),
+        RedisWarning::Unknown { why, .. } => Some(why.as_str()),
         _ => None,
     })
 }
@@ -21,7 +21,7 @@ async fn a_server_whose_info_was_renamed_is_ready() {
     let provider = provider_at(&server.url());
     acquired(&lock(&provider, "name")).await.release().await.unwrap();
     soon("it is checked", provider.check()).await.unwrap();
-    let findings = provider.findings().await.unwrap();
+    let findings = provider.warnings().await.unwrap();
     let why = unknown(&findings).unwrap_or_else(|| panic!("{findings:?}"));
     assert!(why.contains("unknown command"), "{why}");
     assert!(findings[0].to_string().starts_with("it is not known whether the server removes keys"), "{}", findings[0]);
@@ -36,7 +36,7 @@ async fn a_server_at_its_maxclients_is_ready_while_the_lock_connection_is_up() {
     // The connection for locks, and the one that asks for this.
     server.cli(&["CONFIG", "SET", "maxclients", "1"]);
     soon("it is checked", provider.check()).await.unwrap();
-    let findings = provider.findings().await.unwrap();
+    let findings = provider.warnings().await.unwrap();
     let why = unknown(&findings).unwrap_or_else(|| panic!("{findings:?}"));
     assert!(why.contains("max number of clients"), "{why}");
 }
@@ -53,7 +53,7 @@ async fn a_check_ends_in_time_where_only_other_connections_are_silent() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     proxy.redirect(silent.local_addr().unwrap().port());
     let begun = Instant::now();
-    let findings = soon("it is checked", provider.findings()).await.unwrap();
+    let findings = soon("it is checked", provider.warnings()).await.unwrap();
     assert!(begun.elapsed() < timeout * 4, "{:?}", begun.elapsed());
     assert!(unknown(&findings).is_some(), "{findings:?}");
 }
@@ -106,7 +106,7 @@ async fn a_cluster_of_one_node_is_ready_and_told() {
     cluster_is_up(&server).await;
     let provider = provider_at(&server.url());
     soon("it is checked", provider.check()).await.unwrap();
-    assert_eq!(provider.findings().await.unwrap(), [Finding::Cluster]);
+    assert_eq!(provider.warnings().await.unwrap(), [RedisWarning::Cluster]);
     assert!(provider.is_empty(), "{provider:?}");
     assert_eq!(server.leftovers(), [] as [&str; 0]);
 }
@@ -123,7 +123,7 @@ async fn a_user_without_info_has_one_line_in_the_acl_log_however_often_it_is_che
     let provider = provider_at(&server.url_as("app", "secret"));
     for _ in 0..5 {
         provider.check().await.unwrap();
-        assert_eq!(provider.clone().findings().await.unwrap(), [Finding::NotPermitted]);
+        assert_eq!(provider.clone().warnings().await.unwrap(), [RedisWarning::NotPermitted]);
     }
     let refused: Vec<_> =
         server.acl_log().into_iter().map(|line| (line["object"].clone(), line["count"].clone())).collect();

@@ -21,7 +21,7 @@ struct Version {
     acquire: &'static str,
     renew: &'static str,
     release: &'static str,
-    undo: &'static str,
+    cancel: &'static str,
     /// It counts the grants of each name apart.
     old: bool,
 }
@@ -37,13 +37,13 @@ macro_rules! version {
             acquire: include_str!(concat!($folder, "/acquire.lua")),
             renew: include_str!(concat!($folder, "/renew.lua")),
             release: include_str!(concat!($folder, "/release.lua")),
-            undo: include_str!(concat!($folder, "/undo.lua")),
+            cancel: include_str!(concat!($folder, "/cancel.lua")),
             old: $old,
         }
     };
 }
 
-const PRESENT: Version = version!("../../src/redis/script", false);
+const PRESENT: Version = version!("../../src/redis/protocol", false);
 const VERSION_0_1: Version = version!("version_0_1", true);
 
 /// What version 0.1 has in place of the counter of all grants.
@@ -75,7 +75,7 @@ struct Scripts {
     acquire: redis::Script,
     renew: redis::Script,
     release: redis::Script,
-    undo: redis::Script,
+    cancel: redis::Script,
 }
 
 impl Scripts {
@@ -94,8 +94,8 @@ impl Scripts {
         let acquire = script(version.acquire);
         let renew = script(version.renew);
         let release = script(version.release);
-        let undo = script(version.undo);
-        Self { connection, several, old: version.old, acquire, renew, release, undo }
+        let cancel = script(version.cancel);
+        Self { connection, several, old: version.old, acquire, renew, release, cancel }
     }
 
     /// Runs a script for one lock: the beginning of inboxes, the token, and what the script is told besides.
@@ -202,7 +202,7 @@ impl Model {
         1
     }
 
-    fn undo(&mut self, me: &str, alive: impl Fn(&str) -> bool) -> bool {
+    fn cancel(&mut self, me: &str, alive: impl Fn(&str) -> bool) -> bool {
         let queued = self.queue.iter().any(|other| other == me);
         self.queue.retain(|other| other != me);
         let owned = self.owner.as_deref() == Some(me);
@@ -278,7 +278,7 @@ fn walk(seed: u64, versions: &[(Version, bool)]) {
         let version = random.below(versions.len());
         let scripts = &mut versions[version];
         let acquire = scripts.acquire.clone();
-        let (renew, release, undo) = (scripts.renew.clone(), scripts.release.clone(), scripts.undo.clone());
+        let (renew, release, cancel) = (scripts.renew.clone(), scripts.release.clone(), scripts.cancel.clone());
         let at = format!("seed {seed}, step {step}, {me}");
         match random.below(8) {
             0..=3 => {
@@ -311,8 +311,8 @@ fn walk(seed: u64, versions: &[(Version, bool)]) {
                 assert_eq!(answer[0], model.release(&me, alive), "release, {at}");
             }
             6 => {
-                let answer = scripts.run(&undo, &[INBOXES, me]);
-                assert_eq!(answer[0] > 0, model.undo(me, alive), "undo, {at}");
+                let answer = scripts.run(&cancel, &[INBOXES, me]);
+                assert_eq!(answer[0] > 0, model.cancel(me, alive), "cancel, {at}");
             }
             _ => {
                 let answer = scripts.run(&renew, &[INBOXES, me, "60000"]);

@@ -91,7 +91,7 @@ fn span(text: &str, alone: Option<f64>) -> Option<Duration> {
         let (number, after) = rest.split_at_checked(end)?;
         let end = after.bytes().position(is_number).unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(end)?;
-        let worth = match unit {
+        let minus_clock_drift = match unit {
             "" if number.len() == text.len() => alone?,
             "ns" => 1e-9,
             "us" | "µs" | "μs" => 1e-6,
@@ -102,7 +102,7 @@ fn span(text: &str, alone: Option<f64>) -> Option<Duration> {
             "d" => 86_400.0,
             _ => return None,
         };
-        seconds += number.parse::<f64>().ok()? * worth;
+        seconds += number.parse::<f64>().ok()? * minus_clock_drift;
         rest = after;
     }
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).filter(|_| !text.is_empty())

@@ -36,7 +36,7 @@ pub(super) fn provider(out: &Outputs, options: RedisLockOptions) -> Option<Redis
 /// Acquires in every way, uses what it gets, answers requests, and closes.
 pub(super) async fn round(out: &Outputs, provider: &RedisLockProvider) {
     out.result(provider.check().await);
-    out.result(provider.findings().await);
+    out.result(provider.warnings().await);
     // A name as short as can be: whoever repeats the start of a command comes to what stands behind it.
     let lock = provider.create_lock("a".try_into().unwrap(), LockOptions::default()).unwrap();
     out.debug(&lock);

@@ -1,0 +1,57 @@
+//! [`LayerConfig`]: what an HTTP layer is set to beyond what every layer is.
+
+use std::time::Duration;
+
+use super::OnDisconnect;
+use crate::middleware::LayerConfig as Common;
+use crate::{LockOptions, OnLost};
+
+/// Until when a request holds its lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HoldUntil {
+    /// Until the response body has ended, so that a streamed answer is produced under the lock. The default.
+    ///
+    /// After an upgrade (101, or a successful CONNECT) until the last clone of the request's
+    /// [`LockHandle`](crate::LockHandle) is dropped. An upgrade whose handler keeps none is refused with 500. See
+    /// "Upgraded connections" at [`HttpLockLayer`](crate::HttpLockLayer#upgraded-connections).
+    #[default]
+    BodyEnd,
+    /// Until the handler has returned its response. The body is produced without the lock, and an upgraded connection is
+    /// served without it.
+    Response,
+}
+
+/// Small and `Copy`, so that cloning a layer or a service costs nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LayerConfig {
+    pub(super) common: Common,
+    pub(super) hold_until: HoldUntil,
+    pub(super) release_timeout: Duration,
+    pub(super) on_disconnect: OnDisconnect,
+}
+
+/// How a request's lock ends: all that is needed of the settings once it is held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) hold_until: HoldUntil,
+    pub(super) release_timeout: Duration,
+    /// Whether a lost lock ends what is done under it.
+    pub(super) cancels: bool,
+}
+
+impl LayerConfig {
+    pub(super) fn new(options: LockOptions) -> Self {
+        let common = Common::new(options);
+        Self {
+            common,
+            hold_until: HoldUntil::default(),
+            release_timeout: Duration::from_secs(5),
+            on_disconnect: OnDisconnect::default(),
+        }
+    }
+
+    pub(super) fn ending(&self) -> Ending {
+        let Self { common, hold_until, release_timeout, .. } = *self;
+        Ending { hold_until, release_timeout, cancels: common.on_lost == OnLost::Cancel }
+    }
+}

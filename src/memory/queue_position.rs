@@ -1,0 +1,154 @@
+//! [`QueuePosition`]: where a caller waits, and what it finds there.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::deferred::{DepartedWaiter, ReleasedHolder};
+use super::entry::Entry;
+use super::hash::NameHash;
+use super::holder::Holder;
+use super::inline_lease::InlineLease;
+use super::lease::{MemoryLease, has_end, lasts_untaken, term};
+use super::shard::Shard;
+use super::wait_queue::Ticket;
+use crate::mutant::{Mutant, is};
+use crate::provider::LeaseState;
+use crate::sync::now;
+use crate::{FencingToken, LockOptions, Resource};
+
+/// A place in the queue for a name.
+///
+/// There is no lease yet that anybody could share: the table says whether the place is in the queue still, or the lock
+/// has been granted to it (M2).
+#[derive(Debug)]
+pub(super) struct QueuePosition {
+    pub(super) resource: Resource,
+    pub(super) hash: NameHash,
+    pub(super) ticket: Ticket,
+    pub(super) shard: Arc<Shard>,
+}
+
+/// What a waiter sees when it looks.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Nothing happens before this time, unless somebody wakes the waiter.
+    Wait(Option<Instant>),
+    /// The lock is the waiter's, with a lease that nobody else knows.
+    InlineLease(FencingToken),
+    /// The lock is the waiter's, with a lease that has an end.
+    Shared(Arc<MemoryLease>),
+    /// The place is gone: its grant has ended before anybody came for it.
+    Again,
+    /// The provider is closed.
+    Closed,
+}
+
+/// What a waiter that leaves knows of the lock.
+#[derive(Debug)]
+pub(super) struct StillHeld {
+    /// What is left of the holder's lease, if it ends by itself.
+    pub(super) lease_left: Option<Duration>,
+}
+
+impl QueuePosition {
+    /// Takes the lock if it has been granted. Otherwise leaves a waker, replaces a holder that has ended, and says until
+    /// when there is nothing to be done.
+    ///
+    /// `spare` is a clone of the waker, if one is likely to be left: it is made outside the mutex, since that is code of a
+    /// user's, and so is its drop.
+    pub(super) fn look(
+        &self,
+        options: &LockOptions,
+        waker: &Waker,
+        mut spare: Option<Waker>,
+        clock: &OnceCell<Instant>,
+    ) -> Look {
+        loop {
+            let (look, wake) = {
+                let mut table = self.shard.table.lock();
+                if table.is_closed() {
+                    return Look::Closed;
+                }
+                let (entry, wake) = table.settle(self, clock);
+                (entry.map_or(Some(Look::Again), |entry| self.look_at(entry, options, waker, &mut spare)), wake)
+            };
+            wake.wake();
+            if let Some(look) = look {
+                return look;
+            }
+            spare = Some(waker.clone());
+        }
+    }
+
+    /// `None` if a clone of the waker is needed. One that was replaced is in its place afterwards.
+    fn look_at(
+        &self,
+        entry: &mut Entry,
+        options: &LockOptions,
+        waker: &Waker,
+        spare: &mut Option<Waker>,
+    ) -> Option<Look> {
+        if let Holder::Untaken(of, ends) = entry.holder
+            && of == self.ticket
+        {
+            return Some(self.take(entry, ends, options));
+        }
+        let Some(present) = entry.waker_mut(self.ticket) else { return Some(Look::Again) };
+        if !present.will_wake(waker) {
+            std::mem::swap(present, spare.as_mut()?);
+        }
+        // Only the first waiter minds the end of the holder's lease (M6).
+        let ends = if entry.is_first(self.ticket) { entry.holder.ends() } else { None };
+        Some(Look::Wait(ends))
+    }
+
+    /// Takes the lock that has been granted to this place, with a lease that would end at `ends`.
+    fn take(&self, entry: &mut Entry, ends: Instant, options: &LockOptions) -> Look {
+        if !has_end(options) {
+            // From now on it has no end. The clock is not asked: had anybody seen the end, somebody else would have the
+            // lock, or its entry would be gone (M3).
+            entry.holder = Holder::InlineLease(options.get_ttl());
+            return Look::InlineLease(entry.fence);
+        }
+        if now() >= ends {
+            return Look::Again;
+        }
+        // Counted from the grant, with all that it may last beyond the time for coming.
+        let since = ends.checked_sub(lasts_untaken(options)).unwrap_or(ends);
+        let state = LeaseState::held(self.resource.clone(), entry.fence, term(options, since));
+        let lease = Arc::new(MemoryLease { state, hash: self.hash, shard: Arc::clone(&self.shard) });
+        entry.holder = Holder::Shared(Arc::clone(&lease));
+        Look::Shared(lease)
+    }
+
+    /// Leaves the queue. `None` if the place was not there: the lock has been granted to it, or its grant has ended.
+    pub(super) fn leave(&self, now: Instant) -> Option<StillHeld> {
+        let (left, ends) = {
+            let mut table = self.shard.table.lock();
+            let left = table.leave(self);
+            (left, table.get(self.hash, &self.resource).and_then(|entry| entry.holder.ends()))
+        };
+        left.map(DepartedWaiter::wake)?;
+        Some(StillHeld { lease_left: ends.map(|ends| ends.saturating_duration_since(now)) })
+    }
+
+    /// Leaves the queue, or hands the lock on if it has been granted meanwhile.
+    pub(super) fn give_up(&self) {
+        let (left, gone) = {
+            let mut table = self.shard.table.lock();
+            let left = table.leave(self);
+            let granted = left.is_none() && !is(Mutant::DroppedWaiterKeepsGrantInMemory);
+            (left, if granted { table.hand_on(self) } else { None })
+        };
+        left.map(DepartedWaiter::wake).or_else(|| gone.map(ReleasedHolder::wake)).unwrap_or_default();
+    }
+
+    /// The lease of this place's grant, for its guard.
+    pub(super) fn into_sole(self, fence: FencingToken) -> InlineLease {
+        InlineLease::granted(self.resource, fence, self.hash, self.shard)
+    }
+}

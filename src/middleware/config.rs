@@ -1,0 +1,61 @@
+//! [`LayerConfig`]: how a layer locks.
+
+use std::time::Duration;
+
+use super::acquire_state::AcquireState;
+use crate::{DistributedLockProvider, LockError, LockOptions, Resource};
+
+/// What a layer does when the lock is lost while the inner service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// The inner future is dropped, and the request is answered with [`LockError::Lost`]. The default. Also an
+    /// answer that is finished after the lock was lost is answered so: what it says may have been overtaken.
+    #[default]
+    Cancel,
+    /// The inner future goes on, without the lock. Its writes should carry the fencing token.
+    Continue,
+}
+
+/// The settings that both layers share. Small and `Copy`, so that cloning a layer or a service costs nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerConfig {
+    options: LockOptions,
+    pub(crate) wait: Duration,
+    pub(crate) max_waiters: usize,
+    pub(crate) on_lost: OnLost,
+}
+
+impl LayerConfig {
+    pub(crate) fn new(options: LockOptions) -> Self {
+        let settings = Self { options, wait: Duration::from_secs(10), max_waiters: 1024, on_lost: OnLost::default() };
+        settings.options(options)
+    }
+
+    /// The options' own bound on waiters counts, if they have one.
+    pub(crate) fn options(self, options: LockOptions) -> Self {
+        Self { options, max_waiters: options.get_max_waiters().unwrap_or(self.max_waiters), ..self }
+    }
+
+    pub(crate) fn ttl(self, ttl: Duration) -> Self {
+        Self { options: self.options.ttl(ttl), ..self }
+    }
+
+    /// What takes the lock of a request for `resource`: none if it needs none, and an error if it is to be refused.
+    #[inline]
+    pub(crate) fn taking(
+        &self,
+        provider: &dyn DistributedLockProvider,
+        resource: Result<Option<Resource>, LockError>,
+        wait: Duration,
+    ) -> AcquireState {
+        let resource = match resource {
+            Ok(Some(resource)) => resource,
+            Ok(None) => return AcquireState::nothing(),
+            Err(error) => return AcquireState::refused(error),
+        };
+        match provider.create_lock(resource, self.options.max_waiters(Some(self.max_waiters))) {
+            Ok(lock) => AcquireState::new(lock, wait),
+            Err(error) => AcquireState::refused(error),
+        }
+    }
+}

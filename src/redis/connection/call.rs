@@ -1,0 +1,113 @@
+//! [`Call`]: one call of a script, and how long it waits to be run.
+
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::redis::protocol::{Command, Joining, Step};
+
+/// How long an acquire that may wait for a holder also waits for a server that would grant it. Its caller's own time ends
+/// it earlier. A server that has been the wrong one for so long is a mistake, and the caller is told.
+const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
+
+/// One call of a script, and what its answer is for.
+#[derive(Debug)]
+pub(in crate::redis) struct Call<P> {
+    pub(in crate::redis) command: Command,
+    pub(in crate::redis) kind: P,
+    /// How often the server had forgotten the script.
+    pub(super) forgotten: u8,
+    /// It was sent before, over a connection that was closed, and may have run (only a [release](Step::Release)).
+    pub(super) repeated: bool,
+    /// Since when it has waited for a connection on which it is run, if it does.
+    waits_since: Option<Since>,
+}
+
+impl<P> Call<P> {
+    pub(in crate::redis) fn new(command: Command, kind: P) -> Self {
+        Self { command, kind, forgotten: 0, repeated: false, waits_since: None }
+    }
+
+    /// Whether it was sent before and may have run already.
+    pub(in crate::redis) fn was_repeated(&self) -> bool {
+        self.repeated
+    }
+
+    /// For how long it still waits for a connection on which it is run; it has not run by now. Counted from the first time
+    /// that this is asked, which costs nothing while every connection is as it should be. `None` if its time is up.
+    pub(super) fn may_wait_for(&mut self, now: Instant, response_timeout: Duration) -> Option<Duration> {
+        let since = *self.waits_since.get_or_insert(Since::new(now));
+        let longest = match self.command.step {
+            Step::Acquire { joining: Joining::Queue { .. }, .. } => LONGEST_WAIT_FOR_A_SERVER,
+            _ => response_timeout,
+        };
+        longest.checked_sub(since.elapsed(now)).filter(|left| !left.is_zero())
+    }
+}
+
+/// A time not long ago, in milliseconds, which begin anew every 49 days. A call has no room for more, and few calls use it.
+#[derive(Debug, Clone, Copy)]
+struct Since(NonZeroU32);
+
+impl Since {
+    fn new(now: Instant) -> Self {
+        Self(NonZeroU32::new(milliseconds(now)).unwrap_or(NonZeroU32::MAX))
+    }
+
+    fn elapsed(self, now: Instant) -> Duration {
+        let elapsed = milliseconds(now).wrapping_sub(self.0.get());
+        // A clock that a test has set back.
+        Duration::from_millis(if elapsed > u32::MAX / 2 { 0 } else { elapsed.into() })
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "differences are what counts")]
+fn milliseconds(now: Instant) -> u32 {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    (now.saturating_duration_since(*FIRST).as_millis() as u32).wrapping_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::redis::token::{InboxId, Token};
+
+    fn call(step: Step) -> Call<()> {
+        let token = Token::random(InboxId::random().unwrap()).unwrap();
+        Call::new(Command { resource: "order:42".try_into().unwrap(), token, step }, ())
+    }
+
+    #[test]
+    fn a_call_waits_for_the_response_time_out_and_one_that_joins_the_queue_for_longer() {
+        let timeout = Duration::from_secs(1);
+        let lease = timeout;
+        let joining = Joining::Queue { deadline: None };
+        for (step, longest) in [
+            (Step::Acquire { lease, joining }, LONGEST_WAIT_FOR_A_SERVER),
+            (Step::Acquire { lease, joining: Joining::No }, timeout),
+            (Step::Release, timeout),
+        ] {
+            let (mut call, begun) = (call(step), Instant::now());
+            assert_eq!(call.may_wait_for(begun, timeout), Some(longest));
+            // In whole milliseconds.
+            let (half, most) = (Duration::from_millis(500), Duration::from_millis(1));
+            let left = call.may_wait_for(begun + half, timeout).unwrap();
+            assert!(left + half <= longest + most && left + half + most >= longest, "{left:?}");
+            assert_eq!(call.may_wait_for(begun + longest + most, timeout), None);
+        }
+    }
+
+    #[test]
+    fn milliseconds_that_begin_anew_are_still_counted() {
+        let first = Instant::now();
+        let late = first + Duration::from_millis(u64::from(u32::MAX) - 10);
+        let since = Since::new(late);
+        let elapsed = since.elapsed(late + Duration::from_millis(20));
+        assert!((20..=21).contains(&elapsed.as_millis()), "{elapsed:?}");
+        assert_eq!(since.elapsed(late.checked_sub(Duration::from_secs(1)).unwrap()), Duration::ZERO);
+    }
+}

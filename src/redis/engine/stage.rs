@@ -1,0 +1,87 @@
+//! A provider whose server is played by a test.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ::redis::Value;
+use tokio::time::Instant;
+
+use super::{CallKind, Locks, WaiterAdmission};
+use crate::redis::RedisLockOptions;
+use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
+use crate::redis::backend::Backend;
+use crate::redis::connection::{Call, Caller, Reply};
+use crate::redis::token::Token;
+use crate::{LockGuard, LockOptions, Resource};
+
+pub(super) const TTL: Duration = Duration::from_secs(30);
+
+/// A provider whose server is played by the test: nothing is sent, since nothing serves the connection.
+pub(super) struct Stage {
+    pub(super) backend: Arc<Backend>,
+    /// The name of the lock that all is about.
+    pub(super) resource: Resource,
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        let backend = Backend::new(RedisLockOptions::default().settings().unwrap()).unwrap();
+        Self { backend, resource: Resource::try_from("account-1").unwrap() }
+    }
+
+    pub(super) fn locks(&self) -> &Arc<Locks> {
+        self.backend.locks()
+    }
+
+    pub(super) fn options() -> LockOptions {
+        LockOptions::default().ttl(TTL)
+    }
+
+    /// The token under which the lock is held.
+    pub(super) fn token(&self) -> Token {
+        let locks = self.locks();
+        let shard = locks.shard(&self.resource);
+        shard.get(&self.resource).and_then(|entry| entry.ownership.as_ref()).unwrap().token(locks.connection.inbox())
+    }
+
+    /// What was pushed for the lock that all is about, with this purpose. The rest of what was pushed is forgotten.
+    pub(super) fn call(&self, is: impl Fn(&CallKind) -> bool) -> Call<CallKind> {
+        self.call_for(&self.resource, is)
+    }
+
+    pub(super) fn call_for(&self, resource: &Resource, is: impl Fn(&CallKind) -> bool) -> Call<CallKind> {
+        self.locks().connection.take_pushed().find(|call| call.command.resource == *resource && is(&call.kind)).unwrap()
+    }
+
+    pub(super) fn answers(&self, call: Call<CallKind>, answer: Value) {
+        self.locks().answered(call, Reply::Answered { answer, sent: Instant::now() });
+    }
+
+    /// A caller who waits in line.
+    pub(super) fn in_line(&self, resource: &Resource) -> Arc<AcquireSlot> {
+        let waiter = AcquireSlot::new(Self::options(), Arc::clone(&self.backend));
+        self.locks().join(resource, &waiter, WaiterAdmission::New).unwrap();
+        waiter
+    }
+
+    /// Holds a lock that the server grants at once.
+    pub(super) fn held(&self, resource: &Resource) -> LockGuard {
+        let waiter = self.in_line(resource);
+        self.answers(self.call_for(resource, |kind| matches!(kind, CallKind::PendingRequest)), Value::Int(1_000));
+        Self::taken(&waiter).unwrap()
+    }
+
+    /// The lock that a caller was granted, if it has been.
+    pub(super) fn taken(waiter: &AcquireSlot) -> Option<LockGuard> {
+        match waiter.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(AcquireResult::Granted(lease)) => {
+                assert!(lease.take());
+                Some(LockGuard::new(lease))
+            }
+            Poll::Ready(other) => panic!("it has another answer: {other:?}"),
+            Poll::Pending => None,
+        }
+    }
+}

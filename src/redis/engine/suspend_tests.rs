@@ -1,0 +1,147 @@
+//! The machine is suspended: its monotonic clock stands still, and the server's goes on. No lease is begun afterwards from
+//! what was asked for before.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ::redis::Value;
+
+use super::stage::{Stage, TTL};
+use super::{CallKind, Step, minus_clock_drift};
+use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
+use crate::redis::protocol::{Grant, ServerTime};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn is_ask(kind: &CallKind) -> bool {
+    matches!(kind, CallKind::PendingRequest)
+}
+
+fn numbers(numbers: [i64; 4]) -> Value {
+    Value::Array(numbers.map(Value::Int).to_vec())
+}
+
+/// Somebody else holds the lock.
+fn queued() -> Value {
+    numbers([0, 30_000, 1_000_000_000, 1_015_000])
+}
+
+fn granted() -> Value {
+    numbers([1, 7, 1_000_000_000, 0])
+}
+
+/// The lease of a grant that was asked for now.
+fn is_a_whole_lease(stage: &Stage, waiter: &AcquireSlot) {
+    is_a_lease_of(TTL, stage, waiter);
+}
+
+fn is_a_lease_of(length: Duration, stage: &Stage, waiter: &AcquireSlot) {
+    let guard = Stage::taken(waiter).unwrap();
+    assert_eq!(guard.remaining(), minus_clock_drift(length));
+    drop(guard);
+    assert_eq!(stage.call(|kind| matches!(kind, CallKind::Release(_))).command.step, Step::Release);
+}
+
+/// The lock was handed to a waiter, and its lease ended while the machine slept.
+#[tokio::test(start_paused = true)]
+async fn a_message_from_before_a_suspend_is_asked_about() {
+    let stage = Stage::new();
+    let waiter = stage.in_line(&stage.resource);
+    let request = stage.call(is_ask);
+    let token = request.command.token;
+    stage.answers(request, queued());
+    stage.locks().clocks.suspend(MINUTE);
+    let grant = || Grant {
+        resource: stage.resource.clone(),
+        token,
+        fence: 7,
+        at: ServerTime(1_000_100_000),
+        others_wait: false,
+    };
+    stage.locks().granted_by_message(&grant());
+    assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");
+    let again = stage.call(is_ask);
+    assert_eq!(again.command.token, token);
+    stage.answers(again, queued());
+    assert!(Stage::taken(&waiter).is_none(), "and it is");
+    // The next message is counted from the new word.
+    stage.locks().granted_by_message(&grant());
+    is_a_lease_of(stage.locks().connection.settings().claim_lease(), &stage, &waiter);
+}
+
+/// The grant was on its way.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_on_its_way_during_a_suspend_is_asked_for_again() {
+    let stage = Stage::new();
+    let waiter = stage.in_line(&stage.resource);
+    let request = stage.call(is_ask);
+    stage.locks().clocks.suspend(MINUTE);
+    stage.answers(request, granted());
+    assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");
+    stage.answers(stage.call(is_ask), granted());
+    is_a_whole_lease(&stage, &waiter);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_on_its_way_during_a_suspend_is_made_again() {
+    let stage = Stage::new();
+    let is_try = |kind: &CallKind| matches!(kind, CallKind::Try(..));
+    let begin = || {
+        let waiter = AcquireSlot::new(Stage::options(), Arc::clone(&stage.backend));
+        assert!(stage.locks().try_at_once(&stage.resource, &waiter).unwrap());
+        let call = stage.call(is_try);
+        stage.locks().clocks.suspend(MINUTE);
+        let token = call.command.token;
+        stage.answers(call, granted());
+        let again = stage.call(is_try);
+        assert_eq!(again.command.token, token);
+        (waiter, again)
+    };
+    let (waiter, again) = begin();
+    stage.answers(again, granted());
+    is_a_whole_lease(&stage, &waiter);
+
+    // Another has it since.
+    let (waiter, again) = begin();
+    stage.answers(again, numbers([2, 0, 1_000_000_000, 0]));
+    assert!(matches!(waiter.poll(&Context::from_waker(Waker::noop())), Poll::Ready(AcquireResult::Busy)));
+}
+
+/// A holder lets go after a suspend, and the next of this process takes over what may not be ours any more.
+#[tokio::test(start_paused = true)]
+async fn a_lease_from_before_a_suspend_is_not_passed_on_unasked() {
+    let is_turn = |kind: &CallKind| matches!(kind, CallKind::LocalHandover);
+    for still_ours in [true, false] {
+        let stage = Stage::new();
+        let guard = stage.held(&stage.resource);
+        let next = stage.in_line(&stage.resource);
+        stage.locks().clocks.suspend(MINUTE);
+        drop(guard);
+        assert!(Stage::taken(&next).is_none(), "it may be another's by now");
+        stage.answers(stage.call(is_turn), Value::Int(still_ours.into()));
+        if still_ours {
+            is_a_whole_lease(&stage, &next);
+        } else {
+            assert!(Stage::taken(&next).is_none(), "it is another's");
+            stage.answers(stage.call(is_ask), queued());
+        }
+    }
+}
+
+/// Somebody sets the wall clock, forward or back: one question more, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_set_costs_one_question() {
+    let stage = Stage::new();
+    let guard = stage.held(&stage.resource);
+    stage.locks().clocks.suspend(MINUTE);
+    assert!(guard.is_held(), "it is no loss");
+    let next = stage.in_line(&stage.resource);
+    let one_more = stage.in_line(&stage.resource);
+    drop(guard);
+    stage.answers(stage.call(|kind| matches!(kind, CallKind::LocalHandover)), Value::Int(1));
+    let guard = Stage::taken(&next).unwrap();
+    drop(guard);
+    assert!(Stage::taken(&one_more).is_some(), "the next turn needs none");
+}

@@ -1,0 +1,134 @@
+//! Noticing that the runtime which drives the connection is not run any more, and taking its work over.
+//!
+//! What is asked for in one runtime may be sent by a task of another. If that other runtime lives on without being run, or
+//! a thread of it is blocked, the call would have no answer, and no lease would be renewed. So each runtime in which
+//! something of the provider is waited for or held has a task that probes the drivers, if they are of another runtime. One
+//! that is not polled for three quarters of the response time-out is [deposed](super::super::link::Connection::depose), and this
+//! runtime drives from then on. So no call takes much longer than the response time-out for want of another runtime, and
+//! a lease of more than that is renewed in time.
+//!
+//! Where one runtime is all that there is, there is no such task.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::Locks;
+use crate::redis::connection::{DriverSlot, Probe, RuntimeNumber};
+
+/// In which runtimes there is a task that watches the drivers.
+#[derive(Debug, Default)]
+pub(super) struct Watches(Mutex<Vec<RuntimeNumber>>);
+
+impl Watches {
+    /// Whether there is one in any.
+    pub(super) fn any(&self) -> bool {
+        !self.0.lock().is_empty()
+    }
+
+    /// Notes one more. `false` if this runtime has one.
+    fn add(&self, runtime: RuntimeNumber) -> bool {
+        let mut watches = self.0.lock();
+        let new = !watches.contains(&runtime);
+        if new {
+            watches.push(runtime);
+        }
+        new
+    }
+
+    fn remove(&self, runtime: RuntimeNumber) {
+        self.0.lock().retain(|watch| *watch != runtime);
+    }
+}
+
+/// A watch that is noted. Dropped it is not any more, also with its runtime.
+struct Watch {
+    locks: Weak<Locks>,
+    runtime: RuntimeNumber,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(locks) = self.locks.upgrade() {
+            locks.watches.remove(self.runtime);
+        }
+    }
+}
+
+/// In how many steps the response time-out is watched, and after how many a driver that was not polled is deposed. With
+/// the step until the probe that is one time-out.
+const STEPS: u32 = 4;
+const DEPOSED_AFTER: u32 = 3;
+
+impl Locks {
+    /// Has the drivers watched from this runtime, if they are of another one.
+    pub(super) fn watch_from(self: &Arc<Self>, runtime: &Handle) {
+        let here = RuntimeNumber::of(runtime);
+        if !self.is_driven_elsewhere(here) || !self.watches.add(here) {
+            return;
+        }
+        let watch = Watch { locks: Arc::downgrade(self), runtime: here };
+        let step = self.connection.settings().response_timeout / STEPS;
+        runtime.spawn(async move {
+            // For one time-out after the last use: a caller that takes lock after lock does not begin a task for each.
+            let mut unused = 0;
+            while unused < STEPS {
+                let Some(probes) = watch.locks.upgrade().map(|locks| locks.probe(here)) else { return };
+                let mut steps = 0;
+                let locks = loop {
+                    sleep(step).await;
+                    steps += 1;
+                    let Some(locks) = watch.locks.upgrade() else { return };
+                    if steps == DEPOSED_AFTER || probes.are_answered(&locks) {
+                        break locks;
+                    }
+                };
+                locks.take_over(probes);
+                locks.serve();
+                if !locks.is_driven_elsewhere(here) {
+                    return;
+                }
+                unused = if locks.len() == 0 && locks.connection.is_drained() { unused + 1 } else { 0 };
+            }
+        });
+    }
+
+    /// Whether a driver is a task of another runtime.
+    fn is_driven_elsewhere(&self, here: RuntimeNumber) -> bool {
+        self.connection.driver().is_elsewhere(here) || self.agenda_driver.is_elsewhere(here)
+    }
+
+    fn probe(&self, here: RuntimeNumber) -> Probes {
+        let of = |driver: &DriverSlot| if driver.is_elsewhere(here) { driver.probe() } else { None };
+        Probes { connection: of(self.connection.driver()), timers: of(&self.agenda_driver) }
+    }
+
+    /// Deposes the drivers that have not been polled since they were probed.
+    fn take_over(&self, probes: Probes) {
+        if let Some(stuck) = probes.connection.and_then(|probe| self.connection.driver().not_run_since(probe)) {
+            self.connection.depose(stuck);
+        }
+        if let Some(stuck) = probes.timers.and_then(|probe| self.agenda_driver.not_run_since(probe))
+            && self.agenda_driver.resign(stuck)
+        {
+            self.timers.depose();
+        }
+    }
+}
+
+/// Of the drivers of other runtimes.
+#[derive(Clone, Copy)]
+struct Probes {
+    connection: Option<Probe>,
+    timers: Option<Probe>,
+}
+
+impl Probes {
+    fn are_answered(self, locks: &Locks) -> bool {
+        let answered =
+            |probe: Option<Probe>, driver: &DriverSlot| probe.is_none_or(|probe| driver.not_run_since(probe).is_none());
+        answered(self.connection, locks.connection.driver()) && answered(self.timers, &locks.agenda_driver)
+    }
+}

@@ -1,0 +1,46 @@
+//! [`TtlMillis`]: how long a lease lasts, in four bytes.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The length of a lease as the server counts it: in whole milliseconds, of which it has one at least. Rounded down, so
+/// that nobody believes in more than the server was asked for (R2). There may be very many leases, and a [`Duration`] takes
+/// sixteen bytes. What is longer than 49 days is as good as those; no option allows for as much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TtlMillis(NonZeroU32);
+
+impl TtlMillis {
+    pub(super) fn get(self) -> Duration {
+        Duration::from_millis(self.milliseconds().into())
+    }
+
+    pub(super) fn milliseconds(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl From<Duration> for TtlMillis {
+    fn from(lease: Duration) -> Self {
+        let milliseconds = u32::try_from(lease.as_millis()).unwrap_or(u32::MAX);
+        Self(NonZeroU32::new(milliseconds).unwrap_or(NonZeroU32::MIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LockOptions;
+
+    #[test]
+    fn a_length_is_what_the_server_counts() {
+        for (lease, counted) in [
+            (LockOptions::MAX_TTL, LockOptions::MAX_TTL),
+            (Duration::from_micros(10_999), Duration::from_millis(10)),
+            (Duration::ZERO, Duration::from_millis(1)),
+        ] {
+            assert_eq!(TtlMillis::from(lease).get(), counted);
+        }
+        assert!(TtlMillis::from(Duration::MAX).get() > LockOptions::MAX_TTL);
+        assert_eq!(size_of::<Option<TtlMillis>>(), 4);
+    }
+}
