@@ -62,34 +62,30 @@
 //! Locks are acquired inside a tokio runtime whose timer is on.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod acquire;
+mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod error;
 #[cfg(all(test, feature = "redis", feature = "axum", feature = "tonic"))]
 #[path = "../tests/support/evidence.rs"]
 mod evidence;
-mod fencing;
 #[cfg(all(any(test, fuzzing), feature = "redis", feature = "axum", feature = "tonic"))]
 #[doc(hidden)]
 pub mod fuzz;
-mod guard;
 #[cfg(feature = "http")]
 mod http;
 mod lock;
-mod lost;
 #[cfg(feature = "memory")]
 mod memory;
 pub mod middleware;
 mod mutant;
-mod options;
 pub mod provider;
 #[cfg(feature = "redis")]
 mod redis;
 mod registry;
-mod resource;
 mod sync;
 mod telemetry;
+mod tower;
+mod types;
 
 #[cfg(feature = "axum")]
 pub use self::http::MissingLock;
@@ -104,18 +100,16 @@ pub use self::redis::{RedisLockOptions, RedisLockProvider, RedisWarning};
 #[cfg(feature = "redis")]
 #[deprecated(since = "0.2.0", note = "is called `RedisWarning` now")]
 pub type Finding = RedisWarning;
-pub use error::{BoxError, Cause, LockError, RefusedValue};
-pub use fencing::{FencingToken, ParseFencingTokenError};
-pub use guard::{LockGuard, LockHandle};
-pub use lock::DistributedLock;
-pub use lost::Lost;
+pub use backend::Release;
+pub use lock::{DistributedLock, DistributedLockProvider, LockGuard, LockHandle, Lost};
 #[cfg(feature = "memory")]
 pub use memory::{InMemoryLockProvider, LockInfo};
-pub use middleware::{IntoResource, LockLayer, LockService, OnLost};
-pub use options::LockOptions;
-pub use provider::{DistributedLockProvider, Release};
 pub use registry::{BuildError, BuildProblem, Locking, LockingBuilder};
-pub use resource::{Resource, ResourceError};
+pub use tower::{IntoResource, LockLayer, LockService, OnLost};
+pub use types::{
+    BoxError, Cause, FencingToken, LockError, LockOptions, ParseFencingTokenError, RefusedValue, Resource,
+    ResourceError,
+};
 
 /// The snippets of the README and the guides, as tests.
 #[cfg(all(doctest, feature = "memory", feature = "redis", feature = "axum", feature = "conformance"))]

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::Subject;
-use crate::provider::BoxFuture;
+use crate::backend::BoxFuture;
 
 /// One promise, and the test of it.
 pub struct Case<S> {

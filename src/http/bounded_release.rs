@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
 use crate::LockGuard;
+use crate::backend::{Release, Releasing};
 use crate::mutant::{Mutant, is};
-use crate::provider::{Release, Releasing};
 
 /// Resolves when the release has been answered, or its time is up: the answer to a client must not hang on a
 /// silent backend. The release goes on in the background then.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::OnDisconnect;
-use crate::middleware::LayerConfig as Common;
+use crate::tower::LayerConfig as Common;
 use crate::{LockOptions, OnLost};
 
 /// Until when a request holds its lock.

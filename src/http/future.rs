@@ -20,10 +20,10 @@ use super::refusal_response::Style;
 use super::request_task::{Outcome, RequestTask};
 use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
-use crate::middleware::{Enter, ResponseState, ResponseStateProjection, ResponseStateTaken};
+use crate::backend::take_lease_left;
 use crate::mutant::{Mutant, is};
-use crate::provider::take_lease_left;
 use crate::telemetry::Misconfigured;
+use crate::tower::{Enter, ResponseState, ResponseStateProjection, ResponseStateTaken};
 use crate::{LockError, LockGuard};
 
 /// Waits for the lock, runs the inner service under it, and resolves to its answer or to a refusal.

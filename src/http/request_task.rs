@@ -20,7 +20,7 @@ use pin_project::pin_project;
 use tokio::runtime::Handle;
 use tower_service::Service;
 
-use crate::middleware::{Enter, LockedCall};
+use crate::tower::{Enter, LockedCall};
 use crate::{LockError, LockGuard};
 
 /// How a request ended.

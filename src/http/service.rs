@@ -19,8 +19,8 @@ use super::request_task::{DetachOnDrop, RequestTask};
 use super::upgrade::Upgrade;
 use super::{Attached, Detachable, HoldUntil, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
 use crate::LockError;
-use crate::middleware::{AcquireState, LockedCall};
 use crate::telemetry::Misconfigured;
+use crate::tower::{AcquireState, LockedCall};
 
 /// An HTTP service whose requests run under a lock. Made by [`HttpLockLayer`], which says what it does.
 #[derive(Debug)]

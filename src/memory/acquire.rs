@@ -18,7 +18,7 @@ use super::queue_position::QueuePosition;
 use super::shard::Shard;
 use super::table::{Arrival, Table};
 use super::wait_queue::Ticket;
-use crate::provider::{Acquired, Acquiring, BoxFuture, LeaseState, LockBackend, Wait};
+use crate::backend::{Acquired, Acquiring, BoxFuture, LeaseState, LockBackend, Wait};
 use crate::sync::now;
 use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
 

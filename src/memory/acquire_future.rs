@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::acquire::{Attempt, Outcome, WaiterAdmission};
 use super::queue_position::{Look, QueuePosition};
-use crate::provider::{Wait, tell_lease_left, time_after};
+use crate::backend::{Wait, tell_lease_left, time_after};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::{LockError, LockGuard, LockOptions};
 

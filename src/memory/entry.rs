@@ -11,7 +11,7 @@ use super::holder::Holder;
 use super::lease::MemoryLease;
 use super::table::Fences;
 use super::wait_queue::{Queue, Ticket};
-use crate::provider::{LeaseState, Term, WaiterPermit};
+use crate::backend::{LeaseState, Term, WaiterPermit};
 use crate::{FencingToken, Resource};
 
 /// A lock that is held, and who waits for it. Of 64 bytes, so that finding one is a shift and not a product: its hash is

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::hash::NameHash;
 use super::shard::Shard;
+use crate::backend::{Lease, Release};
 use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, Release};
 use crate::{FencingToken, Resource};
 
 /// A lease that has no end of its own and has not been shown to anybody: neither a handle nor a signal looks at it.

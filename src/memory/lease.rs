@@ -9,7 +9,7 @@ use super::hash::NameHash;
 use super::shard::Shard;
 use crate::LockError;
 use crate::LockOptions;
-use crate::provider::{BoxFuture, Lease, LeaseState, LockBackend, Release, Releasing, Term};
+use crate::backend::{BoxFuture, Lease, LeaseState, LockBackend, Release, Releasing, Term};
 
 /// A lease that others than its guard know: one with an end of its own from its grant on, and any other from when
 /// somebody shares it (M8).

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use hashbrown::DefaultHashBuilder;
 
 use super::shard::Shard;
-use crate::provider::{BoxFuture, DEFAULT_MOST, WaiterLimit};
+use crate::backend::{BoxFuture, DEFAULT_MOST, WaiterLimit};
 use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, Resource};
 
 /// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis. For a

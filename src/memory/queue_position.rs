@@ -15,8 +15,8 @@ use super::inline_lease::InlineLease;
 use super::lease::{MemoryLease, has_end, lasts_untaken, term};
 use super::shard::Shard;
 use super::wait_queue::Ticket;
+use crate::backend::LeaseState;
 use crate::mutant::{Mutant, is};
-use crate::provider::LeaseState;
 use crate::sync::now;
 use crate::{FencingToken, LockOptions, Resource};
 

@@ -14,8 +14,8 @@ use super::inline_lease::InlineLease;
 use super::lease::MemoryLease;
 use super::table::Table;
 use crate::Resource;
+use crate::backend::{DEFAULT_MOST, LeaseState, Release, Term, WaiterLimit, Wakers};
 use crate::mutant::{Mutant, is};
-use crate::provider::{DEFAULT_MOST, LeaseState, Release, Term, WaiterLimit, Wakers};
 use crate::sync::{AtomicBool, Mutex, now};
 
 /// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which

@@ -14,8 +14,8 @@ use super::acquire_slot::{AcquireResult, AcquireSlot};
 use super::backend::Backend;
 use super::engine::{GiveUp, WaiterAdmission, minus_clock_drift};
 use super::lease::RedisLease;
+use crate::backend::{Lease, Wait, time_after};
 use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, Wait, time_after};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
 /// What an acquire comes to.

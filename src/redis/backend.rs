@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, Id};
 use super::acquire_future::AcquireFuture;
 use super::engine::Locks;
 use super::settings::Settings;
-use crate::provider::{Acquiring, LockBackend, Wait};
+use crate::backend::{Acquiring, LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};
 
 /// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::backend::Backend;
 use super::connection::{Condition, Failure, hide, made_none, pool};
 use super::protocol::Publishing;
-use crate::provider::{LockBackend, Wait};
+use crate::backend::{LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};
 
 /// What a check locks. It is taken for a moment; that another process holds it is no fault.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::backend::Backend;
 use super::runtimes::Place;
 use super::ttl_millis::TtlMillis;
-use crate::provider::{BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term};
+use crate::backend::{BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
 /// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.

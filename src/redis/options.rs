@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::tls::{Certificates, Identity};
-use crate::provider::DEFAULT_MOST;
+use crate::backend::DEFAULT_MOST;
 
 /// Where the Redis or Valkey server is, and how it is used.
 ///

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::backend::Backend;
 use super::check::{self, RedisWarning};
 use super::options::RedisLockOptions;
-use crate::provider::{BoxFuture, LockBackend};
+use crate::backend::{BoxFuture, LockBackend};
 use crate::telemetry;
 use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 

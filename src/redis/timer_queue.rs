@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use self::slots::Places;
-use crate::provider::PackedInstant;
+use crate::backend::PackedInstant;
 
 /// Things to do, by the time at which they are due.
 #[derive(Debug)]

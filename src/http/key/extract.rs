@@ -2,7 +2,7 @@
 
 use ::http::Request;
 
-use crate::middleware::{IntoResource, NamesLock};
+use crate::tower::{IntoResource, NamesLock};
 use crate::{LockError, Resource};
 
 /// Tells which lock a request needs. A [`Key`](super::Key), or a closure from `&Request<B>` to anything that is a

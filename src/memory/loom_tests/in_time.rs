@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use super::scene::{LEASE, Scene, block_on, ending, poll_once, run_in_time, unless_closed};
-use crate::provider::{Acquiring, Release, Wait};
+use crate::backend::{Acquiring, Release, Wait};
 use crate::sync::modelled::Depth::Bounded;
 use crate::sync::modelled::advance;
 use crate::{LockGuard, LockOptions};

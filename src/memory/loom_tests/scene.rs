@@ -10,8 +10,8 @@ use loom::sync::Notify;
 use loom::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::SeqCst};
 use loom::thread;
 
+use crate::backend::{Acquiring, LockBackend, Wait};
 use crate::memory::shard::Shard;
-use crate::provider::{Acquiring, LockBackend, Wait};
 use crate::sync::modelled::{Depth, advance, explore, explore_in_time};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 

@@ -4,7 +4,7 @@
 use std::task::Poll;
 
 use super::scene::{Scene, block_on, poll_once, run, run_to, run_with, unless_closed};
-use crate::provider::{Release, Wait};
+use crate::backend::{Release, Wait};
 use crate::sync::modelled::Depth::Bounded;
 use crate::{LockError, LockGuard, LockOptions};
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Locks;
 use super::acquire::fail_waiters;
 use crate::LockError;
-use crate::provider::Lease;
+use crate::backend::Lease;
 
 impl Locks {
     /// Lets every lock go and ends every wait, and waits until the server has been told, for as long as the options

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::ownership::Ownership;
 use super::{Extension, Locks};
 use crate::LockError;
-use crate::provider::{Lease, Wakers};
+use crate::backend::{Lease, Wakers};
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
 use crate::redis::connection::Withdrawn;
 use crate::redis::lease::RedisLease;
@@ -57,7 +57,7 @@ impl Deferred {
         }
     }
 
-    /// [`LeaseState::renew`](crate::provider::LeaseState::renew).
+    /// [`LeaseState::renew`](crate::backend::LeaseState::renew).
     #[must_use]
     pub(super) fn renew(&mut self, lease: &RedisLease, now: Instant, from: Instant, length: Duration) -> bool {
         let (renewed, watchers) = lease.state().renew_untold(now, from, length);

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::ownership::{Extending, Ownership};
 use super::{CallKind, Command, Deferred, Extension, Locks, Step, minus_clock_drift};
-use crate::provider::Lease;
+use crate::backend::Lease;
 use crate::redis::connection::Reply;
 use crate::redis::lease::RedisLease;
 use crate::redis::protocol::flag;

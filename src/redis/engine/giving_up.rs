@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::entry::Entry;
 use super::request::ASK_AGAIN;
 use super::{AcquireSlot, Locks};
-use crate::provider::{PackedInstant, tell_lease_left};
+use crate::backend::{PackedInstant, tell_lease_left};
 use crate::{LockError, Resource};
 
 /// How much longer than it wanted to a caller waits for the server's word on who holds the lock, where that was asked just

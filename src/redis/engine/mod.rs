@@ -87,8 +87,8 @@ use super::runtimes::Runtimes;
 use super::settings::Settings;
 use super::timer_queue::{self, TimerQueue};
 use super::token::{InboxId, Token};
+use crate::backend::{Release, WaiterLimit};
 use crate::mutant::{Mutant, is};
-use crate::provider::{Release, WaiterLimit};
 use crate::{LockError, Resource};
 
 /// Every lock of one provider.

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{Extension, minus_clock_drift};
 use crate::FencingToken;
+use crate::backend::{Lease, PackedInstant};
 use crate::mutant::{Mutant, is};
-use crate::provider::{Lease, PackedInstant};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::clocks::Epoch;
 use crate::redis::lease::RedisLease;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::CallKind;
 use super::stage::{Stage, TTL};
 use super::table::shard_number;
-use crate::provider::{LockBackend, Wait};
+use crate::backend::{LockBackend, Wait};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::backend::Backend;
 use crate::redis::connection::{Call, Caller, Left, Reply};

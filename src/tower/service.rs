@@ -9,7 +9,7 @@ use super::locked_call::LockedCall;
 use super::{IntoResource, LockLayer, NamesLock, ResponseFuture};
 use crate::BoxError;
 
-/// A service whose requests run under a lock. Made by [`LockLayer`]; see the [module docs](super).
+/// A service whose requests run under a lock. Made by [`LockLayer`]; see the [`middleware`](crate::middleware) module.
 #[derive(Debug)]
 pub struct LockService<S, F> {
     pub(super) inner: S,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::acquire::{Acquire, AcquireForever, AcquireWithin, Pending};
-use crate::provider::{Acquired, LockBackend, Wait};
+use super::acquire::{Acquire, AcquireForever, AcquireWithin, Pending};
+use crate::backend::{Acquired, LockBackend, Wait};
 use crate::telemetry::Attempt;
 use crate::{LockError, LockGuard, LockOptions, Resource};
 

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 #[cfg(feature = "http")]
 use crate::DistributedLock;
 #[cfg(feature = "memory")]
-use crate::memory::InlineLease;
-use crate::options::check_lease;
+use crate::backend::Acquired;
+use crate::backend::{Lease, Release, Releasing};
 #[cfg(feature = "memory")]
-use crate::provider::Acquired;
-use crate::provider::{Lease, Release, Releasing};
+use crate::memory::InlineLease;
 use crate::sync::now;
+use crate::types::check_lease;
 use crate::{FencingToken, LockError, Lost, Resource};
 
 /// A lock that is held, for as long as this lives and its lease lasts.

@@ -11,8 +11,8 @@ use tower_service::Service;
 
 use super::OnLost;
 use super::acquire_state::AcquireState;
+use crate::backend::Acquired;
 use crate::mutant::{Mutant, is};
-use crate::provider::Acquired;
 use crate::{LockError, LockGuard, Lost};
 
 /// What is done with a request once its lock is held, before it is passed on.

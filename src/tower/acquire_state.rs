@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 #[cfg(feature = "http")]
 use crate::LockHandle;
-use crate::acquire::{Pending, busy};
-use crate::provider::{Acquired, Wait, clear_lease_left};
+use crate::backend::{Acquired, Wait, clear_lease_left};
+use crate::lock::{Pending, busy};
 use crate::{DistributedLock, LockError};
 
 /// Takes a lock, if there is one to take.

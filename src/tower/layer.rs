@@ -10,7 +10,7 @@ use super::config::LayerConfig;
 use super::{LockService, OnLost};
 use crate::{DistributedLockProvider, LockOptions, Locking};
 
-/// Runs the requests of a Tower service under a lock. See the [module docs](super).
+/// Runs the requests of a Tower service under a lock. See the [`middleware`](crate::middleware) module.
 ///
 /// `F` is the closure that names the resource of a request: `Fn(&Request) -> impl IntoResource`.
 #[must_use]

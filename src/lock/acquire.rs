@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::provider::{Acquired, BoxFuture, Wait};
+use crate::backend::{Acquired, BoxFuture, Wait};
 use crate::telemetry::Attempt;
 use crate::{DistributedLock, LockError, LockGuard};
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::provider::{Lease, LeaseStatus, Watcher};
+use crate::backend::{Lease, LeaseStatus, Watcher};
 use crate::sync::{Sleep, sleep_until};
 
 /// Resolves when a guard no longer holds its lock: the lease ended, the lock was taken away on the backend, or the

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::OnLost;
 use super::locked_call::{Answer, LockedCall};
 use super::response_state::{ResponseState, ResponseStateProjection, ResponseStateTaken};
-use crate::provider::Releasing;
+use crate::backend::Releasing;
 use crate::{BoxError, LockError, Release};
 
 /// Waits for the lock, runs the inner service under it, and releases it before it resolves.
