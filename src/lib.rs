@@ -77,7 +77,6 @@ mod lock;
 #[cfg(feature = "memory")]
 mod memory;
 pub mod middleware;
-mod mutant;
 pub mod provider;
 #[cfg(feature = "redis")]
 mod redis;

@@ -260,7 +260,6 @@ redis_server
 
 step "format" cargo fmt --all --check
 step "lints, every feature" cargo clippy --all-features --all-targets -- -D warnings
-step "lints, mutants" cargo clippy --all-features --lib -- --cfg orchestrix_mutants -D warnings
 step "lints, no feature" cargo clippy --no-default-features -- -D warnings
 for feature in memory redis http axum tonic tracing metrics serde conformance; do
     step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings

@@ -26,7 +26,6 @@ use super::Release;
 use super::Term;
 use super::packed_time::{LOST, NO_END, PENDING, RELEASED, written};
 use super::watchers::{Wakers, Watcher, Watchers};
-use crate::mutant::{Mutant, is};
 use crate::sync::{AtomicU64, Mutex, assert_outside, now};
 use crate::{FencingToken, Resource};
 
@@ -126,7 +125,7 @@ impl LeaseState {
             }
             loop {
                 let before = self.ends.load(Acquire);
-                if !self.held_at(before, || now) && !is(Mutant::LateRenewalRevives) {
+                if !self.held_at(before, || now) {
                     return (false, Wakers::default());
                 }
                 let ends = written(term.ends());
@@ -162,7 +161,7 @@ impl LeaseState {
                 }
             }
         };
-        Some(wakers.of_loss())
+        Some(wakers)
     }
 
     /// Ends the lease because its provider closes, as [`lose`](Self::lose) does. To guards and handles it is a loss: they
@@ -308,7 +307,7 @@ impl LeaseState {
             if matches!(ends, PENDING | RELEASED | LOST) {
                 return false;
             }
-            if now < ends || is(Mutant::HeldFlagForClock) {
+            if now < ends {
                 return true;
             }
             match self.ends.compare_exchange(ends, LOST, ReleaseOrder, Acquire) {

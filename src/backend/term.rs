@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::packed_time::{PackedDuration, PackedInstant};
-use crate::mutant::{Mutant, is};
 
 /// When a lease ends if nobody does anything.
 ///
@@ -68,7 +67,6 @@ impl Term {
     /// The longest hold, counted from the start: the lease ends then at the latest.
     pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         // A time too far away to be written down is no limit.
-        let max_hold = max_hold.filter(|_| !is(Mutant::MaxHoldIgnored));
         let limit = self.from.zip(max_hold).and_then(|(from, max_hold)| time_after(from.instant(), max_hold));
         self.limit = limit.map_or(PackedInstant::NEVER, PackedInstant::from);
         self

@@ -5,7 +5,6 @@
 
 use std::task::Waker;
 
-use crate::mutant::{Mutant, is};
 use crate::sync::assert_outside;
 
 /// The wakers of those who watch one lease.
@@ -120,11 +119,6 @@ impl Default for Wakers {
 }
 
 impl Wakers {
-    /// The same, once the lease is lost.
-    pub(super) fn of_loss(self) -> Self {
-        if is(Mutant::LossWakesNobody) { Self::default() } else { self }
-    }
-
     /// Whether there are any.
     #[cfg(feature = "redis")]
     pub(crate) fn is_empty(&self) -> bool {

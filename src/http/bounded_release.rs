@@ -10,7 +10,6 @@ use tokio::time::{Sleep, sleep};
 
 use crate::LockGuard;
 use crate::backend::{Release, Releasing};
-use crate::mutant::{Mutant, is};
 
 /// Resolves when the release has been answered, or its time is up: the answer to a client must not hang on a
 /// silent backend. The release goes on in the background then.
@@ -43,9 +42,6 @@ impl Future for BoundedRelease {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         if let Poll::Ready(answer) = Pin::new(&mut self.releasing).poll(cx) {
             return Poll::Ready(matches!(answer, Ok(Release::AlreadyLost)));
-        }
-        if is(Mutant::LastFrameBeforeRelease) {
-            return Poll::Ready(false);
         }
         let patience = self.patience;
         self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx).map(|()| false)

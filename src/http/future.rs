@@ -21,7 +21,6 @@ use super::request_task::{Outcome, RequestTask};
 use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
 use crate::backend::take_lease_left;
-use crate::mutant::{Mutant, is};
 use crate::telemetry::Misconfigured;
 use crate::tower::{Enter, ResponseState, ResponseStateProjection, ResponseStateTaken};
 use crate::{LockError, LockGuard};
@@ -147,7 +146,7 @@ where
                 Outcome::Answered(answer, Some(guard)) => (answer, guard),
             };
             let answer = match answer {
-                Ok(response) if this.ending.hold_until == HoldUntil::BodyEnd && !is(Mutant::FreedBeforeBodyEnds) => {
+                Ok(response) if this.ending.hold_until == HoldUntil::BodyEnd => {
                     this.framing.see(&response);
                     if this.framing.is_upgrade() {
                         let left = match &*this.upgrade {

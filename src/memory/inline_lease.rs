@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::hash::NameHash;
 use super::shard::Shard;
 use crate::backend::{Lease, Release};
-use crate::mutant::{Mutant, is};
 use crate::{FencingToken, Resource};
 
 /// A lease that has no end of its own and has not been shown to anybody: neither a handle nor a signal looks at it.
@@ -71,7 +70,7 @@ impl InlineLease {
     /// Whether it was granted and has not been released: what a drop has to do.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.state == State::Granted || (self.state == State::ToBe && is(Mutant::UngrantedGuardIsReleased))
+        self.state == State::Granted
     }
 
     /// Frees the lock if it is still ours, and tells those with whom it was shared.

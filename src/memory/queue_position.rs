@@ -16,7 +16,6 @@ use super::lease::{MemoryLease, has_end, lasts_untaken, term};
 use super::shard::Shard;
 use super::wait_queue::Ticket;
 use crate::backend::LeaseState;
-use crate::mutant::{Mutant, is};
 use crate::sync::now;
 use crate::{FencingToken, LockOptions, Resource};
 
@@ -141,8 +140,8 @@ impl QueuePosition {
         let (left, gone) = {
             let mut table = self.shard.table.lock();
             let left = table.leave(self);
-            let granted = left.is_none() && !is(Mutant::DroppedWaiterKeepsGrantInMemory);
-            (left, if granted { table.hand_on(self) } else { None })
+            let gone = if left.is_none() { table.hand_on(self) } else { None };
+            (left, gone)
         };
         left.map(DepartedWaiter::wake).or_else(|| gone.map(ReleasedHolder::wake)).unwrap_or_default();
     }

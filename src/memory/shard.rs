@@ -15,7 +15,6 @@ use super::lease::MemoryLease;
 use super::table::Table;
 use crate::Resource;
 use crate::backend::{DEFAULT_MOST, LeaseState, Release, Term, WaiterLimit, Wakers};
-use crate::mutant::{Mutant, is};
 use crate::sync::{AtomicBool, Mutex, now};
 
 /// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
@@ -110,7 +109,7 @@ impl Shard {
             let mut table = self.table.lock();
             let now = now();
             // First of all: a guard whose lease nobody shares has no other sign of it.
-            self.closed.store(!is(Mutant::ClosedAndStillHeld), ReleaseOrder);
+            self.closed.store(true, ReleaseOrder);
             let (leases, wakers): (Vec<_>, Vec<_>) = table.close(now).into_iter().map(Entry::into_parts).unzip();
             let leases: Vec<_> = leases.into_iter().flatten().collect();
             // Inside the critical section, as every change of a lease without an end; and every lock is let go before

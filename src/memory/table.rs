@@ -34,7 +34,6 @@ use super::holder::Holder;
 use super::lease::MemoryLease;
 use super::queue_position::QueuePosition;
 use super::wait_queue::Ticket;
-use crate::mutant::{Mutant, is};
 use crate::sync::now;
 use crate::{FencingToken, Resource};
 
@@ -250,9 +249,7 @@ impl Table {
     /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
     pub(super) fn release_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<ReleasedHolder> {
         let held = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence).ok()?;
-        if let Holder::Shared(lease) = &held.get().holder
-            && !is(Mutant::HandleOutlivesRelease)
-        {
+        if let Holder::Shared(lease) = &held.get().holder {
             lease.state.release_alone();
         }
         let gone = succeed(held, &mut self.fences);

@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::mutant::{Mutant, is};
-
 /// A place in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(pub(super) u64);
@@ -46,8 +44,7 @@ impl<W> Queue<W> {
     }
 
     pub(super) fn pop_first(&mut self) -> Option<(Ticket, W)> {
-        let last = is(Mutant::LastComeFirstServedInMemory);
-        let (ticket, waiter) = if last { self.places.pop_back() } else { self.places.pop_front() }?;
+        let (ticket, waiter) = self.places.pop_front()?;
         self.waiting -= 1;
         self.tidy();
         waiter.map(|waiter| (ticket, waiter))

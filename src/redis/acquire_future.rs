@@ -15,7 +15,6 @@ use super::backend::Backend;
 use super::engine::{GiveUp, WaiterAdmission, minus_clock_drift};
 use super::lease::RedisLease;
 use crate::backend::{Lease, Wait, time_after};
-use crate::mutant::{Mutant, is};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
 /// What an acquire comes to.
@@ -204,9 +203,7 @@ impl PinnedDrop for AcquireFuture {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
         let Some(place) = this.place.take() else { return };
-        if let Some(AcquireResult::Granted(lease)) = place.waiter.leave()
-            && !is(Mutant::DroppedWaiterKeepsGrantOnRedis)
-        {
+        if let Some(AcquireResult::Granted(lease)) = place.waiter.leave() {
             // Granted at that moment. Hand it on.
             drop(lease.release());
         }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::LockError;
-use crate::mutant::{Mutant, is};
 
 /// Where a process hears of its locks: the same for all its tokens, and no secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +49,7 @@ impl Token {
     pub(super) const LENGTH: usize = INBOX_DIGITS + 1 + SECRET_DIGITS;
 
     pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
-        let secret = if is(Mutant::TokenPerProcess) { 0 } else { u128::from_ne_bytes(random()?) };
+        let secret = u128::from_ne_bytes(random()?);
         Ok(Secret::from(secret).of(inbox))
     }
 

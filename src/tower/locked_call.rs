@@ -12,7 +12,6 @@ use tower_service::Service;
 use super::OnLost;
 use super::acquire_state::AcquireState;
 use crate::backend::Acquired;
-use crate::mutant::{Mutant, is};
 use crate::{LockError, LockGuard, Lost};
 
 /// What is done with a request once its lock is held, before it is passed on.
@@ -73,7 +72,6 @@ where
     #[inline]
     pub(crate) fn new(service: S, request: R, taking: AcquireState, on_lost: OnLost, hook: H) -> Self {
         let stage = Stage::Preparing { service, request, taking };
-        let on_lost = if is(Mutant::LossCancelsNothing) { OnLost::Continue } else { on_lost };
         Self { stage, watch: Watch { on_lost, lost: None }, guard: Ok(None), hook }
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the battery against mistakes of src/mutant.rs, and requires that it rejects each for the property that it breaks.
+# Runs the battery against mistakes of tests/mutants/*.patch, and requires that it rejects each for the property that it breaks.
 #
 #   tests/mutants/battery.sh                  all that it can be asked about
 #   tests/mutants/battery.sh --only NAME      this one
@@ -8,13 +8,16 @@
 # Which they are, under which faults, and what has to be violated, is said in tests/battery/src/commands/mutants.rs.
 set -euo pipefail
 if [ "${1:-}" = -h ] || [ "${1:-}" = --help ]; then sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0; fi
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-manifest="$here/../battery/Cargo.toml"
+tree="$("$(dirname "${BASH_SOURCE[0]}")/tree.sh")"
+target="$(cd "$tree/.." && pwd)"
 
-# Another number of codegen units, which nothing else is built with, tells cargo that this is another build of the
-# crate. Its dependencies are those of the other build.
-build=(build --release --manifest-path "$manifest" --config 'profile.release.package.orchestrix-locking.codegen-units=15')
-executable="$(RUSTC_WRAPPER="$here/rustc_battery" cargo "${build[@]}" --message-format json-render-diagnostics |
+# Dependencies are those of the other builds: another number of codegen units, which nothing else is built with, tells
+# cargo that these two packages alone are others.
+build=(build --release --manifest-path "$tree/tests/battery/Cargo.toml" --target-dir "$target")
+for package in orchestrix-locking battery; do
+    build+=(--config "profile.release.package.$package.codegen-units=15")
+done
+executable="$(cargo "${build[@]}" --message-format json-render-diagnostics |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')"
 if [ ! -x "$executable" ]; then echo "tests/mutants/battery.sh: the battery could not be built" >&2; exit 1; fi
 

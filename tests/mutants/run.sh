@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the mistakes of src/mutant.rs one after the other, and requires that tests catch each of them.
+# Makes the mistakes of tests/mutants/*.patch one after the other, and requires that tests catch each of them.
 #
 #   tests/mutants/run.sh                  all of them
 #   tests/mutants/run.sh --only NAME      this one
@@ -29,16 +29,12 @@ longest=60
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-# The mutants of the source with what is wrong in each, one "name<tab>what" a line.
-awk '/^    \/\/\/ / { what = substr($0, 9); next }
-    /^    [A-Z][A-Za-z]*,$/ && what { gsub(/[ ,]/, ""); print $0 "\t" what }
-    { what = "" }' src/mutant.rs >"$work/known"
+# The mutants with what is wrong in each, one "name<tab>what" a line.
+tree="$(tests/mutants/tree.sh)"
+for patch in tests/mutants/*.patch; do
+    printf '%s\t%s\n' "$(basename "$patch" .patch)" "$(sed -n '1s/^# *//p' "$patch")"
+done >"$work/known"
 grep -Ev '^ *(#|$)' tests/mutants/mutants.txt | awk '{ print $1 "\t" $2 "\t" $3 }' >"$work/table"
-if ! differing="$(diff <(cut -f 1 "$work/known" | sort) <(cut -f 1 "$work/table" | sort -u))"; then
-    echo "tests/mutants/mutants.txt (>) and src/mutant.rs (<) name different mutants:" >&2
-    grep '^[<>]' <<<"$differing" >&2
-    exit 2
-fi
 if [ -n "$only" ]; then
     awk -F '\t' -v only="$only" '$1 == only' "$work/table" >"$work/chosen"
     if [ ! -s "$work/chosen" ]; then
@@ -48,13 +44,17 @@ if [ -n "$only" ]; then
     mv "$work/chosen" "$work/table"
 fi
 
-# One build for all of them. The wrapper is for this package alone, so that its dependencies are those of every build.
-export RUSTC_WORKSPACE_WRAPPER="$PWD/tests/mutants/rustc"
+# One build for all of them. Its dependencies are those of the other builds: another number of codegen units, which
+# nothing else is built with, tells cargo that this package alone is another.
+target="$(cd "$tree/.." && pwd)"
+cd "$tree"
+build=(test --no-run --all-features --target-dir "$target")
+build+=(--config 'profile.test.package.orchestrix-locking.codegen-units=255')
 targets=()
 for binary in $(cut -f 2 "$work/table" | sort -u); do
     if [ "$binary" = lib ]; then targets+=(--lib); else targets+=(--test "$binary"); fi
 done
-if ! cargo test --no-run --all-features "${targets[@]}" >"$work/build" 2>&1; then
+if ! cargo "${build[@]}" "${targets[@]}" >"$work/build" 2>&1; then
     cat "$work/build"
     echo "tests/mutants/run.sh: the mutants could not be built" >&2
     exit 1

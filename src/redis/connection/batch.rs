@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use super::failure::{Failure, given_up, refused, too_slow};
 use super::reply::{Verdict, is_closed, is_of_several, verdict};
 use super::{Call, Caller, Connection, Reply};
-use crate::mutant::{Mutant, is};
 use crate::redis::protocol::{self, Answers, MOST_IN_A_CALL, Manner, Publishing, Step};
 
 /// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in the
@@ -84,9 +83,6 @@ impl<C: Caller> Batch<C> {
         self.sent = Instant::now();
         let expected = self.loads + self.together.len();
         let answers = connection.req_packed_commands(&self.pipeline, 0, expected).await;
-        if is(Mutant::DeadlineFromAnswer) {
-            self.sent = Instant::now();
-        }
         CompletedBatch::new(self, answers)
     }
 
@@ -194,7 +190,7 @@ impl<C: Caller> CompletedBatch<C> {
             let refusal = self.of_one.refusal();
             let of_slots = !self.batch.by_slot && refusal.is_some_and(|error| error.code() == Some("CROSSSLOT"));
             let of_several = self.left > 1 && refusal.is_some_and(is_of_several);
-            self.apart = (of_slots || of_several) && !is(Mutant::RefusedTogetherIsRefused);
+            self.apart = of_slots || of_several;
             self.way.apart |= self.apart;
             self.way.by_slot |= of_slots;
         }

@@ -10,7 +10,6 @@ use super::handover::{arrived_too_late, grant_lease};
 use super::ownership::Ownership;
 use super::{AcquireSlot, CallKind, Deferred, Locks, Shard, Step, Token};
 use crate::backend::WaiterLimit;
-use crate::mutant::{Mutant, is};
 use crate::redis::acquire_slot::AcquireResult;
 use crate::redis::clocks::Epoch;
 use crate::redis::connection::{Reply, was_cut};
@@ -135,7 +134,7 @@ impl Locks {
         match granted {
             Ok((Acquired::Granted { fence, others_wait, .. }, sent)) => {
                 let epoch = self.clocks.epoch();
-                if asked != epoch && !is(Mutant::SuspendIsNotNoticed) {
+                if asked != epoch {
                     // As for an ask: the token is the same, so that the server says when its lease begins anew.
                     return self.push_try(resource, *token, Attempt { epoch, again: true, ..attempt }, waiter);
                 }
@@ -156,9 +155,7 @@ impl Locks {
                     let error = arrived_too_late(ttl, now.saturating_duration_since(sent));
                     after.tell(waiter, AcquireResult::Failed(error.into()));
                     self.send_request_if_needed(resource, entry, OnServerFailure::Retry, now, after);
-                } else if !is(Mutant::AttemptOvertakesWaiters)
-                    && self.grant_next_before(resource, entry, Some(line), now, after)
-                {
+                } else if self.grant_next_before(resource, entry, Some(line), now, after) {
                     after.tell(waiter, AcquireResult::Busy);
                 } else if let Some(ownership) = &mut entry.ownership
                     && grant_lease(resource, ownership, waiter, now, after)
@@ -177,7 +174,7 @@ impl Locks {
             }
             Ok((Acquired::Queued { .. } | Acquired::Busy, _)) => Deferred::default().tell(waiter, AcquireResult::Busy),
             Err(error) => {
-                if let Some(unacknowledged) = unacknowledged.filter(|_| !is(Mutant::LostAnswerIsNotUndone)) {
+                if let Some(unacknowledged) = unacknowledged {
                     self.cancel(resource, *token, ttl, unacknowledged);
                 }
                 // Asked anew as an ask is, once, under a token of its own and behind the cancellation.
@@ -189,9 +186,7 @@ impl Locks {
                     let attempt = Attempt { line, epoch: self.clocks.epoch(), again: false, anew: true };
                     return self.push_try(resource, token, attempt, waiter);
                 }
-                let answer =
-                    if is(Mutant::ErrorIsBusy) { AcquireResult::Busy } else { AcquireResult::Failed(error.into()) };
-                Deferred::default().tell(waiter, answer);
+                Deferred::default().tell(waiter, AcquireResult::Failed(error.into()));
             }
         }
     }
@@ -217,9 +212,7 @@ impl Locks {
                 && let Some(request) = entry.take_request()
             {
                 self.remove_timer(request.due);
-                if !is(Mutant::CancelledAskStaysQueued) {
-                    self.undo_ask(resource, &request);
-                }
+                self.undo_ask(resource, &request);
             }
         }
         if entry.is_empty() {

@@ -10,7 +10,6 @@ use super::cancel::Unacknowledged;
 use super::ownership::Ownership;
 use crate::Resource;
 use crate::backend::{PackedInstant, WaiterLimit, WaiterPermit};
-use crate::mutant::{Mutant, is};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::clocks::Epoch;
 use crate::redis::lease::RedisLease;
@@ -118,7 +117,7 @@ impl Entry {
     /// A caller joins at the end of the line.
     pub(super) fn join(&mut self, waiter: Arc<AcquireSlot>, permit: Option<WaiterPermit>) -> u64 {
         let queue = self.queue.get_or_insert_default();
-        let ticket = if is(Mutant::LastComeFirstServedInProcess) { !queue.next_ticket } else { queue.next_ticket };
+        let ticket = queue.next_ticket;
         queue.next_ticket += 1;
         queue.waiters.insert(ticket, Place { waiter, permit });
         ticket

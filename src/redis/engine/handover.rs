@@ -9,7 +9,6 @@ use super::entry::{Entry, OnServerFailure, QueueEnd};
 use super::ownership::Ownership;
 use super::renew::next_step;
 use super::{AcquireSlot, CallKind, Command, Deferred, Locks, Shard, Step, TimerEvent};
-use crate::mutant::{Mutant, is};
 use crate::redis::acquire_slot::AcquireResult;
 use crate::redis::connection::Reply;
 use crate::redis::lease::RedisLease;
@@ -105,9 +104,6 @@ impl Locks {
     pub(super) fn grant_next_local(&self, resource: &Resource, entry: &mut Entry, now: Instant, after: &mut Deferred) {
         if self.grant_next_before(resource, entry, None, now, after) {
             return;
-        }
-        if is(Mutant::CancelledAcquireStaysGranted) {
-            entry.ownership = None;
         }
         self.end_ownership(resource, entry, after);
     }

@@ -88,7 +88,6 @@ use super::settings::Settings;
 use super::timer_queue::{self, TimerQueue};
 use super::token::{InboxId, Token};
 use crate::backend::{Release, WaiterLimit};
-use crate::mutant::{Mutant, is};
 use crate::{LockError, Resource};
 
 /// Every lock of one provider.
@@ -340,9 +339,6 @@ impl Caller for Locks {
     }
 
     fn reconnected(self: &Arc<Self>) {
-        if is(Mutant::ReconnectsWithoutALook) {
-            return;
-        }
         self.table.each(|entry, _| {
             let (resource, now) = (entry.resource().clone(), Instant::now());
             self.send_again(&resource, entry, now);
@@ -380,8 +376,7 @@ fn nothing_found(outcome: &Reply) -> bool {
 /// What a lease on the server is worth here: two clocks may differ by a hundredth, and the server counts in whole
 /// milliseconds.
 pub(super) fn minus_clock_drift(lease: Duration) -> Duration {
-    let drift = if is(Mutant::NoDrift) { Duration::ZERO } else { lease / 100 + Duration::from_millis(2) };
-    lease.saturating_sub(drift)
+    lease.saturating_sub(lease / 100 + Duration::from_millis(2))
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use super::entry::PendingRequest;
 use super::ownership::Ownership;
 use super::{Locks, Token};
 use crate::backend::PackedInstant;
-use crate::mutant::{Mutant, is};
 use crate::redis::clocks::Epoch;
 use crate::redis::protocol::{Grant, ServerTime};
 use crate::{LockOptions, Resource};
@@ -63,10 +62,7 @@ impl Locks {
 /// monotonic one stands still with the machine.
 fn is_recent(request: &PendingRequest, now: Instant, epoch: Epoch) -> bool {
     const LONGEST: Duration = Duration::from_secs(1);
-    if is(Mutant::OldWordIsCountedFrom) {
-        return true;
-    }
-    if request.epoch != epoch && !is(Mutant::SuspendIsNotNoticed) {
+    if request.epoch != epoch {
         return false;
     }
     request.queued.is_none_or(|queued| PackedInstant::from(now).since(queued.sent) <= LONGEST)
@@ -79,9 +75,6 @@ fn is_recent(request: &PendingRequest, now: Instant, epoch: Epoch) -> bool {
 /// its clock. A five-hundredth is taken off for what the two clocks may differ by in between.
 fn granted_since(request: &PendingRequest, at: ServerTime, arrived: Instant) -> Instant {
     let Some(queued) = request.queued else { return request.begun.instant() };
-    if is(Mutant::LateMessageLengthensLease) {
-        return arrived;
-    }
     let since = at.since(queued.at);
     (queued.sent.instant() + since - since / 500).min(arrived)
 }

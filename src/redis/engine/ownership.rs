@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::{Extension, minus_clock_drift};
 use crate::FencingToken;
 use crate::backend::{Lease, PackedInstant};
-use crate::mutant::{Mutant, is};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::clocks::Epoch;
 use crate::redis::lease::RedisLease;
@@ -314,7 +313,7 @@ impl Ownership {
     /// Whether the next caller of this process may have the lock before other processes.
     pub(super) fn may_turn(&self, now: Instant) -> bool {
         let is_last = self.number & LAST_TURN == LAST_TURN;
-        !is_last && now < self.ends() && (self.others_are_patient(now) || is(Mutant::CrowdKeepsOthersOut))
+        !is_last && now < self.ends() && self.others_are_patient(now)
     }
 
     /// Whether other processes have not waited too long, as far as we have heard.
@@ -325,9 +324,7 @@ impl Ownership {
 
     /// The next turn begins.
     pub(super) fn turn(&mut self) {
-        if !is(Mutant::LocalTurnKeepsFence) {
-            self.number += 1;
-        }
+        self.number += 1;
         self.set_fresh(false);
         self.turns_before_others = self.turns_before_others.map(|turns| turns.saturating_add(1));
     }
@@ -336,7 +333,7 @@ impl Ownership {
     /// it renews its lease anyway, at least half of it; of a claim lease too, which its renewal makes whole. What was asked
     /// for in another epoch is not known to be left.
     pub(super) fn is_enough_for(&self, waiter: &AcquireSlot, now: Instant, epoch: Epoch) -> bool {
-        if self.epoch != epoch && !is(Mutant::SuspendIsNotNoticed) {
+        if self.epoch != epoch {
             return false;
         }
         let options = waiter.options();

@@ -9,7 +9,6 @@ use super::entry::OnServerFailure;
 use super::{CallKind, Command, Locks, Step};
 use crate::LockError;
 use crate::backend::{Lease, Release, Releasing};
-use crate::mutant::{Mutant, is};
 use crate::redis::connection::Reply;
 use crate::redis::lease::RedisLease;
 use crate::redis::protocol::flag;
@@ -65,7 +64,7 @@ impl Locks {
             }
             Reply::Refused(error) | Reply::NotSent(error) | Reply::Indeterminate { error } => Err(error),
         };
-        if released.is_err() && !is(Mutant::LostReleaseIsForgotten) {
+        if released.is_err() {
             // In the background, until it is answered or the lease has ended by itself (R4).
             self.cancel_release(&command.resource, command.token);
         }

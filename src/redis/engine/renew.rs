@@ -11,7 +11,6 @@ use super::table::Shard;
 use super::{CallKind, Command, Locks, Step, minus_clock_drift};
 use crate::Resource;
 use crate::backend::Lease;
-use crate::mutant::{Mutant, is};
 use crate::redis::connection::Reply;
 use crate::redis::lease::RedisLease;
 use crate::redis::protocol::flag;
@@ -80,8 +79,7 @@ impl Locks {
         let now = Instant::now();
         let Some((entry, after)) = shard.find(resource) else { return };
         let Some(ownership) = entry.ownership_of(*token) else { return };
-        let answered = matches!(outcome, Reply::Answered { .. });
-        ownership.set_renewing(is(Mutant::RenewalStopsAfterError) && !answered);
+        ownership.set_renewing(false);
         if let Reply::Answered { answer, sent } = outcome {
             match flag(&answer) {
                 Ok(Some(others_wait)) => {
@@ -107,9 +105,6 @@ impl Locks {
                 }
                 Err(_) => {}
             }
-        }
-        if is(Mutant::RenewalErrorReleases) && !answered {
-            return self.push(resource, *token, Step::Release, CallKind::LetGo);
         }
         // One that did not get through is tried again until the lease ends.
         self.schedule(resource, ownership, now);

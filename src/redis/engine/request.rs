@@ -9,7 +9,6 @@ use super::cancel::Unacknowledged;
 use super::entry::{Entry, OnServerFailure, PendingRequest, Queued};
 use super::ownership::Ownership;
 use super::{CallKind, Deferred, Locks, Shard, Step, TimerEvent, Token};
-use crate::mutant::{Mutant, is};
 use crate::redis::connection::{Condition, Reply, was_cut};
 use crate::redis::jitter::jittered;
 use crate::redis::protocol::{Acquired, Command, Joining, Publishing, acquired};
@@ -91,9 +90,6 @@ impl Locks {
 
     /// When to ask again for a lock that somebody else holds.
     fn next_question(&self, request: &mut PendingRequest, lease_left: Option<Duration>) -> Duration {
-        if is(Mutant::NoSlowRecheck) {
-            return Duration::from_secs(3_600);
-        }
         let no_channels = matches!(self.connection.condition(), Condition::Up { publishing: Publishing::Refused });
         let usual = if no_channels || is_unheard(request) {
             let grown = FIRST_POLL.saturating_mul(1 << request.polls.min(16)).min(LONGEST_POLL);
@@ -134,7 +130,7 @@ impl Locks {
         match answer {
             Ok(Acquired::Granted { fence, others_wait, .. }) => {
                 let epoch = self.clocks.epoch();
-                if request.epoch != epoch && !is(Mutant::SuspendIsNotNoticed) {
+                if request.epoch != epoch {
                     // Our clock may have stood still while the answer was on its way. The next says anew. It is ours, most
                     // likely, so that there is something to wait for, whether the server is reached or not.
                     request.on_failure = OnServerFailure::Retry;
@@ -211,7 +207,7 @@ impl Locks {
         }
         let (token, ttl, on_failure) = (request.token, request.ttl.get(), request.on_failure);
         entry.take_request();
-        if may_have_run && !is(Mutant::LostAnswerIsNotUndone) {
+        if may_have_run {
             self.cancel(resource, token, ttl, Unacknowledged::One);
         }
         // A server closes a connection that was idle for long, perhaps while this was on its way to it. Whether it has run
@@ -253,7 +249,7 @@ fn joining(request: &PendingRequest) -> Joining {
 /// Whether notifications do not reach an ask, though its process may subscribe: the processes that release publish them
 /// under the name of another inbox, because their providers have another prefix, which begins with ours or ours with it.
 fn is_unheard(request: &PendingRequest) -> bool {
-    request.polls >= MOST_DROPS && !is(Mutant::UnheardWaiterStarves)
+    request.polls >= MOST_DROPS
 }
 
 /// Takes an ask out of the queue, or frees what it was granted meanwhile.

@@ -5,7 +5,6 @@ use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use std::time::Duration;
 
 use super::{ACQUIRE, Command, Joining, Publishing, RELEASE, RENEW, Script, Step, UNDO};
-use crate::mutant::{Mutant, is};
 use crate::redis::keys::Keys;
 use crate::redis::token::Token;
 use crate::redis::ttl_millis::TtlMillis;
@@ -106,8 +105,7 @@ fn mode(joining: Joining, publishing: Publishing) -> (&'static str, Option<u64>)
 
 /// The lease that a grant by notification begins with, in milliseconds.
 fn claim(lease: Duration, manner: Manner) -> u32 {
-    let claim = if is(Mutant::ClaimLeaseIsWhole) { lease } else { lease.min(manner.claim) };
-    TtlMillis::from(claim).milliseconds()
+    TtlMillis::from(lease.min(manner.claim)).milliseconds()
 }
 
 fn script(step: Step) -> &'static Script {

@@ -15,8 +15,6 @@ pub(super) use reply::{Acquired, CancelReply, ServerTime, acquired, cancel_reply
 
 use std::sync::LazyLock;
 
-use crate::mutant;
-
 /// A script, for one lock and for several. Most calls are for one, and cost less without what several need.
 pub(super) struct Script {
     one: Text,
@@ -30,19 +28,16 @@ struct Text {
 }
 
 impl Script {
-    /// The script of this file: after the beginning that all share, with what it includes, and in the frame of each kind.
-    fn new(file: &str, body: &'static str) -> Self {
-        let grant = mutant::script("grant.lua", include_str!("grant.lua"));
-        let queue = mutant::script("queue.lua", include_str!("queue.lua"));
-        let body =
-            mutant::script(file, body).replace("--#include grant.lua", &grant).replace("--#include queue.lua", &queue);
-        let several = mutant::script("several.lua", include_str!("several.lua"));
+    /// The script of this text: after the beginning that all share, with what it includes, and in the frame of each kind.
+    fn new(body: &str) -> Self {
+        let body = body
+            .replace("--#include grant.lua", include_str!("grant.lua"))
+            .replace("--#include queue.lua", include_str!("queue.lua"));
         let for_each = "--#for each lock";
+        let several = format!("{}\nend", body.replace(for_each, "local function one()"));
         Self {
             one: Text::new(&include_str!("one.lua").replace("--#script", &body.replace(for_each, ""))),
-            several: Text::new(
-                &several.replace("--#script", &format!("{}\nend", body.replace(for_each, "local function one()"))),
-            ),
+            several: Text::new(&include_str!("several.lua").replace("--#script", &several)),
         }
     }
 
@@ -69,7 +64,7 @@ macro_rules! scripts {
         $(
             $(#[$doc])*
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-Script::new($file, include_str!($file))
+Script::new(include_str!($file))
             });
         )*
 

@@ -1,5 +1,5 @@
 //! `battery mutants`: whether the battery would notice. The same workers, built with the mistakes of the crate's
-//! `src/mutant.rs`, make one of them in each round, and the checker has to reject that round for the property that the
+//! `tests/mutants`, make one of them in each round, and the checker has to reject that round for the property that the
 //! mistake breaks. The faults of a round are those that the mistake needs to be seen.
 
 use std::io;
@@ -23,7 +23,7 @@ const CROWD: Load = Load { shared: 4, slow: 8, ttl: 1_000, ..ENDING };
 
 /// One of them.
 struct Case {
-    /// As in `src/mutant.rs`.
+    /// As its patch is called.
     mutant: &'static str,
     /// What has to be violated.
     property: Property,

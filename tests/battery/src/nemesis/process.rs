@@ -14,7 +14,7 @@ use crate::worker::{Order, Quiet, Setup};
 /// Stops a process and lets it go on at the end of its own input, also when that comes from the end of ours.
 const STOPPER: &str = r#"trap '' HUP INT TERM; kill -STOP "$1" && echo stopped; read -r _; kill -CONT "$1""#;
 
-/// Says which mistake is made by a process that was built with `--cfg orchestrix_mutants`.
+/// Says which mistake is made by a process that was built with the patches of `tests/mutants`.
 const MUTANT: &str = "ORCHESTRIX_MUTANT";
 
 /// Killed when dropped. It ends by itself with its standard input.
