@@ -251,7 +251,7 @@ with_figures() {
 
 # Real processes under faults.
 battery() {
-    cargo run --release --manifest-path tests/battery/Cargo.toml -- "$@"
+    cargo run --release -p battery -- "$@"
 }
 
 component fmt rustfmt
@@ -280,9 +280,8 @@ step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
 step "mutants" with_figures mutants tests/mutants/run.sh
-step "battery, format" cargo fmt --all --check --manifest-path tests/battery/Cargo.toml
-step "battery, lints" cargo clippy --release --all-targets --manifest-path tests/battery/Cargo.toml -- -D warnings
-step "battery, tests" cargo test --release --manifest-path tests/battery/Cargo.toml
+step "battery, lints" cargo clippy --release --all-targets -p battery -- -D warnings
+step "battery, tests" cargo test --release -p battery
 if $long; then
     step "battery, an hour" with_figures run_long battery run --seconds 4000
 else

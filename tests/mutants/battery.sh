@@ -13,7 +13,7 @@ target="$(cd "$tree/.." && pwd)"
 
 # Dependencies are those of the other builds: another number of codegen units, which nothing else is built with, tells
 # cargo that these two packages alone are others.
-build=(build --release --manifest-path "$tree/tests/battery/Cargo.toml" --target-dir "$target")
+build=(build --release -p battery --manifest-path "$tree/Cargo.toml" --target-dir "$target")
 for package in orchestrix-locking battery; do
     build+=(--config "profile.release.package.$package.codegen-units=15")
 done

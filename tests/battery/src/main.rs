@@ -16,6 +16,11 @@
 //!    requests through a layer, and writes each step down as a line of its [`history`] before and after it;
 //! 3. [`check`] reads the lines of all of them and decides P1 to P7;
 //! 4. [`report`] says what was done and what was found.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts and times become figures of a few digits"
+)]
 
 mod args;
 mod check;

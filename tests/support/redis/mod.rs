@@ -5,7 +5,6 @@
 //! - [`Proxy`]: stands between a client and a server and loses, delays, holds or cuts what passes.
 //! - [`CommandLog`]: what clients sent to the server, without what scripts called.
 //! - [`Certificates`]: good and bad ones for TLS.
-//! - `OnRedis`: a provider under the conformance kit.
 //! - [`PlainLocker`]: locks a key as other programs do.
 //! - [`FEWEST_COMMANDS`], [`FEWEST_KEYS`], [`INBOXES`]: what a user of the provider may do, as rules of an ACL.
 //!
@@ -24,8 +23,6 @@ mod port;
 mod proxy;
 mod resp;
 mod server;
-#[cfg(feature = "conformance")]
-mod subject;
 mod supervisor;
 
 pub(crate) use builder::RedisServerBuilder;
@@ -37,6 +34,4 @@ pub(crate) use plain_locker::PlainLocker;
 pub(crate) use proxy::Proxy;
 pub(crate) use resp::{NotResp, Piece, Splitter};
 pub(crate) use server::RedisServer;
-#[cfg(feature = "conformance")]
-pub(crate) use subject::OnRedis;
 pub(crate) use supervisor::process_state;

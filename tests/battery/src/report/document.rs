@@ -54,17 +54,17 @@ of them, has to reject what they did, for the property that the mistake breaks.
 
 const AGAIN: &str = "\
 ```text
-tests/run.sh                                                           # everything, in its short form
-cargo run --release --manifest-path tests/battery/Cargo.toml -- run                   # the battery, a minute
-cargo run --release --manifest-path tests/battery/Cargo.toml -- run --seconds 4000    # the long form
-cargo run --release --manifest-path tests/battery/Cargo.toml -- run --seed N          # the faults of a seed again
-cargo run --release --manifest-path tests/battery/Cargo.toml -- plan --seed N         # which those are
-cargo run --release --manifest-path tests/battery/Cargo.toml -- control
+tests/run.sh                                            # everything, in its short form
+cargo run --release -p battery -- run                   # the battery, a minute
+cargo run --release -p battery -- run --seconds 4000    # the long form
+cargo run --release -p battery -- run --seed N          # the faults of a seed again
+cargo run --release -p battery -- plan --seed N         # which those are
+cargo run --release -p battery -- control
 tests/mutants/battery.sh
 ```
 
 `ORCHESTRIX_EVIDENCE=DIR tests/run.sh` also writes the figures into that directory, and
-`cargo run --release --manifest-path tests/battery/Cargo.toml -- evidence --in DIR --out docs/evidence.md` makes this
+`cargo run --release -p battery -- evidence --in DIR --out docs/evidence.md` makes this
 page of them. A seed fixes the faults and their times; what the processes then do depends on the machine too.
 ";
 

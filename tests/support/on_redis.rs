@@ -1,11 +1,12 @@
 //! [`OnRedis`]: a provider under the conformance kit, on a server of its own.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::sync::{Arc, Mutex, OnceLock};
 
 use orchestrix_locking::conformance::Subject;
 use orchestrix_locking::{DistributedLockProvider, RedisLockOptions, RedisLockProvider, Resource};
 
-use super::RedisServer;
+use crate::support::RedisServer;
 
 const USER: &str = "locks";
 const PASSWORD: &str = "secret";
