@@ -24,9 +24,12 @@
 
 mod batch;
 mod call;
+mod call_queue;
 mod connect;
 mod driver;
 mod failure;
+#[cfg(test)]
+mod flush_tests;
 mod hello;
 mod in_flight;
 mod open;
@@ -36,7 +39,6 @@ mod running;
 mod sender;
 mod supervisor;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -53,7 +55,8 @@ pub(super) use failure::{Failure, was_cut};
 pub(super) use hello::ServerFacts;
 pub(super) use redact::hide;
 
-use self::sender::{Sender, WORTH_SENDING};
+use self::call_queue::CallQueue;
+use self::sender::Sender;
 use super::keys::Keys;
 use super::protocol::Publishing;
 use super::settings::Settings;
@@ -123,7 +126,7 @@ pub(super) struct Connection<C: Caller> {
     settings: Settings,
     keys: Keys,
     inbox: InboxId,
-    queue: Mutex<Queue<C::CallKind>>,
+    queue: Mutex<CallQueue<C::CallKind>>,
     /// While there is a connection. Its mutex comes before the queue's.
     channel: Mutex<Option<Sender<C>>>,
     /// Something was pushed, or the link is to end.
@@ -143,28 +146,6 @@ pub(super) struct Connection<C: Caller> {
     silent: AtomicBool,
     /// There has been a connection, so that the next one is another.
     connected_before: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Queue<P> {
-    urgent: VecDeque<Call<P>>,
-    acquires: VecDeque<Call<P>>,
-}
-
-impl<P> Queue<P> {
-    /// A provider that holds very many locks pushes as many renewals now and then. Their room is not kept for the next.
-    fn give_back(&mut self) {
-        const KEPT: usize = 1024;
-        for calls in [&mut self.urgent, &mut self.acquires] {
-            if calls.is_empty() && calls.capacity() > KEPT {
-                *calls = VecDeque::new();
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.urgent.len() + self.acquires.len()
-    }
 }
 
 /// How the connection is.
@@ -198,7 +179,7 @@ impl<C: Caller> Connection<C> {
             settings,
             keys,
             inbox,
-            queue: Mutex::new(Queue { urgent: VecDeque::new(), acquires: VecDeque::new() }),
+            queue: Mutex::new(CallQueue::new()),
             channel: Mutex::new(None),
             pushed: Notify::new(),
             condition: Mutex::new(Condition::Starting),
@@ -225,16 +206,35 @@ impl<C: Caller> Connection<C> {
         self.inbox
     }
 
-    /// Asks the server for something. Good on any thread, inside a runtime or not.
+    /// Enqueues a call and sends it: [`enqueue`](Self::enqueue), then [`flush`](Self::flush).
     pub(super) fn push(self: &Arc<Self>, call: Call<C::CallKind>) {
+        self.enqueue(call);
+        self.flush();
+    }
+
+    /// Puts a call into the queue, and does nothing else: cheap, and good under any mutex. Calls are sent in the order in
+    /// which they were enqueued (K2).
+    ///
+    /// [`flush`](Self::flush) has to follow, once that mutex is free. The supervisor, or the flush of another caller, may
+    /// send the call before that.
+    pub(super) fn enqueue(&self, call: Call<C::CallKind>) {
         self.unanswered.fetch_add(1, SeqCst);
-        let Some(call) = self.send_alone(call) else { return };
-        let waiting = {
-            let mut queue = self.queue.lock();
-            if call.command.is_urgent() { &mut queue.urgent } else { &mut queue.acquires }.push_back(call);
-            queue.len()
-        };
-        if waiting == 1 || waiting == WORTH_SENDING {
+        self.queue.lock().push_back(call);
+    }
+
+    /// Sees to it that everything that was enqueued is sent, on any thread, inside a runtime or not. If nothing is in
+    /// flight and this is the supervisor's runtime, the calls are sent from here, as one batch; that polls the redis
+    /// crate's future. Otherwise the supervisor is woken, which sends them.
+    ///
+    /// No call is left without either: each caller flushes after it has enqueued. If another thread is sending at that
+    /// moment, the call may have come too late for its batch; then this wakes the supervisor.
+    pub(super) fn flush(self: &Arc<Self>) {
+        if let Some(Some(sender)) = self.channel.try_lock().as_deref_mut()
+            && sender.send_from_here(self)
+        {
+            return;
+        }
+        if self.queue.lock().announce() {
             self.pushed.notify_one();
         }
     }
@@ -243,26 +243,14 @@ impl<C: Caller> Connection<C> {
     /// before acquires, so that a release of the same token would overtake it, and it would then join the queue for a caller
     /// who is gone.
     pub(super) fn withdraw(self: &Arc<Self>, token: Token) -> Option<Withdrawn<C>> {
-        let mut queue = self.queue.lock();
-        let at = queue.acquires.iter().position(|call| call.command.token == token)?;
-        let call = queue.acquires.remove(at)?;
+        let call = self.queue.lock().remove_acquire(token)?;
         Some(Withdrawn { connection: Arc::clone(self), _call: call })
     }
 
     /// What was pushed and is not sent yet, for tests that play the server.
     #[cfg(test)]
     pub(super) fn take_pushed(&self) -> impl Iterator<Item = Call<C::CallKind>> {
-        let mut queue = self.queue.lock();
-        let (urgent, acquires) = (std::mem::take(&mut queue.urgent), std::mem::take(&mut queue.acquires));
-        urgent.into_iter().chain(acquires)
-    }
-
-    /// Sends a call if nothing else is on its way or waits to be; gives it back otherwise.
-    fn send_alone(self: &Arc<Self>, call: Call<C::CallKind>) -> Option<Call<C::CallKind>> {
-        match self.channel.try_lock().as_deref_mut() {
-            Some(Some(channel)) => channel.send_alone(self, call),
-            _ => Some(call),
-        }
+        self.queue.lock().take(usize::MAX).into_iter()
     }
 
     /// Sees to it that a task drives the link: in the present runtime, if there is one, whenever the task has ended with
@@ -398,31 +386,21 @@ impl<C: Caller> Connection<C> {
 
     /// Whether something waits to be sent that frees or keeps a lock.
     pub(super) fn has_urgent(&self) -> bool {
-        !self.queue.lock().urgent.is_empty()
+        self.queue.lock().has_urgent()
     }
 
     /// Takes what has been pushed, up to a number, in the order in which it is to be sent (K2).
     fn take(&self, most: usize) -> Vec<Call<C::CallKind>> {
-        let mut queue = self.queue.lock();
-        let urgent = queue.urgent.len().min(most);
-        let acquires = queue.acquires.len().min(most - urgent);
-        let mut taken = Vec::with_capacity(urgent + acquires);
-        taken.extend(queue.urgent.drain(..urgent));
-        taken.extend(queue.acquires.drain(..acquires));
-        queue.give_back();
-        taken
+        self.queue.lock().take(most)
     }
 
     /// Puts calls back that have not run, before everything that was pushed since.
     fn put_back(&self, calls: Vec<Call<C::CallKind>>) {
-        let mut queue = self.queue.lock();
-        for call in calls.into_iter().rev() {
-            if call.command.is_urgent() { &mut queue.urgent } else { &mut queue.acquires }.push_front(call);
-        }
+        self.queue.lock().put_back(calls);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting() == 0
+        self.queue.lock().is_empty()
     }
 
     /// How many calls wait to be sent.

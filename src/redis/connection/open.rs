@@ -41,12 +41,8 @@ impl<'a, C: Caller> Open<'a, C> {
         self.with(|channel| channel.send_pushed(self.connection)).unwrap_or(false)
     }
 
-    pub(super) fn end_dispatch(&self) {
-        self.with(Sender::end_dispatch);
-    }
-
-    pub(super) fn change(&self, way: SendMode) {
-        self.with(|channel| channel.change(way));
+    pub(super) fn end_dispatch(&self, way: SendMode) {
+        self.with(|channel| channel.end_dispatch(way));
     }
 
     pub(super) fn is_idle(&self) -> bool {

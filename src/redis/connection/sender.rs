@@ -30,7 +30,7 @@ pub(super) const WORTH_SENDING: usize = 16;
 /// What calls are sent over. Its mutex is held while calls are taken and begun, so that they go out in the order in which
 /// they were pushed (K2), and never while anybody is told of an outcome.
 ///
-/// Answers are for the supervisor alone. Who pushes a call while nothing is on its way [sends](Self::send_alone) it by
+/// Answers are for the supervisor alone. A caller that flushes while nothing is in flight [sends](Self::send_from_here) by
 /// itself, which spares a switch of tasks. That is worth more than it seems: a thread of a tokio runtime runs three tasks
 /// that wake each other at once, and leaves the fourth to another thread, which it has to wake
 /// (`MAX_LIFO_POLLS_PER_TICK` of tokio 1.54). From an answer to the next command there would be four.
@@ -78,6 +78,11 @@ impl<C: Caller> Sender<C> {
         self.in_flight.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Whether it was opened by this driver.
     pub(super) fn is_of(&self, generation: Generation) -> bool {
         self.generation == generation
@@ -92,30 +97,27 @@ impl<C: Caller> Sender<C> {
         self.half_told.take()
     }
 
-    /// The next batch loads the scripts first, or it and all after it have a command for each call.
-    pub(super) fn change(&mut self, way: SendMode) {
+    /// Sends what was enqueued, as one batch, if nothing is in flight, and the caller is in the supervisor's runtime.
+    /// Whether nothing is left in the queue.
+    pub(super) fn send_from_here(&mut self, connection: &Arc<Connection<C>>) -> bool {
+        let here = Handle::try_current().is_ok_and(|current| current.id() == self.runtime);
+        if !here || self.dispatching || !self.is_idle() {
+            return false;
+        }
+        let calls = connection.take(MOST_IN_A_BATCH);
+        let all = calls.len() < MOST_IN_A_BATCH;
+        if !calls.is_empty() {
+            self.begin(connection, calls);
+        }
+        all
+    }
+
+    /// No replies are being dispatched any more. What is sent next is sent in this way.
+    pub(super) fn end_dispatch(&mut self, way: SendMode) {
+        self.dispatching = false;
         self.way.load |= way.load;
         self.way.apart |= way.apart;
         self.way.by_slot |= way.by_slot;
-    }
-
-    /// Sends one call, if nothing is on its way, and whoever calls is in the same runtime. Gives it back otherwise.
-    pub(super) fn send_alone(
-        &mut self,
-        connection: &Arc<Connection<C>>,
-        call: Call<C::CallKind>,
-    ) -> Option<Call<C::CallKind>> {
-        let here = Handle::try_current().is_ok_and(|current| current.id() == self.runtime);
-        if !here || self.dispatching || !self.is_idle() || !connection.is_empty() {
-            return Some(call);
-        }
-        self.begin(connection, vec![call]);
-        None
-    }
-
-    /// No outcomes are being told any more.
-    pub(super) fn end_dispatch(&mut self) {
-        self.dispatching = false;
     }
 
     /// Sends what was pushed, as far as there is room. Whether it sent anything.
@@ -132,7 +134,7 @@ impl<C: Caller> Sender<C> {
         any
     }
 
-    /// Whoever pushes may hold mutexes that an outcome needs, so that nothing in the first poll of a batch may panic: it
+    /// A caller that pushes may hold mutexes that an outcome needs, so that nothing in the first poll of a batch may panic: it
     /// would be told of while they are held. What could is the time-out, in a runtime whose timer is off or has ended; there
     /// is no channel in either, since nobody is granted a lock in the one, and the supervisor has ended before in the other.
     fn begin(&mut self, connection: &Arc<Connection<C>>, calls: Vec<Call<C::CallKind>>) {

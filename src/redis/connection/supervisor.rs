@@ -9,7 +9,7 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::batch::{BatchResult, CompletedBatch};
+use super::batch::{BatchResult, CompletedBatch, SendMode};
 use super::connect::{ReadyConnection, connect};
 use super::failure::{Failure, given_up, too_slow, without_secrets};
 use super::open::Open;
@@ -153,7 +153,8 @@ async fn carry<C: Caller>(running: &Running<C>, ready: &ReadyConnection, worked:
                     connection.silent.store(false, SeqCst);
                     return Some(error);
                 }
-                BatchResult::Again(way) => open.change(way),
+                // What is sent again goes out in the next turn, in the way that was noted.
+                BatchResult::Again(_) => {}
                 BatchResult::Well => *worked = true,
             },
             // Whoever is about to ask as well goes with them.
@@ -191,9 +192,12 @@ async fn dispatch_replies<C: Caller>(open: &Open<'_, C>, mut completed: Complete
             if !alone {
                 yield_now().await;
             }
-            // No call is sent alone over a connection that is to be replaced.
-            if !matches!(result, BatchResult::Broken(_)) {
-                open.end_dispatch();
+            // A caller's flush sends nothing over a connection that is to be replaced. It also must not send what is to be
+            // sent again in the old way, so that the way changes in the same step.
+            match result {
+                BatchResult::Broken(_) => {}
+                BatchResult::Again(way) => open.end_dispatch(way),
+                BatchResult::Well => open.end_dispatch(SendMode::default()),
             }
             return result;
         }
