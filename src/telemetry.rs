@@ -76,7 +76,7 @@ impl<'a> Misconfigured<'a> {
     }
 
     #[cold]
-    pub(crate) fn tell(self, error: &dyn std::fmt::Display) {
+    pub(crate) fn report(self, error: &dyn std::fmt::Display) {
         #[cfg(feature = "tracing")]
         tracing::error!(
             by = self.by,

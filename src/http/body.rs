@@ -2,19 +2,18 @@
 //!
 //! # How it works
 //!
-//! The guard lives in the body. When the inner body shows its last frame, that frame is kept back, the lock is
-//! released, and only then is the frame passed on: a client that has its whole answer finds the lock free. What is
-//! the last frame depends on the inner body:
+//! The body owns the guard. It keeps the last frame back until the lock is released: a client that has its whole answer
+//! finds the lock free. These frames are the last one:
 //!
-//! - trailers, an error and the end of the stream are last always;
-//! - so is a frame after which the body says that it has ended. Waiting for the end of the stream would be too
-//!   late, since servers mark that frame as the last one and never ask again;
-//! - so is the frame that completes the announced length, over HTTP/1 also one that the body announces, for the same
-//!   reason.
+//! - trailers, an error, and the end of the stream;
+//! - a frame after which the inner body says that it has ended. Waiting for the end of the stream would be too late:
+//!   servers mark that frame as the last one, and do not poll the body again;
+//! - the frame that completes the announced length, for the same reason. Over HTTP/1 the server also announces the exact
+//!   size hint of a body.
 //!
-//! An answer that a client has whole as soon as it has the head never gets here with its guard: see [`Framing`].
+//! An answer that is complete with its head does not come here with a guard: see [`Framing`].
 //!
-//! Nothing is polled ahead, so that backpressure is the inner body's.
+//! No frame is polled ahead, so backpressure works as for the inner body.
 
 use std::fmt;
 use std::future::Future;
@@ -34,51 +33,51 @@ use crate::{BoxError, LockError, LockGuard, Lost};
 
 /// A response body that holds the lock until it has ended. See [`HttpLockLayer`](crate::HttpLockLayer).
 ///
-/// The lock is freed at the end of the stream, after trailers, at an error, or when the body is dropped. If the lock
-/// is lost before and the layer is to cancel then, the body ends with [`LockError::Lost`] as its error.
+/// The lock is freed at the end of the stream, with the trailers, at an error, or when the body is dropped. If the lock is
+/// lost before that, the body ends with [`LockError::Lost`], unless the layer is set to
+/// [`OnLost::Continue`](crate::OnLost::Continue).
 #[pin_project]
 pub struct LockBody<B: Body> {
-    /// `None` once nothing more can come of it. Before the lock, so that it is dropped under it.
+    /// `None` once it has ended. Declared before the guard, so that it is dropped while the lock is held.
     #[pin]
     inner: Option<B>,
     stage: Stage<B::Data>,
 }
 
 enum Stage<D> {
-    /// What the inner body has is passed on, without a lock, until it has ended.
-    Free,
-    /// An answer of the layer's own.
+    /// Passes the inner body on, without a lock, until it has ended.
+    Unlocked,
+    /// The answer to a refused request.
     Refusal(Bytes),
-    /// One after which the connection must not go on.
+    /// The same, for a connection that must end with it.
     CutOff(CutOff),
     Held(Held),
-    /// The last frame is kept back until the release has been answered. `None` is the end of the stream.
+    /// The last frame is kept back until the release is done. `None` is the end of the stream.
     Releasing {
-        letting_go: BoundedRelease,
+        release: BoundedRelease,
         cancels: bool,
         frame: Option<Result<Frame<D>, BoxError>>,
     },
 }
 
-/// A lock that the body holds.
 struct Held {
     guard: LockGuard,
     ending: Ending,
-    /// Made when the inner body first has to be waited for.
+    /// Made when the inner body is pending for the first time.
     lost: Option<Lost>,
-    /// How many bytes complete the answer, where that is known and decides.
-    left: Option<u64>,
+    /// How many bytes are missing to the announced length, if the answer has one.
+    bytes_left: Option<u64>,
 }
 
 impl<B: Body> LockBody<B> {
     /// A body without a lock.
-    pub(super) fn free(inner: B) -> Self {
-        Self { inner: Some(inner), stage: Stage::Free }
+    pub(super) fn unlocked(inner: B) -> Self {
+        Self { inner: Some(inner), stage: Stage::Unlocked }
     }
 
-    /// The body of an answer of the layer's own.
+    /// The body of the answer to a refused request.
     pub(super) fn refusal(bytes: Bytes) -> Self {
-        Self { inner: None, stage: if bytes.is_empty() { Stage::Free } else { Stage::Refusal(bytes) } }
+        Self { inner: None, stage: if bytes.is_empty() { Stage::Unlocked } else { Stage::Refusal(bytes) } }
     }
 
     /// The same, with an error at its end.
@@ -88,7 +87,7 @@ impl<B: Body> LockBody<B> {
     }
 
     pub(super) fn held(inner: B, guard: LockGuard, ending: Ending, framing: &Framing) -> Self {
-        let held = Held { guard, ending, lost: None, left: framing.length() };
+        let held = Held { guard, ending, lost: None, bytes_left: framing.length() };
         Self { inner: Some(inner), stage: Stage::Held(held) }
     }
 }
@@ -104,7 +103,7 @@ impl Held {
 
     /// Whether the answer's announced length is complete with this frame.
     fn completed_by<D: Buf>(&mut self, frame: &Frame<D>) -> bool {
-        let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) else { return false };
+        let (Some(left), Some(data)) = (&mut self.bytes_left, frame.data_ref()) else { return false };
         *left = left.saturating_sub(bytes_of(data));
         *left == 0
     }
@@ -123,7 +122,7 @@ where
         let mut this = self.project();
 
         if let Stage::Held(held) = this.stage {
-            // Asked before every frame, since a body that always has one would never get to wait for the loss.
+            // Checked before every frame: a body that is never pending never polls the loss signal.
             let lost = held.ending.cancels && !held.guard.is_held();
             let polled = match this.inner.as_mut().as_pin_mut() {
                 _ if lost => Poll::Pending,
@@ -136,8 +135,8 @@ where
                     if !lost {
                         ready!(held.poll_lost(cx));
                     }
-                    let lost = ended_by_the_loss(this.inner);
-                    *this.stage = Stage::Free;
+                    let lost = end_with_loss(this.inner);
+                    *this.stage = Stage::Unlocked;
                     return lost;
                 }
             };
@@ -147,45 +146,45 @@ where
                     frame.is_trailers() || this.inner.as_ref().as_pin_ref().is_none_or(|it| it.is_end_stream())
                 }
             };
-            // A complete answer may have an end that is yet to be seen, so the inner body stays.
+            // A complete answer may still have trailers or an end of stream, so the inner body stays.
             let complete = matches!(&frame, Some(Ok(frame)) if held.completed_by(frame));
             if ended {
                 this.inner.set(None);
             } else if !complete {
                 return Poll::Ready(frame);
             }
-            let Stage::Held(Held { mut guard, ending, .. }) = mem::replace(this.stage, Stage::Free) else {
+            let Stage::Held(Held { mut guard, ending, .. }) = mem::replace(this.stage, Stage::Unlocked) else {
                 return Poll::Pending;
             };
             let cancels = ending.cancels;
             match BoundedRelease::at_once(&mut guard) {
-                Some(lost) if lost && cancels => return ended_by_the_loss(this.inner),
+                Some(lost) if lost && cancels => return end_with_loss(this.inner),
                 Some(_) => return Poll::Ready(frame),
                 None => {
-                    let letting_go = BoundedRelease::later(&guard, ending.release_timeout);
-                    *this.stage = Stage::Releasing { letting_go, cancels, frame };
+                    let release = BoundedRelease::later(&guard, ending.release_timeout);
+                    *this.stage = Stage::Releasing { release, cancels, frame };
                 }
             }
         }
 
-        if let Stage::Releasing { letting_go, cancels, frame } = this.stage {
-            let lost = ready!(Pin::new(letting_go).poll(cx)) && *cancels;
+        if let Stage::Releasing { release, cancels, frame } = this.stage {
+            let lost = ready!(Pin::new(release).poll(cx)) && *cancels;
             let frame = frame.take();
-            *this.stage = Stage::Free;
-            return if lost { ended_by_the_loss(this.inner) } else { Poll::Ready(frame) };
+            *this.stage = Stage::Unlocked;
+            return if lost { end_with_loss(this.inner) } else { Poll::Ready(frame) };
         }
 
         if let Stage::CutOff(cut_off) = this.stage {
             let frame = ready!(cut_off.poll(cx));
             if frame.is_err() {
-                *this.stage = Stage::Free;
+                *this.stage = Stage::Unlocked;
             }
             return Poll::Ready(Some(frame.map(|bytes| Frame::data(bytes.into()))));
         }
 
         if let Stage::Refusal(bytes) = this.stage {
             let bytes = mem::take(bytes);
-            *this.stage = Stage::Free;
+            *this.stage = Stage::Unlocked;
             return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
         }
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
@@ -197,7 +196,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.stage, Stage::Free) && self.inner.as_ref().is_none_or(Body::is_end_stream)
+        matches!(self.stage, Stage::Unlocked) && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -205,19 +204,18 @@ where
             return SizeHint::with_exact(bytes_of(bytes));
         }
         if let Stage::CutOff(_) = &self.stage {
-            // An exact length would be announced, and the error after it never be asked for.
+            // The server would announce an exact length, and would not poll for the error after it.
             return SizeHint::new();
         }
         let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         match &self.stage {
-            Stage::Releasing { frame: Some(Ok(frame)), .. } => plus(&inner, frame.data_ref().map_or(0, bytes_of)),
+            Stage::Releasing { frame: Some(Ok(frame)), .. } => with_frame(&inner, frame.data_ref().map_or(0, bytes_of)),
             _ => inner,
         }
     }
 }
 
-/// A lost lock ends the body.
-fn ended_by_the_loss<B, D>(mut inner: Pin<&mut Option<B>>) -> Poll<Option<Result<Frame<D>, BoxError>>> {
+fn end_with_loss<B, D>(mut inner: Pin<&mut Option<B>>) -> Poll<Option<Result<Frame<D>, BoxError>>> {
     inner.set(None);
     Poll::Ready(Some(Err(LockError::Lost.into())))
 }
@@ -226,10 +224,10 @@ fn bytes_of(data: &impl Buf) -> u64 {
     u64::try_from(data.remaining()).unwrap_or(u64::MAX)
 }
 
-/// The hint of a body with a frame before it.
-fn plus(hint: &SizeHint, bytes: u64) -> SizeHint {
+/// The size hint of a body together with the frame before it.
+fn with_frame(hint: &SizeHint, bytes: u64) -> SizeHint {
     let mut sum = SizeHint::new();
-    // The lower bound first: an upper one below it is a panic.
+    // `set_upper` panics below the lower bound, so the lower bound is set first.
     sum.set_lower(hint.lower().saturating_add(bytes));
     if let Some(upper) = hint.upper() {
         sum.set_upper(upper.saturating_add(bytes));

@@ -1,4 +1,4 @@
-//! [`BoundedRelease`]: a release that an answer waits for, within bounds.
+//! [`BoundedRelease`]: a release that an answer waits for, with a time limit.
 
 use std::fmt;
 use std::future::Future;
@@ -11,28 +11,27 @@ use tokio::time::{Sleep, sleep};
 use crate::LockGuard;
 use crate::backend::{Release, Releasing};
 
-/// Resolves when the release has been answered, or its time is up: the answer to a client must not hang on a
-/// silent backend. The release goes on in the background then.
+/// Resolves when the backend has replied to the release, or when its time is up: a silent backend must not hold back the
+/// answer to the client for ever. The release goes on in the background then.
 ///
-/// `true` if the lock is known to have been lost before.
+/// Resolves to `true` if the reply says that the lock had been lost.
 pub(super) struct BoundedRelease {
     releasing: Releasing,
-    patience: Duration,
-    /// Boxed, and only if the backend doesn't answer at once: bodies and futures stay small.
+    timeout: Duration,
+    /// Boxed, and made only if the backend does not reply at once: bodies and futures stay small.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl BoundedRelease {
-    /// Releases the lock if its backend answers at once: whether it is known to have been lost before. `None` if there is
-    /// an answer to wait for.
+    /// Releases the lock if the backend can reply at once: `Some(true)` if the lock had been lost. `None` if there is a
+    /// reply to wait for; then call [`later`](Self::later).
     #[inline]
     pub(super) fn at_once(guard: &mut LockGuard) -> Option<bool> {
         guard.release_at_once().map(|release| release == Release::AlreadyLost)
     }
 
-    /// Of a lock that could not be released [at once](Self::at_once).
-    pub(super) fn later(guard: &LockGuard, patience: Duration) -> Self {
-        Self { releasing: guard.release_later(), patience, timer: None }
+    pub(super) fn later(guard: &LockGuard, timeout: Duration) -> Self {
+        Self { releasing: guard.release_later(), timeout, timer: None }
     }
 }
 
@@ -43,13 +42,13 @@ impl Future for BoundedRelease {
         if let Poll::Ready(answer) = Pin::new(&mut self.releasing).poll(cx) {
             return Poll::Ready(matches!(answer, Ok(Release::AlreadyLost)));
         }
-        let patience = self.patience;
-        self.timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx).map(|()| false)
+        let timeout = self.timeout;
+        self.timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx).map(|()| false)
     }
 }
 
 impl fmt::Debug for BoundedRelease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BoundedRelease").field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("BoundedRelease").field("timeout", &self.timeout).finish_non_exhaustive()
     }
 }

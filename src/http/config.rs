@@ -1,4 +1,4 @@
-//! [`LayerConfig`]: what an HTTP layer is set to beyond what every layer is.
+//! [`LayerConfig`]: the settings of an HTTP layer.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub enum HoldUntil {
     /// Until the response body has ended, so that a streamed answer is produced under the lock. The default.
     ///
     /// After an upgrade (101, or a successful CONNECT) until the last clone of the request's
-    /// [`LockHandle`](crate::LockHandle) is dropped. An upgrade whose handler keeps none is refused with 500. See
+    /// [`LockHandle`](crate::LockHandle) is dropped. If the handler keeps none, the upgrade is refused with 500. See
     /// "Upgraded connections" at [`HttpLockLayer`](crate::HttpLockLayer#upgraded-connections).
     #[default]
     BodyEnd,
@@ -30,12 +30,12 @@ pub(super) struct LayerConfig {
     pub(super) on_disconnect: OnDisconnect,
 }
 
-/// How a request's lock ends: all that is needed of the settings once it is held.
+/// The settings that are needed once the lock is held.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ending {
     pub(super) hold_until: HoldUntil,
     pub(super) release_timeout: Duration,
-    /// Whether a lost lock ends what is done under it.
+    /// Whether a loss ends the handler and the body.
     pub(super) cancels: bool,
 }
 

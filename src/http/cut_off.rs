@@ -1,11 +1,11 @@
-//! [`CutOff`]: the body of an answer that has to end its HTTP/1 connection with an error.
+//! [`CutOff`]: the body of an answer that ends its HTTP/1 connection with an error.
 //!
 //! # Why
 //!
-//! hyper prepares an upgrade when a request asks for one, and hands the connection over when it is done with it. It does so
-//! whatever the answer was: a client that sends `Connection: close`, or leaves after a refusal, would set the handler's
-//! task going, without a lock. Only a connection that ends with an error is not handed over. So the refusal is sent
-//! whole, and its body then fails in place of an end.
+//! hyper prepares an upgrade when a request asks for one, and hands the connection over when it has finished with it,
+//! whatever the answer was. A client that sends `Connection: close`, or that leaves after a refusal, would so start the
+//! handler's task without a lock. hyper does not hand over a connection that ends with an error. So the whole refusal is
+//! sent, and the body fails where it would end.
 
 use std::mem;
 use std::task::{Context, Poll};
@@ -17,13 +17,13 @@ use crate::BoxError;
 #[derive(Debug)]
 pub(super) enum CutOff {
     Bytes(Bytes),
-    /// The server writes to the client while the body is pending, and drops what it has not written at an error.
+    /// Pending once, so that the server writes the bytes. At an error it drops what it has not written.
     Flush,
     Error,
 }
 
 impl CutOff {
-    /// The bytes, or the error after them.
+    /// The bytes, then the error.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, BoxError>> {
         match mem::replace(self, Self::Error) {
             Self::Bytes(bytes) => {

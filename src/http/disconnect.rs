@@ -1,10 +1,10 @@
-//! [`OnDisconnect`], and the two kinds of layer that it makes.
+//! [`OnDisconnect`], and the two types of layer.
 
-/// What becomes of a handler whose client has gone away. See
+/// What happens to a handler whose client is gone. See
 /// [`HttpLockLayer::on_disconnect`](crate::HttpLockLayer::on_disconnect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDisconnect {
-    /// It is dropped where it stands, and then the lock is freed. The default.
+    /// It is dropped at its current `.await`, and then the lock is freed. The default.
     #[default]
     Cancel,
     /// It runs to its response under the lock. The response is dropped with its body, and then the lock is freed.
@@ -12,11 +12,11 @@ pub enum OnDisconnect {
 }
 
 /// Marks a layer whose handlers end with their clients. Every layer is one until
-/// [`on_disconnect`](crate::HttpLockLayer::on_disconnect).
+/// [`on_disconnect`](crate::HttpLockLayer::on_disconnect) is called.
 #[derive(Debug, Clone, Copy)]
 pub struct Attached;
 
-/// Marks a layer whose handlers may outlive their clients, and so have to be `Send + 'static`. Made by
+/// Marks a layer whose handlers may outlive their clients, and therefore must be `Send + 'static`. Made by
 /// [`on_disconnect`](crate::HttpLockLayer::on_disconnect).
 #[derive(Debug, Clone, Copy)]
 pub struct Detachable;

@@ -11,8 +11,7 @@ use axum_core::response::{IntoResponse, Response};
 use crate::LockHandle;
 use crate::telemetry::Misconfigured;
 
-/// The lock under which the handler runs. Where the layer may find that no lock is needed, take an
-/// `Option<LockHandle>`.
+/// The lock under which the handler runs. Take an `Option<LockHandle>` if some requests need no lock.
 impl<S: Sync> FromRequestParts<S> for LockHandle {
     type Rejection = MissingLock;
 
@@ -33,8 +32,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for LockHandle {
     }
 }
 
-/// The rejection of the [`LockHandle`] extractor: the request did not come through a lock layer, or no lock was
-/// needed. Answered with 500, since the mistake is the program's, and told to `tracing`.
+/// The rejection of the [`LockHandle`] extractor: the request did not come through a lock layer, or needed no lock. It is
+/// answered with 500, since the mistake is in the program, and logged as an error event of `tracing`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "the handler takes a `LockHandle`, but the request holds no lock: put an `HttpLockLayer` on its route, or take an \
@@ -45,7 +44,7 @@ pub struct MissingLock(Box<(Method, Box<str>)>);
 impl IntoResponse for MissingLock {
     fn into_response(self) -> Response {
         let (method, path) = &*self.0;
-        Misconfigured::found_by("LockHandle").request(method, path).tell(&self);
+        Misconfigured::found_by("LockHandle").request(method, path).report(&self);
         (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }
 }

@@ -6,21 +6,21 @@ use http_body::Body;
 
 /// What decides, besides the body itself, when an answer is complete.
 ///
-/// A server that speaks HTTP/1 does not ask a body for its end once the announced length is written, and drops the
-/// body of an answer that can have none without asking at all. The lock has to be free before that.
+/// An HTTP/1 server stops polling a body once the announced length is written. If the answer can have no body, the server
+/// drops it without a poll. The lock has to be free before that.
 #[derive(Debug)]
 pub(super) struct Framing {
-    /// Of an answer that has been seen.
+    /// Set by [`see`](Self::see).
     upgrade: bool,
-    method: Kind,
+    method: MethodKind,
     head_only: bool,
     http1: bool,
     length: Option<u64>,
 }
 
-/// What a request's method says of its answer.
+/// The methods whose answers have a framing of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MethodKind {
     Head,
     Connect,
     Other,
@@ -30,22 +30,22 @@ impl Framing {
     pub(super) fn of_request<B>(request: &Request<B>) -> Self {
         let http1 = request.version() < Version::HTTP_2;
         let method = match *request.method() {
-            Method::HEAD => Kind::Head,
-            Method::CONNECT => Kind::Connect,
-            _ => Kind::Other,
+            Method::HEAD => MethodKind::Head,
+            Method::CONNECT => MethodKind::Connect,
+            _ => MethodKind::Other,
         };
-        Self { upgrade: false, method, head_only: method == Kind::Head, http1, length: None }
+        Self { upgrade: false, method, head_only: method == MethodKind::Head, http1, length: None }
     }
 
     pub(super) fn see<B: Body>(&mut self, response: &Response<B>) {
         let status = response.status();
         self.upgrade =
-            status == StatusCode::SWITCHING_PROTOCOLS || (self.method == Kind::Connect && status.is_success());
+            status == StatusCode::SWITCHING_PROTOCOLS || (self.method == MethodKind::Connect && status.is_success());
         self.head_only |= status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || response.body().is_end_stream();
-        // One look at each, since an answer has few: chunks have an end of their own, and so has every stream of HTTP/2.
-        // A length that is announced is one that clients count, over either.
+        // Clients count an announced length, over HTTP/1 and HTTP/2. With chunks there is none: the last chunk marks the end.
+        // One pass finds both headers, since an answer has few.
         let (mut chunked, mut length) = (false, None);
         for (name, value) in response.headers() {
             if *name == CONTENT_LENGTH {
@@ -55,13 +55,12 @@ impl Framing {
         }
         if !chunked {
             let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
-            // Over HTTP/1 the server announces an exact hint.
+            // An HTTP/1 server announces an exact size hint.
             self.length = announced.or_else(|| response.body().size_hint().exact().filter(|_| self.http1));
         }
     }
 
-    /// Whether the connection, or the stream of HTTP/2, is something else once the head is sent. The answer has no body
-    /// then, whatever the handler gave it.
+    /// Whether the connection, or the HTTP/2 stream, leaves HTTP once the head is sent. The answer has no body then.
     pub(super) fn is_upgrade(&self) -> bool {
         self.upgrade
     }
@@ -70,12 +69,12 @@ impl Framing {
         self.http1
     }
 
-    /// Whether the answer is whole as soon as its head is sent.
+    /// Whether the answer is complete once its head is sent.
     pub(super) fn is_complete(&self) -> bool {
         self.head_only || self.length == Some(0)
     }
 
-    /// How many bytes complete the answer, where that decides.
+    /// The announced length in bytes, if that completes the answer.
     pub(super) fn length(&self) -> Option<u64> {
         self.length
     }

@@ -1,4 +1,4 @@
-//! [`HttpLockFuture`]: what an [`HttpLockService`](super::HttpLockService) answers with.
+//! [`HttpLockFuture`]: the response future of an [`HttpLockService`](super::HttpLockService).
 
 use std::fmt;
 use std::future::Future;
@@ -13,25 +13,25 @@ use tower_service::Service;
 
 use super::bounded_release::BoundedRelease;
 use super::config::{Ending, LayerConfig};
+use super::detach::{DetachOnDrop, Outcome};
 use super::framing::Framing;
 use super::held::{insert_handle, keep_outer};
 use super::refusal::is_program_mistake;
 use super::refusal_response::Style;
-use super::request_task::{Outcome, RequestTask};
 use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
 use crate::backend::take_lease_left;
 use crate::telemetry::Misconfigured;
-use crate::tower::{Enter, ResponseState, ResponseStateProjection, ResponseStateTaken};
+use crate::tower::{BeforeCall, LockedCall};
 use crate::{LockError, LockGuard};
 
 /// Waits for the lock, runs the inner service under it, and resolves to its answer or to a refusal.
 ///
 /// # Cancel safety
 ///
-/// Dropping it, as servers do when the client is gone, gives up the place in the queue, or drops the inner future and
-/// then releases the lock. With [`OnDisconnect::Finish`](crate::OnDisconnect::Finish) an inner future that has begun
-/// goes on in a task, and the lock is released after it.
+/// Servers drop it when the client is gone. That removes the request from the wait queue, or drops the inner future and
+/// then releases the lock. With [`OnDisconnect::Finish`](crate::OnDisconnect::Finish) an inner future that has begun goes
+/// on in a task, and the lock is released after it.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 pub struct HttpLockFuture<S, ReqB, ResB>
@@ -39,33 +39,47 @@ where
     S: Service<Request<ReqB>>,
 {
     #[pin]
-    stage: Stage<S, ReqB, ResB>,
-    style: Style,
-    framing: Framing,
-    /// Of a request that asks for one.
-    upgrade: Option<Upgrade>,
-    ending: Ending,
-    /// Whether the request would have waited for a lock that was taken.
-    waits: bool,
-    /// Whether the request is refused for a mistake in the program, and that was told.
-    told: bool,
+    state: ResponseState<S, ReqB, ResB>,
+    context: RequestContext,
 }
 
-type Stage<S, ReqB, ResB> = ResponseState<
-    RequestTask<S, Request<ReqB>, InsertHandle>,
-    Result<Response<ResB>, <S as Service<Request<ReqB>>>::Error>,
-    BoundedRelease,
->;
+/// The state of one request after its key was read.
+#[pin_project(project = StateProjection, project_replace = OwnedState)]
+pub(super) enum ResponseState<S, ReqB, ResB>
+where
+    S: Service<Request<ReqB>>,
+{
+    /// The call ends with the response future.
+    Attached(#[pin] LockedCall<S, Request<ReqB>, InsertHandle>),
+    /// The call may outlive the response future.
+    Detachable(DetachOnDrop<Outcome<S::Response, S::Error>>),
+    /// The answer is kept back until the lock is free. It comes first, so that a drop drops it under its lock.
+    Releasing(Result<Response<ResB>, S::Error>, BoundedRelease),
+    Ended,
+}
+
+/// What an answer or a refusal depends on besides the state.
+pub(super) struct RequestContext {
+    pub(super) style: Style,
+    pub(super) framing: Framing,
+    /// Set for a request that asks for an upgrade.
+    pub(super) upgrade: Option<Upgrade>,
+    pub(super) ending: Ending,
+    /// Whether the layer waits for a lock that is held.
+    pub(super) may_wait: bool,
+    /// Whether the request is refused for a mistake in the program that has been logged already.
+    pub(super) mistake_logged: bool,
+}
 
 /// Puts a handle of the lock into the request's extensions.
 #[derive(Debug, Clone)]
 pub(super) struct InsertHandle {
-    /// Of a request that asks for one.
+    /// Set for a request that asks for an upgrade.
     pub(super) upgrade: Option<Upgrade>,
 }
 
-impl<B> Enter<Request<B>> for InsertHandle {
-    fn enter(&self, request: &mut Request<B>, guard: &LockGuard) {
+impl<B> BeforeCall<Request<B>> for InsertHandle {
+    fn before_call(&self, request: &mut Request<B>, guard: &LockGuard) {
         match &self.upgrade {
             None => insert_handle(request.extensions_mut(), guard.handle()),
             Some(upgrade) => {
@@ -76,29 +90,78 @@ impl<B> Enter<Request<B>> for InsertHandle {
     }
 }
 
+impl RequestContext {
+    #[inline]
+    pub(super) fn new(
+        style: Style,
+        framing: Framing,
+        upgrade: Option<Upgrade>,
+        settings: &LayerConfig,
+        mistake_logged: bool,
+    ) -> Self {
+        let may_wait = !settings.common.wait.is_zero();
+        Self { style, framing, upgrade, ending: settings.ending(), may_wait, mistake_logged }
+    }
+
+    /// The answer to a request that is refused before its handler was called.
+    fn refuse<B: Body>(&self, error: LockError) -> Response<LockBody<B>> {
+        self.refusal(error).map(LockBody::refusal)
+    }
+
+    /// The answer to a request that is refused after its handler was called. A task of the handler may be given the
+    /// connection although the upgrade is refused, unless the answer ends the connection with an error.
+    fn refuse_after_call<B: Body>(&self, error: LockError) -> Response<LockBody<B>> {
+        let mut answer = self.refusal(error);
+        if !self.upgrade.as_ref().is_some_and(|upgrade| upgrade.may_begin(&self.framing)) {
+            return answer.map(LockBody::refusal);
+        }
+        // A client that sent CONNECT takes a success for the upgrade, and an answer without a body cannot be cut off.
+        if answer.status() < StatusCode::BAD_REQUEST {
+            *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        if !self.framing.is_http1() {
+            return answer.map(LockBody::refusal);
+        }
+        answer.headers_mut().remove(CONTENT_LENGTH);
+        // A compression layer outside would collect the body, and drop it at the error.
+        answer.headers_mut().entry(CONTENT_ENCODING).or_insert(HeaderValue::from_static("identity"));
+        answer.map(LockBody::cut_off)
+    }
+
+    fn refusal(&self, error: LockError) -> Response<bytes::Bytes> {
+        if !self.mistake_logged && is_program_mistake(&error) {
+            Misconfigured::found_by("HttpLockLayer").report(&error);
+        }
+        let refusal = Refusal::new(error, self.may_wait).with_lease_left(take_lease_left());
+        self.style.answer(&refusal)
+    }
+
+    /// The answer of the handler once its lock is free.
+    fn answer_released<B: Body, E>(
+        &self,
+        answer: Result<Response<B>, E>,
+        lost: bool,
+    ) -> Result<Response<LockBody<B>>, E> {
+        match answer {
+            Ok(_) if lost && self.ending.cancels => Ok(self.refuse_after_call(LockError::Lost)),
+            // The handler kept no handle, so the connection would be in use without a lock.
+            Ok(_) if self.framing.is_upgrade() => Ok(self.refuse_after_call(Upgrade::refusal())),
+            answer => without_lock(answer),
+        }
+    }
+}
+
+fn without_lock<B: Body, E>(answer: Result<Response<B>, E>) -> Result<Response<LockBody<B>>, E> {
+    answer.map(|response| response.map(LockBody::unlocked))
+}
+
 impl<S, ReqB, ResB> HttpLockFuture<S, ReqB, ResB>
 where
     S: Service<Request<ReqB>>,
 {
     #[inline]
-    pub(super) fn new(
-        course: RequestTask<S, Request<ReqB>, InsertHandle>,
-        style: Style,
-        framing: Framing,
-        upgrade: Option<Upgrade>,
-        settings: &LayerConfig,
-        told: bool,
-    ) -> Self {
-        let waits = !settings.common.wait.is_zero();
-        Self {
-            stage: ResponseState::LockedCall(course),
-            style,
-            framing,
-            upgrade,
-            ending: settings.ending(),
-            waits,
-            told,
-        }
+    pub(super) fn new(state: ResponseState<S, ReqB, ResB>, context: RequestContext) -> Self {
+        Self { state, context }
     }
 }
 
@@ -111,56 +174,38 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // The framing, if the handler has run: a task of its may be given the connection whatever the answer is.
-        let refuse = |error, begun: Option<&Framing>| {
-            // Found only now, by the provider or by the answer.
-            if !*this.told && is_program_mistake(&error) {
-                Misconfigured::found_by("HttpLockLayer").tell(&error);
-            }
-            let refusal = Refusal::new(error, *this.waits).with_lease_left(take_lease_left());
-            let mut answer = this.style.answer(&refusal);
-            let upgrade = this.upgrade.as_ref();
-            let may_begin = |framing: &&Framing| upgrade.is_some_and(|upgrade| upgrade.may_begin(framing));
-            let Some(framing) = begun.filter(may_begin) else { return Poll::Ready(Ok(answer.map(LockBody::refusal))) };
-            // A success would be an upgrade to the client of a CONNECT, and what has no body cannot be cut off.
-            if answer.status() < StatusCode::BAD_REQUEST {
-                *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            }
-            if !framing.is_http1() {
-                return Poll::Ready(Ok(answer.map(LockBody::refusal)));
-            }
-            answer.headers_mut().remove(CONTENT_LENGTH);
-            // A layer outside that compresses would collect the body, and lose it at the error.
-            answer.headers_mut().entry(CONTENT_ENCODING).or_insert(HeaderValue::from_static("identity"));
-            Poll::Ready(Ok(answer.map(LockBody::cut_off)))
+        let context = this.context;
+        let outcome = match this.state.as_mut().project() {
+            StateProjection::Attached(call) => Some(ready!(call.poll(cx))),
+            StateProjection::Detachable(call) => Some(ready!(Pin::new(call).poll(cx))),
+            StateProjection::Releasing(..) => None,
+            StateProjection::Ended => return Poll::Pending,
         };
-        let free =
-            |answer: Result<Response<ResB>, S::Error>| Poll::Ready(answer.map(|response| response.map(LockBody::free)));
-        if let ResponseStateProjection::LockedCall(course) = this.stage.as_mut().project() {
-            let (answer, mut guard) = match ready!(course.poll(cx)) {
+        if let Some(outcome) = outcome {
+            let (answer, mut guard) = match outcome {
                 Outcome::Refused(LockError::Lost) => {
-                    return refuse(LockError::Lost, Some(this.framing));
+                    return Poll::Ready(Ok(context.refuse_after_call(LockError::Lost)));
                 }
-                Outcome::Refused(error) => return refuse(error, None),
-                Outcome::Answered(answer, None) => return free(answer),
+                Outcome::Refused(error) => return Poll::Ready(Ok(context.refuse(error))),
+                Outcome::Answered(answer, None) => return Poll::Ready(without_lock(answer)),
                 Outcome::Answered(answer, Some(guard)) => (answer, guard),
             };
             let answer = match answer {
-                Ok(response) if this.ending.hold_until == HoldUntil::BodyEnd => {
-                    this.framing.see(&response);
-                    if this.framing.is_upgrade() {
-                        let left = match &*this.upgrade {
+                Ok(response) if context.ending.hold_until == HoldUntil::BodyEnd => {
+                    context.framing.see(&response);
+                    if context.framing.is_upgrade() {
+                        let left = match &context.upgrade {
                             Some(upgrade) => upgrade.leave_to_handles(guard),
-                            // The handler switched to what the client did not ask for.
+                            // The handler switched to a protocol that the client did not ask for.
                             None => Err(guard),
                         };
                         match left {
-                            Ok(()) => return free(Ok(response)),
-                            // Refused below, once the lock is free.
+                            Ok(()) => return Poll::Ready(without_lock(Ok(response))),
+                            // `answer_released` refuses the upgrade, once the lock is free.
                             Err(unused) => guard = unused,
                         }
-                    } else if !this.framing.is_complete() {
-                        let body = |inner| LockBody::held(inner, guard, *this.ending, this.framing);
+                    } else if !context.framing.is_complete() {
+                        let body = |inner| LockBody::held(inner, guard, context.ending, &context.framing);
                         return Poll::Ready(Ok(response.map(body)));
                     }
                     Ok(response)
@@ -168,31 +213,19 @@ where
                 answer => answer,
             };
             match BoundedRelease::at_once(&mut guard) {
-                Some(lost) if lost && answer.is_ok() && this.ending.cancels => {
-                    return refuse(LockError::Lost, Some(this.framing));
-                }
-                Some(_) if answer.is_ok() && this.framing.is_upgrade() => {
-                    return refuse(Upgrade::refusal(), Some(this.framing));
-                }
-                Some(_) => return free(answer),
+                Some(lost) => return Poll::Ready(context.answer_released(answer, lost)),
                 None => {
-                    let letting_go = BoundedRelease::later(&guard, this.ending.release_timeout);
-                    this.stage.set(ResponseState::Releasing(answer, letting_go));
+                    let release = BoundedRelease::later(&guard, context.ending.release_timeout);
+                    this.state.set(ResponseState::Releasing(answer, release));
                 }
             }
         }
-        let ResponseStateProjection::Releasing(_, letting_go) = this.stage.as_mut().project() else {
+        let StateProjection::Releasing(_, release) = this.state.as_mut().project() else {
             return Poll::Pending;
         };
-        let lost = ready!(Pin::new(letting_go).poll(cx));
-        match this.stage.project_replace(ResponseState::Ended) {
-            ResponseStateTaken::Releasing(Ok(_), _) if lost && this.ending.cancels => {
-                refuse(LockError::Lost, Some(this.framing))
-            }
-            ResponseStateTaken::Releasing(Ok(_), _) if this.framing.is_upgrade() => {
-                refuse(Upgrade::refusal(), Some(this.framing))
-            }
-            ResponseStateTaken::Releasing(answer, _) => free(answer),
+        let lost = ready!(Pin::new(release).poll(cx));
+        match this.state.project_replace(ResponseState::Ended) {
+            OwnedState::Releasing(answer, _) => Poll::Ready(context.answer_released(answer, lost)),
             _ => Poll::Pending,
         }
     }
@@ -203,6 +236,6 @@ where
     S: Service<Request<ReqB>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpLockFuture").field("ending", &self.ending).finish_non_exhaustive()
+        f.debug_struct("HttpLockFuture").field("ending", &self.context.ending).finish_non_exhaustive()
     }
 }

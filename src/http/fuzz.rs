@@ -1,4 +1,4 @@
-//! What clients send in headers and paths. See `crate::fuzz`.
+//! Fuzzed headers and paths. See `crate::fuzz`.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::pin::pin;
@@ -15,7 +15,7 @@ use super::grpc_timeout::grpc_timeout;
 use super::key::{self, HttpKey, Key};
 use crate::{LockError, Resource};
 
-/// A header's value is a name or a mistake of the client; so is metadata, a path and a parameter of it.
+/// A header's value is a valid name, or the client is refused. The same for metadata, paths and path parameters.
 pub fn header(data: &[u8]) {
     timeout(data);
     path(data);
@@ -36,7 +36,7 @@ pub fn header(data: &[u8]) {
     assert_eq!(name(&key::header("x-key").prefixed("p"), &mut request), prefixed);
     name(&key::metadata("x-key-bin"), &mut request);
     name(&key::parts([key::metadata("x-key-bin"), key::path(), key::method_and_path()]), &mut request);
-    // What was encoded comes back.
+    // Encoding and decoding give the value back.
     let encoded = MetadataValue::<Binary>::from_bytes(data);
     request.headers_mut().insert("x-key-bin", HeaderValue::from_bytes(encoded.as_encoded_bytes()).unwrap());
     assert_eq!(name(&key::metadata("x-key-bin"), &mut request), plain);
@@ -44,7 +44,7 @@ pub fn header(data: &[u8]) {
     assert_eq!(name(&key::header("x-key"), &mut request), None, "two values are none");
 }
 
-/// The name that a key finds, or nothing where the client made a mistake.
+/// The name that a key reads, or `None` if the client is refused.
 fn name<B>(key: &Key, request: &mut Request<B>) -> Option<Resource> {
     match key.resource(request) {
         Ok(resource) => Some(resource.unwrap()),
@@ -53,7 +53,7 @@ fn name<B>(key: &Key, request: &mut Request<B>) -> Option<Resource> {
     }
 }
 
-/// A time-out is read exactly if it is of the form that gRPC has: one to eight digits and a unit.
+/// A time-out is accepted exactly if it has gRPC's form: one to eight digits and a unit.
 fn timeout(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     let read = grpc_timeout(&HeaderMap::from_iter([(::http::HeaderName::from_static("grpc-timeout"), value)]));
@@ -62,20 +62,24 @@ fn timeout(data: &[u8]) {
     assert_eq!(read.is_some(), well_formed, "{data:?}");
 }
 
-/// A path is a key as the client wrote it, also where a router looks at it; its parameters are decoded.
+/// A path is the key as the client wrote it, also after routing. Its parameters are decoded.
 fn path(data: &[u8]) {
     let Ok(uri) = Uri::try_from([b"/a/", data].concat()) else { return };
     let mut request = Request::builder().uri(uri.clone()).body(()).unwrap();
     assert_eq!(name(&key::path(), &mut request), Resource::try_from(uri.path()).ok());
     name(&key::method_and_path(), &mut request);
-    let look = |mut request: Request<Body>| async move {
+    let read_keys = |mut request: Request<Body>| async move {
         name(&key::path_param("first"), &mut request);
         name(&key::path_param("rest"), &mut request);
         name(&key::parts([key::path(), key::path_param("first")]), &mut request);
         assert_eq!(name(&key::path_param("none"), &mut request), None);
     };
-    let mut router = Router::new().route("/a/{first}", any(look)).route("/a/{first}/{*rest}", any(look)).into_service();
+    let mut router =
+        Router::new().route("/a/{first}", any(read_keys)).route("/a/{first}/{*rest}", any(read_keys)).into_service();
     let request = Request::builder().uri(uri).body(Body::empty()).unwrap();
-    let answered = pin!(Service::<Request<Body>>::call(&mut router, request));
-    assert!(matches!(answered.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_)), "nothing is waited for");
+    let answer = pin!(Service::<Request<Body>>::call(&mut router, request));
+    assert!(
+        matches!(answer.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(_)),
+        "the router answers without waiting"
+    );
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 
-/// The client's own time-out, if the header is there and well formed. A malformed one is ignored, as gRPC servers do.
+/// The client's time-out, if the header is present and well formed. A malformed one is ignored, as gRPC servers do.
 pub(super) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("grpc-timeout")?.to_str().ok()?;
     let (unit, digits) = (value.chars().next_back()?, value.get(..value.len().checked_sub(1)?)?);
-    // Eight digits at most, so that no product overflows. `parse` alone would let a sign pass.
+    // At most eight digits, so that no product overflows. `parse` alone would accept a sign.
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_ignored() {
+    fn malformed_values_are_ignored() {
         for value in ["", "S", "1", "1s", "+1S", "-1S", "1 S", "123456789S", "1.5S"] {
             assert_eq!(parsed(value), None, "{value}");
         }

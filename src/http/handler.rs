@@ -1,4 +1,4 @@
-//! Handlers that take locks themselves: a [`LockError`] is answered as the layer would answer it.
+//! For handlers that take locks themselves: a [`LockError`] is answered as the layer answers it.
 
 #[cfg(feature = "tonic")]
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::LockError;
 use crate::telemetry::Misconfigured;
 
 impl Refusal {
-    /// To the operator, since the client is not told.
-    fn tell_of_mistake(&self) {
+    /// Logs a mistake in the program, since the answer does not describe it.
+    fn report_mistake(&self) {
         if is_program_mistake(self.error()) {
-            Misconfigured::found_by("handler").tell(&Cause(self.error()));
+            Misconfigured::found_by("handler").report(&Cause(self.error()));
         }
     }
 }
 
-/// The answer that [`HttpLockLayer`](crate::HttpLockLayer) gives, as `application/problem+json`. So a handler can return
+/// The answer of [`HttpLockLayer`](crate::HttpLockLayer), as `application/problem+json`. So a handler can return
 /// `Result<_, LockError>`:
 ///
 /// ```
@@ -50,7 +50,7 @@ impl Refusal {
 /// # let _ = routes; }
 /// ```
 ///
-/// A mistake in the program is answered with 500 and told to `tracing`, since the client is not told of it.
+/// A mistake in the program is answered with 500 and logged as an error event of `tracing`: the answer does not describe it.
 #[cfg(feature = "axum")]
 impl IntoResponse for LockError {
     fn into_response(self) -> Response {
@@ -62,13 +62,13 @@ impl IntoResponse for LockError {
 #[cfg(feature = "axum")]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        self.tell_of_mistake();
+        self.report_mistake();
         self.problem().map(Body::from)
     }
 }
 
-/// The status that [`HttpLockLayer`](crate::HttpLockLayer) gives a gRPC call, with the error as its source, which is not
-/// sent. So a method of a service can use `?`:
+/// The gRPC status that [`HttpLockLayer`](crate::HttpLockLayer) answers with. The error is its source, which is not sent.
+/// So a method of a service can use `?`:
 ///
 /// ```
 /// # #[cfg(feature = "memory")] {
@@ -94,7 +94,7 @@ impl From<LockError> for tonic::Status {
 #[cfg(feature = "tonic")]
 impl From<Refusal> for tonic::Status {
     fn from(refusal: Refusal) -> Self {
-        refusal.tell_of_mistake();
+        refusal.report_mistake();
         let mut status = Self::new(tonic::Code::from(refusal.case().grpc as i32), grpc_message(&refusal));
         status.set_source(Arc::new(refusal.error().clone()));
         status

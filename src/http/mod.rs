@@ -1,18 +1,25 @@
 //! `HttpLockLayer`: HTTP requests, one at a time for each resource. For axum, tonic and hyper.
 //!
-//! `guide.md` is what users read of it, at the type itself: a public module of the name `http` would stand in the way of
-//! the crate `http` wherever somebody imports everything.
+//! The guide for users is `guide.md`, at the type itself. The module is private: a public one of this name would hide the
+//! crate `http` in code that imports everything from this crate.
 //!
-//! `key` names the lock, `service` and `future` run a request under it (with `crate::middleware`), `body` goes on
-//! holding it, `course` lets a handler outlive its client, `held` knows the locks that a request has already, `framing`
-//! knows when an answer is whole, `upgrade` keeps the lock of an upgraded connection, `cut_off` ends a connection whose
-//! upgrade was refused, `letting_go` waits for the release, `refusal` says what went wrong and `answer` writes that,
-//! `handler` also for handlers that take locks themselves.
+//! | file | what it does |
+//! | --- | --- |
+//! | `key/` | reads the name of the lock from the request |
+//! | `service`, `future` | run a request under its lock, with `crate::tower` |
+//! | `body`, `framing` | hold the lock until the client has the whole answer |
+//! | `bounded_release` | waits for the release, with a time limit |
+//! | `detach` | lets a handler outlive its client |
+//! | `held` | the locks that a request holds already |
+//! | `upgrade`, `cut_off` | the lock of an upgraded connection; the end of one whose upgrade was refused |
+//! | `refusal`, `refusal_response` | why a request is refused, and the answer that says so |
+//! | `handler`, `extractor` | errors and handles in handlers of axum and tonic |
 
 mod body;
 mod bounded_release;
 mod config;
 mod cut_off;
+mod detach;
 mod disconnect;
 #[cfg(feature = "axum")]
 mod extractor;
@@ -28,7 +35,6 @@ pub mod key;
 mod layer;
 mod refusal;
 mod refusal_response;
-mod request_task;
 mod service;
 mod upgrade;
 

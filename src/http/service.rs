@@ -8,21 +8,21 @@ use ::http::{HeaderValue, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+use super::detach::DetachOnDrop;
 use super::framing::Framing;
-use super::future::InsertHandle;
+use super::future::{InsertHandle, RequestContext, ResponseState};
 use super::grpc_timeout::grpc_timeout;
 use super::held::held_by;
 use super::key::{HttpKey, path_of};
 use super::refusal::{Cause, is_program_mistake};
 use super::refusal_response::{Style, grpc_content_type};
-use super::request_task::{DetachOnDrop, RequestTask};
 use super::upgrade::Upgrade;
 use super::{Attached, Detachable, HoldUntil, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
 use crate::LockError;
 use crate::telemetry::Misconfigured;
 use crate::tower::{AcquireState, LockedCall};
 
-/// An HTTP service whose requests run under a lock. Made by [`HttpLockLayer`], which says what it does.
+/// An HTTP service whose requests run under a lock. See [`HttpLockLayer`], which makes it.
 #[derive(Debug)]
 pub struct HttpLockService<S, K, D = Attached> {
     pub(super) inner: S,
@@ -49,10 +49,11 @@ impl<S: Clone, K, D> Clone for HttpLockService<S, K, D> {
 }
 
 impl<S, K, D> HttpLockService<S, K, D> {
+    /// Reads the key, and makes the future that runs the request. `state` says whether it may outlive its client.
     fn start<ReqB, ResB>(
         &self,
         mut request: Request<ReqB>,
-        course: impl FnOnce(LockedCall<S, Request<ReqB>, InsertHandle>) -> RequestTask<S, Request<ReqB>, InsertHandle>,
+        state: impl FnOnce(LockedCall<S, Request<ReqB>, InsertHandle>) -> ResponseState<S, ReqB, ResB>,
     ) -> HttpLockFuture<S, ReqB, ResB>
     where
         S: Service<Request<ReqB>> + Clone,
@@ -68,11 +69,10 @@ impl<S, K, D> HttpLockService<S, K, D> {
             resource = Err(refusal);
         }
         let grpc = grpc_content_type(request.headers());
-        let mut taking = common.taking(provider, resource, wait_for(&request, grpc, common.wait));
-        let told = refuse_mistakes(&mut taking, &request);
-        // Whoever needs no lock is never refused.
-        let needs_head = on_refusal.as_ref().filter(|_| taking.may_be_refused());
-        let style = match needs_head {
+        let mut acquire = common.acquire(provider, resource, wait_for(&request, grpc, common.wait));
+        let mistake_logged = refuse_mistakes(&mut acquire, &request);
+        // The head is cloned only for a request that may be refused.
+        let style = match on_refusal.as_ref().filter(|_| acquire.may_be_refused()) {
             Some(answer) => {
                 let (parts, body) = request.into_parts();
                 let head = Box::new(parts.clone());
@@ -83,8 +83,8 @@ impl<S, K, D> HttpLockService<S, K, D> {
         };
         let framing = Framing::of_request(&request);
         let hook = InsertHandle { upgrade: upgrade.clone() };
-        let running = LockedCall::new(self.inner.clone(), request, taking, common.on_lost, hook);
-        HttpLockFuture::new(course(running), style, framing, upgrade, settings, told)
+        let call = LockedCall::new(self.inner.clone(), request, acquire, common.on_lost, hook);
+        HttpLockFuture::new(state(call), RequestContext::new(style, framing, upgrade, settings, mistake_logged))
     }
 }
 
@@ -98,13 +98,13 @@ where
     type Error = S::Error;
     type Future = HttpLockFuture<S, ReqB, ResB>;
 
-    /// Always ready: the inner service is asked once the lock is held.
+    /// Always ready: the inner service is polled for readiness once the lock is held.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        self.start(request, RequestTask::Attached)
+        self.start(request, ResponseState::Attached)
     }
 }
 
@@ -120,30 +120,30 @@ where
     type Error = S::Error;
     type Future = HttpLockFuture<S, ReqB, ResB>;
 
-    /// Always ready: the inner service is asked once the lock is held.
+    /// Always ready: the inner service is polled for readiness once the lock is held.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         match self.layer.settings.on_disconnect {
-            OnDisconnect::Cancel => self.start(request, RequestTask::Attached),
-            OnDisconnect::Finish => self.start(request, |running| RequestTask::Detachable(DetachOnDrop::new(running))),
+            OnDisconnect::Cancel => self.start(request, ResponseState::Attached),
+            OnDisconnect::Finish => self.start(request, |call| ResponseState::Detachable(DetachOnDrop::new(call))),
         }
     }
 }
 
-/// Refuses a request that holds the lock already which it asks for, for a layer outside: it would wait for itself. Whether
-/// the request is refused for that, or for another mistake in the program that shows before it waits; it is told then.
-fn refuse_mistakes<B>(taking: &mut AcquireState, request: &Request<B>) -> bool {
-    let held = held_by(request.extensions()).find(|handle| taking.is_held_by(handle));
+/// Refuses a request whose lock a layer outside holds for it already: it would wait for itself. Returns whether the request
+/// is refused for a mistake in the program, that one or another that is known before the wait. The mistake is logged then.
+fn refuse_mistakes<B>(acquire: &mut AcquireState, request: &Request<B>) -> bool {
+    let held = held_by(request.extensions()).find(|handle| acquire.is_held_by(handle));
     if held.is_some() {
-        *taking = AcquireState::refused(LockError::AlreadyHeld);
+        *acquire = AcquireState::Refused(LockError::AlreadyHeld);
     }
-    let Some(error) = taking.refusal().filter(|error| is_program_mistake(error)) else { return false };
+    let Some(error) = acquire.refusal().filter(|error| is_program_mistake(error)) else { return false };
     let path = path_of(request);
     let mistake = Misconfigured::found_by("HttpLockLayer").request(request.method(), &path);
-    held.map_or(mistake, |handle| mistake.resource(handle.resource())).tell(&Cause(error));
+    held.map_or(mistake, |handle| mistake.resource(handle.resource())).report(&Cause(error));
     true
 }
 

@@ -1,4 +1,4 @@
-//! [`AcquireState`]: the lock of one request, on its way.
+//! [`AcquireState`]: how far the acquire for one request has come.
 
 use std::future::Future;
 use std::mem;
@@ -15,118 +15,103 @@ use crate::backend::{Acquired, Wait, clear_lease_left};
 use crate::lock::{Pending, busy};
 use crate::{DistributedLock, LockError};
 
-/// Takes a lock, if there is one to take.
-pub(crate) struct AcquireState {
-    step: Step,
-    /// It was taken, or there was none to take. While this is not so nothing runs, whatever became of the attempt: also
-    /// after its backend panicked a request is not taken for one that needs no lock.
-    may_run: bool,
-}
-
-enum Step {
-    /// Nothing has happened yet: futures do nothing before they are polled.
-    Created {
-        lock: DistributedLock,
-        wait: Wait,
-    },
-    /// There is no lock to be had.
+/// Acquires the lock of a request, if the request needs one.
+pub(crate) enum AcquireState {
+    /// Not polled yet. A future does nothing before its first poll.
+    Created { lock: DistributedLock, wait: Wait },
+    /// The request is to be refused, for this reason.
     Refused(LockError),
-    /// In the queue, for how long at most, and since when.
+    /// The acquire is in flight, or the request is in the wait queue.
     Waiting {
-        answer: Pending,
+        pending: Pending,
         wait: Wait,
+        /// The first poll that had to wait.
         since: Option<Instant>,
     },
+    /// The lock was granted, or the request needs none.
+    MayRun,
+    /// The refusal was returned, or the backend panicked. Apart from `MayRun`: after a panic the request must not be
+    /// taken for one that needs no lock.
     Ended,
 }
 
 impl AcquireState {
     #[inline]
     pub(super) fn new(lock: DistributedLock, wait: Duration) -> Self {
-        Self { step: Step::Created { lock, wait: Wait::from(wait) }, may_run: false }
+        Self::Created { lock, wait: Wait::from(wait) }
     }
 
-    /// No lock, for a request that is to be refused.
-    pub(crate) fn refused(error: LockError) -> Self {
-        Self { step: Step::Refused(error), may_run: false }
-    }
-
-    /// No lock, for a request that needs none.
-    pub(super) fn nothing() -> Self {
-        Self { step: Step::Ended, may_run: true }
-    }
-
-    /// Whether there may be no lock for the request; not where it needs none.
+    /// Whether the request needs a lock, and so may be refused one.
     #[cfg(feature = "http")]
     pub(crate) fn may_be_refused(&self) -> bool {
-        !self.may_run
+        !matches!(self, Self::MayRun)
     }
 
-    /// Why the request is to be refused, as far as that is known already.
+    /// The reason for the refusal, if it is known before the first poll.
     #[cfg(feature = "http")]
     pub(crate) fn refusal(&self) -> Option<&LockError> {
-        match &self.step {
-            Step::Refused(error) => Some(error),
+        match self {
+            Self::Refused(error) => Some(error),
             _ => None,
         }
     }
 
-    /// Whether this handle holds the lock that is to be taken: waiting would be waiting for itself.
+    /// Whether `handle` belongs to the lock that is to be acquired. Then the request would wait for itself.
     #[cfg(feature = "http")]
     pub(crate) fn is_held_by(&self, handle: &LockHandle) -> bool {
-        matches!(&self.step, Step::Created { lock, .. } if handle.holds(lock))
+        matches!(self, Self::Created { lock, .. } if handle.holds(lock))
     }
 
-    /// Ready once the request may run; then the guard is in `guard`, if the request needs one. Pending for ever after an
-    /// error.
+    /// Ready once the request may run. If it needs a lock, the guard is in `guard` then. Pending for ever after an error.
     #[inline]
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
-        if self.may_run {
+        if let Self::MayRun = self {
             return Poll::Ready(Ok(()));
         }
-        if let Step::Created { .. } = self.step {
-            let Step::Created { lock, wait } = mem::replace(&mut self.step, Step::Ended) else { return Poll::Pending };
+        if let Self::Created { .. } = self {
+            let Self::Created { lock, wait } = mem::replace(self, Self::Ended) else { return Poll::Pending };
             match lock.begin_once(wait, guard) {
-                None => match self.end(guard, wait, None) {
+                None => match self.finish(guard, wait, None) {
                     Ok(()) => return Poll::Ready(Ok(())),
-                    Err(error) => self.step = Step::Refused(error),
+                    Err(error) => *self = Self::Refused(error),
                 },
-                Some(answer) => self.step = Step::Waiting { answer, wait, since: None },
+                Some(pending) => *self = Self::Waiting { pending, wait, since: None },
             }
         }
-        self.go_on(cx, guard)
+        self.poll_waiting(cx, guard)
     }
 
-    /// All that comes after an answer that was not known at once. Apart, since the usual way is short.
+    /// Every case but a grant at the first poll. Not inlined, to keep that common path short.
     #[inline(never)]
-    fn go_on(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
-        if let Step::Refused(_) = self.step {
-            // Known at once. A loop of calls has to let other tasks run, such as that of the provider that connects.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
+        if let Self::Refused(_) = self {
+            // The answer was known at once. A loop of such calls must yield to other tasks, for example to the
+            // provider's task that connects.
             ready!(pin!(consume_budget()).poll(cx));
-            if let Step::Refused(error) = mem::replace(&mut self.step, Step::Ended) {
-                // What is there was told of another lock.
+            if let Self::Refused(error) = mem::replace(self, Self::Ended) {
+                // A value that is set here belongs to an earlier acquire.
                 clear_lease_left();
                 return Poll::Ready(Err(error));
             }
         }
-        let Step::Waiting { answer, wait, since } = &mut self.step else { return Poll::Pending };
+        let Self::Waiting { pending, wait, since } = self else { return Poll::Pending };
         clear_lease_left();
-        let Poll::Ready(answer) = Pin::new(answer).poll(cx) else {
-            // Only who really waits pays for the clock.
+        let Poll::Ready(answer) = Pin::new(pending).poll(cx) else {
+            // The clock is read only for a request that has to wait.
             since.get_or_insert_with(Instant::now);
             return Poll::Pending;
         };
         let (wait, since) = (*wait, *since);
-        self.step = Step::Ended;
+        *self = Self::Ended;
         *guard = answer;
-        Poll::Ready(self.end(guard, wait, since))
+        Poll::Ready(self.finish(guard, wait, since))
     }
 
-    /// Whether there is a guard, or why there is none.
+    /// Whether a guard was granted, or why not.
     #[inline]
-    fn end(&mut self, guard: &mut Acquired, wait: Wait, since: Option<Instant>) -> Result<(), LockError> {
+    fn finish(&mut self, guard: &mut Acquired, wait: Wait, since: Option<Instant>) -> Result<(), LockError> {
         if let Ok(Some(_)) = guard {
-            self.may_run = true;
+            *self = Self::MayRun;
             return Ok(());
         }
         mem::replace(guard, Ok(None))?;

@@ -1,4 +1,4 @@
-//! [`LayerConfig`]: how a layer locks.
+//! [`LayerConfig`]: the settings that both layers share.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use crate::{DistributedLockProvider, LockError, LockOptions, Resource};
 /// What a layer does when the lock is lost while the inner service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnLost {
-    /// The inner future is dropped, and the request is answered with [`LockError::Lost`]. The default. Also an
-    /// answer that is finished after the lock was lost is answered so: what it says may have been overtaken.
+    /// The inner future is dropped, and the request is answered with [`LockError::Lost`]. The default. An answer that is
+    /// finished after the loss is replaced by that error too: another holder may have changed the resource since.
     #[default]
     Cancel,
     /// The inner future goes on, without the lock. Its writes should carry the fencing token.
     Continue,
 }
 
-/// The settings that both layers share. Small and `Copy`, so that cloning a layer or a service costs nothing.
+/// Small and `Copy`, so that cloning a layer or a service costs nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LayerConfig {
     options: LockOptions,
@@ -27,11 +27,11 @@ pub(crate) struct LayerConfig {
 
 impl LayerConfig {
     pub(crate) fn new(options: LockOptions) -> Self {
-        let settings = Self { options, wait: Duration::from_secs(10), max_waiters: 1024, on_lost: OnLost::default() };
-        settings.options(options)
+        let config = Self { options, wait: Duration::from_secs(10), max_waiters: 1024, on_lost: OnLost::default() };
+        config.options(options)
     }
 
-    /// The options' own bound on waiters counts, if they have one.
+    /// A `max_waiters` that is set in the options replaces the layer's.
     pub(crate) fn options(self, options: LockOptions) -> Self {
         Self { options, max_waiters: options.get_max_waiters().unwrap_or(self.max_waiters), ..self }
     }
@@ -40,9 +40,9 @@ impl LayerConfig {
         Self { options: self.options.ttl(ttl), ..self }
     }
 
-    /// What takes the lock of a request for `resource`: none if it needs none, and an error if it is to be refused.
+    /// The acquire for a request for `resource`: `None` needs no lock, an error refuses the request.
     #[inline]
-    pub(crate) fn taking(
+    pub(crate) fn acquire(
         &self,
         provider: &dyn DistributedLockProvider,
         resource: Result<Option<Resource>, LockError>,
@@ -50,12 +50,12 @@ impl LayerConfig {
     ) -> AcquireState {
         let resource = match resource {
             Ok(Some(resource)) => resource,
-            Ok(None) => return AcquireState::nothing(),
-            Err(error) => return AcquireState::refused(error),
+            Ok(None) => return AcquireState::MayRun,
+            Err(error) => return AcquireState::Refused(error),
         };
         match provider.create_lock(resource, self.options.max_waiters(Some(self.max_waiters))) {
             Ok(lock) => AcquireState::new(lock, wait),
-            Err(error) => AcquireState::refused(error),
+            Err(error) => AcquireState::Refused(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! [`ResponseFuture`]: what a [`LockService`](super::LockService) answers with.
+//! [`ResponseFuture`]: the response future of a [`LockService`](super::LockService).
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +10,6 @@ use tower_service::Service;
 
 use super::OnLost;
 use super::locked_call::{Answer, LockedCall};
-use super::response_state::{ResponseState, ResponseStateProjection, ResponseStateTaken};
 use crate::backend::Releasing;
 use crate::{BoxError, LockError, Release};
 
@@ -18,19 +17,27 @@ use crate::{BoxError, LockError, Release};
 ///
 /// # Cancel safety
 ///
-/// Dropping it gives up the place in the queue, or drops the inner future and then releases the lock.
+/// Dropping it removes the request from the wait queue, or drops the inner future and then releases the lock.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S: Service<R>, R> {
     #[pin]
-    stage: ResponseState<LockedCall<S, R, ()>, Answer<S, R>, Releasing>,
+    state: ResponseState<S, R>,
     on_lost: OnLost,
+}
+
+#[pin_project(project = StateProjection, project_replace = OwnedState)]
+enum ResponseState<S: Service<R>, R> {
+    Running(#[pin] LockedCall<S, R, ()>),
+    /// The answer is kept back until the lock is free. It comes first, so that a drop drops it under its lock.
+    Releasing(Answer<S, R>, Releasing),
+    Ended,
 }
 
 impl<S: Service<R>, R> ResponseFuture<S, R> {
     #[inline]
-    pub(super) fn new(running: LockedCall<S, R, ()>, on_lost: OnLost) -> Self {
-        Self { stage: ResponseState::LockedCall(running), on_lost }
+    pub(super) fn new(call: LockedCall<S, R, ()>, on_lost: OnLost) -> Self {
+        Self { state: ResponseState::Running(call), on_lost }
     }
 }
 
@@ -43,36 +50,35 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let ResponseStateProjection::LockedCall(mut running) = this.stage.as_mut().project() {
-            let answer = match ready!(running.as_mut().poll_answer(cx)) {
+        if let StateProjection::Running(mut call) = this.state.as_mut().project() {
+            let answer = match ready!(call.as_mut().poll_answer(cx)) {
                 Ok(answer) => answer,
                 Err(error) => return Poll::Ready(Err(error.into())),
             };
-            // Released where it is.
-            let Some(guard) = running.guard() else { return Poll::Ready(answer.map_err(Into::into)) };
+            // Released in place: the guard is not moved out of the call.
+            let Some(guard) = call.guard() else { return Poll::Ready(answer.map_err(Into::into)) };
             match guard.release_at_once() {
-                // The usual end, without a look at the answer.
                 Some(Release::Released) => return Poll::Ready(answer.map_err(Into::into)),
                 Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
                 None => {
                     let releasing = guard.release_later();
-                    this.stage.set(ResponseState::Releasing(answer, releasing));
+                    this.state.set(ResponseState::Releasing(answer, releasing));
                 }
             }
         }
-        let ResponseStateProjection::Releasing(_, releasing) = this.stage.as_mut().project() else {
+        let StateProjection::Releasing(_, releasing) = this.state.as_mut().project() else {
             return Poll::Pending;
         };
-        // That it was not answered says nothing about the answer, and it goes on in the background.
+        // A release without a reply does not make the answer wrong. It goes on in the background.
         let released = ready!(Pin::new(releasing).poll(cx)).unwrap_or(Release::Released);
-        let ResponseStateTaken::Releasing(answer, _) = this.stage.project_replace(ResponseState::Ended) else {
+        let OwnedState::Releasing(answer, _) = this.state.project_replace(ResponseState::Ended) else {
             return Poll::Pending;
         };
         Poll::Ready(unless_lost(answer, released, *this.on_lost))
     }
 }
 
-/// The answer of the inner service, unless the release tells of a loss: one that the backend alone could see.
+/// The answer of the inner service, or [`LockError::Lost`] if the reply to the release says that the lock was lost.
 fn unless_lost<T, E: Into<BoxError>>(answer: Result<T, E>, released: Release, on_lost: OnLost) -> Result<T, BoxError> {
     match answer {
         Ok(_) if released == Release::AlreadyLost && on_lost == OnLost::Cancel => Err(LockError::Lost.into()),

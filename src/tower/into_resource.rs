@@ -1,11 +1,11 @@
-//! [`NamesLock`] and [`IntoResource`]: a layer's closure, and what it may return.
+//! [`NamesLock`] and [`IntoResource`]: the closure of a layer, and what it may return.
 
 use crate::{BoxError, LockError, Resource};
 
 /// A closure that names the lock which a request needs: every `Fn(&R) -> K`.
 ///
-/// There is nothing to be done with it. It stands in the bounds of the layers in place of `Fn`, so that the compiler says
-/// what a layer takes where it was given something else.
+/// Users need not implement or call it. The layers ask for it in place of `Fn`, so that the compiler's error says what a
+/// layer takes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which lock a `{R}` needs",
     label = "neither a key nor a closure that borrows a `{R}`",
@@ -20,7 +20,7 @@ pub trait NamesLock<R> {
     fn name(&self, request: &R) -> Self::Name;
 }
 
-// Where a type is no closure, this says nothing that helps.
+// For a type that is not a closure, the compiler's note about this impl does not help.
 #[diagnostic::do_not_recommend]
 impl<R, F, K> NamesLock<R> for F
 where
@@ -42,12 +42,12 @@ where
 /// | `Option<_>` | `None`: the request needs no lock and passes straight through |
 /// | `Result<_, E>` | `Err`: the request is refused with [`LockError::InvalidResource`], `E` as its source |
 ///
-/// The last two may be nested. Types of one's own can implement it.
+/// The last two may be nested. Your own types can implement it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the name of a resource",
     label = "what the layer's closure returns names no lock",
     note = "return an owned `String`, a `&'static str`, a `Resource`, or an `Option` or `Result` of one of them",
-    note = "the closure is not async: what has to be awaited is found out by a layer outside, which leaves it in the request"
+    note = "the closure is not async: a layer outside can await what is needed and put it into the request's extensions"
 )]
 pub trait IntoResource {
     /// The resource, or `None` if no lock is needed.
@@ -92,7 +92,7 @@ impl<K: IntoResource, E: Into<BoxError>> IntoResource for Result<K, E> {
     }
 }
 
-/// A [`LockError`] is returned as it is: `Resource::try_from` in a closure gives the error that it gave there.
+/// A [`LockError`] is not wrapped again, so that the error of a `Resource::try_from` in the closure stays as it is.
 fn refused(error: BoxError) -> LockError {
     match error.downcast::<LockError>() {
         Ok(error) => *error,

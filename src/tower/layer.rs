@@ -32,8 +32,8 @@ impl<F> LockLayer<F> {
         }
     }
 
-    /// How long a request waits for its lock, 10 s by default; then it is refused with
-    /// [`LockError::Busy`](crate::LockError::Busy). [`Duration::ZERO`]: it does not wait.
+    /// How long a request waits for its lock, 10 s by default. Then it is refused with
+    /// [`LockError::Busy`](crate::LockError::Busy). With [`Duration::ZERO`] it does not wait.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.wait = wait;
         self
@@ -45,16 +45,15 @@ impl<F> LockLayer<F> {
         self
     }
 
-    /// All options of the lock. Options out of range show as
-    /// [`LockError::InvalidOptions`](crate::LockError::InvalidOptions) at each request.
+    /// All options of the lock. With an option out of range every request is refused with
+    /// [`LockError::InvalidOptions`](crate::LockError::InvalidOptions).
     pub fn options(mut self, options: LockOptions) -> Self {
         self.settings = self.settings.options(options);
         self
     }
 
-    /// How many requests may wait for one resource in this process, 1024 by default, the one that holds the
-    /// lock not counted; one more is refused with
-    /// [`LockError::TooManyWaiters`](crate::LockError::TooManyWaiters). With 0 no request waits.
+    /// How many requests may wait for one resource in this process, 1024 by default. The holder does not count. One more
+    /// is refused with [`LockError::TooManyWaiters`](crate::LockError::TooManyWaiters). With 0 no request waits.
     pub fn max_waiters(mut self, max_waiters: usize) -> Self {
         self.settings.max_waiters = max_waiters;
         self
@@ -69,7 +68,7 @@ impl<F> LockLayer<F> {
 
 impl Locking {
     /// A layer that runs the requests of any Tower service under this provider's locks. `extract` names the
-    /// resource of a request, as [`IntoResource`](crate::IntoResource) says.
+    /// resource of a request; [`IntoResource`](crate::IntoResource) lists what it may return.
     pub fn layer<F>(&self, extract: F) -> LockLayer<F> {
         LockLayer {
             provider: self.provider(),

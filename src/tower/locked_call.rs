@@ -1,4 +1,4 @@
-//! [`LockedCall`]: one request from its lock to its answer. What both layers do alike.
+//! [`LockedCall`]: one request, from its acquire to the answer of the inner service. Shared by both layers.
 
 use std::future::Future;
 #[cfg(feature = "http")]
@@ -14,39 +14,38 @@ use super::acquire_state::AcquireState;
 use crate::backend::Acquired;
 use crate::{LockError, LockGuard, Lost};
 
-/// What is done with a request once its lock is held, before it is passed on.
-pub(crate) trait Enter<R> {
-    fn enter(&self, request: &mut R, guard: &LockGuard);
+/// Changes a request after its lock was granted and before the inner service is called.
+pub(crate) trait BeforeCall<R> {
+    fn before_call(&self, request: &mut R, guard: &LockGuard);
 }
 
-/// Nothing is done.
-impl<R> Enter<R> for () {
-    fn enter(&self, _: &mut R, _: &LockGuard) {}
+impl<R> BeforeCall<R> for () {
+    fn before_call(&self, _: &mut R, _: &LockGuard) {}
 }
 
-/// Acquires, waits for readiness, calls, and watches for a loss.
+/// Acquires the lock, waits until the inner service is ready, calls it, and watches for a loss of the lock.
 ///
-/// The fields are in the order in which they have to be dropped: what runs under the lock, and the lock last. The guard
-/// is put here once, and the request stays where it is until it is passed on: nothing moves from stage to stage.
+/// Fields are dropped in order of declaration, so the guard comes after everything that runs under its lock. The guard
+/// and the request are not moved between states: the backend writes the guard into its field, and the request stays in
+/// `Preparing` until it is passed on.
 #[pin_project(project = LockedCallProjection)]
 pub(crate) struct LockedCall<S: Service<R>, R, H> {
     #[pin]
-    stage: Stage<S, S::Future, R>,
-    watch: Watch,
-    /// The guard, once there is one. An answer, since that is what a backend makes the guard in.
+    state: CallState<S, S::Future, R>,
+    watch: LossWatch,
+    /// `Ok(None)` before the grant. An [`Acquired`], since that is the type a backend writes.
     guard: Acquired,
     hook: H,
 }
 
-#[pin_project(project = StageProjection, project_replace = StageTaken)]
-enum Stage<S, F, R> {
+#[pin_project(project = StateProjection, project_replace = OwnedState)]
+enum CallState<S, F, R> {
     /// The request waits for its lock, and then for the inner service to be ready.
     Preparing {
         service: S,
         request: R,
-        taking: AcquireState,
+        acquire: AcquireState,
     },
-    /// The inner service works.
     Calling {
         #[pin]
         response: F,
@@ -57,22 +56,22 @@ enum Stage<S, F, R> {
 /// What the inner service answers.
 pub(crate) type Answer<S, R> = Result<<S as Service<R>>::Response, <S as Service<R>>::Error>;
 
-/// Looks out for a loss of the lock, if that ends the request.
-struct Watch {
+/// Watches for a loss of the lock, if a loss ends the request.
+struct LossWatch {
     on_lost: OnLost,
-    /// Set up only for who has to wait under the lock.
+    /// Made when the request first has to wait under the lock.
     lost: Option<Lost>,
 }
 
 impl<S, R, H> LockedCall<S, R, H>
 where
     S: Service<R>,
-    H: Enter<R>,
+    H: BeforeCall<R>,
 {
     #[inline]
-    pub(crate) fn new(service: S, request: R, taking: AcquireState, on_lost: OnLost, hook: H) -> Self {
-        let stage = Stage::Preparing { service, request, taking };
-        Self { stage, watch: Watch { on_lost, lost: None }, guard: Ok(None), hook }
+    pub(crate) fn new(service: S, request: R, acquire: AcquireState, on_lost: OnLost, hook: H) -> Self {
+        let state = CallState::Preparing { service, request, acquire };
+        Self { state, watch: LossWatch { on_lost, lost: None }, guard: Ok(None), hook }
     }
 }
 
@@ -83,7 +82,7 @@ impl<S: Service<R>, R, H> LockedCall<S, R, H> {
         self.project().guard.as_mut().ok()?.as_mut()
     }
 
-    /// The same, for whoever goes on with it.
+    /// Takes the guard out of the call.
     #[cfg(feature = "http")]
     pub(crate) fn take_guard(self: Pin<&mut Self>) -> Option<LockGuard> {
         mem::replace(self.project().guard, Ok(None)).ok().flatten()
@@ -92,22 +91,22 @@ impl<S: Service<R>, R, H> LockedCall<S, R, H> {
     /// Whether the inner service has been called, under a lock, and has not answered.
     #[cfg(feature = "http")]
     pub(crate) fn is_calling_under_lock(&self) -> bool {
-        matches!(self.guard, Ok(Some(_))) && matches!(self.stage, Stage::Calling { .. })
+        matches!(self.guard, Ok(Some(_))) && matches!(self.state, CallState::Calling { .. })
     }
 }
 
 impl<S, R, H> LockedCall<S, R, H>
 where
     S: Service<R>,
-    H: Enter<R>,
+    H: BeforeCall<R>,
 {
-    /// The answer of the inner service, whose future has been dropped; or why there was no lock, or not for long enough.
-    /// The guard, if there was one, stays [where it is](Self::guard), and its lock is held still.
+    /// The answer of the inner service, whose future has been dropped then; or why the lock was not granted, or that it
+    /// was lost. With an answer the lock is still held, and its guard stays [in place](Self::guard).
     #[inline]
     pub(crate) fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answer<S, R>, LockError>> {
         let mut this = self.project();
-        if let StageProjection::Preparing { service, taking, .. } = this.stage.as_mut().project() {
-            if let Err(error) = ready!(taking.poll(cx, this.guard)) {
+        if let StateProjection::Preparing { service, acquire, .. } = this.state.as_mut().project() {
+            if let Err(error) = ready!(acquire.poll(cx, this.guard)) {
                 return Poll::Ready(this.refuse(error));
             }
             match service.poll_ready(cx) {
@@ -117,7 +116,7 @@ where
                     return Poll::Ready(Ok(Err(error)));
                 }
                 Poll::Pending => {
-                    // Readiness may take longer than the lease.
+                    // The inner service may take longer to become ready than the lease lasts.
                     ready!(this.watch.poll(granted(this.guard), cx));
                     return Poll::Ready(this.refuse(LockError::Lost));
                 }
@@ -125,31 +124,31 @@ where
             if this.watch.is_lost(granted(this.guard)) {
                 return Poll::Ready(this.refuse(LockError::Lost));
             }
-            let taken = this.stage.as_mut().project_replace(Stage::Ended);
-            let StageTaken::Preparing { mut service, mut request, .. } = taken else { return Poll::Pending };
+            let prepared = this.state.as_mut().project_replace(CallState::Ended);
+            let OwnedState::Preparing { mut service, mut request, .. } = prepared else { return Poll::Pending };
             if let Some(guard) = granted(this.guard) {
-                this.hook.enter(&mut request, guard);
+                this.hook.before_call(&mut request, guard);
             }
-            this.stage.set(Stage::Calling { response: service.call(request) });
+            this.state.set(CallState::Calling { response: service.call(request) });
         }
 
-        let StageProjection::Calling { response } = this.stage.as_mut().project() else { return Poll::Pending };
-        // A signal that is set up already goes before the inner service: it must not run on.
+        let StateProjection::Calling { response } = this.state.as_mut().project() else { return Poll::Pending };
+        // Polled before the inner service, which must not run on after a loss.
         let watched = this.watch.lost.is_some();
         if watched && this.watch.poll(granted(this.guard), cx).is_ready() {
             return Poll::Ready(this.refuse(LockError::Lost));
         }
         if let Poll::Ready(answer) = response.poll(cx) {
-            this.stage.set(Stage::Ended);
+            this.state.set(CallState::Ended);
             if answer.is_ok() && this.watch.is_lost(granted(this.guard)) {
-                // It may have a body, which has to be dropped under its lock.
+                // It may have a body, which has to be dropped while the lock is held.
                 drop(answer);
                 return Poll::Ready(this.refuse(LockError::Lost));
             }
             this.end();
             return Poll::Ready(Ok(answer));
         }
-        // Set up only for an inner service that takes a while, and polled once a turn.
+        // The signal is made only for an inner service that does not answer at its first poll.
         if !watched {
             ready!(this.watch.poll(granted(this.guard), cx));
             return Poll::Ready(this.refuse(LockError::Lost));
@@ -163,14 +162,14 @@ fn granted(answer: &Acquired) -> Option<&LockGuard> {
 }
 
 impl<S: Service<R>, R, H> LockedCallProjection<'_, S, R, H> {
-    /// Drops all that ran under the lock.
+    /// Drops everything that ran under the lock.
     #[inline]
     fn end(&mut self) {
-        self.stage.set(Stage::Ended);
+        self.state.set(CallState::Ended);
         self.watch.lost = None;
     }
 
-    /// The same, and the lock too.
+    /// Drops everything that ran under the lock, then releases it.
     fn refuse<T>(&mut self, error: LockError) -> Result<T, LockError> {
         self.end();
         *self.guard = Ok(None);
@@ -178,14 +177,14 @@ impl<S: Service<R>, R, H> LockedCallProjection<'_, S, R, H> {
     }
 }
 
-impl Watch {
-    /// Whether the lock is lost, and the request is to end with it.
+impl LossWatch {
+    /// Whether the lock is lost and the loss ends the request.
     #[inline]
     fn is_lost(&self, guard: Option<&LockGuard>) -> bool {
         self.on_lost == OnLost::Cancel && guard.is_some_and(|guard| !guard.is_held())
     }
 
-    /// Polls the signal, which is set up before if need be. Pending for ever where a loss ends nothing.
+    /// Ready when the lock is lost. Pending for ever if a loss does not end the request.
     fn poll(&mut self, guard: Option<&LockGuard>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(guard) = guard.filter(|_| self.on_lost == OnLost::Cancel) else { return Poll::Pending };
         Pin::new(self.lost.get_or_insert_with(|| guard.lost())).poll(cx)

@@ -1,4 +1,4 @@
-//! [`LockLayer`] and what it is made of. Its guide is the public module [`middleware`](crate::middleware).
+//! [`LockLayer`], its service and its future. The guide for users is the public module [`middleware`](crate::middleware).
 
 mod acquire_state;
 mod config;
@@ -6,7 +6,6 @@ mod future;
 mod into_resource;
 mod layer;
 mod locked_call;
-mod response_state;
 mod service;
 
 #[cfg(feature = "http")]
@@ -18,7 +17,5 @@ pub use future::ResponseFuture;
 pub use into_resource::{IntoResource, NamesLock};
 pub use layer::LockLayer;
 #[cfg(feature = "http")]
-pub(crate) use locked_call::{Enter, LockedCall};
-#[cfg(feature = "http")]
-pub(crate) use response_state::{ResponseState, ResponseStateProjection, ResponseStateTaken};
+pub(crate) use locked_call::{BeforeCall, LockedCall};
 pub use service::LockService;

@@ -45,16 +45,16 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S, R>;
 
-    /// Always ready: the inner service is asked once the lock is held.
+    /// Always ready: the inner service is polled for readiness once the lock is held.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: R) -> Self::Future {
         let LockLayer { provider, extract, settings } = &*self.layer;
-        let taking = settings.taking(provider, extract.name(&request).into_resource(), settings.wait);
-        // A clone that was never asked for readiness: whoever is cloned may be ready, its clone is asked anew.
-        let running = LockedCall::new(self.inner.clone(), request, taking, settings.on_lost, ());
-        ResponseFuture::new(running, settings.on_lost)
+        let acquire = settings.acquire(provider, extract.name(&request).into_resource(), settings.wait);
+        // Readiness is not cloned: the clone is polled for readiness once the lock is held.
+        let call = LockedCall::new(self.inner.clone(), request, acquire, settings.on_lost, ());
+        ResponseFuture::new(call, settings.on_lost)
     }
 }
