@@ -65,6 +65,8 @@
 mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "redis")]
+mod engine;
 #[cfg(all(test, feature = "redis", feature = "axum", feature = "tonic"))]
 #[path = "../tests/support/evidence.rs"]
 mod evidence;

@@ -12,9 +12,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::acquire_slot::{AcquireResult, AcquireSlot};
 use super::backend::Backend;
-use super::engine::{GiveUp, WaiterAdmission, minus_clock_drift};
 use super::lease::RedisLease;
-use crate::backend::{Lease, Wait, time_after};
+use crate::backend::{Lease, Wait, tell_lease_left, time_after};
+use crate::engine::{WaiterAdmission, minus_clock_drift};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
 /// What an acquire comes to.
@@ -35,7 +35,7 @@ pub(super) struct AcquireFuture {
     least: Option<Instant>,
     /// How often the connection had been replaced when it began.
     changes: usize,
-    place: Option<Place>,
+    attempt: Option<Attempt>,
     /// A lease was over before this caller took it up, and another one was asked for.
     was_late: bool,
     /// The provider's tasks are watched from this runtime.
@@ -44,14 +44,14 @@ pub(super) struct AcquireFuture {
     timer: Option<Sleep>,
 }
 
-/// Where the answer comes; with a ticket, if it waits in line.
-struct Place {
+/// Where the answer comes; with a ticket, if the caller waits in the queue.
+struct Attempt {
     waiter: Arc<AcquireSlot>,
     ticket: Option<u64>,
 }
 
 impl AcquireFuture {
-    /// Begins an acquire; or its answer, if that is known at once.
+    /// Begins an acquire; or its answer, if it is refused at once.
     pub(super) fn begin(
         backend: Arc<Backend>,
         resource: Resource,
@@ -63,47 +63,37 @@ impl AcquireFuture {
             Wait::AtMost(time) => time_after(Instant::now(), time),
             Wait::No | Wait::Forever => None,
         };
-        let least =
-            until.and_then(|_| time_after(Instant::now(), backend.locks().connection.settings().response_timeout));
-        let changes = backend.locks().connection.changes();
-        let place = Place::take(&backend, &resource, options, wait, WaiterAdmission::New)?;
-        Ok(Self {
-            backend,
-            resource,
-            options,
-            wait,
-            until,
-            least,
-            changes,
-            place: Some(place),
-            was_late: false,
-            is_watched: false,
-            timer: None,
-        })
+        let connection = &backend.driver().connection;
+        let least = until.and_then(|_| time_after(Instant::now(), connection.settings().response_timeout));
+        let changes = connection.changes();
+        let attempt = Attempt::begin(&backend, &resource, options, wait, WaiterAdmission::New);
+        match attempt.waiter.take_refusal() {
+            Some(AcquireResult::Failed(error)) => return Err(Err(*error)),
+            Some(_) => return Err(Ok(None)),
+            None => {}
+        }
+        let (attempt, was_late, is_watched, timer) = (Some(attempt), false, false, None);
+        Ok(Self { backend, resource, options, wait, until, least, changes, attempt, was_late, is_watched, timer })
     }
 }
 
-impl Place {
-    fn take(
+impl Attempt {
+    fn begin(
         backend: &Arc<Backend>,
         resource: &Resource,
         options: LockOptions,
         wait: Wait,
         admission: WaiterAdmission,
-    ) -> Result<Self, Acquired> {
+    ) -> Self {
         let waiter = AcquireSlot::new(options, Arc::clone(backend));
-        let locks = backend.locks();
-        match wait {
-            Wait::No => match locks.try_at_once(resource, &waiter) {
-                Ok(true) => Ok(Self { waiter, ticket: None }),
-                Ok(false) => Err(Ok(None)),
-                Err(error) => Err(Err(error)),
-            },
-            Wait::AtMost(_) | Wait::Forever => match locks.join(resource, &waiter, admission) {
-                Ok(ticket) => Ok(Self { waiter, ticket: Some(ticket) }),
-                Err(error) => Err(Err(error)),
-            },
-        }
+        let ticket = match wait {
+            Wait::No => {
+                backend.driver().try_now(resource, &waiter);
+                None
+            }
+            Wait::AtMost(_) | Wait::Forever => Some(backend.driver().join(resource, &waiter, admission)),
+        };
+        Self { waiter, ticket }
     }
 }
 
@@ -113,20 +103,25 @@ impl Future for AcquireFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired> {
         let mut this = self.project();
         loop {
-            let Some(place) = this.place.as_ref() else { return Poll::Pending };
-            match place.waiter.poll(cx) {
+            let Some(attempt) = this.attempt.as_ref() else { return Poll::Pending };
+            match attempt.waiter.poll(cx) {
                 Poll::Ready(answer) => {
-                    *this.place = None;
+                    *this.attempt = None;
                     let lease = match answer {
                         AcquireResult::Granted(lease) => lease,
-                        AcquireResult::Busy => return Poll::Ready(Ok(None)),
+                        AcquireResult::Busy { lease_left } => {
+                            if let Some(left) = lease_left {
+                                tell_lease_left(left.get(), this.options.get_ttl());
+                            }
+                            return Poll::Ready(Ok(None));
+                        }
                         AcquireResult::Failed(error) => return Poll::Ready(Err(*error)),
                     };
                     if lease.take() {
                         return Poll::Ready(Ok(Some(LockGuard::new(lease))));
                     }
-                    // Granted, and over before anybody came for it. Once more, if it may wait: whatever kept it may not
-                    // keep it again. A lease that is too short for the way will be over again.
+                    // Granted, and over before the caller took it up. Once more, if it may wait: what delayed it may not do
+                    // so again. A lease that is too short for the way will be over again.
                     let error = taken_too_late(&lease, this.options);
                     drop(lease.release());
                     if *this.wait == Wait::No || std::mem::replace(this.was_late, true) {
@@ -136,43 +131,35 @@ impl Future for AcquireFuture {
                     let options = this.options.max_waiters(None);
                     let late = this.until.is_some_and(|until| Instant::now() >= until);
                     let wait = if late { Wait::No } else { *this.wait };
-                    match Place::take(this.backend, this.resource, options, wait, WaiterAdmission::Again) {
-                        Ok(place) => *this.place = Some(place),
-                        Err(answer) => return Poll::Ready(answer),
-                    }
+                    let again = Attempt::begin(this.backend, this.resource, options, wait, WaiterAdmission::Again);
+                    *this.attempt = Some(again);
                     continue;
                 }
                 // The runtime that served the provider until now may not be this one, and not be run any more.
                 Poll::Pending if !*this.is_watched => {
                     *this.is_watched = true;
-                    this.backend.locks().serve_from_here();
+                    this.backend.driver().serve_from_here();
                 }
                 // Or have ended.
-                Poll::Pending => this.backend.locks().serve(),
+                Poll::Pending => this.backend.driver().serve(),
             }
-            let (Some(until), Some(ticket)) = (*this.until, place.ticket) else { return Poll::Pending };
+            let (Some(until), Some(ticket)) = (*this.until, attempt.ticket) else { return Poll::Pending };
+            let now = Instant::now();
             let mut up_at = until;
-            if Instant::now() >= until {
+            if now >= until {
                 // Replacing a connection takes a moment: a caller whose time is below the response time-out has that for
                 // it, and for the answer.
-                let now = Instant::now();
                 if let Some(least) = this.least.filter(|least| *least > now)
-                    && this.backend.locks().was_kept_from_its_answer(this.resource, *this.changes)
+                    && this.backend.driver().was_kept_from_its_answer(this.resource, *this.changes)
                 {
                     *this.until = Some(least.min(now + LOOK_AGAIN));
                     continue;
                 }
-                match this.backend.locks().give_up(this.resource, ticket, &place.waiter, until) {
-                    GiveUp::Answered => continue,
-                    GiveUp::NotYet(again) => up_at = again,
-                    GiveUp::Held => {
-                        *this.place = None;
-                        return Poll::Ready(Ok(None));
-                    }
-                    GiveUp::Unknown(error) => {
-                        *this.place = None;
-                        return Poll::Ready(Err(error));
-                    }
+                match this.backend.driver().time_is_up(this.resource, ticket, &attempt.waiter, until) {
+                    Some(again) => up_at = again,
+                    // Answered; or another thread is about to do it, which then wakes this task.
+                    None if attempt.waiter.is_answered() => continue,
+                    None => return Poll::Pending,
                 }
             }
             if this.timer.is_none() {
@@ -187,7 +174,7 @@ impl Future for AcquireFuture {
     }
 }
 
-/// The error of a caller that came for a lease when that was over.
+/// The error of a caller that took its lease up when that was over.
 fn taken_too_late(lease: &RedisLease, options: &LockOptions) -> LockError {
     let ttl = options.get_ttl();
     let asked = lease.state().ends().and_then(|ends| ends.checked_sub(minus_clock_drift(ttl)));
@@ -202,13 +189,13 @@ fn taken_too_late(lease: &RedisLease, options: &LockOptions) -> LockError {
 impl PinnedDrop for AcquireFuture {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        let Some(place) = this.place.take() else { return };
-        if let Some(AcquireResult::Granted(lease)) = place.waiter.leave() {
+        let Some(attempt) = this.attempt.take() else { return };
+        if let Some(AcquireResult::Granted(lease)) = attempt.waiter.leave() {
             // Granted at that moment. Hand it on.
             drop(lease.release());
         }
-        if let Some(ticket) = place.ticket {
-            this.backend.locks().leave(this.resource, ticket, &place.waiter);
+        if let Some(ticket) = attempt.ticket {
+            this.backend.driver().leave(this.resource, ticket);
         }
     }
 }

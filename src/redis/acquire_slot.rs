@@ -1,15 +1,14 @@
 //! [`AcquireSlot`]: one caller who wants a lock, and the answer it gets.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
 use super::backend::Backend;
-use super::lease::RedisLease;
+use super::driver::Driver;
 use crate::sync::assert_outside;
-use crate::{LockError, LockOptions};
+use crate::{LockOptions, engine};
 
 /// One acquire, from its call to its answer.
 #[derive(Debug)]
@@ -17,37 +16,28 @@ pub(super) struct AcquireSlot {
     options: LockOptions,
     backend: Arc<Backend>,
     slot: Mutex<Slot>,
-    /// Whether a lease for this caller was over before it could be taken up: another one that is, is an error.
-    was_late: AtomicBool,
 }
 
 /// What an acquire comes to.
-#[derive(Debug)]
-pub(super) enum AcquireResult {
-    Granted(Arc<RedisLease>),
-    /// Somebody else holds the lock, and the caller was not ready to wait.
-    Busy,
-    /// In a place of its own: an error is large, and there is room for an answer with every acquire.
-    Failed(Box<LockError>),
-}
+pub(super) type AcquireResult = engine::AcquireResult<Driver>;
 
 #[derive(Debug)]
 enum Slot {
-    AcquireFuture(Option<Waker>),
+    /// The caller waits, and is woken with this.
+    Pending(Option<Waker>),
     Answered(AcquireResult),
-    /// Nobody is there to be answered any more.
+    /// The caller has its answer, or has gone away.
     Gone,
 }
 
 impl AcquireSlot {
     pub(super) fn new(options: LockOptions, backend: Arc<Backend>) -> Arc<Self> {
-        let slot = Mutex::new(Slot::AcquireFuture(None));
-        Arc::new(Self { options, backend, slot, was_late: AtomicBool::new(false) })
+        Arc::new(Self { options, backend, slot: Mutex::new(Slot::Pending(None)) })
     }
 
-    /// Notes that a lease for this caller was over before it could be taken up. `true` if it was not the first.
-    pub(super) fn is_late_again(&self) -> bool {
-        self.was_late.swap(true, Relaxed)
+    /// Whether no caller is there any more that would take an answer.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(*self.slot.lock(), Slot::Gone)
     }
 
     pub(super) fn options(&self) -> &LockOptions {
@@ -58,12 +48,12 @@ impl AcquireSlot {
         &self.backend
     }
 
-    /// Leaves the answer where the caller finds it. The waker is to be woken outside every lock; an answer that
-    /// comes back found nobody there.
+    /// Leaves the answer where the caller finds it. The waker is to be woken outside every mutex. An answer that comes back
+    /// found the caller gone.
     pub(super) fn answer(&self, answer: AcquireResult) -> Result<Option<Waker>, AcquireResult> {
         let mut slot = self.slot.lock();
         match &mut *slot {
-            Slot::AcquireFuture(waker) => {
+            Slot::Pending(waker) => {
                 let waker = waker.take();
                 *slot = Slot::Answered(answer);
                 Ok(waker)
@@ -78,24 +68,40 @@ impl AcquireSlot {
     /// keeps a task, and with it a guard.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<AcquireResult> {
         match &mut *self.slot.lock() {
-            Slot::AcquireFuture(Some(waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
-            Slot::AcquireFuture(_) => {}
+            Slot::Pending(Some(waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
+            Slot::Pending(_) => {}
             slot => return slot.take_answer(),
         }
         assert_outside();
         let waker = cx.waker().clone();
         let mut slot = self.slot.lock();
-        let Slot::AcquireFuture(present) = &mut *slot else { return slot.take_answer() };
+        let Slot::Pending(present) = &mut *slot else { return slot.take_answer() };
         let replaced = present.replace(waker);
         drop(slot);
         drop(replaced);
         Poll::Pending
     }
 
+    /// Takes the answer, if it is there and is not a lease.
+    pub(super) fn take_refusal(&self) -> Option<AcquireResult> {
+        match &mut *self.slot.lock() {
+            Slot::Pending(_) | Slot::Answered(AcquireResult::Granted(_)) => None,
+            slot => match slot.take_answer() {
+                Poll::Ready(answer) => Some(answer),
+                Poll::Pending => None,
+            },
+        }
+    }
+
+    /// Whether the answer is there to be taken.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(*self.slot.lock(), Slot::Answered(_))
+    }
+
     /// Has the caller look again, while it has no answer. Whether it waits for that. Outside every mutex.
     pub(super) fn wake(&self) -> bool {
         let waker = match &mut *self.slot.lock() {
-            Slot::AcquireFuture(waker) => waker.take(),
+            Slot::Pending(waker) => waker.take(),
             Slot::Answered(_) | Slot::Gone => None,
         };
         let Some(waker) = waker else { return false };
@@ -109,7 +115,7 @@ impl AcquireSlot {
         let left = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
         match left {
             Slot::Answered(answer) => Some(answer),
-            Slot::AcquireFuture(waker) => {
+            Slot::Pending(waker) => {
                 drop(waker);
                 None
             }
@@ -125,7 +131,7 @@ impl Slot {
         }
         match std::mem::replace(self, Self::Gone) {
             Self::Answered(answer) => Poll::Ready(answer),
-            Self::AcquireFuture(_) | Self::Gone => Poll::Pending,
+            Self::Pending(_) | Self::Gone => Poll::Pending,
         }
     }
 }

@@ -8,14 +8,14 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
 use super::acquire_future::AcquireFuture;
-use super::engine::Locks;
+use super::driver::Driver;
 use super::settings::Settings;
 use crate::backend::{Acquiring, LockBackend, Wait};
 use crate::{LockError, LockOptions, Resource};
 
 /// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
 pub(super) struct Backend {
-    locks: Arc<Locks>,
+    driver: Arc<Driver>,
     /// For what is not about locks. Made when it is needed first, and anew in another runtime: its connections are driven
     /// by the one in which they were made, which may not be run any more.
     pool: Mutex<Option<(Id, Pool)>>,
@@ -23,11 +23,11 @@ pub(super) struct Backend {
 
 impl Backend {
     pub(super) fn new(settings: Settings) -> Result<Arc<Self>, LockError> {
-        Ok(Arc::new(Self { locks: Arc::new(Locks::new(settings)?), pool: Mutex::new(None) }))
+        Ok(Arc::new(Self { driver: Arc::new(Driver::new(settings)?), pool: Mutex::new(None) }))
     }
 
-    pub(super) fn locks(&self) -> &Arc<Locks> {
-        &self.locks
+    pub(super) fn driver(&self) -> &Arc<Driver> {
+        &self.driver
     }
 
     /// The pool of connections for what is not about locks.
@@ -48,26 +48,26 @@ impl Backend {
 
 impl LockBackend for Backend {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        if self.locks.is_closed() {
+        if self.driver.is_closed() {
             return Acquiring::ready(Err(LockError::Closed));
         }
-        self.locks.serve();
+        self.driver.serve();
         match AcquireFuture::begin(self, resource, options, wait) {
             Ok(waiting) => Acquiring::pending(waiting),
-            Err(answer) => Acquiring::ready(answer),
+            Err(refused) => Acquiring::ready(refused),
         }
     }
 }
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend").field("server", &self.locks.connection.settings().server).finish_non_exhaustive()
+        f.debug_struct("Backend").field("server", &self.driver.connection.settings().server).finish_non_exhaustive()
     }
 }
 
 impl Drop for Backend {
     fn drop(&mut self) {
         // What has been pushed is sent still.
-        self.locks.retire();
+        self.driver.retire();
     }
 }

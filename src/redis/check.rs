@@ -93,7 +93,7 @@ impl fmt::Display for RedisWarning {
 /// Only the connection that locks use decides whether there is an error: a lock is taken over it and freed. What is
 /// looked at beside that, over another connection, becomes a finding where it cannot be found out.
 pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Result<Vec<RedisWarning>, LockError> {
-    let connection = &backend.locks().connection;
+    let connection = &backend.driver().connection;
     let settings = connection.settings();
     let began = Instant::now();
     // Connecting, and one answer each for taking and freeing it. The link sees to it that each ends in time, in its
@@ -127,7 +127,7 @@ async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockErr
 
 /// What the server says of itself.
 async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning> {
-    let connection = &backend.locks().connection;
+    let connection = &backend.driver().connection;
     let shown = |value: &str| hide(connection.settings().info.redis_settings(), value);
     let facts = connection.facts();
     let mut findings = Vec::new();
@@ -160,7 +160,7 @@ async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning>
 
 /// The server's answer to `INFO`, over a connection of the pool.
 async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
-    let settings = backend.locks().connection.settings();
+    let settings = backend.driver().connection.settings();
     let began = Instant::now();
     let told = |error| Failure::new(settings, "checking", error, began);
     let asked = async {

@@ -11,10 +11,7 @@
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
 
-/// A time during which both clocks have gone on alike. Two are the same if nothing parted the clocks in between; after
-/// 65 536 of them the numbers begin anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Epoch(u16);
+use crate::engine::Epoch;
 
 /// By how many milliseconds the clocks may differ in an epoch. They are read one after the other, and the thread may be
 /// stopped in between; some systems adjust the speed of one of them. Suspends take much longer.

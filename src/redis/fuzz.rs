@@ -6,9 +6,10 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::RedisLockOptions;
 use super::keys::Keys;
-use super::protocol::{self, Acquired, CancelReply, Message};
+use super::protocol::{self, Message};
 use super::slot;
-use super::token::Token;
+use crate::engine::OwnerToken;
+use crate::engine::{Acquired, CancelReply};
 use crate::{LockError, Resource};
 
 /// A value that stands for a secret. With a digit, so that it cannot be the name of an option.
@@ -60,7 +61,7 @@ pub fn server_answer(data: &[u8]) {
     if let Ok(resource) = Resource::try_from(&*text) {
         keys(&resource);
     }
-    if let Some(token) = Token::parse(&text) {
+    if let Some(token) = OwnerToken::parse(&text) {
         assert_eq!(token.written(), text.as_bytes(), "one token has one spelling");
     }
 }
@@ -98,7 +99,7 @@ fn answer(value: &Value) {
         }
         (found, ..) => panic!("{value:?} is no {found:?}"),
     }
-    match (protocol::flag(value), number) {
+    match (protocol::owner_reply(value), number) {
         (Ok(Some(waiting)), Some(ours @ 1..)) => assert_eq!(waiting, ours > 1),
         (Ok(None), Some(0)) => {}
         (Err(error), number) => {
@@ -126,9 +127,9 @@ fn message(text: &str, prefix: &str) {
     let keys = Keys::new(prefix);
     let (resource, token) = match Message::read(text, &keys) {
         None => return,
-        Some(Message::Granted(grant)) => {
+        Some(Message::Granted(resource, grant)) => {
             assert!(text.starts_with("granted:"));
-            (grant.resource, grant.token)
+            (resource, grant.token)
         }
         Some(Message::Wanted(resource, token)) => {
             assert!(text.starts_with("wanted:"));
@@ -145,7 +146,7 @@ fn message(text: &str, prefix: &str) {
     assert!(!format!("{token:?}").contains(&written(token)), "a token is a secret");
 }
 
-fn written(token: Token) -> String {
+fn written(token: OwnerToken) -> String {
     String::from_utf8_lossy(&token.written()).into_owned()
 }
 

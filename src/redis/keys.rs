@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::slot;
-use super::token::InboxId;
 use crate::Resource;
+use crate::engine::InboxId;
 
 /// The names of a provider's keys and inboxes: all begin with its prefix, which has no braces in it.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::backend::Backend;
 use super::runtimes::Place;
-use super::ttl_millis::TtlMillis;
 use crate::backend::{BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term};
+use crate::engine::{ExtendAnswer, TtlMillis};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
 /// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.
@@ -48,27 +48,27 @@ impl RedisLease {
 
     /// A guard comes for it. `false` if it has ended before.
     pub(super) fn take(&self) -> bool {
-        let place = if self.renewal.is_some() { self.backend.locks().runtimes().enter() } else { None };
+        let place = if self.renewal.is_some() { self.backend.driver().runtimes().enter() } else { None };
         let taken = place.map_or(TAKEN, |Place(at)| at.saturating_add(1 + TAKEN));
         if let Some(place) = runtime_of(self.taken.swap(taken, Relaxed)) {
-            self.backend.locks().runtimes().leave(place);
+            self.backend.driver().runtimes().leave(place);
         }
         self.state.is_held()
     }
 
-    /// The length that renewals give it at present, if it is renewed.
+    /// The length that renewals give it, if it is renewed.
     pub(super) fn renewal(&self) -> Option<Duration> {
-        self.renewal_once_taken().filter(|_| self.taken.load(Relaxed) != 0)
+        self.renewal.map(TtlMillis::get)
     }
 
-    /// The same once a guard has come for it.
-    pub(super) fn renewal_once_taken(&self) -> Option<Duration> {
-        self.renewal.map(TtlMillis::get)
+    /// Whether a guard has been made of it.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Relaxed) != 0
     }
 
     /// The runtime of the guard that came for it, where renewals can go on if the provider's own has ended.
     pub(super) fn runtime(&self) -> Option<Handle> {
-        self.backend.locks().runtimes().get(runtime_of(self.taken.load(Relaxed))?)
+        self.backend.driver().runtimes().get(runtime_of(self.taken.load(Relaxed))?)
     }
 }
 
@@ -80,7 +80,7 @@ fn runtime_of(taken: u32) -> Option<Place> {
 impl Drop for RedisLease {
     fn drop(&mut self) {
         if let Some(place) = runtime_of(*self.taken.get_mut()) {
-            self.backend.locks().runtimes().leave(place);
+            self.backend.driver().runtimes().leave(place);
         }
     }
 }
@@ -91,14 +91,14 @@ impl Lease for RedisLease {
     }
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
-        let answer = self.backend.locks().extend(&self, duration);
-        self.backend.locks().serve_from_here();
+        let answer = self.backend.driver().extend(&self, duration);
+        self.backend.driver().serve_from_here();
         Box::pin(async move {
             match answer {
-                Ok(extended) => Ok(extended),
+                ExtendAnswer::Lost => Ok(false),
                 // Without an answer if its turn never came: the lease has ended before, or the provider is gone, and with it
                 // every lock.
-                Err(answer) => match answer.await {
+                ExtendAnswer::Asked(answered) => match answered.await {
                     Ok(extended) => extended,
                     Err(_) if self.state.is_held() => Err(LockError::Closed),
                     Err(_) => Ok(false),
@@ -108,8 +108,8 @@ impl Lease for RedisLease {
     }
 
     fn release(self: Arc<Self>) -> Releasing {
-        let releasing = self.backend.locks().release(&self);
-        self.backend.locks().serve_from_here();
+        let releasing = self.backend.driver().release(&self);
+        self.backend.driver().serve_from_here();
         releasing
     }
 

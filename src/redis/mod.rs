@@ -24,7 +24,7 @@ mod check;
 mod clocks;
 mod connection;
 mod connection_string;
-mod engine;
+mod driver;
 #[cfg(all(any(test, fuzzing), feature = "axum", feature = "tonic"))]
 pub(crate) mod fuzz;
 mod jitter;
@@ -40,8 +40,6 @@ mod settings_tests;
 mod slot;
 mod timer_queue;
 mod tls;
-mod token;
-mod ttl_millis;
 
 pub use check::RedisWarning;
 pub use options::RedisLockOptions;

@@ -101,7 +101,7 @@ impl RedisLockProvider {
     pub fn new(options: RedisLockOptions) -> Result<Self, BuildError> {
         let backend = Backend::new(options.settings()?).map_err(BuildProblem::Options)?;
         let made = Self { backend, advised: Arc::default() };
-        for finding in &made.backend.locks().connection.settings().findings {
+        for finding in &made.backend.driver().connection.settings().findings {
             made.report(finding);
         }
         Ok(made)
@@ -115,7 +115,7 @@ impl RedisLockProvider {
     }
 
     fn advise(&self, advice: &str) {
-        let settings = self.backend.locks().connection.settings();
+        let settings = self.backend.driver().connection.settings();
         telemetry::advise(&settings.server, &settings.prefix, advice);
     }
 
@@ -153,7 +153,7 @@ impl RedisLockProvider {
 
     /// How many names this process holds or waits for.
     pub fn len(&self) -> usize {
-        self.backend.locks().len()
+        self.backend.driver().len()
     }
 
     /// Whether this process neither holds nor waits for any name.
@@ -163,12 +163,12 @@ impl RedisLockProvider {
 
     /// How many callers of this process wait at present, over all names, holders not counted.
     pub fn waiters_in_total(&self) -> usize {
-        self.backend.locks().waiters_in_total()
+        self.backend.driver().waiters_in_total()
     }
 
     /// How many callers of this process wait for a resource, its holder not counted.
     pub fn waiters(&self, resource: &Resource) -> usize {
-        self.backend.locks().waiters(resource)
+        self.backend.driver().waiters(resource)
     }
 }
 
@@ -177,7 +177,7 @@ impl DistributedLockProvider for RedisLockProvider {
         if options.get_ttl() < SHORT_LEASE && !self.advised.short_lease.swap(true, SeqCst) {
             self.advise("a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it");
         }
-        let settings = self.backend.locks().connection.settings();
+        let settings = self.backend.driver().connection.settings();
         if options.get_auto_renew()
             && settings.response_timeout * 2 > options.get_ttl()
             && !self.advised.long_response_timeout.swap(true, SeqCst)
@@ -201,15 +201,15 @@ impl DistributedLockProvider for RedisLockProvider {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             // What is pending has to be sent, also if the runtime that drives the connection is not run any more.
-            self.backend.locks().serve_from_here();
-            self.backend.locks().close().await;
+            self.backend.driver().serve_from_here();
+            self.backend.driver().close().await;
         })
     }
 }
 
 impl fmt::Debug for RedisLockProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = self.backend.locks().connection.settings();
+        let settings = self.backend.driver().connection.settings();
         f.debug_struct("RedisLockProvider")
             .field("server", &settings.server)
             .field("key_prefix", &settings.prefix)

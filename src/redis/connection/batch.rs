@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::failure::{Failure, given_up, refused, too_slow};
 use super::reply::{Verdict, is_closed, is_of_several, verdict};
 use super::{Call, Caller, Connection, Reply};
-use crate::redis::protocol::{self, Answers, MOST_IN_A_CALL, Manner, Publishing, Step};
+use crate::engine::Step;
+use crate::redis::protocol::{self, Answers, MOST_IN_A_CALL, Manner, Publishing};
 
 /// How often a call is sent again because the server had forgotten its script. Each time the scripts are loaded in the
 /// same pipeline. Of a long one the server may read the rest after another client has flushed the scripts, and that

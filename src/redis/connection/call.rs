@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::redis::protocol::{Command, Joining, Step};
+use crate::engine::{Command, Joining, Step};
 
 /// How long an acquire that may wait for a holder also waits for a server that would grant it. Its caller's own time ends
 /// it earlier. A server that has been the wrong one for so long is a mistake, and the caller is told.
@@ -74,10 +74,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::redis::token::{InboxId, Token};
+    use crate::engine::{InboxId, OwnerToken};
 
     fn call(step: Step) -> Call<()> {
-        let token = Token::random(InboxId::random().unwrap()).unwrap();
+        let token = OwnerToken::random(InboxId::random().unwrap()).unwrap();
         Call::new(Command { resource: "order:42".try_into().unwrap(), token, step }, ())
     }
 

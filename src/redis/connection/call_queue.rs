@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::call::Call;
 use super::sender::WORTH_SENDING;
-use crate::redis::token::Token;
+use crate::engine::OwnerToken;
 
 /// The calls that wait to be sent (K2): those that free or keep a lock before those that acquire one.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl<K> CallQueue<K> {
     }
 
     /// Removes the acquire of this token, if it waits.
-    pub(super) fn remove_acquire(&mut self, token: Token) -> Option<Call<K>> {
+    pub(super) fn remove_acquire(&mut self, token: OwnerToken) -> Option<Call<K>> {
         let at = self.acquires.iter().position(|call| call.command.token == token)?;
         let call = self.acquires.remove(at);
         self.announced = self.announced.min(self.len());
@@ -104,13 +104,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::redis::protocol::{Command, Joining, Step};
-    use crate::redis::token::InboxId;
+    use crate::engine::InboxId;
+    use crate::engine::{Command, Joining, Step};
 
     const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No };
 
     fn call(kind: usize, step: Step) -> Call<usize> {
-        let token = Token::random(InboxId::random().unwrap()).unwrap();
+        let token = OwnerToken::random(InboxId::random().unwrap()).unwrap();
         Call::new(Command { resource: "order:42".try_into().unwrap(), token, step }, kind)
     }
 

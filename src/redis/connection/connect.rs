@@ -15,10 +15,10 @@ use tokio::time::{sleep, timeout};
 use super::failure::{speaks_no_tls, too_slow};
 use super::hello::{self, ServerFacts};
 use super::{Caller, Connection};
+use crate::engine::InboxId;
 use crate::redis::protocol::{self, Publishing};
 use crate::redis::settings::Settings;
 use crate::redis::tls;
-use crate::redis::token::InboxId;
 
 /// A connection that is ready: scripts loaded, inbox subscribed.
 pub(super) struct ReadyConnection {

@@ -17,10 +17,11 @@ use super::connect::{ReadyConnection, Signals};
 use super::sender::Sender;
 use super::{Call, Caller, Connection, Left, Reply};
 use crate::Resource;
+use crate::engine::{Command, Joining, Step};
+use crate::engine::{InboxId, OwnerToken};
 use crate::redis::RedisLockOptions;
 use crate::redis::keys::Keys;
-use crate::redis::protocol::{Command, Joining, Publishing, Step};
-use crate::redis::token::{InboxId, Token};
+use crate::redis::protocol::Publishing;
 
 const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No };
 
@@ -70,8 +71,8 @@ impl Scene {
         Self { connection, caller }
     }
 
-    fn enqueue(&self, number: u32, step: Step) -> Token {
-        let token = Token::random(self.connection.inbox()).unwrap();
+    fn enqueue(&self, number: u32, step: Step) -> OwnerToken {
+        let token = OwnerToken::random(self.connection.inbox()).unwrap();
         let resource = Resource::try_from(format!("order:{number}")).unwrap();
         self.connection.enqueue(Call::new(Command { resource, token, step }, number));
         token

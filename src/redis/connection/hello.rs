@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use ::redis::{Cmd, Value};
 
-use crate::redis::token::InboxId;
+use crate::engine::InboxId;
 
 /// What the server said of itself when the present connection was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

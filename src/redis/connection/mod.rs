@@ -60,8 +60,8 @@ use self::sender::Sender;
 use super::keys::Keys;
 use super::protocol::Publishing;
 use super::settings::Settings;
-use super::token::{InboxId, Token};
 use crate::LockError;
+use crate::engine::{InboxId, OwnerToken};
 use crate::sync::assert_outside;
 
 /// Whoever makes calls, and hears of their outcome.
@@ -242,7 +242,7 @@ impl<C: Caller> Connection<C> {
     /// Takes an acquire of this token back that was not sent yet: nobody needs its answer any more. What is urgent is sent
     /// before acquires, so that a release of the same token would overtake it, and it would then join the queue for a caller
     /// who is gone.
-    pub(super) fn withdraw(self: &Arc<Self>, token: Token) -> Option<Withdrawn<C>> {
+    pub(super) fn withdraw(self: &Arc<Self>, token: OwnerToken) -> Option<Withdrawn<C>> {
         let call = self.queue.lock().remove_acquire(token)?;
         Some(Withdrawn { connection: Arc::clone(self), _call: call })
     }

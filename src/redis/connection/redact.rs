@@ -2,7 +2,7 @@
 
 use ::redis::{RedisConnectionInfo, RedisError, make_extension_error};
 
-use crate::redis::token::Token;
+use crate::engine::OwnerToken;
 
 /// What stands for what is taken out.
 const HIDDEN: &str = "[hidden]";
@@ -60,9 +60,9 @@ fn without_tokens(text: &str) -> String {
     let mut left = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(next) = rest.chars().next() {
-        if rest.get(..Token::LENGTH).is_some_and(|start| Token::parse(start).is_some()) {
+        if rest.get(..OwnerToken::LENGTH).is_some_and(|start| OwnerToken::parse(start).is_some()) {
             left.push_str(HIDDEN);
-            rest = rest.get(Token::LENGTH..).unwrap_or_default();
+            rest = rest.get(OwnerToken::LENGTH..).unwrap_or_default();
         } else {
             left.push(next);
             rest = rest.get(next.len_utf8()..).unwrap_or_default();
@@ -78,7 +78,7 @@ mod tests {
     use ::redis::ErrorKind;
 
     use super::*;
-    use crate::redis::token::InboxId;
+    use crate::engine::InboxId;
 
     fn info() -> RedisConnectionInfo {
         RedisConnectionInfo::default().set_password("pass word")
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn secrets_are_taken_out_and_the_code_stays() {
-        let token = Token::random(InboxId::random().unwrap()).unwrap().written();
+        let token = OwnerToken::random(InboxId::random().unwrap()).unwrap().written();
         let token = std::str::from_utf8(&token).unwrap();
         let told = format!("no pass word for ü{token}{token}x\r\n\u{1b}[2J");
         let error = without(&info(), make_extension_error("OOM".to_owned(), Some(told.clone())));

@@ -4,10 +4,10 @@ use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
 use std::time::Duration;
 
-use super::{ACQUIRE, Command, Joining, Publishing, RELEASE, RENEW, Script, Step, UNDO};
+use super::{ACQUIRE, Publishing, RELEASE, RENEW, Script, UNDO};
+use crate::engine::OwnerToken;
+use crate::engine::{Command, Joining, Step, TtlMillis};
 use crate::redis::keys::Keys;
-use crate::redis::token::Token;
-use crate::redis::ttl_millis::TtlMillis;
 
 /// How many locks one call is for at most. A server spends more on the call of a script than on what ours do in it, so
 /// that one call for 32 costs it half of what 32 calls do, and more are hardly better; and nobody else's command is
@@ -44,7 +44,7 @@ pub(in crate::redis) fn write<'a>(
     let fence = of_slot.as_deref().unwrap_or(keys.fence());
     let bytes = names.iter().map(|of| 2 * of.queue().len()).sum::<usize>()
         + fence.len()
-        + count * Token::LENGTH
+        + count * OwnerToken::LENGTH
         + keys.inboxes().len()
         + OTHER_BYTES;
     let mut call = Cmd::with_capacity(3 * count + OTHER_ARGUMENTS, bytes);

@@ -8,10 +8,10 @@ mod encode;
 mod notification;
 mod reply;
 
-pub(super) use command::{Command, Joining, Publishing, Step};
+pub(super) use command::Publishing;
 pub(super) use encode::{Answers, MOST_IN_A_CALL, Manner, write};
-pub(super) use notification::{Grant, Message};
-pub(super) use reply::{Acquired, CancelReply, ServerTime, acquired, cancel_reply, flag};
+pub(super) use notification::Message;
+pub(super) use reply::{acquired, cancel_reply, owner_reply};
 
 use std::sync::LazyLock;
 

@@ -1,29 +1,16 @@
 //! What the scripts tell an inbox.
 
-use super::ServerTime;
 use crate::Resource;
+use crate::engine::{Grant, OwnerToken, ServerTime};
 use crate::redis::keys::Keys;
-use crate::redis::token::Token;
 
 /// A message to the process that a token belongs to.
 #[derive(Debug)]
 pub(in crate::redis) enum Message {
     /// The lock is ours: whoever held it has handed it on.
-    Granted(Grant),
+    Granted(Resource, Grant),
     /// Others wait for a lock that is ours.
-    Wanted(Resource, Token),
-}
-
-/// A lock that was handed to us.
-#[derive(Debug)]
-pub(in crate::redis) struct Grant {
-    pub(in crate::redis) resource: Resource,
-    pub(in crate::redis) token: Token,
-    pub(in crate::redis) fence: u64,
-    /// When it was granted.
-    pub(in crate::redis) at: ServerTime,
-    /// Others are in the queue behind us.
-    pub(in crate::redis) others_wait: bool,
+    Wanted(Resource, OwnerToken),
 }
 
 impl Message {
@@ -32,16 +19,16 @@ impl Message {
     pub(in crate::redis) fn read(text: &str, keys: &Keys) -> Option<Self> {
         if let Some(rest) = text.strip_prefix("wanted:") {
             let (token, lock) = rest.split_once(':')?;
-            return Some(Self::Wanted(keys.resource(lock)?, Token::parse(token)?));
+            return Some(Self::Wanted(keys.resource(lock)?, OwnerToken::parse(token)?));
         }
         let mut parts = text.strip_prefix("granted:")?.splitn(5, ':');
         let mut next = || parts.next();
         let fence = next()?.parse().ok()?;
         let at = ServerTime(next()?.parse().ok()?);
         let waiting: u64 = next()?.parse().ok()?;
-        let token = Token::parse(next()?)?;
+        let token = OwnerToken::parse(next()?)?;
         let resource = keys.resource(next()?)?;
-        Some(Self::Granted(Grant { resource, token, fence, at, others_wait: waiting > 0 }))
+        Some(Self::Granted(resource, Grant { token, fence, at, others_wait: waiting > 0 }))
     }
 }
 
@@ -56,13 +43,11 @@ mod tests {
     #[test]
     fn messages_are_read() {
         let keys = Keys::new("p:");
-        let Some(Message::Granted(grant)) = Message::read(&format!("granted:7:8:1:{TOKEN}:p:a:b%7B"), &keys) else {
+        let Some(Message::Granted(resource, grant)) = Message::read(&format!("granted:7:8:1:{TOKEN}:p:a:b%7B"), &keys)
+        else {
             panic!("a grant is read")
         };
-        assert_eq!(
-            (grant.resource.as_str(), grant.fence, grant.at, grant.others_wait),
-            ("a:b{", 7, ServerTime(8), true)
-        );
+        assert_eq!((resource.as_str(), grant.fence, grant.at, grant.others_wait), ("a:b{", 7, ServerTime(8), true));
         assert!(matches!(
             Message::read(&format!("wanted:{TOKEN}:p:a:b"), &keys),
             Some(Message::Wanted(resource, _)) if resource.as_str() == "a:b"

@@ -6,38 +6,7 @@ use ::redis::Value;
 
 use super::command::unexpected;
 use crate::LockError;
-
-/// What became of an acquire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::redis) enum Acquired {
-    /// It is ours, with this number.
-    Granted { fence: u64, others_wait: bool },
-    /// It is somebody else's, and we are in the queue. `dropped`: with a new entry, since the one before had been taken
-    /// for that of a process that is gone.
-    Queued { lease_left: Option<Duration>, at: ServerTime, deadline: u64, dropped: bool },
-    /// It is somebody else's, and we are not in the queue.
-    Busy,
-    /// The queue had more dead entries than one call drops, and we are not in it: to be asked again.
-    Unfinished,
-}
-
-/// A time by the server's clock, in microseconds since 1970. Good for differences alone: that clock is not ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::redis) struct ServerTime(pub(in crate::redis) u64);
-
-impl ServerTime {
-    /// How long after `earlier` this was; zero if the clock went back in between.
-    pub(in crate::redis) fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
-    }
-}
-
-/// What taking an acquire back found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::redis) enum CancelReply {
-    Nothing,
-    Found,
-}
+use crate::engine::{Acquired, CancelReply, ServerTime};
 
 /// The answer of `acquire.lua`.
 pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> {
@@ -63,7 +32,7 @@ pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> 
 }
 
 /// The answer of `renew.lua` and `release.lua`: whether the lock was ours, and whether others wait for it.
-pub(in crate::redis) fn flag(answer: &Value) -> Result<Option<bool>, LockError> {
+pub(in crate::redis) fn owner_reply(answer: &Value) -> Result<Option<bool>, LockError> {
     match answer {
         Value::Int(0) => Ok(None),
         Value::Int(ours @ 1..) => Ok(Some(*ours > 1)),

@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
 
-use super::Locks;
+use super::Driver;
 use crate::redis::connection::Left;
 
 /// How long the thread waits for more once everything is answered: the guards of an ending runtime's other tasks are
@@ -74,7 +74,7 @@ impl Drain {
 }
 
 /// Says that the thread runs. Dropped it does not any more.
-struct Runs(Arc<Locks>);
+struct Runs(Arc<Driver>);
 
 impl Drop for Runs {
     fn drop(&mut self) {
@@ -86,7 +86,7 @@ impl Drop for Runs {
     }
 }
 
-impl Locks {
+impl Driver {
     /// A runtime has ended, and with it the task that drove the connection. Whether what has been pushed is seen to.
     pub(super) fn drain_after_a_runtime(self: &Arc<Self>, left: Left, others: bool) -> bool {
         let pending = self.frees_are_pending() || others && !self.connection.is_empty();

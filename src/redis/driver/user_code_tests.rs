@@ -12,14 +12,12 @@ use ::redis::Value;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::CallKind;
-use super::stage::{Stage, TTL};
-use super::table::shard_number;
+use super::stage::{CallKind, Stage, TTL};
 use crate::backend::{LockBackend, Wait};
+use crate::engine::{Command, Step};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::backend::Backend;
 use crate::redis::connection::{Call, Caller, Left, Reply};
-use crate::redis::protocol::{Command, Grant, ServerTime, Step};
 use crate::{LockError, LockGuard, Resource};
 
 /// A deadlock is one by then.
@@ -40,7 +38,7 @@ impl Hostile {
     fn run(&self) {
         let guard = self.guards.lock().pop();
         drop(guard);
-        _ = self.backend.locks().waiters(&self.resource);
+        _ = self.backend.driver().waiters(&self.resource);
         self.ran.fetch_add(1, SeqCst);
     }
 }
@@ -60,7 +58,7 @@ impl Drop for Hostile {
 impl Stage {
     /// Another name whose entry is in the shard of the one that all is about.
     fn neighbour(&self) -> Resource {
-        let shard = |resource: &Resource| shard_number(self.locks().table.hash(resource));
+        let shard = |resource: &Resource| self.driver().table.shard_of(resource);
         loop {
             let name = format!("neighbour-{}", NAMES.fetch_add(1, SeqCst));
             let name = Resource::try_from(name).unwrap();
@@ -128,7 +126,7 @@ fn refused() -> LockError {
 fn a_watcher_may_drop_a_guard_when_the_provider_is_closed() {
     on_stage(|stage| {
         let (_guard, ran, _lost) = stage.watched();
-        assert!(pin!(stage.locks().close()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(pin!(stage.driver().close()).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         ran
     });
 }
@@ -137,7 +135,7 @@ fn a_watcher_may_drop_a_guard_when_the_provider_is_closed() {
 fn a_watcher_may_drop_a_guard_when_a_look_finds_the_lock_lost() {
     on_stage(|stage| {
         let (guard, ran, _lost) = stage.watched();
-        stage.locks().reconnected();
+        stage.driver().reconnected();
         stage.answers(stage.call(|kind| matches!(kind, CallKind::Check | CallKind::Renew)), not_ours());
         assert!(!guard.is_held());
         ran
@@ -169,29 +167,6 @@ fn a_watcher_may_drop_a_guard_when_the_lease_is_shortened() {
 }
 
 #[test]
-fn a_watcher_may_drop_a_guard_when_an_extension_has_no_answer() {
-    on_stage(|stage| {
-        let guard = stage.held(&stage.resource);
-        let mut extending = pin!(guard.extend(TTL * 2));
-        assert!(extending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        let call = stage.call(|kind| matches!(kind, CallKind::Extend(_)));
-        // The lease has become longer meanwhile, so that the doubt makes it shorter.
-        {
-            let mut shard = stage.locks().shard(&stage.resource);
-            let (entry, after) = shard.find(&stage.resource).unwrap();
-            let (ownership, now) = (entry.ownership.as_mut().unwrap(), Instant::now());
-            ownership.restored((TTL * 4, now + TTL * 4));
-            assert!(after.renew(ownership.holder.as_ref().unwrap(), now, now, TTL * 4));
-        }
-        let (waker, ran) = stage.hostile();
-        let mut lost = guard.lost();
-        assert!(Pin::new(&mut lost).poll(&mut Context::from_waker(&waker)).is_pending());
-        stage.locks().answered(call, Reply::Indeterminate { error: refused() });
-        ran
-    });
-}
-
-#[test]
 fn a_watcher_may_drop_a_guard_when_a_renewal_finds_the_lock_lost() {
     on_stage(|stage| {
         let (guard, ran, _lost) = stage.watched();
@@ -208,8 +183,8 @@ fn a_watcher_may_drop_a_guard_when_a_renewal_finds_the_lock_lost() {
 fn a_watcher_may_drop_a_guard_when_the_lock_is_granted_anew() {
     on_stage(|stage| {
         let attempt = AcquireSlot::new(Stage::options(), Arc::clone(&stage.backend));
-        assert!(stage.locks().try_at_once(&stage.resource, &attempt).unwrap());
-        let call = stage.call(|kind| matches!(kind, CallKind::Try(..)));
+        stage.driver().try_now(&stage.resource, &attempt);
+        let call = stage.call(|kind| matches!(kind, CallKind::Attempt(..)));
         let (guard, ran, _lost) = stage.watched();
         stage.answers(call, Value::Int(2_000));
         assert!(!guard.is_held());
@@ -222,7 +197,7 @@ fn a_waiter_may_drop_a_guard_when_it_is_granted_the_lock() {
     on_stage(|stage| {
         let (waker, ran) = stage.hostile();
         let mut waiting = stage.waits(Wait::Forever, &waker);
-        stage.answers(stage.call(|kind| matches!(kind, CallKind::PendingRequest)), Value::Int(1_000));
+        stage.answers(stage.call(|kind| matches!(kind, CallKind::Acquire)), Value::Int(1_000));
         let Poll::Ready(Some(guard)) = waiting.as_mut().poll(&mut Context::from_waker(&waker)) else {
             panic!("it is granted")
         };
@@ -240,9 +215,8 @@ fn a_waiter_may_drop_a_guard_when_it_is_granted_the_lock_by_message() {
     on_stage(|stage| {
         let (waker, ran) = stage.hostile();
         let _waiting = stage.waits(Wait::Forever, &waker);
-        let token = stage.call(|kind| matches!(kind, CallKind::PendingRequest)).command.token;
-        let (resource, at) = (stage.resource.clone(), ServerTime(1_000_000_000));
-        stage.locks().granted_by_message(&Grant { resource, token, fence: 7, at, others_wait: false });
+        let token = stage.call(|kind| matches!(kind, CallKind::Acquire)).command.token;
+        stage.notifies_of_grant(token, 1_000_000_000);
         ran
     });
 }
@@ -252,18 +226,18 @@ fn a_waiter_may_drop_a_guard_when_its_wait_fails() {
     type Ends = fn(&Stage);
     let answered: [Ends; 4] = [
         |stage| {
-            let call = stage.call(|kind| matches!(kind, CallKind::PendingRequest));
-            stage.locks().answered(call, Reply::Refused(refused()));
+            let call = stage.call(|kind| matches!(kind, CallKind::Acquire));
+            stage.driver().answered(call, Reply::Refused(refused()));
         },
         |stage| {
-            let call = stage.call(|kind| matches!(kind, CallKind::PendingRequest));
-            stage.locks().answered(call, Reply::NotSent(refused()));
+            let call = stage.call(|kind| matches!(kind, CallKind::Acquire));
+            stage.driver().answered(call, Reply::NotSent(refused()));
         },
         |stage| {
-            let call = stage.call(|kind| matches!(kind, CallKind::PendingRequest));
-            stage.locks().answered(call, Reply::Indeterminate { error: refused() });
+            let call = stage.call(|kind| matches!(kind, CallKind::Acquire));
+            stage.driver().answered(call, Reply::Indeterminate { error: refused() });
         },
-        |stage| assert!(pin!(stage.locks().close()).poll(&mut Context::from_waker(Waker::noop())).is_pending()),
+        |stage| assert!(pin!(stage.driver().close()).poll(&mut Context::from_waker(Waker::noop())).is_pending()),
     ];
     for ends in answered {
         on_stage(move |stage| {
@@ -289,8 +263,8 @@ fn an_attempt_may_drop_a_guard_when_it_is_answered() {
         on_stage(move |stage| {
             let (waker, ran) = stage.hostile();
             let _waiting = stage.waits(Wait::No, &waker);
-            let call = stage.call(|kind| matches!(kind, CallKind::Try(..)));
-            stage.locks().answered(call, outcome);
+            let call = stage.call(|kind| matches!(kind, CallKind::Attempt(..)));
+            stage.driver().answered(call, outcome);
             ran
         });
     }
@@ -321,8 +295,8 @@ fn an_extension_that_waits_may_drop_a_guard_when_it_is_answered() {
     type Ends = fn(&Stage, Call<CallKind>);
     let ends: [Ends; 3] = [
         |stage, call| stage.answers(call, not_ours()),
-        |stage, call| stage.locks().answered(call, Reply::NotSent(refused())),
-        |stage, call| stage.locks().answered(call, Reply::Indeterminate { error: refused() }),
+        |stage, call| stage.driver().answered(call, Reply::NotSent(refused())),
+        |stage, call| stage.driver().answered(call, Reply::Indeterminate { error: refused() }),
     ];
     for ends in ends {
         on_stage(move |stage| {
@@ -345,7 +319,7 @@ fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
     on_stage(|stage| {
         let (waker, ran) = stage.hostile();
         let _waiting = stage.waits(Wait::Forever, &waker);
-        stage.locks().abandoned(Left { within_reach: false, may_block: false });
+        stage.driver().abandoned(Left { within_reach: false, may_block: false });
         ran
     });
 }

@@ -1,4 +1,4 @@
-//! [`Token`]: the secret that says who owns a lock.
+//! [`OwnerToken`]: the secret that says who owns a lock.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use crate::LockError;
 
 /// Where a process hears of its locks: the same for all its tokens, and no secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct InboxId(u64);
+pub(crate) struct InboxId(u64);
 
 impl InboxId {
     /// One that nobody else has.
-    pub(super) fn random() -> Result<Self, LockError> {
+    pub(crate) fn random() -> Result<Self, LockError> {
         Ok(Self(u64::from_ne_bytes(random()?)))
     }
 }
@@ -30,7 +30,7 @@ impl fmt::Debug for InboxId {
 /// The value of a lock's key while we own it: the inbox, a dot, and 128 bits from the operating system's generator,
 /// fresh for every acquisition. Whoever knows it can free the lock, so it is in no `Debug`, log or answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Token {
+pub(crate) struct OwnerToken {
     inbox: InboxId,
     secret: Secret,
 }
@@ -39,27 +39,26 @@ pub(super) struct Token {
 ///
 /// In two halves: a number of 128 bits wants to lie at multiples of sixteen bytes, and whatever has it in it too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Secret([u64; 2]);
+pub(crate) struct Secret([u64; 2]);
 
 const INBOX_DIGITS: usize = 16;
 const SECRET_DIGITS: usize = 32;
 
-impl Token {
+impl OwnerToken {
     /// In bytes, as it is written.
-    pub(super) const LENGTH: usize = INBOX_DIGITS + 1 + SECRET_DIGITS;
+    pub(crate) const LENGTH: usize = INBOX_DIGITS + 1 + SECRET_DIGITS;
 
-    pub(super) fn random(inbox: InboxId) -> Result<Self, LockError> {
-        let secret = u128::from_ne_bytes(random()?);
-        Ok(Secret::from(secret).of(inbox))
+    pub(crate) fn random(inbox: InboxId) -> Result<Self, LockError> {
+        Ok(Secret::from(u128::from_ne_bytes(random()?)).of(inbox))
     }
 
     /// What is secret of it.
-    pub(super) fn secret(&self) -> Secret {
+    pub(crate) fn secret(&self) -> Secret {
         self.secret
     }
 
     /// As it stands on the server: hexadecimal digits, and a dot between the two parts.
-    pub(super) fn written(&self) -> [u8; Self::LENGTH] {
+    pub(crate) fn written(&self) -> [u8; Self::LENGTH] {
         let mut written = [b'.'; Self::LENGTH];
         let (inbox, rest) = written.split_at_mut(INBOX_DIGITS);
         write_hex(inbox, self.inbox.0);
@@ -72,7 +71,7 @@ impl Token {
     }
 
     /// The token that is written so.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (inbox, secret) = text.split_once('.')?;
         let hex = |text: &str, digits: usize| {
             text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
@@ -87,8 +86,8 @@ impl Token {
 
 impl Secret {
     /// The token with this secret, of a process with this inbox.
-    pub(super) fn of(self, inbox: InboxId) -> Token {
-        Token { inbox, secret: self }
+    pub(crate) fn of(self, inbox: InboxId) -> OwnerToken {
+        OwnerToken { inbox, secret: self }
     }
 }
 
@@ -99,9 +98,9 @@ impl From<u128> for Secret {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for OwnerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
+        f.write_str("OwnerToken(..)")
     }
 }
 
@@ -147,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_from_its_text_and_shows_nothing() {
-        let token = Token::random(InboxId::random().unwrap()).unwrap();
-        assert_eq!(Token::parse(std::str::from_utf8(&token.written()).unwrap()), Some(token));
-        let Token { inbox, secret } = token;
+        let token = OwnerToken::random(InboxId::random().unwrap()).unwrap();
+        assert_eq!(OwnerToken::parse(std::str::from_utf8(&token.written()).unwrap()), Some(token));
+        let OwnerToken { inbox, secret } = token;
         let Secret([high, low]) = secret;
         assert_eq!(token.written(), *format!("{inbox}.{high:016x}{low:016x}").as_bytes());
-        assert_eq!(format!("{token:?} {secret:?}"), "Token(..) Secret(..)");
+        assert_eq!(format!("{token:?} {secret:?}"), "OwnerToken(..) Secret(..)");
         assert_eq!(secret.of(inbox), token);
     }
 
@@ -160,10 +159,10 @@ mod tests {
     fn tokens_differ() {
         const COUNT: usize = 100_000;
         let inbox = InboxId::random().unwrap();
-        let tokens: std::collections::HashSet<_> = (0..COUNT).map(|_| Token::random(inbox).unwrap()).collect();
+        let tokens: std::collections::HashSet<_> = (0..COUNT).map(|_| OwnerToken::random(inbox).unwrap()).collect();
         assert_eq!(tokens.len(), COUNT);
         // Of what is secret too, and not only together with what is not.
-        let secrets: std::collections::HashSet<_> = tokens.iter().map(Token::secret).collect();
+        let secrets: std::collections::HashSet<_> = tokens.iter().map(OwnerToken::secret).collect();
         assert_eq!(secrets.len(), COUNT);
     }
 
@@ -174,7 +173,7 @@ mod tests {
         let inbox = InboxId::random().unwrap();
         let mut ones = [0_u32; 128];
         for _ in 0..COUNT {
-            let written = Token::random(inbox).unwrap().written();
+            let written = OwnerToken::random(inbox).unwrap().written();
             let secret = std::str::from_utf8(&written[17..]).unwrap();
             let secret = u128::from_str_radix(secret, 16).unwrap();
             for (bit, ones) in ones.iter_mut().enumerate() {
@@ -200,11 +199,11 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_none() {
-        let token = Token::random(InboxId::random().unwrap()).unwrap().written();
+        let token = OwnerToken::random(InboxId::random().unwrap()).unwrap().written();
         let token = std::str::from_utf8(&token).unwrap();
         for bad in ["", ".", "a.b", token.to_uppercase().as_str(), &token[1..], &format!("{token}0"), "host-42"] {
             if bad != token {
-                assert_eq!(Token::parse(bad), None, "{bad}");
+                assert_eq!(OwnerToken::parse(bad), None, "{bad}");
             }
         }
     }

@@ -3,35 +3,21 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
-use super::Locks;
-use super::acquire::fail_waiters;
-use crate::LockError;
-use crate::backend::Lease;
+use super::Driver;
+use crate::engine::Event;
 
-impl Locks {
-    /// Lets every lock go and ends every wait, and waits until the server has been told, for as long as the options
-    /// say.
+impl Driver {
+    /// Releases every lock and ends every wait, and waits until the server has been told, for as long as the options say.
     ///
     /// # Cancel safety
     ///
     /// The provider is closed at the first poll; what is left to tell the server is told in the background.
     pub(in crate::redis) async fn close(&self) {
         self.closed.store(true, SeqCst);
-        // Nobody joins any more. Who is granted a lock from now on gives it back.
-        for resource in self.table.resources() {
-            let mut shard = self.shard(&resource);
-            if let Some((entry, after)) = shard.find(&resource) {
-                fail_waiters(entry, &LockError::Closed, after);
-                if let Some(holder) = entry.ownership.as_ref().and_then(|ownership| ownership.holder.as_ref()) {
-                    holder.state().mark_closed();
-                    after.lose(holder, Instant::now());
-                }
-                self.end_ownership(&resource, entry, after);
-                self.clean_up_entry(&resource, &mut shard);
-            }
-        }
+        // No caller joins any more: each looks at `closed` under the mutex of its shard.
+        self.table.handle_each(self, || Event::Close);
         let told = async {
             loop {
                 self.connection.drained().await;

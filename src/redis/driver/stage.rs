@@ -8,13 +8,16 @@ use std::time::Duration;
 use ::redis::Value;
 use tokio::time::Instant;
 
-use super::{CallKind, Locks, WaiterAdmission};
+use super::Driver;
+use crate::engine::{self, Event, Grant, OwnerToken, WaiterAdmission};
 use crate::redis::RedisLockOptions;
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
 use crate::redis::backend::Backend;
 use crate::redis::connection::{Call, Caller, Reply};
-use crate::redis::token::Token;
 use crate::{LockGuard, LockOptions, Resource};
+
+/// What a call of this provider is for.
+pub(super) type CallKind = engine::CallKind<Driver>;
 
 pub(super) const TTL: Duration = Duration::from_secs(30);
 
@@ -31,8 +34,8 @@ impl Stage {
         Self { backend, resource: Resource::try_from("account-1").unwrap() }
     }
 
-    pub(super) fn locks(&self) -> &Arc<Locks> {
-        self.backend.locks()
+    pub(super) fn driver(&self) -> &Arc<Driver> {
+        self.backend.driver()
     }
 
     pub(super) fn options() -> LockOptions {
@@ -40,10 +43,9 @@ impl Stage {
     }
 
     /// The token under which the lock is held.
-    pub(super) fn token(&self) -> Token {
-        let locks = self.locks();
-        let shard = locks.shard(&self.resource);
-        shard.get(&self.resource).and_then(|entry| entry.ownership.as_ref()).unwrap().token(locks.connection.inbox())
+    pub(super) fn token(&self) -> OwnerToken {
+        let inbox = self.driver().connection.inbox();
+        self.driver().table.look(&self.resource, |lock| lock.owner_token(inbox)).flatten().unwrap()
     }
 
     /// What was pushed for the lock that all is about, with this purpose. The rest of what was pushed is forgotten.
@@ -52,24 +54,34 @@ impl Stage {
     }
 
     pub(super) fn call_for(&self, resource: &Resource, is: impl Fn(&CallKind) -> bool) -> Call<CallKind> {
-        self.locks().connection.take_pushed().find(|call| call.command.resource == *resource && is(&call.kind)).unwrap()
+        self.driver()
+            .connection
+            .take_pushed()
+            .find(|call| call.command.resource == *resource && is(&call.kind))
+            .unwrap()
     }
 
     pub(super) fn answers(&self, call: Call<CallKind>, answer: Value) {
-        self.locks().answered(call, Reply::Answered { answer, sent: Instant::now() });
+        self.driver().answered(call, Reply::Answered { answer, sent: Instant::now() });
+    }
+
+    /// A notification that the lock which all is about was granted under this token.
+    pub(super) fn notifies_of_grant(&self, token: OwnerToken, at: u64) {
+        let grant = Grant { token, fence: 7, at: engine::ServerTime(at), others_wait: false };
+        self.driver().handle(&self.resource, Event::Granted(grant));
     }
 
     /// A caller who waits in line.
     pub(super) fn in_line(&self, resource: &Resource) -> Arc<AcquireSlot> {
         let waiter = AcquireSlot::new(Self::options(), Arc::clone(&self.backend));
-        self.locks().join(resource, &waiter, WaiterAdmission::New).unwrap();
+        self.driver().join(resource, &waiter, WaiterAdmission::New);
         waiter
     }
 
     /// Holds a lock that the server grants at once.
     pub(super) fn held(&self, resource: &Resource) -> LockGuard {
         let waiter = self.in_line(resource);
-        self.answers(self.call_for(resource, |kind| matches!(kind, CallKind::PendingRequest)), Value::Int(1_000));
+        self.answers(self.call_for(resource, |kind| matches!(kind, CallKind::Acquire)), Value::Int(1_000));
         Self::taken(&waiter).unwrap()
     }
 

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use super::Locks;
+use super::Driver;
 use crate::redis::connection::{DriverSlot, Probe, RuntimeNumber};
 
 /// In which runtimes there is a task that watches the drivers.
@@ -45,14 +45,14 @@ impl Watches {
 
 /// A watch that is noted. Dropped it is not any more, also with its runtime.
 struct Watch {
-    locks: Weak<Locks>,
+    driver: Weak<Driver>,
     runtime: RuntimeNumber,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(locks) = self.locks.upgrade() {
-            locks.watches.remove(self.runtime);
+        if let Some(driver) = self.driver.upgrade() {
+            driver.watches.remove(self.runtime);
         }
     }
 }
@@ -62,47 +62,47 @@ impl Drop for Watch {
 const STEPS: u32 = 4;
 const DEPOSED_AFTER: u32 = 3;
 
-impl Locks {
+impl Driver {
     /// Has the drivers watched from this runtime, if they are of another one.
     pub(super) fn watch_from(self: &Arc<Self>, runtime: &Handle) {
         let here = RuntimeNumber::of(runtime);
         if !self.is_driven_elsewhere(here) || !self.watches.add(here) {
             return;
         }
-        let watch = Watch { locks: Arc::downgrade(self), runtime: here };
+        let watch = Watch { driver: Arc::downgrade(self), runtime: here };
         let step = self.connection.settings().response_timeout / STEPS;
         runtime.spawn(async move {
             // For one time-out after the last use: a caller that takes lock after lock does not begin a task for each.
             let mut unused = 0;
             while unused < STEPS {
-                let Some(probes) = watch.locks.upgrade().map(|locks| locks.probe(here)) else { return };
+                let Some(probes) = watch.driver.upgrade().map(|driver| driver.probe(here)) else { return };
                 let mut steps = 0;
-                let locks = loop {
+                let driver = loop {
                     sleep(step).await;
                     steps += 1;
-                    let Some(locks) = watch.locks.upgrade() else { return };
-                    if steps == DEPOSED_AFTER || probes.are_answered(&locks) {
-                        break locks;
+                    let Some(driver) = watch.driver.upgrade() else { return };
+                    if steps == DEPOSED_AFTER || probes.are_answered(&driver) {
+                        break driver;
                     }
                 };
-                locks.take_over(probes);
-                locks.serve();
-                if !locks.is_driven_elsewhere(here) {
+                driver.take_over(probes);
+                driver.serve();
+                if !driver.is_driven_elsewhere(here) {
                     return;
                 }
-                unused = if locks.len() == 0 && locks.connection.is_drained() { unused + 1 } else { 0 };
+                unused = if driver.len() == 0 && driver.connection.is_drained() { unused + 1 } else { 0 };
             }
         });
     }
 
     /// Whether a driver is a task of another runtime.
     fn is_driven_elsewhere(&self, here: RuntimeNumber) -> bool {
-        self.connection.driver().is_elsewhere(here) || self.agenda_driver.is_elsewhere(here)
+        self.connection.driver().is_elsewhere(here) || self.timer_task.is_elsewhere(here)
     }
 
     fn probe(&self, here: RuntimeNumber) -> Probes {
         let of = |driver: &DriverSlot| if driver.is_elsewhere(here) { driver.probe() } else { None };
-        Probes { connection: of(self.connection.driver()), timers: of(&self.agenda_driver) }
+        Probes { connection: of(self.connection.driver()), timers: of(&self.timer_task) }
     }
 
     /// Deposes the drivers that have not been polled since they were probed.
@@ -110,8 +110,8 @@ impl Locks {
         if let Some(stuck) = probes.connection.and_then(|probe| self.connection.driver().not_run_since(probe)) {
             self.connection.depose(stuck);
         }
-        if let Some(stuck) = probes.timers.and_then(|probe| self.agenda_driver.not_run_since(probe))
-            && self.agenda_driver.resign(stuck)
+        if let Some(stuck) = probes.timers.and_then(|probe| self.timer_task.not_run_since(probe))
+            && self.timer_task.resign(stuck)
         {
             self.timers.depose();
         }
@@ -126,9 +126,9 @@ struct Probes {
 }
 
 impl Probes {
-    fn are_answered(self, locks: &Locks) -> bool {
+    fn are_answered(self, driver: &Driver) -> bool {
         let answered =
             |probe: Option<Probe>, driver: &DriverSlot| probe.is_none_or(|probe| driver.not_run_since(probe).is_none());
-        answered(self.connection, locks.connection.driver()) && answered(self.timers, &locks.agenda_driver)
+        answered(self.connection, driver.connection.driver()) && answered(self.timers, &driver.timer_task)
     }
 }

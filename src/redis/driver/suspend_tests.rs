@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use ::redis::Value;
 
-use super::stage::{Stage, TTL};
-use super::{CallKind, Step, minus_clock_drift};
+use super::stage::{CallKind, Stage, TTL};
+use crate::engine::{Step, minus_clock_drift};
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
-use crate::redis::protocol::{Grant, ServerTime};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn is_ask(kind: &CallKind) -> bool {
-    matches!(kind, CallKind::PendingRequest)
+    matches!(kind, CallKind::Acquire)
 }
 
 fn numbers(numbers: [i64; 4]) -> Value {
@@ -52,23 +51,16 @@ async fn a_message_from_before_a_suspend_is_asked_about() {
     let request = stage.call(is_ask);
     let token = request.command.token;
     stage.answers(request, queued());
-    stage.locks().clocks.suspend(MINUTE);
-    let grant = || Grant {
-        resource: stage.resource.clone(),
-        token,
-        fence: 7,
-        at: ServerTime(1_000_100_000),
-        others_wait: false,
-    };
-    stage.locks().granted_by_message(&grant());
+    stage.driver().clocks.suspend(MINUTE);
+    stage.notifies_of_grant(token, 1_000_100_000);
     assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");
     let again = stage.call(is_ask);
     assert_eq!(again.command.token, token);
     stage.answers(again, queued());
     assert!(Stage::taken(&waiter).is_none(), "and it is");
     // The next message is counted from the new word.
-    stage.locks().granted_by_message(&grant());
-    is_a_lease_of(stage.locks().connection.settings().claim_lease(), &stage, &waiter);
+    stage.notifies_of_grant(token, 1_000_100_000);
+    is_a_lease_of(stage.driver().connection.settings().claim_lease(), &stage, &waiter);
 }
 
 /// The grant was on its way.
@@ -77,7 +69,7 @@ async fn an_answer_that_was_on_its_way_during_a_suspend_is_asked_for_again() {
     let stage = Stage::new();
     let waiter = stage.in_line(&stage.resource);
     let request = stage.call(is_ask);
-    stage.locks().clocks.suspend(MINUTE);
+    stage.driver().clocks.suspend(MINUTE);
     stage.answers(request, granted());
     assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");
     stage.answers(stage.call(is_ask), granted());
@@ -87,12 +79,12 @@ async fn an_answer_that_was_on_its_way_during_a_suspend_is_asked_for_again() {
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_was_on_its_way_during_a_suspend_is_made_again() {
     let stage = Stage::new();
-    let is_try = |kind: &CallKind| matches!(kind, CallKind::Try(..));
+    let is_try = |kind: &CallKind| matches!(kind, CallKind::Attempt(..));
     let begin = || {
         let waiter = AcquireSlot::new(Stage::options(), Arc::clone(&stage.backend));
-        assert!(stage.locks().try_at_once(&stage.resource, &waiter).unwrap());
+        stage.driver().try_now(&stage.resource, &waiter);
         let call = stage.call(is_try);
-        stage.locks().clocks.suspend(MINUTE);
+        stage.driver().clocks.suspend(MINUTE);
         let token = call.command.token;
         stage.answers(call, granted());
         let again = stage.call(is_try);
@@ -106,7 +98,7 @@ async fn an_attempt_that_was_on_its_way_during_a_suspend_is_made_again() {
     // Another has it since.
     let (waiter, again) = begin();
     stage.answers(again, numbers([2, 0, 1_000_000_000, 0]));
-    assert!(matches!(waiter.poll(&Context::from_waker(Waker::noop())), Poll::Ready(AcquireResult::Busy)));
+    assert!(matches!(waiter.poll(&Context::from_waker(Waker::noop())), Poll::Ready(AcquireResult::Busy { .. })));
 }
 
 /// A holder lets go after a suspend, and the next of this process takes over what may not be ours any more.
@@ -117,7 +109,7 @@ async fn a_lease_from_before_a_suspend_is_not_passed_on_unasked() {
         let stage = Stage::new();
         let guard = stage.held(&stage.resource);
         let next = stage.in_line(&stage.resource);
-        stage.locks().clocks.suspend(MINUTE);
+        stage.driver().clocks.suspend(MINUTE);
         drop(guard);
         assert!(Stage::taken(&next).is_none(), "it may be another's by now");
         stage.answers(stage.call(is_turn), Value::Int(still_ours.into()));
@@ -135,7 +127,7 @@ async fn a_lease_from_before_a_suspend_is_not_passed_on_unasked() {
 async fn a_wall_clock_that_is_set_costs_one_question() {
     let stage = Stage::new();
     let guard = stage.held(&stage.resource);
-    stage.locks().clocks.suspend(MINUTE);
+    stage.driver().clocks.suspend(MINUTE);
     assert!(guard.is_held(), "it is no loss");
     let next = stage.in_line(&stage.resource);
     let one_more = stage.in_line(&stage.resource);

@@ -7,14 +7,14 @@ use std::time::Duration;
 /// that nobody believes in more than the server was asked for (R2). There may be very many leases, and a [`Duration`] takes
 /// sixteen bytes. What is longer than 49 days is as good as those; no option allows for as much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TtlMillis(NonZeroU32);
+pub(crate) struct TtlMillis(NonZeroU32);
 
 impl TtlMillis {
-    pub(super) fn get(self) -> Duration {
+    pub(crate) fn get(self) -> Duration {
         Duration::from_millis(self.milliseconds().into())
     }
 
-    pub(super) fn milliseconds(self) -> u32 {
+    pub(crate) fn milliseconds(self) -> u32 {
         self.0.get()
     }
 }

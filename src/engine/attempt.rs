@@ -1,0 +1,141 @@
+//! Callers who do not wait: one question to the server each.
+
+use super::action::AcquireResult;
+use super::cancel::Unacknowledged;
+use super::command::{CallKind, Joining, Step};
+use super::grant::arrived_too_late;
+use super::host::{Context, Epoch, Host, Waiter};
+use super::lock::{Lock, State};
+use super::owner_token::OwnerToken;
+use super::ownership::Ownership;
+use super::reply::{Acquired, Refusal, Reply};
+use super::wait_queue::Arrival;
+use crate::LockError;
+
+/// An attempt of a caller who does not wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    arrival: Arrival,
+    /// The epoch in which it was last sent.
+    epoch: Epoch,
+    /// It was granted before, in another epoch.
+    granted_before: bool,
+    /// The connection was closed before the first reply, and it was sent anew under another token.
+    sent_anew: bool,
+}
+
+impl<H: Host> Lock<H> {
+    /// A caller wants the lock at once or not at all.
+    pub(super) fn try_now(&mut self, waiter: &H::Waiter, cx: &mut Context<'_, H>) {
+        if cx.host.is_closed() {
+            return cx.actions.fail(waiter.clone(), LockError::Closed);
+        }
+        // A lease of our own is as good as the server's word. Where no caller of this process holds the lock, the server is
+        // asked, also if it has been asked already for the callers that wait here: whether it replies at all has to be
+        // found out.
+        if self.is_held_here(cx.now) {
+            return Self::busy(waiter.clone(), cx);
+        }
+        self.end_if_over(cx);
+        // Those who wait are asked for first.
+        self.settle(cx);
+        let attempt = Attempt {
+            arrival: Arrival::new(cx.ticket()),
+            epoch: cx.host.epoch(),
+            granted_before: false,
+            sent_anew: false,
+        };
+        match cx.host.new_token() {
+            Ok(token) => send(token, attempt, waiter.clone(), cx),
+            Err(error) => cx.actions.fail(waiter.clone(), error),
+        }
+    }
+
+    /// The server has replied to a caller who does not wait, or has not.
+    ///
+    /// It may have granted this caller the lock before another who waited here already. The request of that one was sent
+    /// earlier; but it was granted, and the lock held and released meanwhile, and requested anew since. The lock is then
+    /// given to the one who waits.
+    pub(super) fn attempt_replied(
+        &mut self,
+        token: OwnerToken,
+        attempt: Attempt,
+        waiter: H::Waiter,
+        reply: Reply<Acquired>,
+        cx: &mut Context<'_, H>,
+    ) {
+        let epoch = cx.host.epoch();
+        let ttl = waiter.options().get_ttl();
+        // It was granted before, if this is the second reply: that is taken back in any case.
+        let known = attempt.granted_before.then_some(Unacknowledged::None);
+        let (error, unacknowledged, was_cut) = match reply {
+            Reply::Done { result: Acquired::Granted { fence, others_wait }, sent } => {
+                if attempt.epoch != epoch {
+                    // As for a request: the token is the same, so that the server says when its lease begins anew.
+                    return send(token, Attempt { epoch, granted_before: true, ..attempt }, waiter, cx);
+                }
+                let ownership = Ownership::new(token, fence, (sent, epoch), ttl, others_wait);
+                return self.attempt_granted(ownership, attempt, waiter, cx);
+            }
+            Reply::Done { result: Acquired::Unfinished, .. } => {
+                return send(token, Attempt { epoch, ..attempt }, waiter, cx);
+            }
+            Reply::Done { result: Acquired::Queued { .. } | Acquired::Busy, .. } => return Self::busy(waiter, cx),
+            Reply::Refused(Refusal { error, .. }) | Reply::Garbled(error) | Reply::NotSent(error) => {
+                (error, known, false)
+            }
+            Reply::Indeterminate { error, was_cut } => {
+                let several = attempt.granted_before;
+                let doubt = if several { Unacknowledged::Several } else { Unacknowledged::One };
+                (error, Some(doubt), was_cut)
+            }
+        };
+        if let Some(unacknowledged) = unacknowledged {
+            cx.actions.cancel(token, Step::Cancel, ttl.into(), unacknowledged);
+        }
+        // Sent anew as a request is: once, under a token of its own, and behind the cancellation.
+        if was_cut
+            && !attempt.sent_anew
+            && let Ok(token) = cx.host.new_token()
+        {
+            return send(token, Attempt { epoch, granted_before: false, sent_anew: true, ..attempt }, waiter, cx);
+        }
+        cx.actions.fail(waiter, error);
+    }
+
+    /// The server has granted the lock to a caller who does not wait.
+    fn attempt_granted(
+        &mut self,
+        ownership: Ownership<H>,
+        attempt: Attempt,
+        waiter: H::Waiter,
+        cx: &mut Context<'_, H>,
+    ) {
+        if cx.host.is_closed() {
+            Self::let_go(ownership, cx);
+            return cx.actions.fail(waiter, LockError::Closed);
+        }
+        let (ttl, sent, ends) = (ownership.ttl(), ownership.counts_from(), ownership.ends());
+        if !self.replace_ownership(ownership, cx) {
+            // A caller of this process holds it since.
+            return Self::busy(waiter, cx);
+        }
+        if ends <= cx.now {
+            // One attempt is one. The lock was free: that another holds it would be no true answer.
+            self.end_ownership(cx);
+            cx.actions.fail(waiter, arrived_too_late(ttl, cx.now.saturating_duration_since(sent)));
+        } else if self.grant_next(Some(attempt.arrival), true, cx) {
+            Self::busy(waiter, cx);
+        } else if waiter.is_gone() {
+            self.end_ownership(cx);
+        } else if let State::Owned(ownership) = &mut self.state {
+            let lease = ownership.grant(&waiter, cx);
+            cx.actions.answer(waiter, AcquireResult::Granted(lease));
+        }
+    }
+}
+
+fn send<H: Host>(token: OwnerToken, attempt: Attempt, waiter: H::Waiter, cx: &mut Context<'_, H>) {
+    let step = Step::Acquire { lease: waiter.options().get_ttl(), joining: Joining::No };
+    cx.actions.call(token, step, CallKind::Attempt(attempt, waiter));
+}

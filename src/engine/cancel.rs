@@ -1,0 +1,205 @@
+//! [`Cancellations`]: acquires that are taken back, until the server has replied (R4).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::command::{Command, Step};
+use super::host::Host;
+use super::owner_token::OwnerToken;
+use super::reply::{CancelReply, Reply};
+use crate::{LockOptions, Resource};
+
+/// The first pause before a cancellation is sent again; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between two looks for an acquire that may run yet.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause where the server has not replied, or refuses: another waiter may need what is to be taken back.
+const LONGEST_UNANSWERED_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a cancellation that the server refuses is sent again, if the refusal does not pass by itself.
+const MOST_REFUSALS: u32 = 5;
+
+/// Everything that has to be taken back still, by its owner token.
+#[derive(Debug, Default)]
+pub(crate) struct Cancellations(HashMap<OwnerToken, Cancellation>);
+
+#[derive(Debug)]
+struct Cancellation {
+    resource: Resource,
+    /// How long after it ran the acquire's lease would end.
+    lease: Duration,
+    /// When it will have ended by itself. Counted from the server's first reply: a server that is stopped runs what it was
+    /// sent when it goes on.
+    until: Instant,
+    unacknowledged: Unacknowledged,
+    phase: Phase,
+    /// The server has replied once.
+    has_reply: bool,
+    tries: u32,
+    refusals: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    InFlight,
+    /// It is sent again at this time.
+    Waiting(Instant),
+}
+
+/// How many acquires of an owner token may run yet, over a connection that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unacknowledged {
+    None,
+    /// The only one that there was. It may run yet, so that "not found" is inconclusive.
+    One,
+    /// One of several. It may run yet, so that "found" is inconclusive too: that may have been another.
+    Several,
+}
+
+/// What becomes of a cancellation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// It is over.
+    Done,
+    /// It is due again then.
+    RetryAt(Instant),
+}
+
+impl Cancellations {
+    /// How many acquires are known to be there, or not known to be gone.
+    pub(crate) fn len(&self) -> usize {
+        self.0.values().filter(|cancellation| !cancellation.is_most_likely_over()).count()
+    }
+
+    /// A cancellation is sent.
+    pub(crate) fn begin(
+        &mut self,
+        resource: &Resource,
+        token: OwnerToken,
+        lease: Duration,
+        unacknowledged: Unacknowledged,
+        now: Instant,
+    ) {
+        let cancellation = self.0.entry(token).or_insert_with(|| Cancellation {
+            resource: resource.clone(),
+            lease,
+            until: now + LockOptions::MAX_TTL,
+            unacknowledged,
+            phase: Phase::InFlight,
+            has_reply: false,
+            tries: 0,
+            refusals: 0,
+        });
+        cancellation.phase = Phase::InFlight;
+        if unacknowledged > cancellation.unacknowledged {
+            cancellation.unacknowledged = unacknowledged;
+            cancellation.lease = lease;
+        }
+    }
+
+    /// A release did not get through: the lock is taken back instead, after a pause or when there is a connection again.
+    pub(crate) fn begin_for_release<H: Host>(
+        &mut self,
+        resource: &Resource,
+        token: OwnerToken,
+        host: &H,
+        now: Instant,
+    ) -> Cancelled {
+        self.begin(resource, token, LockOptions::MAX_TTL, Unacknowledged::None, now);
+        self.retry(token, LONGEST_UNANSWERED_PAUSE, false, host, now)
+    }
+
+    /// The server has replied to a cancellation, or has not.
+    pub(crate) fn replied<H: Host>(
+        &mut self,
+        token: OwnerToken,
+        reply: &Reply<CancelReply>,
+        host: &H,
+        now: Instant,
+    ) -> Cancelled {
+        match reply {
+            Reply::Done { result, .. } => {
+                let Some(cancellation) = self.0.get_mut(&token) else { return Cancelled::Done };
+                let inconclusive = match cancellation.unacknowledged {
+                    Unacknowledged::None => false,
+                    Unacknowledged::One => *result == CancelReply::Nothing,
+                    Unacknowledged::Several => true,
+                };
+                if !inconclusive {
+                    self.0.remove(&token);
+                    return Cancelled::Done;
+                }
+                cancellation.has_reply = true;
+                cancellation.until = cancellation.until.min(now + cancellation.lease + host.response_timeout());
+                self.retry(token, LONGEST_PAUSE, false, host, now)
+            }
+            Reply::Refused(refusal) => self.retry(token, LONGEST_UNANSWERED_PAUSE, !refusal.is_passing, host, now),
+            Reply::Garbled(_) | Reply::NotSent(_) | Reply::Indeterminate { .. } => {
+                self.retry(token, LONGEST_UNANSWERED_PAUSE, false, host, now)
+            }
+        }
+    }
+
+    /// Sends it again after a pause, unless it is over by itself by now, or the server will never accept it.
+    fn retry<H: Host>(
+        &mut self,
+        token: OwnerToken,
+        longest: Duration,
+        refused: bool,
+        host: &H,
+        now: Instant,
+    ) -> Cancelled {
+        let Some(cancellation) = self.0.get_mut(&token) else { return Cancelled::Done };
+        cancellation.refusals += u32::from(refused);
+        if now >= cancellation.until || cancellation.refusals > MOST_REFUSALS {
+            self.0.remove(&token);
+            return Cancelled::Done;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << cancellation.tries.min(16)).min(longest);
+        cancellation.tries += 1;
+        let until = now + host.jittered(pause);
+        cancellation.phase = Phase::Waiting(until);
+        Cancelled::RetryAt(until)
+    }
+
+    /// The time of a retry has come: the command to send, or `None` if there is nothing to do any more. A cancellation that
+    /// was sent meanwhile, or waits for a later time, is left alone.
+    pub(crate) fn due(&mut self, token: OwnerToken, now: Instant) -> Option<Command> {
+        let cancellation = self.0.get_mut(&token)?;
+        match cancellation.phase {
+            Phase::Waiting(until) if until <= now => {}
+            Phase::Waiting(_) | Phase::InFlight => return None,
+        }
+        if now >= cancellation.until {
+            self.0.remove(&token);
+            return None;
+        }
+        Some(cancellation.send_again(token))
+    }
+
+    /// There is a connection again: the commands that wait for a retry.
+    pub(crate) fn all_again(&mut self) -> impl Iterator<Item = Command> {
+        let waiting = self.0.iter_mut().filter(|(_, cancellation)| cancellation.phase != Phase::InFlight);
+        waiting.map(|(token, cancellation)| cancellation.send_again(*token))
+    }
+}
+
+impl Cancellation {
+    fn send_again(&mut self, token: OwnerToken) -> Command {
+        self.phase = Phase::InFlight;
+        Command { resource: self.resource.clone(), token, step: Step::Cancel }
+    }
+
+    /// Whether it only looks for an acquire that may run yet, and was not found so far: most likely there is none.
+    fn is_most_likely_over(&self) -> bool {
+        let waits = self.phase != Phase::InFlight;
+        match self.unacknowledged {
+            Unacknowledged::None => false,
+            Unacknowledged::One => waits && self.tries > 0,
+            // The others of several may well be there until the server has replied.
+            Unacknowledged::Several => waits && self.has_reply,
+        }
+    }
+}

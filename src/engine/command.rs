@@ -1,0 +1,91 @@
+//! [`Call`]: what the server is asked to do with one lock.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::attempt::Attempt;
+use super::cancel::Unacknowledged;
+use super::extend::Extension;
+use super::host::Host;
+use super::owner_token::OwnerToken;
+use super::ttl_millis::TtlMillis;
+use crate::backend::Release;
+use crate::{LockError, Resource};
+
+/// A command for the server, and what its reply is for.
+#[derive(Debug)]
+pub(crate) struct Call<H: Host> {
+    pub(crate) token: OwnerToken,
+    pub(crate) step: Step,
+    pub(crate) kind: CallKind<H>,
+}
+
+/// One step of the protocol: what is to happen to one resource's lock, on behalf of one owner token.
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    pub(crate) resource: Resource,
+    pub(crate) token: OwnerToken,
+    pub(crate) step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Take the lock with this lease, or join the server's wait queue.
+    Acquire { lease: Duration, joining: Joining },
+    /// Let the lease begin anew. A lease that ends later stays.
+    Renew { lease: Duration },
+    /// Let exactly this lease begin, also if it ends earlier than the present one.
+    Reset { lease: Duration },
+    /// Say whether the lock is still ours.
+    Check,
+    /// Free the lock, or hand it on.
+    Release,
+    /// Cancel an acquire, whatever became of it.
+    Cancel,
+    /// Cancel an acquire whose entry in the wait queue is known exactly. The server finds it faster in a long queue.
+    Leave { lease: TtlMillis, deadline: u64, polls: bool },
+}
+
+/// What becomes of an acquire that finds the lock held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// It does not join the wait queue.
+    No,
+    /// It joins, until the deadline of its entry, in milliseconds by the server's clock. `None` before it has an entry.
+    Queue { deadline: Option<u64> },
+    /// It joins, and asks again and again: notifications do not reach it.
+    Poll { deadline: u64 },
+}
+
+/// What the reply to a call is for.
+#[derive(Debug)]
+pub(crate) enum CallKind<H: Host> {
+    /// The request that the waiting callers of this process share.
+    Acquire,
+    /// One caller who does not wait.
+    Attempt(Attempt, H::Waiter),
+    /// A lease for the next local holder.
+    LocalHandover,
+    /// A renewal: a third of the lease is over.
+    Renew,
+    /// Whether a lock is still ours after a connection broke.
+    Check,
+    /// A guard wants another end of its lease.
+    Extend(Box<Extension<H>>),
+    /// A guard releases, and waits for the result.
+    Release(oneshot::Sender<Result<Release, LockError>>),
+    /// No caller holds the lock any more, and none waits for the result.
+    LetGo,
+    /// A cancellation (R4) of an acquire of this lease.
+    Cancel { lease: TtlMillis, unacknowledged: Unacknowledged },
+    /// The same, sent again.
+    CancelAgain,
+}
+
+impl Command {
+    /// Whether a holder waits for it, or it frees a lock. Such commands are sent before acquires.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !matches!(self.step, Step::Acquire { .. })
+    }
+}

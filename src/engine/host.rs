@@ -1,0 +1,124 @@
+//! [`Host`]: what the engine needs of whatever drives it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::action::Actions;
+use super::owner_token::{InboxId, OwnerToken};
+use super::request::OnServerFailure;
+use crate::backend::{LeaseState, WaiterLimit};
+use crate::{FencingToken, LockError, LockOptions, Resource};
+
+/// What the engine has to know that only its driver can tell: time and chance, and how the connection to the server is.
+/// None of it waits, and none of it calls back into the engine.
+pub(crate) trait Host: fmt::Debug + Sized + 'static {
+    /// One caller of an acquire, shared with the future that waits for its answer.
+    type Waiter: Waiter<Lease = Self::Lease>;
+    /// One granted lease, shared with its guard.
+    type Lease: Lease;
+
+    /// The present epoch of this machine's clocks.
+    fn epoch(&self) -> Epoch;
+
+    /// The name under which the server notifies this process.
+    fn inbox(&self) -> InboxId;
+
+    /// A new owner token.
+    fn new_token(&self) -> Result<OwnerToken, LockError>;
+
+    /// A time that is up to a tenth shorter, so that many processes do not ask at once.
+    fn jittered(&self, time: Duration) -> Duration;
+
+    /// The provider is closed: nothing is acquired any more.
+    fn is_closed(&self) -> bool;
+
+    /// Why the server cannot be reached, if that is known.
+    fn unreachable(&self) -> Option<LockError>;
+
+    /// Why the server's last word is an old one, if there is no connection at present over which it could say another.
+    fn silence(&self) -> Option<LockError>;
+
+    /// Whether notifications reach this process at all.
+    fn has_notifications(&self) -> bool;
+
+    /// After how long without a reply a connection is taken for dead.
+    fn response_timeout(&self) -> Duration;
+
+    /// The lease of a lock that is granted by notification, until its first renewal.
+    fn claim_lease(&self) -> Duration;
+
+    /// How many callers may wait, over all resources.
+    fn waiter_limit(&self) -> &Arc<WaiterLimit>;
+
+    /// The server, as errors name it.
+    fn server(&self) -> &str;
+}
+
+/// One caller of an acquire.
+pub(crate) trait Waiter: Clone + fmt::Debug {
+    type Lease;
+
+    fn options(&self) -> &LockOptions;
+
+    /// The caller has dropped its future. Its answer would not be taken any more.
+    fn is_gone(&self) -> bool;
+
+    /// The lease that this caller is granted.
+    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> Self::Lease;
+}
+
+/// One granted lease.
+pub(crate) trait Lease: Clone + fmt::Debug {
+    fn state(&self) -> &LeaseState;
+
+    /// The length that renewals give it; `None` if it is not renewed.
+    fn renewal(&self) -> Option<Duration>;
+
+    /// Whether its guard has been taken up by the caller. Before that it is not renewed.
+    fn is_taken(&self) -> bool;
+
+    /// Whether both are the same lease.
+    fn is(&self, other: &Self) -> bool;
+}
+
+/// A time during which the monotonic and the wall clock of this machine have gone on alike. During a suspend the monotonic
+/// clock may stand still, while the server's goes on. What the server said in another epoch may be much older than it
+/// seems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Epoch(pub(crate) u16);
+
+/// What an event is handled in.
+pub(crate) struct Context<'a, H: Host> {
+    pub(crate) host: &'a H,
+    pub(crate) resource: &'a Resource,
+    /// The time, read once under the mutex. Where it is used it is a moment old, which is the safe side for everything that
+    /// begins then (R2).
+    pub(crate) now: Instant,
+    pub(crate) actions: &'a mut Actions<H>,
+    /// The number of the next caller. It rises under the mutex, so that a caller with a lower one came first.
+    next_ticket: &'a mut u64,
+    /// What becomes of a request that begins at the end of this event and that the server does not answer.
+    pub(super) on_failure: OnServerFailure,
+}
+
+impl<'a, H: Host> Context<'a, H> {
+    pub(crate) fn new(
+        host: &'a H,
+        resource: &'a Resource,
+        now: Instant,
+        next_ticket: &'a mut u64,
+        actions: &'a mut Actions<H>,
+    ) -> Self {
+        Self { host, resource, now, actions, next_ticket, on_failure: OnServerFailure::Retry }
+    }
+
+    /// The number of a caller that has just come.
+    pub(super) fn ticket(&mut self) -> u64 {
+        let ticket = *self.next_ticket;
+        *self.next_ticket += 1;
+        ticket
+    }
+}

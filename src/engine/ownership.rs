@@ -1,0 +1,471 @@
+//! [`Ownership`]: a lock whose key on the server carries an owner token of this process.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::extend::Extension;
+use super::host::{Epoch, Host, Lease, Waiter};
+use super::minus_clock_drift;
+use super::owner_token::{InboxId, OwnerToken, Secret};
+use super::renew::renewal_due;
+use super::request::PendingRequest;
+use super::ttl_millis::TtlMillis;
+use crate::FencingToken;
+use crate::backend::PackedInstant;
+
+/// How many local hand-overs there may be while other processes wait, and for how long. Bounded by both: many short holds
+/// cost the others little time, and a few long ones soon much.
+const MOST_HANDOVERS_BEFORE_OTHERS: u8 = 32;
+const LONGEST_RUN_BEFORE_OTHERS: Duration = Duration::from_millis(5);
+
+/// For how long there may be local hand-overs without a word from the server, which says whether others wait: not every
+/// waiter can notify us.
+const LONGEST_RUN_UNHEARD: Duration = Duration::from_secs(1);
+
+/// The lower ten bits of a fencing token count the holders of one ownership (R6).
+const HOLDER_BITS: u32 = 10;
+const LAST_HOLDER: u64 = (1 << HOLDER_BITS) - 1;
+
+/// A lock that is ours on the server. Kept in few bytes, since one process may hold very many.
+#[derive(Debug)]
+pub(super) struct Ownership<H: Host> {
+    secret: Secret,
+    /// The server's number, and in its lower bits that of the present holder (R6).
+    number: u64,
+    /// The lease that the server was last asked for.
+    ttl: TtlMillis,
+    /// Its end by our clock, on the safe side (R2).
+    ends: PackedInstant,
+    /// When the server was asked for the present end.
+    counts_from: PackedInstant,
+    /// The caller that holds the lock. `None` while it is being handed over.
+    pub(super) holder: Option<H::Lease>,
+    unsettled: Option<Box<Unsettled<H>>>,
+    /// Until when the next holder may be a caller of this process, as far as is known of others.
+    local_until: PackedInstant,
+    /// How many local hand-overs there were since others are known to wait, counted from one.
+    handovers_before_others: Option<NonZeroU8>,
+    /// A renewal is in flight.
+    is_renewing: bool,
+    /// When the server was asked for the lease that a holder began with.
+    epoch: Epoch,
+}
+
+/// What is not settled with the server. Very few ownerships have any of it.
+#[derive(Debug)]
+struct Unsettled<H: Host> {
+    extending: Option<Box<Extending<H>>>,
+    /// The shortest lease of an unacknowledged extension. It may run yet, after others that were asked for since (R2).
+    late_extension: Option<Duration>,
+    /// The lease of an unacknowledged acquire of this owner token: to be cancelled when the ownership has ended (R4).
+    late_acquire: Option<Duration>,
+    /// A renewal is due, and was not possible or did not get through. It is tried again at this time.
+    retry_at: Option<PackedInstant>,
+    /// A request that was on its way when a caller who does not wait was granted the lock. It keeps its place in the
+    /// server's wait queue, behind ourselves, for the callers that wait here.
+    request: Option<Box<PendingRequest>>,
+}
+
+/// A lease as the server counts it: its length, when it was asked for, and its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    ttl: TtlMillis,
+    from: PackedInstant,
+    ends: PackedInstant,
+}
+
+/// The extension in flight, of which there is one at a time.
+#[derive(Debug)]
+pub(super) struct Extending<H: Host> {
+    /// The lease's end may be this one, or later.
+    pub(super) may_end: Instant,
+    /// The lease without the extension, if that may be a shortening. Until the reply the earlier end is the one to believe
+    /// in (R2).
+    pub(super) before: Option<Counted>,
+    /// Extensions that are sent once this one has its outcome.
+    pub(super) waiting: VecDeque<Box<Extension<H>>>,
+}
+
+impl<H: Host> Default for Unsettled<H> {
+    fn default() -> Self {
+        Self { extending: None, late_extension: None, late_acquire: None, retry_at: None, request: None }
+    }
+}
+
+impl<H: Host> Ownership<H> {
+    /// A lock that the server has just granted, for `ttl` from `from` on by our clock, in this epoch.
+    pub(super) fn new(
+        token: OwnerToken,
+        fence: u64,
+        (from, epoch): (Instant, Epoch),
+        ttl: Duration,
+        others_wait: bool,
+    ) -> Self {
+        let mut ownership = Self {
+            secret: token.secret(),
+            number: fence << HOLDER_BITS,
+            ttl: ttl.into(),
+            ends: (from + minus_clock_drift(ttl)).into(),
+            counts_from: from.into(),
+            holder: None,
+            unsettled: None,
+            // The server has just said whether others wait.
+            local_until: (from + LONGEST_RUN_UNHEARD).into(),
+            handovers_before_others: None,
+            is_renewing: false,
+            epoch,
+        };
+        if others_wait {
+            ownership.others_wait(from);
+        }
+        ownership
+    }
+
+    /// A lock that was granted by notification, from `from` on by our clock: for `ttl`, of which the server counts no more
+    /// than `claim` before it hears that we have it. So a frozen process does not keep the lock for longer than that.
+    pub(super) fn claimed(
+        token: OwnerToken,
+        fence: u64,
+        (from, epoch): (Instant, Epoch),
+        (ttl, claim): (Duration, Duration),
+        others_wait: bool,
+    ) -> Self {
+        let mut ownership = Self::new(token, fence, (from, epoch), ttl, others_wait);
+        ownership.ends = (from + minus_clock_drift(ttl.min(claim))).into();
+        ownership
+    }
+
+    /// Its owner token; `inbox` is that of this process.
+    pub(super) fn token(&self, inbox: InboxId) -> OwnerToken {
+        self.secret.of(inbox)
+    }
+
+    /// Whether this is its owner token.
+    pub(super) fn is_of(&self, token: OwnerToken) -> bool {
+        self.secret == token.secret()
+    }
+
+    /// Whether this lease is its holder's.
+    pub(super) fn is_held_by(&self, lease: &H::Lease) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.is(lease))
+    }
+
+    /// The fencing token of the present holder.
+    pub(super) fn fencing_token(&self) -> FencingToken {
+        FencingToken::saturating(self.number)
+    }
+
+    /// Whether a renewal is in flight.
+    pub(super) fn is_renewing(&self) -> bool {
+        self.is_renewing
+    }
+
+    pub(super) fn set_renewing(&mut self, is_renewing: bool) {
+        self.is_renewing = is_renewing;
+    }
+
+    /// The server is asked, in this epoch, for the lease of the next holder.
+    pub(super) fn asked_in(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
+    /// The lease that the server was last asked for.
+    pub(super) fn ttl(&self) -> Duration {
+        self.ttl.get()
+    }
+
+    /// Its end, by our clock.
+    pub(super) fn ends(&self) -> Instant {
+        self.ends.instant()
+    }
+
+    /// When the server was asked for that end.
+    pub(super) fn counts_from(&self) -> Instant {
+        self.counts_from.instant()
+    }
+
+    /// When something has to be done for it next, if nothing happens before: a renewal, or its end.
+    pub(super) fn deadline(&self) -> Instant {
+        let end = self.lease_ends();
+        let Some(holder) = &self.holder else { return end };
+        let Some(ttl) = holder.renewal().filter(|_| !self.is_renewing()) else { return end };
+        if holder.state().limit().is_some_and(|limit| limit <= self.ends()) {
+            return end; // No renewal carries it further.
+        }
+        let retry_at = self.unsettled.as_ref().and_then(|unsettled| unsettled.retry_at);
+        let due = renewal_due(self, ttl);
+        retry_at.map_or(due, |retry_at| due.max(retry_at.instant())).min(end)
+    }
+
+    /// A renewal that is due is tried again at this time.
+    pub(super) fn retry_renewal_at(&mut self, time: Instant) {
+        self.unsettled.get_or_insert_default().retry_at = Some(time.into());
+    }
+
+    /// The server counts `ttl` anew, from `sent` at the earliest; or less, if an extension in flight says so.
+    pub(super) fn renewed(&mut self, sent: Instant, ttl: Duration) {
+        let mut counted =
+            Counted { ttl: ttl.into(), from: sent.into(), ends: (sent + self.minus_clock_drift(ttl)).into() };
+        if let Some(extending) = self.extending() {
+            let may_end = extending.may_end.into();
+            extending.before = Some(counted).filter(|counted| may_end < counted.ends);
+            counted.ends = counted.ends.min(may_end);
+        }
+        self.count(counted);
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.retry_at = None;
+            self.tidy();
+        }
+    }
+
+    /// For how long a lease of this ownership may be believed in, by a caller that asks for `ttl`. Less, while the server
+    /// counts a shorter one: the claim lease, or that of an extension.
+    pub(super) fn length(&self, ttl: Duration) -> Duration {
+        minus_clock_drift(ttl).min(self.ends.since(self.counts_from))
+    }
+
+    /// For how long a lease of this ownership may be believed in: no longer than an extension that may run yet allows.
+    pub(super) fn minus_clock_drift(&self, lease: Duration) -> Duration {
+        minus_clock_drift(self.late_extension().map_or(lease, |late| late.min(lease)))
+    }
+
+    /// Whether an extension is in flight, so that the lease's end is not known exactly.
+    pub(super) fn is_extending(&self) -> bool {
+        self.unsettled.as_ref().is_some_and(|unsettled| unsettled.extending.is_some())
+    }
+
+    pub(super) fn extending(&mut self) -> Option<&mut Extending<H>> {
+        self.unsettled.as_mut()?.extending.as_deref_mut()
+    }
+
+    /// An extension to `lease` is sent. `true` if it may be a shortening: then what was known of the lease until now is
+    /// [kept](Extending::before).
+    pub(super) fn extension_begins(
+        &mut self,
+        now: Instant,
+        lease: Duration,
+        waiting: VecDeque<Box<Extension<H>>>,
+    ) -> bool {
+        let may_end = now + minus_clock_drift(lease);
+        let counted = Counted { ttl: self.ttl, from: self.counts_from, ends: self.ends };
+        let before = Some(counted).filter(|_| may_end < self.ends());
+        if before.is_some() {
+            self.count(Counted { ttl: lease.into(), from: now.into(), ends: may_end.into() });
+        }
+        let extending = Extending { may_end, before, waiting };
+        self.unsettled.get_or_insert_default().extending = Some(Box::new(extending));
+        before.is_some()
+    }
+
+    /// The extension in flight has its outcome.
+    pub(super) fn extension_answered(&mut self) -> Option<Box<Extending<H>>> {
+        let extending = self.unsettled.as_mut()?.extending.take();
+        self.tidy();
+        extending
+    }
+
+    /// What is believed of the lease from now on.
+    pub(super) fn count(&mut self, Counted { ttl, from, ends }: Counted) {
+        self.ttl = ttl;
+        self.counts_from = from;
+        self.ends = ends;
+    }
+
+    /// An extension is in doubt: it may have run, and may run yet. Its end is believed in already if it is the earlier one
+    /// (R2), and from now on nothing lasts longer than it.
+    pub(super) fn extension_in_doubt(&mut self, duration: Duration) {
+        let late = &mut self.unsettled.get_or_insert_default().late_extension;
+        *late = Some(late.map_or(duration, |late| late.min(duration)));
+    }
+
+    /// The shortest lease of an extension that may run yet.
+    pub(super) fn late_extension(&self) -> Option<Duration> {
+        self.unsettled.as_ref()?.late_extension
+    }
+
+    /// An acquire of this lease and this owner token may run yet.
+    pub(super) fn acquire_in_doubt(&mut self, lease: Duration) {
+        self.unsettled.get_or_insert_default().late_acquire = Some(lease);
+    }
+
+    /// The lease of an acquire that may run yet.
+    pub(super) fn late_acquire(&self) -> Option<Duration> {
+        self.unsettled.as_ref()?.late_acquire
+    }
+
+    /// The request that stands in the server's wait queue behind ourselves.
+    pub(super) fn request(&self) -> Option<&PendingRequest> {
+        self.unsettled.as_ref()?.request.as_deref()
+    }
+
+    pub(super) fn request_mut(&mut self) -> Option<&mut PendingRequest> {
+        self.unsettled.as_mut()?.request.as_deref_mut()
+    }
+
+    pub(super) fn keep_request(&mut self, request: Box<PendingRequest>) {
+        self.unsettled.get_or_insert_default().request = Some(request);
+    }
+
+    pub(super) fn take_request(&mut self) -> Option<Box<PendingRequest>> {
+        let request = self.unsettled.as_mut()?.request.take();
+        self.tidy();
+        request
+    }
+
+    /// Frees what is kept for nothing unsettled.
+    fn tidy(&mut self) {
+        self.unsettled.take_if(|unsettled| {
+            let Unsettled { extending, late_extension, late_acquire, retry_at, request } = &**unsettled;
+            let settled = extending.is_none() && late_extension.is_none() && late_acquire.is_none();
+            settled && retry_at.is_none() && request.is_none()
+        });
+    }
+
+    /// Whether its drop may run code of a user: that of a lease's watchers, or of an extension's future.
+    pub(super) fn is_shared(&self) -> bool {
+        self.holder.is_some() || self.unsettled.is_some()
+    }
+
+    /// Whether the server granted it before the other one.
+    pub(super) fn is_older_than(&self, other: &Self) -> bool {
+        self.number >> HOLDER_BITS < other.number >> HOLDER_BITS
+    }
+
+    /// It became known that other processes wait.
+    pub(super) fn others_wait(&mut self, now: Instant) {
+        if self.handovers_before_others.is_none() {
+            self.handovers_before_others = Some(NonZeroU8::MIN);
+            self.local_until = self.local_until.min((now + LONGEST_RUN_BEFORE_OTHERS).into());
+        }
+    }
+
+    /// Whether the next holder may be a caller of this process, before other processes.
+    pub(super) fn may_hand_over(&self, now: Instant) -> bool {
+        let is_last = self.number & LAST_HOLDER == LAST_HOLDER;
+        !is_last && now < self.ends() && self.others_can_wait(now)
+    }
+
+    /// Whether other processes have not waited for too long, as far as is known.
+    fn others_can_wait(&self, now: Instant) -> bool {
+        PackedInstant::from(now) < self.local_until
+            && self.handovers_before_others.is_none_or(|handovers| handovers.get() <= MOST_HANDOVERS_BEFORE_OTHERS)
+    }
+
+    /// The next holder is a caller of this process.
+    pub(super) fn next_holder(&mut self) {
+        self.number += 1;
+        self.handovers_before_others = self.handovers_before_others.map(|handovers| handovers.saturating_add(1));
+    }
+
+    /// Whether what is left of the lease is what a waiter would get from the server: as much as it asked for, or, if it
+    /// renews its lease anyway, at least half of it; of a claim lease too, which its renewal makes whole. `is_fresh`: the
+    /// server was asked for it just now, and no caller has held it since. A lease that was asked for in another epoch is not
+    /// known to be left.
+    pub(super) fn is_enough_for(&self, waiter: &H::Waiter, is_fresh: bool, now: Instant, epoch: Epoch) -> bool {
+        let options = waiter.options();
+        if self.epoch != epoch || self.ttl != options.get_ttl().into() {
+            return false;
+        }
+        let length = self.length(self.ttl.get());
+        let is_whole = length == minus_clock_drift(self.ttl.get());
+        let half_is_left = || self.ends.since(now.into()) >= length / 2;
+        is_fresh && is_whole || options.get_auto_renew() && (is_fresh || half_is_left())
+    }
+
+    /// The end of the present holder's lease: its own limit, if that is earlier than the ownership's end.
+    pub(super) fn lease_ends(&self) -> Instant {
+        let limit = self.holder.as_ref().and_then(|holder| holder.state().limit());
+        limit.map_or(self.ends(), |limit| limit.min(self.ends()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::engine::testing::Nothing;
+
+    const TTL: Duration = Duration::from_secs(30);
+
+    fn ownership(from: Instant) -> Ownership<Nothing> {
+        let token = OwnerToken::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap();
+        Ownership::new(token, 7, (from, Epoch::default()), TTL, false)
+    }
+
+    /// R6: the last turn of a tenure is the last number below the next tenure's first.
+    #[tokio::test(start_paused = true)]
+    async fn fences_rise_from_turn_to_turn_and_end_before_the_next_tenures() {
+        let now = Instant::now();
+        let mut ownership = ownership(now);
+        let mut last = ownership.fencing_token();
+        assert_eq!(last.get(), 7 << 10);
+        while ownership.may_hand_over(now) {
+            ownership.next_holder();
+            assert!(ownership.fencing_token() > last);
+            last = ownership.fencing_token();
+        }
+        assert_eq!(last.get(), (8 << 10) - 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_wait_for_five_milliseconds_or_thirty_two_turns() {
+        let granted = Instant::now();
+        let heard = granted + Duration::from_micros(400_300);
+        let mut of_time = ownership(granted);
+        of_time.others_wait(heard);
+        of_time.others_wait(heard + Duration::from_millis(3));
+        assert!(of_time.may_hand_over(heard + Duration::from_micros(4_999)));
+        assert!(!of_time.may_hand_over(heard + Duration::from_millis(5)), "counted from the first word");
+
+        let mut of_turns = ownership(granted);
+        (0..40).for_each(|_| of_turns.next_holder());
+        of_turns.others_wait(heard);
+        let mut turns = 0;
+        while of_turns.may_hand_over(heard) {
+            of_turns.next_holder();
+            turns += 1;
+        }
+        assert_eq!(turns, 32, "turns before anybody waited do not count");
+
+        let unheard = ownership(granted);
+        assert!(unheard.may_hand_over(granted + Duration::from_millis(999)));
+        assert!(!unheard.may_hand_over(granted + Duration::from_secs(1)), "nobody could tell us");
+    }
+
+    /// R2: while an extension is under way the earlier end is the one to believe in; refused, it has changed nothing.
+    #[tokio::test(start_paused = true)]
+    async fn an_extension_under_way_bounds_the_end_and_leaves_nothing_behind() {
+        let now = Instant::now();
+        let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
+        let mut ownership = ownership(now);
+        assert!(!ownership.extension_begins(now, long, VecDeque::new()), "no shortening");
+        assert_eq!(
+            (ownership.ends(), ownership.extension_answered().unwrap().before),
+            (now + minus_clock_drift(TTL), None)
+        );
+
+        assert!(ownership.extension_begins(now, short, VecDeque::new()));
+        assert_eq!(ownership.ends(), now + minus_clock_drift(short));
+        let before = ownership.extension_answered().unwrap().before.unwrap();
+        let counted = Counted { ttl: TTL.into(), from: now.into(), ends: (now + minus_clock_drift(TTL)).into() };
+        assert_eq!(before, counted);
+        assert!(!ownership.is_extending() && ownership.unsettled.is_none());
+        ownership.count(before);
+        assert_eq!((ownership.ttl(), ownership.ends()), (TTL, now + minus_clock_drift(TTL)));
+
+        // What the server says of the lease meanwhile is what there is to go back to.
+        assert!(ownership.extension_begins(now, short, VecDeque::new()));
+        ownership.renewed(now, long);
+        assert_eq!(ownership.ends(), now + minus_clock_drift(short));
+        let counted = Counted { ttl: long.into(), ends: (now + minus_clock_drift(long)).into(), ..counted };
+        assert_eq!(ownership.extension_answered().unwrap().before, Some(counted));
+
+        ownership.extension_in_doubt(short);
+        ownership.renewed(now, TTL);
+        assert_eq!(ownership.ends(), now + minus_clock_drift(short), "it may run yet");
+    }
+}

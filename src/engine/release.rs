@@ -1,0 +1,56 @@
+//! A guard gives its lock back: to the next caller of this process, or to the server.
+
+use tokio::sync::oneshot;
+
+use super::command::{CallKind, Step};
+use super::host::{Context, Host, Lease};
+use super::lock::{Lock, State};
+use crate::LockError;
+use crate::backend::Release;
+
+/// What a release comes to.
+#[derive(Debug)]
+pub(crate) enum ReleaseAnswer {
+    /// Known at once, without a word to the server.
+    Known(Release),
+    /// The server has been asked.
+    Asked(oneshot::Receiver<Result<Release, LockError>>),
+}
+
+impl Default for ReleaseAnswer {
+    /// That of a lock that is not ours.
+    fn default() -> Self {
+        Self::Known(Release::AlreadyLost)
+    }
+}
+
+impl<H: Host> Lock<H> {
+    /// A guard is done with its lease.
+    pub(super) fn release(&mut self, lease: &H::Lease, cx: &mut Context<'_, H>) -> ReleaseAnswer {
+        let released = lease.state().release_at(cx.now);
+        let others_here = !self.waiters.is_empty();
+        let Some(ownership) = self.ownership_held_by(lease) else { return ReleaseAnswer::Known(released) };
+        if released == Release::AlreadyLost {
+            self.end_ownership(cx);
+            return ReleaseAnswer::Known(Release::AlreadyLost);
+        }
+        ownership.holder = None;
+        if others_here && ownership.may_hand_over(cx.now) {
+            ownership.next_holder();
+            if !self.grant_next(None, false, cx) {
+                self.end_ownership(cx);
+            }
+            return ReleaseAnswer::Known(Release::Released);
+        }
+        let (answer, answered) = oneshot::channel();
+        if let Some(ownership) = self.take_ownership() {
+            cx.actions.call(ownership.token(cx.host.inbox()), Step::Release, CallKind::Release(answer));
+            Self::cancel_late_acquire(&ownership, cx);
+            cx.actions.drop_later(ownership);
+        }
+        // What the callers that wait here ask for next is queued behind the release, on the same connection: waiters of
+        // other processes come first.
+        debug_assert!(!matches!(self.state, State::Owned(_)));
+        ReleaseAnswer::Asked(answered)
+    }
+}

@@ -1,0 +1,85 @@
+//! Callers who do not wait, beside those who do.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use ::redis::Value;
+
+use super::stage::{CallKind, Stage};
+use crate::engine::WaiterAdmission;
+use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
+use crate::redis::connection::Call;
+
+impl Stage {
+    fn caller(&self) -> Arc<AcquireSlot> {
+        AcquireSlot::new(Self::options(), Arc::clone(&self.backend))
+    }
+
+    /// A caller comes who does not wait; what the server is asked for it.
+    fn tries(&self) -> (Arc<AcquireSlot>, Call<CallKind>) {
+        let attempt = self.caller();
+        self.driver().try_now(&self.resource, &attempt);
+        (attempt, self.call(|kind| matches!(kind, CallKind::Attempt(..))))
+    }
+
+    /// The server grants what it was asked for.
+    fn grants(&self, call: Call<CallKind>) {
+        self.answers(call, Value::Array([1, 7, 1_000_000_000, 0].map(Value::Int).to_vec()));
+    }
+}
+
+fn answer(waiter: &AcquireSlot) -> Option<AcquireResult> {
+    match waiter.poll(&Context::from_waker(std::task::Waker::noop())) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
+}
+
+/// It came after them, and the server granted it the lock before their question had arrived.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_does_not_come_before_those_who_wait() {
+    let stage = Stage::new();
+    let (first, second) = (stage.in_line(&stage.resource), stage.in_line(&stage.resource));
+    let (attempt, call) = stage.tries();
+    let third = stage.in_line(&stage.resource);
+    stage.grants(call);
+    assert!(matches!(answer(&first), Some(AcquireResult::Granted(_))));
+    assert!(matches!(answer(&attempt), Some(AcquireResult::Busy { .. })));
+    assert!(answer(&second).is_none() && answer(&third).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_comes_before_those_who_came_later() {
+    let stage = Stage::new();
+    let (attempt, call) = stage.tries();
+    let waiter = stage.in_line(&stage.resource);
+    stage.grants(call);
+    assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))));
+    assert!(answer(&waiter).is_none());
+}
+
+/// The last of them is leaving, and stands in the line still.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_not_refused_for_one_who_is_leaving() {
+    let stage = Stage::new();
+    let first = stage.in_line(&stage.resource);
+    let (attempt, call) = stage.tries();
+    assert!(first.leave().is_none());
+    stage.grants(call);
+    assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))));
+}
+
+/// Nor does one that nobody waits for any more keep the lock from those who do.
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_before_an_attempt_and_left_is_passed_over() {
+    let stage = Stage::new();
+    let first = stage.caller();
+    let ticket = stage.driver().join(&stage.resource, &first, WaiterAdmission::New);
+    let (attempt, call) = stage.tries();
+    let later = stage.in_line(&stage.resource);
+    stage.driver().leave(&stage.resource, ticket);
+    stage.grants(call);
+    assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))), "who waits now came after it");
+    assert!(answer(&later).is_none());
+}

@@ -1,0 +1,104 @@
+//! What the engine is told of this process and its connection.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::backend::{Lease as _, LeaseState, WaiterLimit};
+use crate::engine::{Epoch, Host, InboxId, Lease, OwnerToken, Waiter};
+use crate::redis::acquire_slot::AcquireSlot;
+use crate::redis::connection::Condition;
+use crate::redis::jitter::jittered;
+use crate::redis::lease::RedisLease;
+use crate::redis::protocol::Publishing;
+use crate::{FencingToken, LockError, LockOptions, Resource};
+
+impl Host for Driver {
+    type Waiter = Arc<AcquireSlot>;
+    type Lease = Arc<RedisLease>;
+
+    fn epoch(&self) -> Epoch {
+        self.clocks.epoch()
+    }
+
+    fn inbox(&self) -> InboxId {
+        self.connection.inbox()
+    }
+
+    fn new_token(&self) -> Result<OwnerToken, LockError> {
+        OwnerToken::random(self.connection.inbox())
+    }
+
+    fn jittered(&self, time: Duration) -> Duration {
+        jittered(time)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    fn unreachable(&self) -> Option<LockError> {
+        self.connection.trouble()
+    }
+
+    fn silence(&self) -> Option<LockError> {
+        self.connection.silence()
+    }
+
+    fn has_notifications(&self) -> bool {
+        !matches!(self.connection.condition(), Condition::Up { publishing: Publishing::Refused })
+    }
+
+    fn response_timeout(&self) -> Duration {
+        self.connection.settings().response_timeout
+    }
+
+    fn claim_lease(&self) -> Duration {
+        self.connection.settings().claim_lease()
+    }
+
+    fn waiter_limit(&self) -> &Arc<WaiterLimit> {
+        &self.waiter_limit
+    }
+
+    fn server(&self) -> &str {
+        self.connection.settings().server.as_str()
+    }
+}
+
+impl Waiter for Arc<AcquireSlot> {
+    type Lease = Arc<RedisLease>;
+
+    fn options(&self) -> &LockOptions {
+        AcquireSlot::options(self)
+    }
+
+    fn is_gone(&self) -> bool {
+        AcquireSlot::is_gone(self)
+    }
+
+    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> Arc<RedisLease> {
+        RedisLease::new(resource.clone(), fence, from, length, *self.options(), Arc::clone(self.backend()))
+    }
+}
+
+impl Lease for Arc<RedisLease> {
+    fn state(&self) -> &LeaseState {
+        (**self).state()
+    }
+
+    fn renewal(&self) -> Option<Duration> {
+        RedisLease::renewal(self)
+    }
+
+    fn is_taken(&self) -> bool {
+        RedisLease::is_taken(self)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Self::ptr_eq(self, other)
+    }
+}

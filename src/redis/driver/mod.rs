@@ -1,0 +1,352 @@
+//! The driver of a provider's locks: it runs the [engine](crate::engine) against a Redis server.
+//!
+//! All that can happen to a lock comes here: callers call, the [connection](super::connection) passes replies and
+//! notifications on, the [timer queue](super::timer_queue) says that a deadline has come. Each becomes an event, which is
+//! handled under the mutex of the lock's shard. What follows happens in two steps:
+//!
+//! 1. Under the mutex: calls are queued, so that the server is asked in the order in which things happened here, and the
+//!    lock's timer is set.
+//! 2. Once the mutex is free: queued calls are sent, callers answered, watchers woken, leases dropped. Any of these may run
+//!    code of a user, which may release a lock of the same shard. In debug builds it is asserted that the mutex is free.
+//!
+//! Nothing here waits.
+
+#[cfg(test)]
+mod attempt_tests;
+mod close;
+mod drain;
+#[cfg(test)]
+mod extend_tests;
+mod host;
+#[cfg(test)]
+mod notification_tests;
+#[cfg(test)]
+mod renew_tests;
+mod reply;
+mod serve;
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod suspend_tests;
+mod table;
+mod takeover;
+#[cfg(test)]
+mod user_code_tests;
+mod work;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use self::drain::Drain;
+use self::reply::{read, read_release};
+use self::table::Table;
+use self::takeover::Watches;
+use self::work::Work;
+use super::acquire_slot::AcquireSlot;
+use super::clocks::Clocks;
+use super::connection::{Call, Caller, Connection, DriverSlot, Left, Reply};
+use super::keys::Keys;
+use super::lease::RedisLease;
+use super::protocol::{Message, acquired, cancel_reply, owner_reply};
+use super::runtimes::Runtimes;
+use super::settings::Settings;
+use super::timer_queue::{self, TimerQueue};
+use crate::backend::{Lease as _, Release, Releasing, WaiterLimit};
+use crate::engine::{
+    CallKind, Cancellations, Cancelled, Command, Event, ExtendAnswer, InboxId, Lock, OwnerToken, ReleaseAnswer, Step,
+    WaiterAdmission,
+};
+use crate::{LockError, Resource};
+
+/// Every lock of one provider.
+pub(super) struct Driver {
+    pub(super) connection: Arc<Connection<Self>>,
+    table: Table,
+    cancellations: Mutex<Cancellations>,
+    timers: TimerQueue<TimerEvent>,
+    /// Which task runs the timer queue.
+    timer_task: Arc<DriverSlot>,
+    watches: Watches,
+    drain: Drain,
+    runtimes: Runtimes,
+    closed: AtomicBool,
+    clocks: Clocks,
+    /// Over all resources.
+    waiter_limit: Arc<WaiterLimit>,
+}
+
+/// What is due at a time.
+#[derive(Debug)]
+enum TimerEvent {
+    /// The deadline of a lock: by the hash of its resource, and by the timer that is noted there.
+    Lock(u64),
+    /// A cancellation is to be sent again.
+    Cancel(Box<OwnerToken>),
+}
+
+impl Driver {
+    pub(super) fn new(settings: Settings) -> Result<Self, LockError> {
+        let keys = Keys::new(settings.prefix.as_str());
+        let waiter_limit = WaiterLimit::new(settings.max_waiters_in_total);
+        let connection = Connection::new(settings, keys, InboxId::random()?);
+        Ok(Self {
+            connection: Arc::new(connection),
+            table: Table::new(),
+            cancellations: Mutex::default(),
+            timers: TimerQueue::new(),
+            timer_task: Arc::default(),
+            watches: Watches::default(),
+            drain: Drain::default(),
+            runtimes: Runtimes::default(),
+            closed: AtomicBool::new(false),
+            clocks: Clocks::new(),
+            waiter_limit,
+        })
+    }
+
+    /// A caller wants the lock, and is ready to wait. Returns its ticket.
+    pub(super) fn join(&self, resource: &Resource, waiter: &Arc<AcquireSlot>, admission: WaiterAdmission) -> u64 {
+        let mut ticket = 0;
+        self.handle(resource, Event::Join { waiter, admission, ticket: &mut ticket });
+        ticket
+    }
+
+    /// A caller wants the lock at once or not at all.
+    pub(super) fn try_now(&self, resource: &Resource, waiter: &Arc<AcquireSlot>) {
+        self.handle(resource, Event::TryNow { waiter });
+    }
+
+    /// A waiting caller goes away, whatever it came to.
+    pub(super) fn leave(&self, resource: &Resource, ticket: u64) {
+        self.handle(resource, Event::Leave { ticket });
+    }
+
+    /// A caller's time has been up since `until`. It has an answer then, or soon, unless this returns the time at which it
+    /// is to look again.
+    pub(super) fn time_is_up(
+        &self,
+        resource: &Resource,
+        ticket: u64,
+        waiter: &Arc<AcquireSlot>,
+        until: Instant,
+    ) -> Option<Instant> {
+        let mut again = None;
+        self.handle(resource, Event::TimeIsUp { ticket, waiter, until, again: &mut again });
+        again
+    }
+
+    /// A guard is done with its lease.
+    pub(super) fn release(&self, lease: &Arc<RedisLease>) -> Releasing {
+        let mut answer = ReleaseAnswer::default();
+        self.handle(lease.state().resource(), Event::Release { lease, answer: &mut answer });
+        match answer {
+            ReleaseAnswer::Known(release) => Releasing::ready(Ok(release)),
+            // Without an answer only if the provider is gone, and with it its connection.
+            ReleaseAnswer::Asked(answered) => {
+                Releasing::pending(async move { answered.await.unwrap_or(Err(LockError::Closed)) })
+            }
+        }
+    }
+
+    /// A guard wants its lease to end so long from now.
+    pub(super) fn extend(&self, lease: &Arc<RedisLease>, duration: Duration) -> ExtendAnswer {
+        let mut answer = ExtendAnswer::default();
+        self.handle(lease.state().resource(), Event::Extend { lease, duration, answer: &mut answer });
+        answer
+    }
+
+    /// Hands an event to a resource's lock, and does what follows.
+    fn handle(&self, resource: &Resource, event: Event<'_, Self>) {
+        let mut work = Work::default();
+        self.table.handle(self, resource, event, &mut work);
+        self.perform(work);
+    }
+
+    /// A timer is due.
+    fn due(&self, timer: timer_queue::Entry, event: TimerEvent) {
+        match event {
+            TimerEvent::Lock(hash) => {
+                let mut work = Work::default();
+                self.table.deadline_reached(self, hash, timer, &mut work);
+                self.perform(work);
+            }
+            TimerEvent::Cancel(token) => {
+                let due = self.cancellations.lock().due(*token, Instant::now());
+                match due {
+                    Some(command) => self.push_cancellation(command),
+                    // It is over by itself, perhaps.
+                    None => self.end_if_told(),
+                }
+            }
+        }
+    }
+
+    /// A release has a reply, or has none.
+    fn release_replied(
+        &self,
+        resource: &Resource,
+        token: OwnerToken,
+        answer: Option<oneshot::Sender<Result<Release, LockError>>>,
+        released: Result<Release, LockError>,
+    ) {
+        if released.is_err() {
+            // In the background, until it is answered or the lease has ended by itself (R4).
+            let now = Instant::now();
+            let cancelled = {
+                let mut cancellations = self.cancellations.lock();
+                cancellations.begin_for_release(resource, token, self, now)
+            };
+            self.schedule_cancellation(token, cancelled);
+        }
+        self.end_if_told();
+        if let Some(answer) = answer {
+            _ = answer.send(released);
+        }
+    }
+
+    /// A cancellation has a reply, or has none.
+    fn cancel_replied(&self, token: OwnerToken, reply: Reply) {
+        let reply = read(reply, cancel_reply);
+        let cancelled = self.cancellations.lock().replied(token, &reply, self, Instant::now());
+        self.schedule_cancellation(token, cancelled);
+    }
+
+    fn schedule_cancellation(&self, token: OwnerToken, cancelled: Cancelled) {
+        match cancelled {
+            Cancelled::Done => self.end_if_told(),
+            Cancelled::RetryAt(at) => _ = self.timers.add(at, TimerEvent::Cancel(Box::new(token))),
+        }
+    }
+
+    /// Sends a cancellation again.
+    fn push_cancellation(&self, command: Command) {
+        self.connection.push(Call::new(command, CallKind::CancelAgain));
+    }
+
+    /// Sends every cancellation again that waits for a retry.
+    fn cancel_all_again(&self) {
+        let commands: Vec<_> = self.cancellations.lock().all_again().collect();
+        for command in commands {
+            self.push_cancellation(command);
+        }
+    }
+
+    /// Whether there is no cancellation of an acquire that is known to be there.
+    fn all_cancelled(&self) -> bool {
+        self.cancellations.lock().len() == 0
+    }
+
+    /// How many resources this process holds or wants.
+    pub(super) fn len(&self) -> usize {
+        self.table.len() + self.cancellations.lock().len()
+    }
+
+    /// How many callers of this process wait for a resource.
+    pub(super) fn waiters(&self, resource: &Resource) -> usize {
+        self.table.look(resource, Lock::waiting).unwrap_or(0)
+    }
+
+    /// How many callers of this process wait.
+    pub(super) fn waiters_in_total(&self) -> usize {
+        self.waiter_limit.taken()
+    }
+
+    /// Whether a caller may have to wait a little beyond its own time: it has no answer yet, and the connection was closed,
+    /// or its server could not do it, since there had been so many [changes](Connection::changes).
+    pub(super) fn was_kept_from_its_answer(&self, resource: &Resource, changes: usize) -> bool {
+        self.connection.has_changed_since(changes) && self.table.look(resource, Lock::is_asking) == Some(true)
+    }
+
+    /// The runtimes of the guards of this provider's locks.
+    pub(super) fn runtimes(&self) -> &Runtimes {
+        &self.runtimes
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("server", &self.connection.settings().server).finish_non_exhaustive()
+    }
+}
+
+impl Caller for Driver {
+    type CallKind = CallKind<Self>;
+
+    fn answered(self: &Arc<Self>, call: Call<Self::CallKind>, reply: Reply) {
+        let repeated = call.was_repeated();
+        let Call { command, kind, .. } = call;
+        let Command { resource, token, step } = command;
+        let event = match (kind, step) {
+            (CallKind::Acquire, _) => Event::AcquireReply { token, step, reply: read(reply, acquired) },
+            (CallKind::Attempt(attempt, waiter), _) => {
+                Event::AttemptReply { token, attempt, waiter, reply: read(reply, acquired) }
+            }
+            (CallKind::LocalHandover, Step::Reset { lease }) => {
+                Event::HandoverReply { token, lease, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Renew, Step::Renew { lease }) => {
+                Event::RenewReply { token, lease, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Extend(extension), _) => {
+                Event::ExtendReply { token, extension, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Check | CallKind::LocalHandover | CallKind::Renew, _) => {
+                Event::CheckReply { token, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Release(answer), _) => {
+                return self.release_replied(&resource, token, Some(answer), read_release(reply, repeated));
+            }
+            (CallKind::LetGo, _) => return self.release_replied(&resource, token, None, read_release(reply, false)),
+            (CallKind::Cancel { .. } | CallKind::CancelAgain, _) => return self.cancel_replied(token, reply),
+        };
+        self.handle(&resource, event);
+    }
+
+    fn heard(self: &Arc<Self>, message: &str) {
+        match Message::read(message, self.connection.keys()) {
+            Some(Message::Granted(resource, grant)) => self.handle(&resource, Event::Granted(grant)),
+            Some(Message::Wanted(resource, token)) => self.handle(&resource, Event::Wanted(token)),
+            None => {}
+        }
+    }
+
+    fn reconnected(self: &Arc<Self>) {
+        self.table.handle_each(self, || Event::Reconnected);
+        self.cancel_all_again();
+    }
+
+    fn abandoned(self: &Arc<Self>, left: Left) -> bool {
+        let others = self.serve_elsewhere();
+        self.drain_after_a_runtime(left, others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a process keeps of each lock that it holds, of which there may be a hundred thousand. An allocator adds eight
+    /// bytes to each allocation and rounds it up to sixteen; a few bytes more here may be sixteen there.
+    #[test]
+    fn what_is_kept_by_the_hundred_thousand_is_small() {
+        let counts = 2 * size_of::<usize>();
+        assert!(size_of::<table::Entry>() <= 120, "{}", size_of::<table::Entry>());
+        assert!(size_of::<Lock<Driver>>() <= 96, "{}", size_of::<Lock<Driver>>());
+        assert!(size_of::<RedisLease>() + counts <= 136, "{}", size_of::<RedisLease>() + counts);
+        // Gone with the answer. What has its place afterwards should fill it, or the rest of it is never used again: they
+        // are allocated in sixteens like the entry and the lease.
+        assert!(size_of::<AcquireSlot>() + counts <= 120, "{}", size_of::<AcquireSlot>() + counts);
+        assert!(size_of::<TimerEvent>() <= 16, "{}", size_of::<TimerEvent>());
+        assert!(size_of::<Call<CallKind<Driver>>>() <= 104, "{}", size_of::<Call<CallKind<Driver>>>());
+    }
+}

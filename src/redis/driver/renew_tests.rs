@@ -1,0 +1,28 @@
+//! Renewals.
+#![allow(clippy::unwrap_used)]
+
+use ::redis::Value;
+use tokio::time::Instant;
+
+use super::stage::{CallKind, Stage, TTL};
+use crate::engine::{Command, Step};
+use crate::redis::connection::{Call, Caller, Reply};
+
+/// The reply to a renewal comes when the lease is over by our clock. Its guard is told that the lock is lost; the server
+/// would keep the lock for it, so that it is let go, and others have it while that guard lives.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_over_when_its_renewal_is_answered_is_let_go() {
+    for over in [false, true] {
+        let stage = Stage::new();
+        let guard = stage.held(&stage.resource);
+        let token = stage.token();
+        tokio::time::advance(TTL / 2).await;
+        let sent = Instant::now();
+        tokio::time::advance(if over { TTL / 2 } else { TTL / 4 }).await;
+        let command = Command { resource: stage.resource.clone(), token, step: Step::Renew { lease: TTL } };
+        let renewal = Call::new(command, CallKind::Renew);
+        stage.driver().answered(renewal, Reply::Answered { answer: Value::Int(1), sent });
+        let owned = stage.driver().len() > 0;
+        assert_eq!((owned, guard.is_held()), (!over, !over), "over: {over}");
+    }
+}

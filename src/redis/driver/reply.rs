@@ -1,0 +1,60 @@
+//! What the server's replies mean to the engine.
+
+use ::redis::Value;
+
+use crate::LockError;
+use crate::backend::Release;
+use crate::engine;
+use crate::engine::Refusal;
+use crate::redis::connection::{Reply, was_cut};
+use crate::redis::protocol::owner_reply;
+
+/// A reply, whose value `decode` reads.
+pub(super) fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, LockError>) -> engine::Reply<T> {
+    match reply {
+        Reply::Answered { answer, sent } => match decode(&answer) {
+            Ok(result) => engine::Reply::Done { result, sent },
+            Err(error) => engine::Reply::Garbled(error),
+        },
+        Reply::Refused(error) => {
+            engine::Reply::Refused(Refusal { is_passing: is_passing(&error), has_not_run: has_not_run(&error), error })
+        }
+        Reply::NotSent(error) => engine::Reply::NotSent(error),
+        Reply::Indeterminate { error } => engine::Reply::Indeterminate { was_cut: was_cut(&error), error },
+    }
+}
+
+/// The reply to a release, which was `repeated` if the connection was closed before its first reply.
+pub(super) fn read_release(reply: Reply, repeated: bool) -> Result<Release, LockError> {
+    match read(reply, owner_reply) {
+        engine::Reply::Done { result: Some(_), .. } => Ok(Release::Released),
+        // The lock was ours when the release was first sent. That it is gone is what the first one has done, if nothing else
+        // has: it is free, as was asked for.
+        engine::Reply::Done { result: None, .. } if repeated => Ok(Release::Released),
+        engine::Reply::Done { result: None, .. } => Ok(Release::AlreadyLost),
+        engine::Reply::Refused(Refusal { error, .. })
+        | engine::Reply::Garbled(error)
+        | engine::Reply::NotSent(error)
+        | engine::Reply::Indeterminate { error, .. } => Err(error),
+    }
+}
+
+/// Whether an error of the server is likely to pass: callers that wait go on waiting, and what has to be cancelled still
+/// has to be.
+fn is_passing(error: &LockError) -> bool {
+    const PASSING: [&str; 9] =
+        ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
+    code(error).is_some_and(|code| PASSING.contains(&code))
+}
+
+/// Whether the server refused before it began with the script.
+fn has_not_run(error: &LockError) -> bool {
+    const BEFORE_IT_BEGAN: [&str; 5] = ["LOADING", "BUSY", "NOAUTH", "NOPERM", "NOSCRIPT"];
+    code(error).is_some_and(|code| BEFORE_IT_BEGAN.contains(&code)) && !error.to_string().contains("script: ")
+}
+
+/// The code of the server's error.
+fn code(error: &LockError) -> Option<&str> {
+    let source = std::error::Error::source(error).and_then(std::error::Error::source);
+    source.and_then(|source| source.downcast_ref::<::redis::RedisError>()).and_then(::redis::RedisError::code)
+}

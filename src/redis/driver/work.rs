@@ -1,0 +1,72 @@
+//! [`Work`]: what is left to do once a shard's mutex is free.
+
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::engine::{AcquireResult, Actions, CallKind, Command};
+use crate::redis::connection::{Call, Withdrawn};
+use crate::sync::assert_outside;
+use crate::{Resource, telemetry};
+
+/// What follows from one event or several that were handled under one mutex.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) actions: Actions<Driver>,
+    /// Calls were queued, and are to be sent.
+    queued: bool,
+    /// A call that was taken out of the queue. A caller may be waiting until all calls have their reply.
+    withdrawn: Option<Withdrawn<Driver>>,
+    /// A resource for which notifications do not arrive.
+    unnotified: Option<Resource>,
+}
+
+impl Driver {
+    /// Queues the calls that follow from an event, in their order. Under the mutex under which it was handled.
+    pub(super) fn queue(&self, resource: &Resource, work: &mut Work) {
+        if let Some(token) = work.actions.withdraw.take() {
+            work.withdrawn = self.connection.withdraw(token);
+        }
+        if std::mem::take(&mut work.actions.warn_unnotified) {
+            work.unnotified = Some(resource.clone());
+        }
+        for call in work.actions.take_calls() {
+            work.queued = true;
+            if let CallKind::Cancel { lease, unacknowledged } = &call.kind {
+                let (lease, now) = (lease.get(), Instant::now());
+                self.cancellations.lock().begin(resource, call.token, lease, *unacknowledged, now);
+            }
+            let command = Command { resource: resource.clone(), token: call.token, step: call.step };
+            self.connection.enqueue(Call::new(command, call.kind));
+        }
+    }
+
+    /// Does the rest. It may run code of a user, so that no mutex of ours may be held.
+    pub(super) fn perform(&self, work: Work) {
+        let Work { mut actions, queued, withdrawn, unnotified } = work;
+        if queued {
+            self.connection.flush();
+        }
+        for (waiter, result) in actions.take_answers() {
+            match waiter.answer(result) {
+                Ok(Some(waker)) => {
+                    assert_outside();
+                    waker.wake();
+                }
+                // The caller has just gone: the next one has the lock.
+                Err(AcquireResult::Granted(lease)) => drop(self.release(&lease)),
+                Ok(None) | Err(AcquireResult::Busy { .. } | AcquireResult::Failed(_)) => {}
+            }
+        }
+        for watchers in actions.watchers.drain(..) {
+            watchers.wake();
+        }
+        for (answer, result) in actions.extensions.drain(..) {
+            _ = answer.send(result);
+        }
+        if let Some(resource) = unnotified {
+            telemetry::not_notified(&self.connection.settings().server, &resource);
+        }
+        // Dropped here: leases that ended, and a call that was withdrawn.
+        drop((actions, withdrawn));
+    }
+}
