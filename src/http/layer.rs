@@ -14,7 +14,7 @@ use super::config::LayerConfig;
 use super::{Attached, Detachable, HoldUntil, HttpLockService, OnDisconnect, Refusal};
 use crate::{DistributedLockProvider, LockOptions, Locking, OnLost};
 
-/// What [`HttpLockLayer::on_refusal`] was given.
+/// The closure of [`HttpLockLayer::on_refusal`].
 pub(super) type OnRefusal = Arc<dyn Fn(&Refusal, &Parts) -> Response<Bytes> + Send + Sync>;
 
 /// Runs HTTP requests under a lock.
@@ -47,8 +47,8 @@ impl<K> HttpLockLayer<K> {
 }
 
 impl<K, D> HttpLockLayer<K, D> {
-    /// How long a request waits for its lock, 10 s by default; then it is refused with 503. A shorter
-    /// `grpc-timeout` of the request goes before. [`Duration::ZERO`]: it does not wait, and is refused with 409.
+    /// How long a request waits for its lock, 10 s by default. Then it is refused with 503. A shorter `grpc-timeout` of the
+    /// request takes precedence. With [`Duration::ZERO`] a request does not wait, and is refused with 409.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.settings.common.wait = wait;
         self
@@ -60,54 +60,54 @@ impl<K, D> HttpLockLayer<K, D> {
         self
     }
 
-    /// All options of the lock. With options out of range each request is refused with 500.
+    /// All options of the lock. With an option out of range every request is refused with 500.
     pub fn options(mut self, options: LockOptions) -> Self {
         self.settings.common = self.settings.common.options(options);
         self
     }
 
-    /// How many requests may wait for one resource in this process, 1024 by default, the one that holds the lock not
-    /// counted; one more is refused with 429. With 0 no request waits.
+    /// How many requests may wait for one resource in this process, 1024 by default. The holder does not count. One more
+    /// is refused with 429. With 0 no request waits.
     pub fn max_waiters(mut self, max_waiters: usize) -> Self {
         self.settings.common.max_waiters = max_waiters;
         self
     }
 
-    /// What happens if the lock is lost while the handler runs or the body is produced; [`OnLost::Cancel`] by default:
-    /// the handler is dropped and the answer is 500, a body that has begun ends with an error.
+    /// What happens if the lock is lost while the handler runs or the body is produced. With [`OnLost::Cancel`], the
+    /// default, the handler is dropped and the answer is 500. A body that has begun ends with an error.
     pub fn on_lost(mut self, on_lost: OnLost) -> Self {
         self.settings.common.on_lost = on_lost;
         self
     }
 
-    /// Until when the lock is held; [`HoldUntil::BodyEnd`] by default.
+    /// Until when the lock is held. [`HoldUntil::BodyEnd`] by default.
     pub fn hold_until(mut self, hold_until: HoldUntil) -> Self {
         self.settings.hold_until = hold_until;
         self
     }
 
-    /// How long an answer is kept back for the release of its lock to be confirmed, 5 s by default. After that the
-    /// client is answered, and the release goes on in the background.
+    /// How long an answer waits for the reply to the release of its lock, 5 s by default. After that the answer is sent,
+    /// and the release goes on in the background.
     pub fn release_timeout(mut self, release_timeout: Duration) -> Self {
         self.settings.release_timeout = release_timeout;
         self
     }
 
-    /// What becomes of a handler whose client has gone away; [`OnDisconnect::Cancel`] by default.
+    /// What happens to a handler whose client is gone. [`OnDisconnect::Cancel`] by default.
     ///
-    /// With [`OnDisconnect::Finish`] a handler that has begun runs to its response, under its lock, in a task that the
-    /// layer spawns when the server drops the request; so does one that a time-out outside the layer drops. The
-    /// response has no reader then: its body is dropped unread, and the lock is freed. A client that leaves while the
-    /// body is being sent ends it as ever, and one that leaves while it waits for the lock gives up its place.
+    /// With [`OnDisconnect::Finish`] a handler that has begun runs to its response under its lock, in a task that the layer
+    /// spawns when the server drops the request. The same happens when a time-out outside the layer drops it. The
+    /// response has no reader then: its body is dropped unread, and the lock is freed.
     ///
-    /// As long as the client is there nothing differs. A panic reaches the caller while there is one, and ends the
-    /// task afterwards. Loss of the lock ends the handler in the task too, unless
-    /// [`OnLost::Continue`] says otherwise. What a handler still wants to read of the request's body it can no longer
-    /// have. A server's graceful shutdown does not know of the task;
-    /// [`DistributedLockProvider::close`] ends it as a loss, and so does the end of the runtime. `docs/middleware.md` has
-    /// the order in which a server and its locks end.
+    /// - A request that still waits for its lock leaves the wait queue.
+    /// - A body that is being sent is dropped.
+    /// - A panic reaches the caller while there is one, and ends the task otherwise.
+    /// - A loss ends the handler in the task too, unless [`OnLost::Continue`] is set.
+    /// - The handler cannot read the rest of the request's body.
+    /// - A server's graceful shutdown does not wait for the task. [`DistributedLockProvider::close`] ends it as a loss, and
+    ///   the end of the runtime ends it too. `docs/middleware.md` has the order in which to stop a server and its locks.
     ///
-    /// The layer becomes one that asks the inner service, its future and the bodies to be `Send + 'static`.
+    /// The new layer requires that the inner service, its future and the bodies are `Send + 'static`.
     pub fn on_disconnect(self, on_disconnect: OnDisconnect) -> HttpLockLayer<K, Detachable> {
         let Self { provider, key, settings, on_refusal, .. } = self;
         HttpLockLayer {
@@ -120,12 +120,12 @@ impl<K, D> HttpLockLayer<K, D> {
     }
 
     /// Writes the answer to refused requests, gRPC calls included, in place of the layer. Its body is anything that
-    /// [`Bytes`] can be made from, such as a `String` or a `Vec<u8>`; axum's `Body`, which may be a stream, is not.
+    /// [`Bytes`] can be made from, such as a `String` or a `Vec<u8>`. axum's `Body` is not, since it may be a stream.
     ///
-    /// Where an upgrade is refused after its handler has run, a status below 400 becomes 500: the client could take it for
-    /// the upgrade.
+    /// If an upgrade is refused after its handler has run, a status below 400 becomes 500: the client could take it for the
+    /// upgrade.
     ///
-    /// The head of every request that needs a lock is cloned for this, since the handler has it by the time of a loss.
+    /// The head of every request that needs a lock is cloned for this, since a loss comes after the request was passed on.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! [`Refusal`]: why a request was not served, and with which status that is answered.
+//! [`Refusal`]: why a request is refused, and with which status.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::key::KeyError;
 use super::refusal_response::{Style, grpc_content_type};
 use crate::{LockError, ResourceError};
 
-/// Why a request was refused, and what the answer says of it by default. Given to
-/// [`on_refusal`](crate::HttpLockLayer::on_refusal), and made of any [`LockError`] by `From`.
+/// Why a request is refused, and the default answer to it. [`on_refusal`](crate::HttpLockLayer::on_refusal) gets one, and
+/// `From` makes one of any [`LockError`].
 ///
 /// See [`HttpLockLayer`](crate::HttpLockLayer) for the table of cases.
 #[derive(Debug, Clone)]
@@ -21,18 +21,19 @@ pub struct Refusal {
     case: &'static Case,
     status: StatusCode,
     retry_after: Option<Duration>,
-    /// Whether the layer refused the request, which then was not passed on. A handler may have begun with it.
+    /// Whether the layer made it. Then the answer may say that the handler was not called; of a handler's own refusal
+    /// that is not known.
     by_layer: bool,
 }
 
-/// One row of the table: all that is said of one kind of refusal.
+/// One row of the table of refusals.
 pub(super) struct Case {
     /// The last part of the problem's type.
     pub(super) name: &'static str,
     pub(super) title: &'static str,
     pub(super) status: StatusCode,
     pub(super) grpc: Code,
-    /// Whether the same request may fare better a little later.
+    /// Whether the same request may succeed a little later.
     retry: bool,
 }
 
@@ -46,11 +47,11 @@ pub(super) enum Code {
     Unavailable = 14,
 }
 
-/// Locks are held for about as long as a request takes, and connections come back within seconds.
+/// A lock is held for about as long as a request takes, and a connection is back within seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The longest time that a client is told to stay away. A longer lease may be freed by an operator meanwhile, and a client
-/// that comes back too early only waits once more.
+/// The longest `Retry-After`. An operator may free the lock before a longer lease ends, and a client that comes back too
+/// early only waits once more.
 const LATEST_RETRY: Duration = Duration::from_secs(30);
 
 macro_rules! cases {
@@ -62,9 +63,9 @@ macro_rules! cases {
 }
 
 cases! {
-    HELD = "held", "Somebody else holds the lock", CONFLICT, Aborted, false;
-    BUSY = "busy", "Somebody else held the lock for too long", SERVICE_UNAVAILABLE, Unavailable, true;
-    INVALID_KEY = "invalid-key", "The request does not name what it needs a lock for", BAD_REQUEST, InvalidArgument, false;
+    HELD = "held", "Another caller holds the lock", CONFLICT, Aborted, false;
+    BUSY = "busy", "Another caller held the lock for the whole wait", SERVICE_UNAVAILABLE, Unavailable, true;
+    INVALID_KEY = "invalid-key", "The request does not name the resource to lock", BAD_REQUEST, InvalidArgument, false;
     TOO_MANY_WAITERS = "too-many-waiters", "Too many requests wait for the lock", TOO_MANY_REQUESTS, ResourceExhausted, true;
     TOO_MANY_IN_TOTAL = "too-many-waiters", "Too many requests wait for locks", TOO_MANY_REQUESTS, ResourceExhausted, true;
     UNAVAILABLE = "unavailable", "The lock service is unavailable", SERVICE_UNAVAILABLE, Unavailable, true;
@@ -75,7 +76,7 @@ cases! {
 }
 
 impl Refusal {
-    /// `may_wait` is false if the layer was told not to wait: then a held lock is an answer and not an overload.
+    /// `may_wait` is false if the layer does not wait. A held lock is then an expected answer (409) and no overload (503).
     pub(super) fn new(error: LockError, may_wait: bool) -> Self {
         let case = match &error {
             LockError::Busy { .. } if may_wait => &BUSY,
@@ -93,11 +94,11 @@ impl Refusal {
         Self { error, case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER), by_layer: true }
     }
 
-    /// The same of a lock whose holder is not done in time, and most likely never will be: its lease ends so soon.
+    /// For a lock whose holder is most likely gone: `Retry-After` is what is left of its lease.
     pub(super) fn with_lease_left(self, left: Option<Duration>) -> Self {
         match left {
             Some(left) if std::ptr::eq(self.case, &raw const BUSY) => {
-                // Rounded up: a client that came back early would be refused again.
+                // Rounded up: a client that comes back early would be refused again.
                 let seconds = Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0));
                 Self { retry_after: Some(seconds.clamp(RETRY_AFTER, LATEST_RETRY)), ..self }
             }
@@ -115,13 +116,13 @@ impl Refusal {
         self.status
     }
 
-    /// The same refusal with another HTTP status. What a gRPC call is told stays as it is.
+    /// The same refusal with another HTTP status. The gRPC status does not change.
     #[must_use]
     pub fn with_status(&self, status: StatusCode) -> Self {
         Self { status, ..self.clone() }
     }
 
-    /// The answer that the layer itself would give to `request`: a problem, or the status of a gRPC call.
+    /// The layer's own answer to `request`: `application/problem+json`, or the status of a gRPC call.
     ///
     /// # Examples
     ///
@@ -143,8 +144,8 @@ impl Refusal {
         Style::of(grpc_content_type(&request.headers)).answer(self)
     }
 
-    /// The answer as `application/problem+json`, for a request that is not known here. Where it is, and may be a gRPC
-    /// call, take [`answer`](Self::answer).
+    /// The answer as `application/problem+json`. If the request is at hand and may be a gRPC call, use
+    /// [`answer`](Self::answer).
     ///
     /// # Examples
     ///
@@ -175,11 +176,10 @@ impl Refusal {
         Style::Problem.answer(self)
     }
 
-    /// After which time the client may try again, if that may help: whole seconds, 1 to 30.
+    /// After which time the client may try again: whole seconds, 1 to 30. `None` if trying again does not help.
     ///
-    /// One second, unless the lock was held for the whole wait and the backend says that its holder has not renewed the
-    /// lease when that was due. Such a holder is most likely gone, and the lock is free when the lease ends: then it is
-    /// that time.
+    /// It is one second, with one exception: the lock was held for the whole wait, and the backend says that the holder's
+    /// renewal is overdue. Such a holder is most likely gone, so the value is the time until its lease ends.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -188,8 +188,8 @@ impl Refusal {
         self.case
     }
 
-    /// What a client is told beyond the title. Only texts that are written here or tell of the request itself: a
-    /// backend's error names hosts, and a closure's error may name anything.
+    /// The text for the client. Only fixed texts and texts about the request itself: a backend's error may name hosts, and a
+    /// closure's error may contain anything.
     pub(super) fn detail(&self) -> String {
         match &self.error {
             LockError::InvalidResource { source } => match key_error(&self.error) {
@@ -209,9 +209,9 @@ impl Refusal {
     }
 }
 
-/// The refusal with which a layer answers this error: for handlers that take locks themselves, and answer alike.
-/// [`LockError::Busy`] without a wait is "held", and after one "busy". The answer does not say that the request was not
-/// begun, as the layer's does: the handler may have done a part of it.
+/// For handlers that take locks themselves: the refusal with which the layer answers this error. [`LockError::Busy`] is
+/// "held" if the caller did not wait, and "busy" after a wait. The answer does not say that the request was not begun, since
+/// the handler may have done a part of it.
 ///
 /// With the `axum` feature a [`LockError`] can be returned from a handler as it is, and with `tonic` it converts into a
 /// `tonic::Status`.
@@ -222,7 +222,7 @@ impl From<LockError> for Refusal {
     }
 }
 
-/// Whether no request could have done better than to be refused with this.
+/// Whether the error is a mistake in the program: the client cannot avoid it.
 pub(super) fn is_program_mistake(error: &LockError) -> bool {
     match error {
         LockError::InvalidResource { .. } => key_error(error).is_some_and(KeyError::is_program_mistake),
@@ -231,7 +231,7 @@ pub(super) fn is_program_mistake(error: &LockError) -> bool {
     }
 }
 
-/// The error as an operator reads it, who is told more than a client.
+/// The error as it is logged for the operator, with more than the client is told.
 pub(super) struct Cause<'a>(pub(super) &'a LockError);
 
 impl fmt::Display for Cause<'_> {

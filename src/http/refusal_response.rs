@@ -1,4 +1,4 @@
-//! How a refusal is written: as a problem of RFC 9457, or as the status of a gRPC call.
+//! Writes a refusal: as a problem of RFC 9457, or as the status of a gRPC call.
 
 use std::fmt::Write;
 
@@ -15,10 +15,10 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 const GRPC: &[u8] = b"application/grpc";
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-/// What `grpc-message` escapes, everything that is not ASCII aside.
+/// What is percent-encoded in `grpc-message`, besides everything that is not ASCII.
 const GRPC_ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// How a request wants to be refused. What is needed of it is kept apart, since the request itself is given away.
+/// The form of a request's refusal. It is read from the request before the request is passed on.
 pub(super) enum Style {
     Problem,
     /// The answer's content type: there are several for gRPC.
@@ -30,7 +30,7 @@ pub(super) enum Style {
 }
 
 impl Style {
-    /// Of a request with this [content type](grpc_content_type) of a gRPC call, if it is one.
+    /// `grpc` is the request's [content type](grpc_content_type) if it is a gRPC call.
     pub(super) fn of(grpc: Option<&HeaderValue>) -> Self {
         match grpc {
             Some(content_type) => Self::Grpc(known(content_type)),
@@ -54,8 +54,8 @@ pub(super) fn grpc_content_type(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(CONTENT_TYPE).filter(is_grpc)
 }
 
-/// The request's content type, as it is written here: of what a client sent, nothing gets into a header. An answer
-/// without messages is in none of the encodings, so that the plainest type stands for one that is not known.
+/// The known content type that the request's begins with. No byte that a client sent gets into a header of the answer. An
+/// unknown type is answered with the plainest one: an answer without messages has no encoding.
 fn known(content_type: &HeaderValue) -> &'static str {
     const KNOWN: [&str; 9] = [
         "application/grpc",
@@ -96,7 +96,7 @@ fn problem(refusal: &Refusal) -> Response<Bytes> {
     response
 }
 
-/// "Trailers only": the status stands in the head, and there is no body.
+/// "Trailers-Only": the status is in the head, and there is no body.
 fn grpc(refusal: &Refusal, content_type: &'static str) -> Response<Bytes> {
     let case = refusal.case();
     let message = grpc_message(refusal);

@@ -6,7 +6,7 @@ use crate::LockError;
 
 /// Why a key could not be read from a request. The source of a [`LockError::InvalidResource`].
 ///
-/// The request's own mistakes are answered with 400, the program's with 500; see
+/// A mistake in the request is answered with 400, one in the program with 500: see
 /// [`is_program_mistake`](Self::is_program_mistake).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -17,13 +17,13 @@ pub enum KeyError {
         /// The header's name.
         name: HeaderName,
     },
-    /// The request has the header several times, and so no one value.
+    /// The request has the header more than once.
     #[error("the request has the header `{name}` more than once")]
     RepeatedHeader {
         /// The header's name.
         name: HeaderName,
     },
-    /// The header has no characters.
+    /// The header is empty.
     #[error("the header `{name}` is empty")]
     EmptyHeader {
         /// The header's name.
@@ -41,10 +41,10 @@ pub enum KeyError {
         /// The metadata's name.
         name: HeaderName,
     },
-    /// What was read from an extension of the request has no characters.
+    /// The value that was read from an extension of the request is empty.
     #[error("the key that belongs to the request is empty")]
     EmptyExtension,
-    /// A path parameter is not UTF-8 once its percent encoding is undone.
+    /// A path parameter is not UTF-8 after percent-decoding.
     #[error("a parameter of the path is not UTF-8")]
     PathParamNotUtf8,
     /// The route has no path parameter of this name, or the layer is not on a route. A mistake in the program.
@@ -53,12 +53,12 @@ pub enum KeyError {
         /// The name that was asked for.
         name: String,
     },
-    /// The name given to [`header`](super::header) is not one that a header can have. A mistake in the program.
+    /// The name given to [`header`](super::header) is not a valid header name. A mistake in the program.
     #[error("no header can have the name that the key was given")]
     ImpossibleHeader,
     /// The request has no extension of the type that [`extension`](super::extension) reads: the layer that inserts it is
     /// missing, or inside the lock. A mistake in the program.
-    // Clients read the text, and types are none of theirs.
+    // The type is not in the text, since clients read it.
     #[error("the request lacks the extension that its key is read from")]
     MissingExtension {
         /// The type's name.
@@ -67,7 +67,7 @@ pub enum KeyError {
     /// [`parts`](super::parts) was given no keys. A mistake in the program.
     #[error("the key has no parts")]
     NoParts,
-    /// The name given to [`constant`](super::constant) is not a resource's. A mistake in the program.
+    /// The name given to [`constant`](super::constant) is not a valid resource. A mistake in the program.
     #[error("the constant key is not valid: {reason}")]
     InvalidConstant {
         /// What is wrong with it.
@@ -76,7 +76,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Whether no request could have done better: the mistake is in the program that made the key.
+    /// Whether the mistake is in the program that made the key, and not in the request.
     pub fn is_program_mistake(&self) -> bool {
         match self {
             Self::UnknownPathParam { .. }

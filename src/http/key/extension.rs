@@ -1,4 +1,4 @@
-//! [`extension`]: what a layer outside found out about the request, such as who sent it.
+//! [`extension`]: a value that a layer outside put into the request, such as the authenticated user.
 
 use std::any::type_name;
 use std::fmt;
@@ -8,13 +8,13 @@ use ::http::Extensions;
 
 use super::{Key, KeyError};
 
-/// What `read` takes from the request's extension of type `T`, which may not be empty.
+/// The value that `read` takes from the request's extension of type `T`. It must not be empty.
 ///
-/// For keys that the client must not choose: a layer outside authenticates the request and leaves what it knows
-/// among the extensions. A request without the extension did not come through that layer, which is a mistake in the
-/// program, answered with 500.
+/// For keys that the client must not choose: a layer outside authenticates the request and puts what it knows into the
+/// extensions. A request without the extension did not come through that layer. That is a mistake in the program, and is
+/// answered with 500.
 ///
-/// Where some requests need no lock, write a closure over the request instead.
+/// If some requests need no lock, use a closure over the request instead.
 ///
 /// # Examples
 ///
@@ -47,7 +47,7 @@ impl Extension {
     pub(super) fn value(&self, extensions: &Extensions) -> Result<String, KeyError> {
         match (self.read)(extensions) {
             None => Err(KeyError::MissingExtension { type_name: self.type_name }),
-            // A prefix would make a valid name of it, the same one for everybody without a value.
+            // With a prefix it would be a valid name, and all requests without a value would share one lock.
             Some(value) if value.is_empty() => Err(KeyError::EmptyExtension),
             Some(value) => Ok(value),
         }

@@ -5,14 +5,14 @@ use ::http::Request;
 use crate::tower::{IntoResource, NamesLock};
 use crate::{LockError, Resource};
 
-/// Tells which lock a request needs. A [`Key`](super::Key), or a closure from `&Request<B>` to anything that is a
-/// resource.
+/// Names the lock that a request needs. A [`Key`](super::Key), or a closure from `&Request<B>` to a type that implements
+/// [`IntoResource`].
 pub trait HttpKey<B> {
-    /// The lock that `request` needs; `None` if it needs none. The request is the same afterwards.
+    /// The name of the lock that `request` needs, or `None` if it needs none. The request is not changed.
     ///
     /// # Errors
     ///
-    /// [`LockError::InvalidResource`] if the request does not say, or not well.
+    /// [`LockError::InvalidResource`] if the request has no key, or an invalid one.
     fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError>;
 }
 

@@ -1,4 +1,4 @@
-//! [`metadata`]: a value that gRPC clients send beside the message.
+//! [`metadata`]: a gRPC metadata value.
 
 use ::http::{HeaderMap, HeaderName};
 use tonic::metadata::MetadataMap;
@@ -6,11 +6,11 @@ use tonic::metadata::MetadataMap;
 use super::source::header_value;
 use super::{Key, KeyError, header};
 
-/// The gRPC metadata `name`, which the call has to have once and not empty.
+/// The gRPC metadata `name`. The call must have it exactly once, and it must not be empty.
 ///
-/// ASCII metadata is a [`header`], taken as it stands. Metadata whose name ends with `-bin` is base64 on the wire,
-/// with its padding or without; the key is the text that it encodes, so that both spellings are one key. Bytes that
-/// are not base64, or no UTF-8 text within, are refused as `INVALID_ARGUMENT`.
+/// ASCII metadata is used like a [`header`]. Metadata whose name ends with `-bin` is base64 on the wire, with or without
+/// padding. It is decoded, so both spellings are one key. A value that is not base64, or that does not encode UTF-8, is
+/// refused with `INVALID_ARGUMENT`.
 pub fn metadata(name: impl TryInto<HeaderName>) -> Key {
     match name.try_into() {
         Ok(name) if name.as_str().ends_with("-bin") => Key::from_binary_metadata(BinaryMetadata { name }),
@@ -28,7 +28,7 @@ impl BinaryMetadata {
     pub(super) fn value(&self, headers: &HeaderMap) -> Result<String, KeyError> {
         let name = || self.name.clone();
         header_value(&self.name, headers)?;
-        // Lent to tonic's decoder, which takes a whole map.
+        // tonic's decoder takes a whole map.
         let one = headers.get(&self.name).map(|value| (self.name.clone(), value.clone()));
         let metadata = MetadataMap::from_headers(HeaderMap::from_iter(one));
         let value = metadata.get_bin(self.name.as_str()).and_then(|value| value.to_bytes().ok());

@@ -1,24 +1,22 @@
-//! Where in a request the name of its lock stands.
+//! Keys: which part of a request names its lock.
 //!
 //! | key | the value |
 //! | --- | --- |
 //! | [`header(name)`](header) | the header's value |
-//! | [`path()`](path) | the path, as the client wrote it |
+//! | [`path()`](path) | the path, not decoded |
 //! | [`method_and_path()`](method_and_path) | `POST /orders/42` |
 //! | [`constant(name)`](constant) | always `name` |
-//! | `path_param(name)` | a parameter of axum's route, its percent encoding undone (feature `axum`) |
-//! | `metadata(name)` | a gRPC metadata value, binary ones decoded (feature `tonic`) |
-//! | [`extension::<T>(read)`](extension) | what `read` takes from an extension, such as the authenticated user |
-//! | [`parts([…])`](parts) | the values of several keys, joined so that they never collide |
+//! | `path_param(name)` | a decoded parameter of axum's route (feature `axum`) |
+//! | `metadata(name)` | a gRPC metadata value, decoded if binary (feature `tonic`) |
+//! | [`extension::<T>(read)`](extension) | a value from an extension, such as the authenticated user |
+//! | [`parts([…])`](parts) | the values of several keys, joined without collisions |
 //!
-//! Values are taken as they stand, and queries are ignored. One request has one name in every version of HTTP; see
-//! [`header`] for the host. [`Key::prefixed`] puts a name before the value, so
-//! that two kinds of things that are numbered alike do not share a lock. A name that is too long or otherwise not valid
-//! is refused with 400 before a provider is asked for anything.
+//! Values are not normalised, and queries are ignored. A request has the same name in every version of HTTP: see [`header`]
+//! for the host. [`Key::prefixed`] puts a prefix before the value, so that account 7 and order 7 do not share a lock. A
+//! name that is too long or otherwise invalid is refused with 400, before the provider is called.
 //!
-//! A closure from `&Request<B>` does as well, and can return anything that is a resource: a
-//! [`Resource`](crate::Resource), a `String`, a `&'static str`, an `Option` of these (`None`: no lock is needed)
-//! or a `Result` (`Err`: refused with 400).
+//! A closure over `&Request<B>` can be used in place of a key. It returns a [`Resource`](crate::Resource), a `String`, a
+//! `&'static str`, an `Option` of these (`None`: no lock is needed) or a `Result` (`Err`: refused with 400).
 //!
 //! # Examples
 //!

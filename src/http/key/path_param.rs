@@ -13,10 +13,10 @@ use smol_str::SmolStr;
 
 use super::{Key, KeyError};
 
-/// The parameter `name` of the route that axum matched, its percent encoding undone once, in nested routers too.
+/// The parameter `name` of the route that axum matched, percent-decoded once. Works in nested routers too.
 ///
-/// The layer has to be inside the routing, by `Router::route_layer`, `Router::layer` or `MethodRouter::layer`. A
-/// parameter that the route doesn't have is a mistake in the program, answered with 500.
+/// The layer must be inside the routing: add it with `Router::route_layer`, `Router::layer`, `MethodRouter::route_layer` or
+/// `MethodRouter::layer`. A parameter that the route does not have is a mistake in the program, and is answered with 500.
 pub fn path_param(name: impl Into<String>) -> Key {
     Key::from_path_param(PathParam { name: name.into().into() })
 }
@@ -39,12 +39,12 @@ impl PathParam {
     }
 }
 
-/// axum keeps the parameters in an extension of a private type, which only its extractor reads; the extractor
-/// wants a request's parts. So it gets parts that have nothing but the extensions, lent for one call.
+/// axum keeps the parameters in an extension of a private type, which only its extractor can read. The extractor takes a
+/// request's parts, so it gets empty parts that borrow the extensions for one call.
 fn raw_path_params(extensions: &mut Extensions) -> Option<Result<RawPathParams, RawPathParamsRejection>> {
     let (mut parts, ()) = Request::new(()).into_parts();
     mem::swap(&mut parts.extensions, extensions);
-    // It looks an extension up and waits for nothing, so one poll is enough. `None` if that ever changes.
+    // The extractor only looks up an extension, so it is ready at the first poll. `None` should that ever change.
     let params = {
         let extracting = pin!(RawPathParams::from_request_parts(&mut parts, &()));
         match extracting.poll(&mut Context::from_waker(Waker::noop())) {

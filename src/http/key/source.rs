@@ -10,12 +10,12 @@ use super::extension::Extension;
 use super::{HttpKey, KeyError, target};
 use crate::{LockError, Resource};
 
-/// A place in a request at which the name of its lock stands. See the [module](super).
+/// Which part of a request names its lock. See the [module](super).
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Key {
     source: Source,
-    /// In the order in which they were given: the last one comes first in the name.
+    /// In the order of the calls. The last one comes first in the name.
     prefixes: Vec<String>,
 }
 
@@ -33,10 +33,10 @@ enum Source {
     BinaryMetadata(super::metadata::BinaryMetadata),
 }
 
-/// What a source finds in a request.
+/// The value of a source for one request.
 enum Value<'r> {
     Found(&'r str),
-    /// Made for this request. Short as a rule, and then it takes nothing from the heap.
+    /// Made for this request. A short value needs no allocation.
     Made(SmolStr),
     List(Vec<SmolStr>),
 }
@@ -50,55 +50,56 @@ impl<'r> From<Cow<'r, str>> for Value<'r> {
     }
 }
 
-/// The value of the header `name`, which the request has to have once, not empty, and as UTF-8.
+/// The value of the header `name`. The request must have it exactly once, and it must be UTF-8 and not empty.
 ///
-/// A repeated header is refused rather than read at its first place: the handler might read the other.
+/// A repeated header is refused with 400: the handler might read the other value.
 ///
-/// `host` is the authority that the request is sent to, by one name in every version of HTTP: the one in the request's
-/// target (the pseudo-header `:authority` of HTTP/2, the absolute form of HTTP/1), and the header `Host` where the target
-/// has none. Upper and lower case are not told apart, and the name has lower case; user information is left out. The
-/// port is part of the name if the client wrote it: `example.com` and `example.com:443` are two names. A header `Host` that
-/// differs from the target's authority is refused with 400 in every version, since the handler may read the header.
+/// `host` is the authority that the request is sent to, in every version of HTTP:
 ///
-/// A `cookie` that HTTP/2 has split is put together again. Other pseudo-headers, such as `:path`, are no headers: see
+/// - It is the authority of the request's target: the pseudo-header `:authority` in HTTP/2, the absolute form in HTTP/1.
+///   If the target has none, it is the header `Host`.
+/// - It is in lower case, without user information.
+/// - The port is part of it if the client wrote one: `example.com` and `example.com:443` are two names.
+/// - A header `Host` that differs from the target's authority is refused with 400, since the handler may read the header.
+///
+/// The parts of a `cookie` that HTTP/2 has split are joined again. Pseudo-headers such as `:path` are not headers: see
 /// [`path`] and [`method_and_path`].
 pub fn header(name: impl TryInto<HeaderName>) -> Key {
     Key::new(Source::Header(name.try_into().map_err(|_| KeyError::ImpossibleHeader)))
 }
 
-/// The request's path, without the query, as the client wrote it: `/a%62` and `/ab` are two keys. Routers undo
-/// percent encoding, so that both may be one route: where clients could gain by writing a path in another way, take
+/// The request's path without the query, not decoded: `/a%62` and `/ab` are two keys.
+///
+/// Routers decode paths, so both may be one route. If a client could gain by writing a path in another way, use
 /// `path_param`, which is decoded.
 ///
-/// A CONNECT has no path; its target, such as `example.com:443`, stands in its place, as `host` does in [`header`].
+/// A CONNECT has no path. Its target is used instead, such as `example.com:443`, in the form of `host` in [`header`].
 ///
-/// With the `axum` feature it is the whole path inside a nested router too, where the request itself shows only
-/// the rest.
+/// With the `axum` feature it is the whole path in a nested router too, where the request shows only the rest.
 pub fn path() -> Key {
     Key::new(Source::Path)
 }
 
 /// The request's method, a space and its [`path`], such as `POST /orders/42`.
 ///
-/// An extended CONNECT (RFC 8441), with which HTTP/2 opens web sockets, is named as a GET. Over HTTP/1 the same request is
-/// one.
+/// An extended CONNECT (RFC 8441), which opens a web socket over HTTP/2, is named as a GET: over HTTP/1 it would be one.
 pub fn method_and_path() -> Key {
     Key::new(Source::MethodAndPath)
 }
 
-/// One name for all requests: they run one after the other.
+/// One name for all requests. They run one after the other.
 pub fn constant(name: impl Into<String>) -> Key {
     Key::new(Source::Constant(name.into()))
 }
 
-/// The values of several keys as one name, joined as [`Resource::from_parts`] does it: two requests with different
-/// values never share a lock. All of the keys need to have a value.
+/// The values of several keys as one name, joined by [`Resource::from_parts`]: requests with different values never share a
+/// lock. Every key must have a value.
 ///
 /// # Examples
 ///
 /// ```
 /// # use orchestrix_locking::{Resource, key};
-/// // The lock of a request with `x-tenant: shop` and `x-order: 42` is the one that a job takes by this name:
+/// // A request with `x-tenant: shop` and `x-order: 42` takes the lock of this name:
 /// let key = key::parts([key::header("x-tenant"), key::header("x-order")]).prefixed("order");
 /// let name = Resource::from_parts(["order", "shop", "42"])?;
 /// # let _ = key;
@@ -132,14 +133,14 @@ impl Key {
         Self::new(Source::Header(Err(KeyError::ImpossibleHeader)))
     }
 
-    /// Puts `prefix` before the value, as [`Resource::from_parts`] joins the two; with [`parts`], before the first of
-    /// the values. A second prefix goes before the name that the first one made.
+    /// Puts `prefix` before the value, joined by [`Resource::from_parts`]. With [`parts`] it comes before the first value. A
+    /// second prefix comes before the name that the first one made.
     ///
     /// # Examples
     ///
     /// ```
     /// # use orchestrix_locking::{Resource, key};
-    /// // The lock of a request with `x-account: 42` is the one that a job takes by this name:
+    /// // A request with `x-account: 42` takes the lock of this name:
     /// let key = key::header("x-account").prefixed("account");
     /// let name = Resource::from_parts(["account", "42"])?;
     /// # let _ = key;
@@ -190,7 +191,7 @@ impl Key {
         }
     }
 
-    /// The key as one of several. The parts are validated together, since one alone need not be a name.
+    /// The key as one of several. Parts are validated as a whole, since a part alone need not be a valid name.
     fn part<B>(&self, request: &mut Request<B>) -> Result<SmolStr, LockError> {
         let is_plain = self.prefixes.is_empty() && !matches!(self.source, Source::Constant(_));
         match self.value(request)? {
@@ -217,9 +218,9 @@ pub(super) fn header_value<'r>(name: &HeaderName, headers: &'r HeaderMap) -> Res
 }
 
 pub(super) fn text_of<'r>(name: &HeaderName, value: &'r HeaderValue) -> Result<&'r str, KeyError> {
-    // Not `to_str`, which takes nothing but ASCII.
+    // Not `to_str`, which accepts only ASCII.
     match std::str::from_utf8(value.as_bytes()) {
-        // A prefix would make a valid name of it.
+        // With a prefix an empty value would be a valid name.
         Ok("") => Err(KeyError::EmptyHeader { name: name.clone() }),
         Ok(value) => Ok(value),
         Err(_) => Err(KeyError::HeaderNotUtf8 { name: name.clone() }),

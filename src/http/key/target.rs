@@ -1,4 +1,4 @@
-//! What a request is sent to, by one name in all versions of HTTP.
+//! The target of a request, by the same name in every version of HTTP.
 
 use std::borrow::Cow;
 use std::iter::once;
@@ -10,7 +10,7 @@ use ::http::{HeaderMap, HeaderName, Method, Request, Uri, Version};
 use super::KeyError;
 use super::source::{header_value, text_of};
 
-/// The value of a header, or of what stands in its place in the request's version.
+/// The value of a header, or its equivalent in the request's version of HTTP.
 pub(super) fn header<'r, B>(name: &HeaderName, request: &'r Request<B>) -> Result<Cow<'r, str>, KeyError> {
     if *name == HOST {
         return host(request);
@@ -30,8 +30,8 @@ fn host<B>(request: &Request<B>) -> Result<Cow<'_, str>, KeyError> {
     if request.headers().get_all(HOST).iter().nth(1).is_some() {
         return Err(KeyError::RepeatedHeader { name: HOST });
     }
-    // Two that differ make the request malformed over HTTP/2 (RFC 9113, 8.3.1). Over HTTP/1 the target would go before the
-    // header (RFC 9112, 3.2.2), but the handler may read the header: the client would choose another lock than it sees.
+    // Over HTTP/2 a request with two different ones is malformed (RFC 9113, 8.3.1). Over HTTP/1 the target takes precedence
+    // (RFC 9112, 3.2.2), but the handler may read the header: the lock would be for another host than the handler sees.
     if request.headers().contains_key(HOST) {
         let header = header_value(&HOST, request.headers())?;
         if !header.eq_ignore_ascii_case(authority) {
@@ -41,7 +41,7 @@ fn host<B>(request: &Request<B>) -> Result<Cow<'_, str>, KeyError> {
     Ok(lower_case(authority))
 }
 
-/// HTTP/2 and HTTP/3 let a client split the one header into several (RFC 9113, 8.2.3).
+/// HTTP/2 and HTTP/3 allow a client to split the header into several (RFC 9113, 8.2.3).
 fn cookie(headers: &HeaderMap) -> Result<Cow<'_, str>, KeyError> {
     let mut parts = headers.get_all(COOKIE).iter();
     let Some(first) = parts.next() else { return Err(KeyError::MissingHeader { name: COOKIE }) };
@@ -54,7 +54,7 @@ fn cookie(headers: &HeaderMap) -> Result<Cow<'_, str>, KeyError> {
     Ok(joined)
 }
 
-/// The path without the query; of a CONNECT, which has none, the authority that it asks for.
+/// The path without the query. A CONNECT has none: then the authority that it asks for.
 pub(in crate::http) fn path<B>(request: &Request<B>) -> Cow<'_, str> {
     let uri = uri(request);
     match uri.authority() {
@@ -63,13 +63,13 @@ pub(in crate::http) fn path<B>(request: &Request<B>) -> Cow<'_, str> {
     }
 }
 
-/// The method. The extended CONNECT of HTTP/2, which has a path, is what a GET with `Upgrade` is over HTTP/1 (RFC 8441).
+/// The method. An extended CONNECT over HTTP/2, which has a path, counts as the GET that it is over HTTP/1 (RFC 8441).
 pub(super) fn method<B>(request: &Request<B>) -> &Method {
     let is_extended = *request.method() == Method::CONNECT && is_framed(request) && uri(request).scheme().is_some();
     if is_extended { &Method::GET } else { request.method() }
 }
 
-/// Whether the request came over HTTP/2 or later, where the target is in pseudo-headers.
+/// Whether the request came over HTTP/2 or later, which have pseudo-headers.
 fn is_framed<B>(request: &Request<B>) -> bool {
     request.version() >= Version::HTTP_2
 }
@@ -87,7 +87,7 @@ fn host_and_port(authority: &Authority) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host_and_port)| host_and_port)
 }
 
-/// The names of hosts do not tell upper and lower case apart.
+/// Host names are not case-sensitive.
 fn lower_case(host: &str) -> Cow<'_, str> {
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
