@@ -1,9 +1,11 @@
-//! What locks tell of themselves: events with the `tracing` feature, counters with the `metrics` feature.
+//! Events with the `tracing` feature, counters with the `metrics` feature.
 //!
-//! Written once for every provider, where acquires begin and guards end. Without either feature nothing of it is left.
-//! The name of a resource stands in events and never in a metric's labels, since names have no bound. It is recorded as
-//! a string and not as text of ours: whoever writes events down quotes and escapes it, so that a name that a client chose
-//! can be taken neither for another field nor for another line.
+//! They are recorded where acquires begin and guards end, for every provider alike. Without either feature this compiles to
+//! nothing.
+//!
+//! The name of a resource is in events and never in the labels of a metric, since the number of names has no bound. It is a
+//! string field of its own: the subscriber quotes and escapes it, so a name that a client chose cannot look like another
+//! field or another line.
 
 #[cfg(feature = "redis")]
 pub(crate) mod connection;
@@ -15,7 +17,7 @@ pub(crate) use unobserved::Attempt;
 
 use crate::{FencingToken, Resource};
 
-/// A guard ends whose lock was lost before.
+/// A guard ends after its lock was lost.
 pub(crate) fn lost(resource: &Resource, fence: FencingToken) {
     #[cfg(feature = "metrics")]
     metrics::counter!("orchestrix_locking_lost_total").increment(1);
@@ -24,7 +26,7 @@ pub(crate) fn lost(resource: &Resource, fence: FencingToken) {
     let _ = (resource, fence);
 }
 
-/// A guard ends that was held when its provider closed. A shutdown, and no loss that needs a look.
+/// A guard ends that was held when its provider was closed: a shutdown, and no loss to look into.
 pub(crate) fn closed(resource: &Resource, fence: FencingToken) {
     #[cfg(feature = "metrics")]
     metrics::counter!("orchestrix_locking_closed_total").increment(1);
@@ -33,7 +35,7 @@ pub(crate) fn closed(resource: &Resource, fence: FencingToken) {
     let _ = (resource, fence);
 }
 
-/// A waiter has lost its place in the server's queue again and again while it lived.
+/// A live waiter has lost its place in the server's wait queue several times.
 #[cfg(feature = "redis")]
 pub(crate) fn not_notified(server: &str, resource: &Resource) {
     #[cfg(feature = "tracing")]
@@ -46,17 +48,16 @@ pub(crate) fn not_notified(server: &str, resource: &Resource) {
     let _ = (server, resource);
 }
 
-/// A request was answered with an error of the server's, because of a mistake in the program: its client is told that it
-/// is so, and the operator why.
+/// A request was answered with an internal error because of a mistake in the program. The answer does not describe the
+/// mistake, so it is logged for the operator.
 ///
-/// Told of each such request, as a trace layer tells of each answer with 500: the mistake stays until the program is
-/// mended.
+/// Logged for each such request, like a 500 in a trace layer: the mistake stays until the program is fixed.
 #[cfg(feature = "http")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Misconfigured<'a> {
-    /// What found it: `HttpLockLayer`, the extractor `LockHandle`, or a `handler` that gave its error back.
+    /// `HttpLockLayer`, the extractor `LockHandle`, or a `handler` that returned the error.
     by: &'static str,
-    /// The request's method and path, as far as they are known.
+    /// The request's method and path, if they are known.
     request: Option<(&'a http::Method, &'a str)>,
     resource: Option<&'a Resource>,
 }
@@ -90,7 +91,7 @@ impl<'a> Misconfigured<'a> {
     }
 }
 
-/// An option that is allowed, and that its user may not have meant.
+/// Warns of an option that is allowed but may not be intended.
 #[cfg(feature = "redis")]
 pub(crate) fn advise(server: &str, key_prefix: &str, advice: &str) {
     #[cfg(feature = "tracing")]
@@ -104,12 +105,12 @@ mod observed {
 
     use crate::{LockError, LockGuard, Resource};
 
-    /// One acquire, from its beginning to its answer or its cancellation, and nothing after that.
+    /// One acquire, until its answer or its cancellation. `None` after that.
     #[derive(Debug)]
-    pub(crate) struct Attempt(Option<Begun>);
+    pub(crate) struct Attempt(Option<Started>);
 
     #[derive(Debug)]
-    struct Begun {
+    struct Started {
         #[cfg(feature = "tracing")]
         resource: Resource,
         since: Instant,
@@ -118,7 +119,7 @@ mod observed {
     impl Attempt {
         pub(crate) fn begin(resource: &Resource) -> Self {
             let _ = resource;
-            Self(Some(Begun {
+            Self(Some(Started {
                 #[cfg(feature = "tracing")]
                 resource: resource.clone(),
                 since: Instant::now(),
@@ -126,15 +127,15 @@ mod observed {
         }
 
         pub(crate) fn end(&mut self, answer: &Result<Option<LockGuard>, LockError>) {
-            let Some(begun) = self.0.take() else { return };
-            let waited = begun.since.elapsed();
+            let Some(started) = self.0.take() else { return };
+            let waited = started.since.elapsed();
             match answer {
                 Ok(Some(guard)) => {
                     #[cfg(feature = "metrics")]
                     metrics::histogram!("orchestrix_locking_wait_seconds").record(waited.as_secs_f64());
                     #[cfg(feature = "tracing")]
                     tracing::debug!(
-                        resource = begun.resource.as_str(),
+                        resource = started.resource.as_str(),
                         fencing_token = guard.fencing_token().get(),
                         ?waited,
                         "lock acquired"
@@ -144,12 +145,12 @@ mod observed {
                 }
                 Ok(None) => {
                     #[cfg(feature = "tracing")]
-                    tracing::debug!(resource = begun.resource.as_str(), ?waited, "lock is held by somebody else");
+                    tracing::debug!(resource = started.resource.as_str(), ?waited, "lock is held by another caller");
                     count("busy");
                 }
                 Err(error) => {
                     #[cfg(feature = "tracing")]
-                    tracing::warn!(resource = begun.resource.as_str(), ?waited, %error, "lock could not be acquired");
+                    tracing::warn!(resource = started.resource.as_str(), ?waited, %error, "lock could not be acquired");
                     count(match error {
                         LockError::TooManyWaiters => "too_many_waiters",
                         LockError::TooManyWaitersInTotal => "too_many_waiters_in_total",
@@ -165,10 +166,10 @@ mod observed {
 
     impl Drop for Attempt {
         fn drop(&mut self) {
-            let Some(begun) = self.0.take() else { return };
+            let Some(started) = self.0.take() else { return };
             #[cfg(feature = "tracing")]
-            tracing::debug!(resource = begun.resource.as_str(), waited = ?begun.since.elapsed(), "acquire was cancelled");
-            let _ = begun;
+            tracing::debug!(resource = started.resource.as_str(), waited = ?started.since.elapsed(), "acquire was cancelled");
+            let _ = started;
             count("cancelled");
         }
     }
@@ -184,7 +185,7 @@ mod observed {
 mod unobserved {
     use crate::{LockError, LockGuard, Resource};
 
-    /// Nothing.
+    /// An acquire that is not observed.
     #[derive(Debug)]
     pub(crate) struct Attempt;
 
@@ -195,7 +196,7 @@ mod unobserved {
         }
 
         #[inline]
-        #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the face of the one that observes")]
+        #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the same signature as in `observed`")]
         pub(crate) fn end(&mut self, _: &Result<Option<LockGuard>, LockError>) {}
     }
 }

@@ -1,23 +1,23 @@
-//! [`BuildError`]: every mistake in a registration, by name.
+//! [`BuildError`]: the mistakes in a registration.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::LockError;
 
-/// What is wrong with a registration: every mistake that could be seen, not only the first.
+/// What is wrong with a registration: all mistakes that were found, not only the first.
 #[derive(Debug, Clone)]
 pub struct BuildError {
     problems: Vec<BuildProblem>,
 }
 
 impl BuildError {
-    /// The problems, at least one, or nothing if there are none.
+    /// An error with these problems, or `Ok` if there are none.
     pub(crate) fn from_problems(problems: Vec<BuildProblem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
-    /// The mistakes, in the order in which they were found; at least one.
+    /// The mistakes, at least one, in the order in which they were found.
     pub fn problems(&self) -> &[BuildProblem] {
         &self.problems
     }
@@ -35,8 +35,8 @@ impl From<BuildProblem> for BuildError {
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.problems.iter().enumerate() {
-            if at > 0 {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
                 f.write_str("; ")?;
             }
             problem.fmt(f)?;
@@ -47,7 +47,7 @@ impl fmt::Display for BuildError {
 
 impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // With several problems there is no one cause; with one, its own.
+        // Several problems have no common cause.
         match self.problems.as_slice() {
             [problem] => problem.source(),
             _ => None,
@@ -59,16 +59,16 @@ impl Error for BuildError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildProblem {
-    /// Nothing was registered as the default.
+    /// No default provider was registered.
     #[error("no default provider: add one with add_redis_locking, add_in_memory_locking or add_default_provider")]
     NoDefaultProvider,
-    /// More than one default was registered.
+    /// More than one default provider was registered.
     #[error("{} default providers ({}): one is allowed, give the others names with add_provider", .given.len(), .given.join(", "))]
     SeveralDefaultProviders {
-        /// The builder's methods that were called.
+        /// The methods of the builder that were called.
         given: Vec<&'static str>,
     },
-    /// A name was given to two providers.
+    /// Two providers have the same name.
     #[error("the provider name {name:?} is used twice")]
     DuplicateName {
         /// The name.
@@ -91,7 +91,7 @@ pub enum BuildProblem {
     /// A connection string does not parse.
     #[error("the connection string is invalid: {part}: {reason}")]
     ConnectionString {
-        /// The part that is wrong; never a password.
+        /// The part that is wrong. Never a password.
         part: String,
         /// What is wrong with it, and what is allowed.
         reason: String,

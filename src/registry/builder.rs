@@ -1,4 +1,4 @@
-//! [`LockingBuilder`]: what is registered at start-up.
+//! [`LockingBuilder`]: the registration at start-up.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,52 +9,51 @@ use crate::{DistributedLockProvider, LockOptions};
 
 /// Collects providers and options at start-up. Made by [`Locking::builder`].
 ///
-/// No method does any I/O or fails; [`build`](Self::build) reports every mistake at once.
+/// No method does I/O, and none but [`build`](Self::build) can fail: it reports all mistakes at once.
 #[derive(Debug, Default)]
 #[must_use = "nothing is registered before build"]
 pub struct LockingBuilder {
-    defaults: Vec<(&'static str, Made)>,
+    defaults: Vec<(&'static str, NewProvider)>,
     named: Vec<(String, Arc<dyn DistributedLockProvider>)>,
     options: LockOptions,
 }
 
-type Made = Result<Arc<dyn DistributedLockProvider>, BuildError>;
+type NewProvider = Result<Arc<dyn DistributedLockProvider>, BuildError>;
 
 impl LockingBuilder {
-    /// Locks in this process's memory by default.
+    /// Makes locks in this process's memory the default.
     #[cfg(feature = "memory")]
     #[doc(alias = "AddInMemoryLocking")]
     pub fn add_in_memory_locking(self) -> Self {
         self.add_default("add_in_memory_locking", Ok(Arc::new(crate::InMemoryLockProvider::new())))
     }
 
-    /// Locks on a Redis or Valkey server by default. Connects at the first acquire or check.
+    /// Makes locks on a Redis or Valkey server the default. Connects at the first acquire or check.
     #[cfg(feature = "redis")]
     #[doc(alias = "AddRedisLocking")]
     pub fn add_redis_locking(self, options: crate::RedisLockOptions) -> Self {
-        let made = crate::RedisLockProvider::new(options).map(|provider| Arc::new(provider) as _);
-        self.add_default("add_redis_locking", made)
+        let provider = crate::RedisLockProvider::new(options).map(|provider| Arc::new(provider) as _);
+        self.add_default("add_redis_locking", provider)
     }
 
-    /// A provider of one's own by default.
+    /// Makes your own provider the default.
     pub fn add_default_provider(self, provider: impl DistributedLockProvider) -> Self {
         self.add_default("add_default_provider", Ok(Arc::new(provider)))
     }
 
-    /// One more provider, reached by [`Locking::named`].
+    /// Adds a provider with a name. [`Locking::named`] gives access to it.
     pub fn add_provider(mut self, name: impl Into<String>, provider: impl DistributedLockProvider) -> Self {
         self.named.push((name.into(), Arc::new(provider)));
         self
     }
 
-    /// The options of every lock for which none are given.
+    /// The options of locks that are made without options.
     pub fn default_options(mut self, options: LockOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Checks what was registered. Does no I/O: a server that is down shows at the first
-    /// [`check`](Locking::check) or acquire.
+    /// Checks the registration. Does no I/O: a server that is down shows at the first [`check`](Locking::check) or acquire.
     ///
     /// # Errors
     ///
@@ -64,8 +63,8 @@ impl LockingBuilder {
         let mut problems = Vec::new();
         let given: Vec<_> = self.defaults.iter().map(|(method, _)| *method).collect();
         let mut default = None;
-        for (_, made) in self.defaults {
-            match made {
+        for (_, provider) in self.defaults {
+            match provider {
                 Ok(provider) => default = Some(provider),
                 Err(error) => problems.extend(error.into_problems()),
             }
@@ -87,13 +86,13 @@ impl LockingBuilder {
             problems.push(BuildProblem::Options(error));
         }
         BuildError::from_problems(problems)?;
-        // A missing default is a problem, and so has been returned.
+        // Never `None` here: a missing default is a problem, which the line above returned.
         let default = default.ok_or(BuildProblem::NoDefaultProvider)?;
         Ok(Locking::new(default, named, self.options))
     }
 
-    fn add_default(mut self, method: &'static str, made: Made) -> Self {
-        self.defaults.push((method, made));
+    fn add_default(mut self, method: &'static str, provider: NewProvider) -> Self {
+        self.defaults.push((method, provider));
         self
     }
 }

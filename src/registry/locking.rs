@@ -1,4 +1,4 @@
-//! [`Locking`]: the registered providers, as users keep them.
+//! [`Locking`]: the registered providers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{BuildError, BuildProblem, LockingBuilder};
 use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
-/// The providers that were registered at start-up. A cheap clone, to be kept in an application's state.
+/// The providers that were registered at start-up. Cheap to clone; keep it in the application's state.
 ///
 /// # Examples
 ///
@@ -33,7 +33,7 @@ use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Re
 pub struct Locking {
     registry: Arc<Registry>,
     provider: Arc<dyn DistributedLockProvider>,
-    face: Face,
+    scope: Scope,
 }
 
 #[derive(Debug)]
@@ -42,15 +42,17 @@ struct Registry {
     options: LockOptions,
 }
 
-/// Whose provider a `Locking` speaks for.
+/// Which providers [`Locking::check`] and [`Locking::close`] are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Face {
+enum Scope {
+    /// All of them.
     Default,
+    /// The named one alone.
     Named,
 }
 
 impl Locking {
-    /// Begins a registration.
+    /// Starts a registration.
     pub fn builder() -> LockingBuilder {
         LockingBuilder::default()
     }
@@ -60,10 +62,10 @@ impl Locking {
         named: BTreeMap<String, Arc<dyn DistributedLockProvider>>,
         options: LockOptions,
     ) -> Self {
-        Self { registry: Arc::new(Registry { named, options }), provider: default, face: Face::Default }
+        Self { registry: Arc::new(Registry { named, options }), provider: default, scope: Scope::Default }
     }
 
-    /// The lock on `resource`, a `&str`, a `String` or a [`Resource`], with the default options.
+    /// The lock on `resource` with the default options. `resource` is a `&str`, a `String` or a [`Resource`].
     ///
     /// # Errors
     ///
@@ -96,26 +98,26 @@ impl Locking {
         Arc::clone(&self.provider)
     }
 
-    /// The options of locks for which none are given.
+    /// The options of locks that are made without options.
     pub fn default_options(&self) -> LockOptions {
         self.registry.options
     }
 
-    /// A `Locking` for the provider that was registered with this name, with the same default options.
+    /// A `Locking` for the provider that was registered under `name`, with the same default options.
     ///
     /// # Errors
     ///
-    /// [`BuildProblem::UnknownName`], with the names that there are.
+    /// [`BuildProblem::UnknownName`], with the registered names.
     pub fn named(&self, name: &str) -> Result<Self, BuildError> {
         let Some(provider) = self.registry.named.get(name) else {
             let known = self.registry.named.keys().cloned().collect();
             return Err(BuildProblem::UnknownName { name: name.to_owned(), known }.into());
         };
-        Ok(Self { registry: Arc::clone(&self.registry), provider: Arc::clone(provider), face: Face::Named })
+        Ok(Self { registry: Arc::clone(&self.registry), provider: Arc::clone(provider), scope: Scope::Named })
     }
 
-    /// Whether locks can be granted at present, for a readiness probe. Asks every registered provider; a `Locking` from
-    /// [`named`](Self::named) asks its own alone.
+    /// Whether locks can be granted at present, for a readiness probe. Checks every registered provider. A `Locking` from
+    /// [`named`](Self::named) checks only its own.
     ///
     /// # Cancel safety
     ///
@@ -123,7 +125,7 @@ impl Locking {
     ///
     /// # Errors
     ///
-    /// The first provider's error, the default one asked first.
+    /// The error of the first provider that fails. The default provider is checked first.
     pub async fn check(&self) -> Result<(), LockError> {
         for provider in self.providers() {
             provider.check().await?;
@@ -131,23 +133,24 @@ impl Locking {
         Ok(())
     }
 
-    /// Shuts down. Releases every lock that is still held: its guard sees that as a loss. Ends waiters with
-    /// [`LockError::Closed`], and returns when pending releases are answered, those of dropped guards among them, or the
-    /// provider's own limit for closing is over (`RedisLockOptions::close_timeout`). From then on acquiring is
-    /// [`LockError::Closed`].
+    /// Shuts down. Every lock that is still held is released, which its guard sees as a loss. Waiters end with
+    /// [`LockError::Closed`], and so does every later acquire.
     ///
-    /// Closes every registered provider; a `Locking` from [`named`](Self::named) closes its own alone. Can be called
-    /// twice.
+    /// Returns when all pending releases have a reply, those of dropped guards included, or when the provider's time limit
+    /// is over (`RedisLockOptions::close_timeout`).
     ///
-    /// Call it before a program ends, also where the work has failed: a release that is still pending when the runtime
-    /// ends may never be sent. In a server that shuts down, requests that run under a lock end by it as well, so give
-    /// them time first; `docs/recipes.md` has the order.
+    /// Closes every registered provider. A `Locking` from [`named`](Self::named) closes only its own. It can be called more
+    /// than once.
     ///
-    /// A guard that was held meanwhile is logged and counted as closed, and not as lost.
+    /// Call it before a program ends, also after a failure: a release that is still pending at the end of the runtime may
+    /// never be sent. In a server it also ends requests that run under a lock, so give them time first. `docs/recipes.md`
+    /// has the order.
+    ///
+    /// A guard that was held at the close is logged and counted as closed, not as lost.
     ///
     /// # Cancel safety
     ///
-    /// What has been closed when the future is dropped stays closed; call it again for the rest.
+    /// Providers that are closed when the future is dropped stay closed. Call it again for the others.
     pub async fn close(&self) {
         for provider in self.providers() {
             provider.close().await;
@@ -155,9 +158,9 @@ impl Locking {
     }
 
     fn providers(&self) -> impl Iterator<Item = &Arc<dyn DistributedLockProvider>> {
-        let others = match self.face {
-            Face::Default => Some(self.registry.named.values()),
-            Face::Named => None,
+        let others = match self.scope {
+            Scope::Default => Some(self.registry.named.values()),
+            Scope::Named => None,
         };
         std::iter::once(&self.provider).chain(others.into_iter().flatten())
     }

@@ -1,6 +1,4 @@
-//! Registration at start-up: providers go into a builder once, and [`Locking`] hands their locks out.
-//!
-//! `builder` collects, `problem` says what is wrong with what was collected, `locking` is what users keep.
+//! Registration at start-up: a builder collects the providers once, and [`Locking`] makes their locks and layers.
 
 mod build_error;
 mod builder;

@@ -1,43 +1,45 @@
-//! The connection of a provider to its server: events that name the provider, and fewer of them the longer an outage lasts.
+//! Events of a provider's connection to its server. The longer an outage lasts, the fewer of them are logged.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For how long the events of an outage are held back after the first ones; then twice as long, and so on.
+/// The pause after the first logged failure of an outage. It doubles with each logged failure, up to
+/// [`LONGEST_SILENCE`].
 const FIRST_SILENCE: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(300);
 
-/// A connection that ends before this is part of the outage before it; with long time-outs, see [`lasts`], later.
-const LASTS: Duration = Duration::from_secs(10);
+/// A connection that breaks sooner belongs to the outage before it. [`min_uptime`] raises it for long time-outs.
+const MIN_UPTIME: Duration = Duration::from_secs(10);
 
-/// So many connections that do not last are told of in one outage.
-const MOST_CONNECTIONS: usize = 3;
+/// At most this many connections are logged at level info in one outage.
+const MAX_LOGGED_CONNECTIONS: usize = 3;
 
-/// What is told of one provider's connection.
+/// Logs and counts the events of one provider's connection.
 #[derive(Debug)]
 pub(crate) struct ConnectionEvents<'a> {
     server: &'a str,
     key_prefix: &'a str,
-    /// What this process's tokens begin with, so that a token in a lock's key leads to its process in the logs.
+    /// The prefix of this process's owner tokens: it links a token in a lock's key to the process's log lines.
     inbox: String,
-    /// A connection that ends before this is part of the outage before it.
-    lasts: Duration,
-    /// The present one, or the latest.
+    /// A connection that breaks sooner belongs to the outage before it.
+    min_uptime: Duration,
+    /// The present outage, or the latest.
     outage: Option<Outage>,
-    up: Option<Instant>,
+    /// When the latest connection was made.
+    up_since: Option<Instant>,
 }
 
 /// From the break of a connection, or the first attempt that fails, until a connection lasts.
 #[derive(Debug)]
 struct Outage {
     since: Instant,
-    /// Attempts that failed, and connections that did not last.
+    /// Attempts that failed, and connections that broke.
     failures: usize,
-    /// Connections that were made meanwhile.
+    /// Connections that were made during the outage.
     connections: usize,
-    /// Failures are told again from this time on.
+    /// No failure is logged as a warning before this time.
     silent_until: Instant,
     silence: Duration,
 }
@@ -47,8 +49,8 @@ impl Outage {
         Self { since: now, failures: 0, connections: 0, silent_until: now, silence: FIRST_SILENCE }
     }
 
-    /// Whether a failure is told now.
-    fn tells(&mut self, now: Instant) -> bool {
+    /// Whether a failure is logged as a warning now.
+    fn logs_failure(&mut self, now: Instant) -> bool {
         if now < self.silent_until {
             return false;
         }
@@ -59,55 +61,62 @@ impl Outage {
 }
 
 impl<'a> ConnectionEvents<'a> {
-    /// Events of a connection on which an answer may take as long as `response_timeout`.
+    /// `response_timeout` is how long the server may take for a reply.
     pub(crate) fn new(server: &'a str, key_prefix: &'a str, inbox: &dyn Display, response_timeout: Duration) -> Self {
-        Self { server, key_prefix, inbox: inbox.to_string(), lasts: lasts(response_timeout), outage: None, up: None }
+        Self {
+            server,
+            key_prefix,
+            inbox: inbox.to_string(),
+            min_uptime: min_uptime(response_timeout),
+            outage: None,
+            up_since: None,
+        }
     }
 
-    /// There is a connection. Without messages, it is told that there are none.
-    pub(crate) fn made(&mut self, messages: bool) {
+    /// A connection was made. `notifications` is false if the user has no permission for channels.
+    pub(crate) fn made(&mut self, notifications: bool) {
         count("connected");
         let now = Instant::now();
-        self.up = Some(now);
+        self.up_since = Some(now);
         let (mut failures, mut lasted, mut connections) = (0, Duration::ZERO, 0);
         if let Some(outage) = &mut self.outage {
             outage.connections += 1;
             (failures, lasted, connections) = (outage.failures, now - outage.since, outage.connections);
         }
-        // Those that break at once come again and again.
-        let told = connections <= MOST_CONNECTIONS;
+        // Connections that break at once can be many.
+        let logged = connections <= MAX_LOGGED_CONNECTIONS;
         #[cfg(feature = "tracing")]
         {
             let Self { server, key_prefix, inbox, .. } = self;
-            if told {
+            if logged {
                 tracing::info!(server, key_prefix, inbox, failures, outage = ?lasted, "connected to the lock server");
             } else {
                 tracing::debug!(server, key_prefix, inbox, failures, outage = ?lasted, "connected to the lock server");
             }
-            if !messages {
+            if !notifications {
                 tracing::warn!(
                     server,
                     key_prefix,
                     inbox,
-                    "the user has no permission for channels: waiting locks ask again and again instead of being told"
+                    "the user has no permission for channels: waiters poll the server instead of being notified"
                 );
             }
         }
-        let _ = (failures, lasted, told, messages);
+        let _ = (failures, lasted, logged, notifications);
     }
 
     /// A connection broke.
     pub(crate) fn broke(&mut self, error: &dyn Display) {
         count("broken");
         let now = Instant::now();
-        if self.up.is_some_and(|up| now - up >= self.lasts) {
+        if self.up_since.is_some_and(|since| now - since >= self.min_uptime) {
             self.outage = None;
         }
         let outage = self.outage.get_or_insert_with(|| Outage::new(now));
         outage.failures += 1;
-        // The first does not silence the first attempt after it, which often has the reason.
-        let told = outage.failures == 1 || outage.tells(now);
-        self.warn(told, "the connection to the lock server broke", error);
+        // The break does not start the pause: the first failed attempt after it often shows the reason.
+        let logged = outage.failures == 1 || outage.logs_failure(now);
+        self.warn(logged, "the connection to the lock server broke", error);
     }
 
     /// An attempt to connect failed.
@@ -116,27 +125,27 @@ impl<'a> ConnectionEvents<'a> {
         let now = Instant::now();
         let outage = self.outage.get_or_insert_with(|| Outage::new(now));
         outage.failures += 1;
-        let told = outage.tells(now);
-        self.warn(told, "no connection to the lock server", error);
+        let logged = outage.logs_failure(now);
+        self.warn(logged, "no connection to the lock server", error);
     }
 
-    fn warn(&self, told: bool, what: &'static str, error: &dyn Display) {
+    fn warn(&self, logged: bool, event: &'static str, error: &dyn Display) {
         let Self { server, key_prefix, inbox, outage, .. } = self;
         let failures = outage.as_ref().map_or(0, |outage| outage.failures);
         #[cfg(feature = "tracing")]
-        if told {
-            tracing::warn!(server, key_prefix, inbox, failures, %error, "{what}");
+        if logged {
+            tracing::warn!(server, key_prefix, inbox, failures, %error, "{event}");
         } else {
-            tracing::debug!(server, key_prefix, inbox, failures, %error, "{what}");
+            tracing::debug!(server, key_prefix, inbox, failures, %error, "{event}");
         }
-        let _ = (told, what, error, server, key_prefix, inbox, failures);
+        let _ = (logged, event, error, server, key_prefix, inbox, failures);
     }
 }
 
-/// How long a connection has to last to end an outage. A server that accepts connections and answers nothing keeps each
-/// of them up for as long as an answer may take, so that it has to be clearly longer than that.
-fn lasts(response_timeout: Duration) -> Duration {
-    LASTS.max(response_timeout.saturating_mul(2))
+/// How long a connection has to last to end an outage. A server that accepts connections and never replies keeps each of
+/// them up for `response_timeout`, so this has to be clearly longer.
+fn min_uptime(response_timeout: Duration) -> Duration {
+    MIN_UPTIME.max(response_timeout.saturating_mul(2))
 }
 
 fn count(event: &'static str) {
@@ -172,8 +181,8 @@ mod tests {
         }
     }
 
-    /// The lines of level information and above.
-    async fn told(tell: impl AsyncFnOnce(&mut ConnectionEvents<'_>)) -> Vec<String> {
+    /// The log lines of level info and above.
+    async fn logged(tell: impl AsyncFnOnce(&mut ConnectionEvents<'_>)) -> Vec<String> {
         let written = Written::default();
         let make = written.clone();
         let subscriber =
@@ -186,8 +195,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_outage_of_an_hour_is_some_lines_and_its_end_is_told() {
-        let lines = told(async |events| {
+    async fn an_outage_of_an_hour_is_few_lines_and_its_end_is_logged() {
+        let lines = logged(async |events| {
             events.made(true);
             advance(Duration::from_secs(60)).await;
             events.broke(&"reset");
@@ -210,8 +219,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_breaks_again_and_again_is_told_of_seldom() {
-        let lines = told(async |events| {
+    async fn a_connection_that_breaks_again_and_again_is_logged_seldom() {
+        let lines = logged(async |events| {
             for _ in 0..200 {
                 events.made(true);
                 advance(Duration::from_millis(100)).await;
@@ -231,9 +240,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_connects_and_answers_nothing_for_minutes_is_some_lines() {
-        let lines = told(async |events| {
-            // Each connection ends when the first answer over it is late, which is a little after the time-out.
+    async fn a_server_that_connects_and_never_replies_is_few_lines() {
+        let lines = logged(async |events| {
+            // Each connection ends when its first reply is late, a little after the time-out.
             for _ in 0..600 {
                 events.made(true);
                 advance(RESPONSE_TIMEOUT + Duration::from_millis(10)).await;
@@ -247,8 +256,8 @@ mod tests {
     #[test]
     fn no_response_timeout_is_long_enough_for_a_connection_to_last() {
         for timeout in [Duration::from_millis(1), RESPONSE_TIMEOUT, Duration::from_secs(10), Duration::from_secs(60)] {
-            assert!(lasts(timeout) > timeout + timeout / 2, "{timeout:?}");
+            assert!(min_uptime(timeout) > timeout + timeout / 2, "{timeout:?}");
         }
-        assert_eq!(lasts(RESPONSE_TIMEOUT), LASTS);
+        assert_eq!(min_uptime(RESPONSE_TIMEOUT), MIN_UPTIME);
     }
 }

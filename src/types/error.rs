@@ -1,4 +1,4 @@
-//! [`LockError`]: everything that can go wrong with a lock, told apart.
+//! [`LockError`]: what can go wrong with a lock.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -11,28 +11,30 @@ pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
 /// Why a lock was not granted, not extended, not released, or not kept.
 ///
-/// "Another caller holds it" is [`Busy`](Self::Busy), and for
-/// [`try_acquire`](crate::DistributedLock::try_acquire) it is no error at all but `Ok(None)`. "The backend
-/// is down" is [`Unavailable`](Self::Unavailable). "You asked for nonsense" is
-/// [`InvalidResource`](Self::InvalidResource) or [`InvalidOptions`](Self::InvalidOptions).
+/// Three cases are never confused:
+///
+/// - Another caller holds the lock: [`Busy`](Self::Busy). For [`try_acquire`](crate::DistributedLock::try_acquire) it is
+///   not an error but `Ok(None)`.
+/// - The backend is down: [`Unavailable`](Self::Unavailable).
+/// - The call is wrong: [`InvalidResource`](Self::InvalidResource) or [`InvalidOptions`](Self::InvalidOptions).
 ///
 /// The text of an error includes that of its cause; [`source`](Error::source) returns the cause itself.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Another caller held the lock for as long as the caller was ready to wait.
+    /// Another caller held the lock for the whole wait.
     Busy {
-        /// How long it waited; zero exactly if it was told not to wait.
+        /// How long the caller waited. Zero if and only if it did not want to wait.
         waited: Duration,
     },
-    /// As many callers as are allowed wait for this lock in this process already. See
+    /// The number of callers in this process that wait for this lock is at its limit. See
     /// [`LockOptions::max_waiters`](crate::LockOptions::max_waiters).
     TooManyWaiters,
-    /// As many callers as are allowed wait in this process already, whatever for. See
+    /// The number of callers in this process that wait for any lock is at its limit. See
     /// [`InMemoryLockProvider::max_waiters_in_total`](crate::InMemoryLockProvider::max_waiters_in_total) and
     /// [`RedisLockOptions::max_waiters_in_total`](crate::RedisLockOptions::max_waiters_in_total).
     TooManyWaitersInTotal,
-    /// The name is not a [`Resource`](crate::Resource), or the closure that was to tell the name failed.
+    /// The name is not a valid [`Resource`](crate::Resource), or the closure that names the resource failed.
     InvalidResource {
         /// What is wrong with the name, or what the closure returned.
         source: Cause,
@@ -41,11 +43,11 @@ pub enum LockError {
     InvalidOptions {
         /// The option's name.
         option: &'static str,
-        /// The value it was given, and those it may have.
+        /// The refused value, and the allowed ones.
         value: Box<RefusedValue>,
     },
-    /// The backend cannot be reached, or it did not answer in time: not within its time-out, or not before the lease was
-    /// over that was asked for. Nothing is known of the lock.
+    /// The backend cannot be reached, or did not reply in time: within its time-out, and before the requested lease was
+    /// over. The state of the lock is unknown.
     Unavailable {
         /// What failed.
         source: Cause,
@@ -55,12 +57,12 @@ pub enum LockError {
         /// What it answered.
         source: Cause,
     },
-    /// The lock was lost while it was needed: its lease ended, or it was taken away on the backend.
+    /// The lock was lost while it was needed: its lease ended, or its owner changed on the backend.
     Lost,
     /// The provider has been closed.
     Closed,
-    /// The request holds this very lock already, for a layer outside. Waiting would be waiting for itself, so
-    /// `HttpLockLayer` refuses at once. A mistake in the program: the lock is taken by two layers.
+    /// A layer outside holds this lock for the request already. The request would wait for itself, so `HttpLockLayer`
+    /// refuses it at once. It is a mistake in the program: two layers take the same lock.
     AlreadyHeld,
     /// The call was not made inside a tokio runtime.
     NoRuntime,
@@ -69,9 +71,9 @@ pub enum LockError {
 /// The value of an option that is out of its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedValue {
-    /// What was given.
+    /// The value that was given.
     pub given: String,
-    /// What is allowed.
+    /// The range or the values that are allowed.
     pub allowed: String,
 }
 
@@ -82,7 +84,7 @@ impl fmt::Display for RefusedValue {
 }
 
 impl LockError {
-    /// An option that is out of its range: its name, the value it was given, and those it may have.
+    /// An option that is out of its range, with the value that was given and the allowed ones.
     pub fn invalid_options(option: &'static str, given: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self::InvalidOptions { option, value: Box::new(RefusedValue { given: given.into(), allowed: allowed.into() }) }
     }
@@ -92,12 +94,12 @@ impl LockError {
         Self::InvalidResource { source: Cause::new(source) }
     }
 
-    /// A backend that cannot be reached or does not answer, with the reason. For those who write providers.
+    /// A backend that cannot be reached or does not reply, with the reason. For authors of providers.
     pub fn unavailable(source: impl Into<BoxError>) -> Self {
         Self::Unavailable { source: Cause::new(source) }
     }
 
-    /// An error that the backend answered. For those who write providers.
+    /// An error that the backend replied with. For authors of providers.
     pub fn backend(source: impl Into<BoxError>) -> Self {
         Self::Backend { source: Cause::new(source) }
     }
@@ -106,11 +108,11 @@ impl LockError {
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy { waited } if waited.is_zero() => f.write_str("somebody else holds the lock"),
-            Self::Busy { waited } => write!(f, "somebody else held the lock for the {waited:?} that the caller waited"),
-            Self::TooManyWaiters => f.write_str("as many callers as allowed wait for this name's lock already"),
+            Self::Busy { waited } if waited.is_zero() => f.write_str("another caller holds the lock"),
+            Self::Busy { waited } => write!(f, "another caller held the lock for the whole wait of {waited:?}"),
+            Self::TooManyWaiters => f.write_str("too many callers in this process wait for this lock already"),
             Self::TooManyWaitersInTotal => {
-                f.write_str("as many callers as allowed wait for locks in this process already, over all names")
+                f.write_str("too many callers in this process wait for locks already, over all names")
             }
             Self::InvalidResource { source } => write!(f, "invalid resource name: {source}"),
             Self::InvalidOptions { option, value } => write!(f, "the option {option} is {value}"),
@@ -135,14 +137,14 @@ impl Error for LockError {
     }
 }
 
-/// So that a [`Resource`](crate::Resource) can stand where anything that converts into one can.
+/// A [`Resource`](crate::Resource) can be passed where a value that converts into one is expected.
 impl From<Infallible> for LockError {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-/// The shared cause of a [`LockError`]: cloning the error keeps its source.
+/// The cause of a [`LockError`]. Clones of the error share it.
 #[derive(Clone)]
 pub struct Cause(Arc<dyn Error + Send + Sync + 'static>);
 
@@ -151,7 +153,7 @@ impl Cause {
         Self(Arc::from(source.into()))
     }
 
-    /// The cause, to be looked at or downcast.
+    /// The cause as an error, for example to downcast it.
     pub fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0
     }

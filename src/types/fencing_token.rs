@@ -1,4 +1,4 @@
-//! [`FencingToken`]: the number with which a resource refuses a late writer.
+//! [`FencingToken`]: the number with which a store refuses a late writer.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -6,17 +6,15 @@ use std::str::FromStr;
 
 /// A number that rises with every grant of a resource's lock.
 ///
-/// A lock is a lease and can be lost without its holder noticing in time: the process is paused, the
-/// lease ends, another holder is granted the lock, and then the first one wakes and writes. A store that
-/// keeps the highest token it has seen and refuses a write with a lower one is safe even so. See
-/// `docs/guarantees.md`.
+/// A lease can end without its holder noticing in time: the process is paused, the lease ends, another holder is granted
+/// the lock, and then the first one wakes and writes. A store is safe from that if it keeps the highest token that it has
+/// seen and refuses a write with a lower one. See `docs/guarantees.md`.
 ///
-/// Tokens of one resource are strictly rising in the order of the grants. Tokens of different resources
-/// say nothing about each other. A token is never negative as a signed 64-bit number, so that it fits a
-/// `BIGINT` column.
+/// The tokens of one resource rise strictly in the order of the grants. Tokens of different resources cannot be compared.
+/// A token is never negative as a signed 64-bit number, so it fits a `BIGINT` column.
 ///
-/// With the `serde` feature a token is written as a string, since JSON numbers lose digits beyond 2^53 in
-/// many readers.
+/// With the `serde` feature a token is serialised as a string, since many readers lose digits of JSON numbers beyond
+/// 2^53.
 ///
 /// # Examples
 ///
@@ -46,7 +44,7 @@ impl FencingToken {
         self.0
     }
 
-    /// The token with this number, or [`MAX`](Self::MAX) if that is lower.
+    /// The token with this number, at most [`MAX`](Self::MAX).
     pub(crate) const fn saturating(number: u64) -> Self {
         match Self::new(number) {
             Some(token) => token,
@@ -91,7 +89,7 @@ impl fmt::Display for FencingToken {
     }
 }
 
-/// A number or text is not a [`FencingToken`].
+/// The error for a number or text that is not a [`FencingToken`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a fencing token; a whole number from 0 to {max} is allowed", max = FencingToken::MAX)]
 pub struct ParseFencingTokenError {

@@ -1,4 +1,4 @@
-//! The values that every part uses: names of resources, options, fencing tokens, errors.
+//! The values that every part uses: resources, options, fencing tokens, errors.
 
 mod error;
 mod fencing_token;

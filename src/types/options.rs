@@ -1,4 +1,4 @@
-//! [`LockOptions`]: how long a lease lasts, and what happens at its end.
+//! [`LockOptions`]: the lease, its renewal, and limits.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use crate::LockError;
 
 /// How a lock behaves: the length of its lease, renewal, and limits.
 ///
-/// Setters only note the value. Ranges are checked where the options are first used, at
-/// [`Locking::lock_with`](crate::Locking::lock_with), [`LockingBuilder::build`](crate::LockingBuilder::build)
-/// or [`DistributedLockProvider::create_lock`](crate::DistributedLockProvider::create_lock), with an error
-/// that names the option, its value and its range.
+/// Setters do not check ranges. [`Locking::lock_with`](crate::Locking::lock_with),
+/// [`LockingBuilder::build`](crate::LockingBuilder::build) and
+/// [`DistributedLockProvider::create_lock`](crate::DistributedLockProvider::create_lock) do, with an error that names the
+/// option, its value and its range.
 ///
 /// # Examples
 ///
@@ -39,39 +39,37 @@ impl LockOptions {
     /// The longest lease, 24 h.
     pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The length of the lease: for how long the lock stays taken if its holder vanishes. 30 s by default,
-    /// 10 ms to 24 h. A holder that lives renews its lease, so work may take longer.
+    /// The length of the lease: how long the lock stays held after its holder was killed. 30 s by default, 10 ms to 24 h. A
+    /// live holder renews its lease, so work may take longer.
     ///
-    /// Choose it by how long others can do without the lock of a process that was killed; 10 s suits most services. On
-    /// Redis stay at 3 s or above, since a shorter lease does not survive one lost connection.
+    /// Choose it by how long other callers can wait for the lock of a killed process. 10 s suits most services. On Redis use
+    /// 3 s or more: a shorter lease does not survive one lost connection.
     ///
-    /// A lease is no period and no rate limit. It ends early on release, loss and [`close`](crate::Locking::close), and
-    /// its holder counts a little less than `ttl`, for clocks that drift.
+    /// A lease is not a period and not a rate limit. It ends early on release, loss and [`close`](crate::Locking::close).
+    /// The holder counts a little less than `ttl`, to allow for clock drift.
     #[doc(alias = "DefaultTtl")]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// Whether the lease is renewed, at a third of its length, for as long as the guard lives. `true` by
-    /// default. Without renewal the lock is lost one TTL after its grant, unless it is
-    /// [extended](crate::LockGuard::extend). That bounds a hold; it does not make anything happen once per TTL.
+    /// Whether the lease is renewed at a third of its length while the guard lives. `true` by default. Without renewal the
+    /// lock is lost one TTL after its grant, unless it is [extended](crate::LockGuard::extend). That limits how long it is
+    /// held; it does not make anything happen once per TTL.
     pub fn auto_renew(mut self, auto_renew: bool) -> Self {
         self.auto_renew = auto_renew;
         self
     }
 
-    /// The longest that the lock may be held, counted from its grant; at least 10 ms, and `None`, the
-    /// default, for no bound. No renewal carries the lease past it: it then ends, and the guard sees that as
-    /// a loss.
+    /// How long the lock may be held at most, counted from its grant. At least 10 ms. `None`, the default, sets no limit. No
+    /// renewal extends the lease past it. At the limit the lease ends, which the guard sees as a loss.
     pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         self.max_hold = max_hold;
         self
     }
 
-    /// How many callers may wait for one resource in this process at once, the holder not counted; one more
-    /// gets [`LockError::TooManyWaiters`]. With 0 no caller waits. `None`, the default, sets no bound (the
-    /// layers set 1024).
+    /// How many callers in this process may wait for one resource at once. The holder does not count. One more gets
+    /// [`LockError::TooManyWaiters`]. With 0 no caller waits. `None`, the default, sets no limit (the layers set 1024).
     pub fn max_waiters(mut self, max_waiters: Option<usize>) -> Self {
         self.max_waiters = max_waiters;
         self
@@ -87,12 +85,12 @@ impl LockOptions {
         self.auto_renew
     }
 
-    /// The longest hold, if there is a bound.
+    /// How long the lock may be held at most, if there is a limit.
     pub fn get_max_hold(&self) -> Option<Duration> {
         self.max_hold
     }
 
-    /// How many may wait, if there is a bound.
+    /// How many callers may wait, if there is a limit.
     pub fn get_max_waiters(&self) -> Option<usize> {
         self.max_waiters
     }
@@ -114,7 +112,7 @@ impl LockOptions {
     }
 }
 
-/// Checks the length of a lease, wherever it is given.
+/// Checks the length of a lease that was given as `option`.
 #[inline]
 pub(crate) fn check_lease(option: &'static str, lease: Duration) -> Result<(), LockError> {
     if (LockOptions::MIN_TTL..=LockOptions::MAX_TTL).contains(&lease) {

@@ -9,9 +9,9 @@ use crate::LockError;
 
 /// The name of what a lock protects, such as `order:42`.
 ///
-/// A name is 1 to 512 bytes of UTF-8 without control characters; every other character is allowed, and
-/// names are compared byte by byte (`Order:42` and `order:42` are two resources). A `Resource` is valid
-/// by construction, cheap to clone, and names of up to 23 bytes take no memory from the heap.
+/// A name is 1 to 512 bytes of UTF-8 without control characters. Every other character is allowed. Names are compared byte
+/// by byte: `Order:42` and `order:42` are two resources. A `Resource` is always valid and cheap to clone. A name of up to 23
+/// bytes needs no heap memory.
 ///
 /// # Errors
 ///
@@ -33,14 +33,13 @@ use crate::LockError;
 pub struct Resource(SmolStr);
 
 impl Resource {
-    /// The most bytes that a name may have.
+    /// The maximum length of a name in bytes.
     pub const MAX_BYTES: usize = 512;
 
-    /// Joins `parts` to one name so that two different lists of parts never give the same name.
+    /// Joins `parts` to one name. Two different lists of parts never give the same name.
     ///
-    /// Parts are joined by `:`; a `:` or `\` inside a part is written with a `\` before it. So
-    /// `["tenant", "42"]` gives `tenant:42`, and `["a:b"]` gives `a\:b`, which no other list gives. A part
-    /// may be empty; the list may not.
+    /// Parts are joined by `:`. A `:` or `\` inside a part is escaped with a `\`. So `["tenant", "42"]` gives `tenant:42`,
+    /// and `["a:b"]` gives `a\:b`. A part may be empty; the list may not.
     ///
     /// # Errors
     ///
@@ -71,12 +70,12 @@ impl Resource {
                 length += 1;
             }
             count += 1;
-            // Escapes only lengthen a part, so this bounds the work that a hostile part can cause.
+            // Checked before escaping, which only adds bytes: so a hostile part cannot cause much work.
             if length + part.len() > Self::MAX_BYTES {
                 return Err(ResourceError::TooLong { bytes: length + part.len() }.into());
             }
             length += part.len();
-            // Both are ASCII, and no byte of a longer character is.
+            // On bytes: both characters are ASCII, and no byte of a multi-byte character is.
             if !part.bytes().any(|byte| needs_escape(byte.into())) {
                 name.push_str(part);
                 continue;
@@ -91,7 +90,7 @@ impl Resource {
         }
         match (count, length) {
             (0, _) => return Err(ResourceError::NoParts.into()),
-            // A list of one empty part. Elsewhere a `\` always has a `:` or `\` behind it, so a lone one is free.
+            // A list of one empty part. No other list gives a lone `\`: elsewhere a `:` or `\` follows it.
             (1, 0) => name.push('\\'),
             _ => {}
         }
@@ -104,19 +103,19 @@ impl Resource {
         self.0.as_str()
     }
 
-    /// A name known at compile time, without a copy.
+    /// A name known at compile time. It is not copied.
     pub(crate) fn from_static(name: &'static str) -> Result<Self, LockError> {
         Self::checked(SmolStr::new_static(name))
     }
 
-    /// A name that is shared already, without a copy.
+    /// Checks a name without copying it.
     pub(crate) fn checked(name: SmolStr) -> Result<Self, LockError> {
         validate(&name)?;
         Ok(Self(name))
     }
 }
 
-/// Whether a character has a `\` before it in a joined name.
+/// Whether a character is escaped in a joined name.
 fn needs_escape(character: char) -> bool {
     matches!(character, ':' | '\\')
 }
@@ -128,7 +127,7 @@ fn validate(name: &str) -> Result<(), ResourceError> {
     if name.len() > Resource::MAX_BYTES {
         return Err(ResourceError::TooLong { bytes: name.len() });
     }
-    // Printable ASCII, nearly every name, is decided on bytes alone.
+    // The common case, printable ASCII, needs no decoding.
     if name.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return Ok(());
     }
@@ -142,7 +141,7 @@ fn validate(name: &str) -> Result<(), ResourceError> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceError {
-    /// The name has no characters.
+    /// The name is empty.
     #[error("it is empty; 1 to 512 bytes are allowed")]
     Empty,
     /// The name has more than [`Resource::MAX_BYTES`] bytes.
@@ -156,7 +155,7 @@ pub enum ResourceError {
     ControlCharacter {
         /// The first control character.
         character: char,
-        /// Its place, in bytes from the start.
+        /// Its offset in bytes.
         at: usize,
     },
     /// [`Resource::from_parts`] was given an empty list.
@@ -174,7 +173,7 @@ impl TryFrom<&str> for Resource {
     type Error = LockError;
 
     fn try_from(name: &str) -> Result<Self, LockError> {
-        // Checked before it is copied: an overlong name costs nothing.
+        // Checked before the copy, so an overlong name is not copied.
         validate(name)?;
         Ok(Self(SmolStr::new(name)))
     }
