@@ -2,21 +2,22 @@
 //!
 //! # The promise
 //!
-//! A lock is a lease. It is exclusive while clocks run at about the same rate and the backend keeps its data. Beyond
-//! that there is a [`FencingToken`], rising with every grant, with which a store can refuse a late writer.
-//! [`LockGuard::is_held`] reads a monotonic clock, and never trusts a flag that some task has to set in time.
+//! A lock is a lease. It is exclusive while clocks run at about the same rate and the backend keeps its data. Beyond that
+//! there is a [`FencingToken`], which rises with every grant. A store can use it to refuse a late writer.
+//! [`LockGuard::is_held`] reads a monotonic clock. It does not depend on a task that sets a flag in time.
 //!
 //! # Overview
 //!
-//! - [`Locking`] is what an application registers at its start and keeps: it gives out locks and layers.
-//! - [`DistributedLock`] is the lock on one [`Resource`]; acquiring it gives a [`LockGuard`], which releases it.
-//!   [`LockHandle`] is a view of it that can be passed along.
-//! - [`LockLayer`] runs the requests of any Tower service under a lock that each request names.
+//! - [`Locking`] has the registered providers. An application builds it at start-up, and gets locks and layers from it.
+//! - [`DistributedLock`] is the lock on one [`Resource`]. Acquiring it gives a [`LockGuard`], which releases it.
+//!   [`LockHandle`] is a view of a held lock that can be cloned and passed on.
+//! - [`LockLayer`] runs each request of a Tower service under the lock that the request names.
 //! - `HttpLockLayer` does so for HTTP and gRPC, and answers refused requests itself (feature `http`).
-//! - [`DistributedLockProvider`] is what keeps the locks: `RedisLockProvider` on a Redis or Valkey server, for all copies
-//!   of a service (feature `redis`); [`InMemoryLockProvider`] in this process. [`provider`] says how to write another.
+//! - [`DistributedLockProvider`] keeps the locks. `RedisLockProvider` keeps them on a Redis or Valkey server, for all
+//!   replicas of a service (feature `redis`); [`InMemoryLockProvider`] keeps them in this process. [`provider`] says how to
+//!   write another one.
 //!
-//! "Another caller holds the lock", "the backend is down" and "the request is wrong" are told apart everywhere; see
+//! "Another caller holds the lock", "the backend is down" and "the call is wrong" are different results everywhere: see
 //! [`LockError`].
 //!
 //! # Examples
@@ -30,7 +31,7 @@
 //!
 //! let locking = Locking::builder()
 //!     .add_in_memory_locking()
-//!     // How long a lock stays taken after its holder was killed. 30 s unless set.
+//!     // How long a lock stays held after its holder was killed. 30 s by default.
 //!     .default_options(LockOptions::default().ttl(Duration::from_secs(10)))
 //!     .build()?;
 //! let lock = locking.lock("order:42")?;
@@ -50,16 +51,20 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `memory` (default) | [`InMemoryLockProvider`] |
-//! | `redis` | `RedisLockProvider` and `RedisLockOptions`: Redis 6.2 or later, Valkey; TCP, TLS, Unix sockets |
-//! | `http` | `HttpLockLayer` for hyper, axum and tonic, and the module `key` |
-//! | `axum` | [`LockHandle`] as an extractor, [`LockError`] as a response, `key::path_param`; includes `http` |
-//! | `tonic` | a locked service keeps tonic's `NamedService`, [`LockError`] converts into a `Status`, `key::metadata`; includes `http` |
-//! | `tracing` | events: acquired, busy, refused, cancelled, lost; connected, broken; mistakes in the program |
-//! | `metrics` | `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_closed_total`, `orchestrix_locking_wait_seconds`, `orchestrix_locking_connections_total` by `event` |
+//! | `redis` | `RedisLockProvider` for Redis 6.2 or later and Valkey |
+//! | `http` | `HttpLockLayer`, the module `key` |
+//! | `axum` | extractor, [`LockError`] as a response, `key::path_param`; includes `http` |
+//! | `tonic` | `NamedService`, [`LockError`] into `Status`, `key::metadata`; includes `http` |
+//! | `tracing` | events |
+//! | `metrics` | counters and a histogram |
 //! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
 //! | `conformance` | the test suite for providers |
 //!
-//! Locks are acquired inside a tokio runtime whose timer is on.
+//! The events are: acquired, busy, refused, cancelled, lost; connected, broken; mistakes in the program. The metrics are
+//! `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_closed_total`,
+//! `orchestrix_locking_wait_seconds` and `orchestrix_locking_connections_total` by `event`.
+//!
+//! Locks are acquired inside a tokio runtime with its timer enabled.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backend;

@@ -1,7 +1,7 @@
 //! [`LockLayer`]: any Tower service, one request at a time for each resource.
 //!
-//! A closure names the resource that a request is about; the layer acquires its lock, passes the request on,
-//! and releases the lock when the answer is there:
+//! A closure names the resource that a request is about. The layer acquires its lock, passes the request on, and releases
+//! the lock when the inner service has answered:
 //!
 //! ```
 //! # #[cfg(feature = "memory")]
@@ -30,22 +30,22 @@
 //! # What it does, in order
 //!
 //! 1. `poll_ready` is always ready: before the key is known there is nothing to wait for.
-//! 2. The response future, at its first poll, begins to acquire. A request that waits for its lock takes
-//!    nothing from the inner service: no place in a concurrency limit, no slot in a buffer.
-//! 3. Once the lock is held, a clone of the inner service is asked for readiness and called.
-//! 4. While the inner future runs, a loss of the lock ends it ([`OnLost::Cancel`]) or does not
-//!    ([`OnLost::Continue`]).
-//! 5. The inner future is dropped, then the lock is released, then the caller sees the answer.
+//! 2. The response future starts to acquire at its first poll. A request that waits for its lock uses nothing of the inner
+//!    service: no permit of a concurrency limit, no slot in a buffer.
+//! 3. Once the lock is held, a clone of the inner service is polled for readiness and called.
+//! 4. If the lock is lost while the inner future runs, [`OnLost::Cancel`] ends that future, and [`OnLost::Continue`] does
+//!    not.
+//! 5. The inner future is dropped, then the lock is released, then the caller gets the answer.
 //!
-//! Dropping the response future at any point gives up the place in the queue or releases the lock, after the
-//! inner future has been dropped. After a panic in the inner service that is what frees it, as servers and `tokio::spawn`
-//! do at once.
+//! Dropping the response future removes the request from the wait queue, or drops the inner future and then releases the
+//! lock. After a panic in the inner service, the server or `tokio::spawn` drops the response future, which frees the lock.
 //!
 //! # Caveats
 //!
-//! A lock is not re-entrant: a service that calls itself, through the same layer and for the same resource,
-//! waits for itself. So does a request that passes two such layers for one resource; `HttpLockLayer` finds that at once.
-//! Two layers with different keys can wait for each other's locks; acquire in one order. `docs/middleware.md` has more on
-//! where to put the layer.
+//! - A lock is not re-entrant. A service that calls itself through the same layer for the same resource waits for itself. So
+//!   does a request that passes two such layers for one resource; `HttpLockLayer` refuses that at once.
+//! - Two layers with different keys can wait for each other's locks. Acquire in the same order everywhere.
+//!
+//! `docs/middleware.md` says where to put the layer.
 
 pub use crate::tower::{IntoResource, LockLayer, LockService, NamesLock, OnLost, ResponseFuture};

@@ -1,15 +1,17 @@
-//! What a lock provider is, and how to write one.
+//! Lock providers, and how to write one.
 //!
-//! Users meet [`DistributedLockProvider`] alone. Authors of providers meet four more names:
+//! Users need only [`DistributedLockProvider`]. Authors of providers need these as well:
 //!
 //! | name | what it is |
 //! | --- | --- |
-//! | [`LockBackend`] | grants one resource's lock, now or after a wait |
-//! | [`Lease`] | one granted lock: extends and releases it |
-//! | [`LeaseState`] | the part of a lease that is the same everywhere: fence, deadline, loss |
-//! | [`Acquiring`], [`Releasing`] | the futures of both, without a box where the answer is there at once; [`Acquired`] is that of the first |
+//! | [`LockBackend`] | grants a lock, at once or after a wait |
+//! | [`Lease`] | one granted lock, to extend and to release |
+//! | [`LeaseState`] | the fence, the deadline and the loss of a lease |
+//! | [`Acquiring`], [`Releasing`] | the futures of an acquire and a release |
+//! | [`Acquired`] | the output of [`Acquiring`] |
 //!
-//! Two more are there for better answers, and can be left out: [`Lease::is_granted_by`] and [`tell_lease_left`].
+//! The futures need no box if the result is known at once. [`Lease::is_granted_by`] and [`tell_lease_left`] are optional, and
+//! give better answers to refused requests.
 //!
 //! A request for a lock passes through them in this order:
 //!
@@ -20,9 +22,8 @@
 //!       LockGuard::release or drop -> Lease::release -> Releasing     (free)
 //! ```
 //!
-//! The guards, the handles, the loss signal and the layers are built on top of these, once, for every
-//! provider. What a provider must keep true is written at each method; the `conformance` feature tests it.
-//! `examples/own_provider.rs` is a whole one.
+//! The crate builds guards, handles, the loss signal and the layers on top of these, for every provider. Each method says
+//! what must hold, and the `conformance` feature tests it. `examples/own_provider.rs` is a complete provider.
 
 pub use crate::backend::{
     Acquired, Acquiring, BoxFuture, Lease, LeaseState, LeaseStatus, LockBackend, Release, Releasing, Term, Wait,

@@ -31,7 +31,7 @@ pub async fn cancelled_during_the_wait(subject: impl Subject) {
     let lock = scene.lock("cancelled");
     let guard = acquired(&lock).await;
     for _ in 0..3 {
-        let task = scene.wait_in_line(&lock, 1).await;
+        let task = scene.spawn_waiter(&lock, 1).await;
         task.abort();
         scene.queued(&lock, 0).await;
     }
@@ -47,16 +47,16 @@ pub async fn cancelled_when_just_granted(subject: impl Subject) {
     let lock = scene.lock("cancelled");
     let guard = acquired(&lock).await;
     let mut waiting = Box::pin(lock.acquire());
-    scene.line_up(&mut waiting, &lock, 1).await;
+    scene.poll_until_queued(&mut waiting, &lock, 1).await;
     kept(guard.release().await, "a held lock can be released");
-    // Whether it is granted the lock now or at its next poll is the provider's affair.
+    // A provider may grant the lock now or at the next poll. Both are allowed.
     drop(waiting);
     drop(acquired(&lock).await);
     scene.nothing_left().await;
 }
 
-/// The future is polled once, twice, and so on, and then dropped: while nobody holds the lock, while somebody
-/// does, and while somebody releases it in between.
+/// The future is polled once, twice, and so on, and then dropped: with the lock free, with it held, and with a release
+/// between the polls.
 pub async fn cancelled_at_every_await_point(subject: impl Subject) {
     const POLLS: usize = 8;
     let scene = Scene::of(subject).await;
@@ -89,23 +89,23 @@ pub async fn cancelled_at_every_await_point(subject: impl Subject) {
     }
 }
 
-/// An acquire that was granted the lock, did not look until its lease had ended, and goes away then: those who wait by
-/// now keep their places.
+/// An acquire is granted the lock, is not polled until its lease has ended, and is dropped then: the present waiters keep
+/// their places.
 pub async fn cancelled_after_its_lease_ended(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("cancelled");
     let holder = acquired(&lock).await;
     let hasty = scene.lock_with("cancelled", lease(SHORT));
     let mut late = Box::pin(hasty.acquire());
-    scene.line_up(&mut late, &lock, 1).await;
+    scene.poll_until_queued(&mut late, &lock, 1).await;
     kept(holder.release().await, "a held lock can be released");
-    // Has it when the lease of the one that did not look has ended.
+    // Granted when the lease of the acquire that was not polled has ended.
     let next = acquired(&lock).await;
-    let behind = scene.wait_in_line(&lock, 1).await;
+    let behind = scene.spawn_waiter(&lock, 1).await;
     drop(late);
     scene.queued(&lock, 1).await;
     kept(next.release().await, "a held lock can be released");
-    drop(granted(behind, "whoever waits keeps its place when an earlier acquire goes away late").await);
+    drop(granted(behind, "a waiter keeps its place when an earlier acquire is dropped late").await);
     scene.nothing_left().await;
 }
 
@@ -126,30 +126,30 @@ pub async fn cancelled_release_goes_on(subject: impl Subject) {
     }
 }
 
-type Trying = Pin<Box<dyn Future<Output = ()> + Send>>;
+type PendingAcquire = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An acquire that was polled `polls` times, or fewer if nothing woke it; `None` if it has ended.
-async fn polled(lock: &DistributedLock, polls: usize) -> Option<Trying> {
+async fn polled(lock: &DistributedLock, polls: usize) -> Option<PendingAcquire> {
     let lock = lock.clone();
-    let trying: Trying = Box::pin(async move {
+    let acquire: PendingAcquire = Box::pin(async move {
         drop(lock.acquire().await);
     });
-    polled_on(trying, polls).await
+    polled_on(acquire, polls).await
 }
 
-async fn polled_on(mut trying: Trying, mut polls: usize) -> Option<Trying> {
+async fn polled_on(mut acquire: PendingAcquire, mut polls: usize) -> Option<PendingAcquire> {
     let poll = |cx: &mut Context<'_>| {
         if polls == 0 {
             return Poll::Ready(false);
         }
         polls -= 1;
-        match trying.as_mut().poll(cx) {
+        match acquire.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(true),
             Poll::Pending if polls == 0 => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
         }
     };
-    // Whoever waits for a lock that is not released is not woken again.
+    // A waiter is not woken while the lock is held, so the polls have a time limit.
     let ended = timeout(Duration::from_millis(20), poll_fn(poll)).await.unwrap_or(false);
-    (!ended).then_some(trying)
+    (!ended).then_some(acquire)
 }

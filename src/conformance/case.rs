@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Subject;
 use crate::backend::BoxFuture;
 
-/// One promise, and the test of it.
+/// One promise, and its test.
 pub struct Case<S> {
     name: &'static str,
     run: fn(S) -> BoxFuture<'static, ()>,
@@ -19,18 +19,18 @@ impl<S: Subject> Case<S> {
         Self { name, run }
     }
 
-    /// The name of the case, which is also that of its function.
+    /// The name of the case. Its function has the same name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Runs the case on a subject that has not been used.
+    /// Runs the case on a fresh subject.
     ///
     /// # Panics
     ///
     /// If the promise is broken.
     pub async fn run(&self, subject: S) {
-        within_reason((self.run)(subject)).await;
+        with_time_limit((self.run)(subject)).await;
     }
 }
 
@@ -40,7 +40,7 @@ impl<S> fmt::Debug for Case<S> {
     }
 }
 
-/// Runs one case to its end on a runtime of its own, with two threads. What a test of
+/// Runs one case on a runtime of its own with two threads, as a test of
 /// [`conformance_tests!`](crate::conformance_tests) does.
 ///
 /// # Panics
@@ -48,15 +48,15 @@ impl<S> fmt::Debug for Case<S> {
 /// If the promise is broken, or the runtime cannot be made.
 pub fn run(case: impl Future<Output = ()>) {
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(within_reason(case)),
+        Ok(runtime) => runtime.block_on(with_time_limit(case)),
         Err(error) => panic!("the runtime of the test could not be made: {error}"),
     }
 }
 
-/// A provider that forgets somebody would else hang the test, and say nothing.
-async fn within_reason(case: impl Future<Output = ()>) {
+/// Without a limit a provider that forgets a waiter would hang the test.
+async fn with_time_limit(case: impl Future<Output = ()>) {
     let ended = tokio::time::timeout(Duration::from_secs(60), case).await;
-    assert!(ended.is_ok(), "nobody waits for ever: the case has not ended within a minute");
+    assert!(ended.is_ok(), "no caller waits for ever: the case has not ended within a minute");
 }
 
 /// Every case, as a list.
@@ -66,8 +66,8 @@ pub fn cases<S: Subject>() -> Vec<Case<S>> {
 
 /// Makes one test for each case of the [`conformance`](crate::conformance) kit.
 ///
-/// It takes an expression for something that is a [`Subject`]. The expression is evaluated once for each test,
-/// inside a tokio runtime and in an async block, so that it may `.await`.
+/// It takes an expression whose value is a [`Subject`]. The expression is evaluated once per test, inside a tokio runtime and
+/// in an async block, so it may use `.await`.
 ///
 /// # Examples
 ///
@@ -104,7 +104,7 @@ macro_rules! __conformance_list {
     };
 }
 
-/// The list of the cases, given to another macro.
+/// Passes the list of the cases to another macro.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {

@@ -1,13 +1,13 @@
-//! One holder at a time, and names that are independent of each other.
+//! One holder at a time, and independent names.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use super::Subject;
-use super::scene::{PATIENCE, Scene, acquired, at_once, granted, kept};
+use super::scene::{Scene, TIME_LIMIT, acquired, at_once, granted, kept};
 use crate::Release;
 
-/// Many tasks add to a counter that is read, and written later: no addition is lost, and two are never at it.
+/// Many tasks read a counter, yield, and write it back: no addition is lost, and no two holders overlap.
 pub async fn exclusion(subject: impl Subject) {
     const TASKS: u64 = 16;
     const ROUNDS: u64 = 12;
@@ -19,7 +19,7 @@ pub async fn exclusion(subject: impl Subject) {
             let (lock, counter, inside) = (scene.lock("exclusion"), Arc::clone(&counter), Arc::clone(&inside));
             tokio::spawn(async move {
                 for _ in 0..ROUNDS {
-                    let guard = kept(lock.acquire().await, "everybody gets the lock in the end");
+                    let guard = kept(lock.acquire().await, "every caller gets the lock in the end");
                     assert_eq!(inside.fetch_add(1, SeqCst), 0, "one holder at a time: two overlap");
                     let read = counter.load(SeqCst);
                     tokio::task::yield_now().await;
@@ -31,14 +31,14 @@ pub async fn exclusion(subject: impl Subject) {
         })
         .collect();
     for task in tasks {
-        let ended = tokio::time::timeout(3 * PATIENCE, task).await;
-        assert!(matches!(ended, Ok(Ok(()))), "one holder at a time, and everybody in the end: {ended:?}");
+        let ended = tokio::time::timeout(3 * TIME_LIMIT, task).await;
+        assert!(matches!(ended, Ok(Ok(()))), "one holder at a time, and every caller in the end: {ended:?}");
     }
     assert_eq!(counter.load(SeqCst), TASKS * ROUNDS, "one holder at a time: an addition was lost");
     scene.nothing_left().await;
 }
 
-/// Two providers on one backend: what one holds the other waits for, and has when it is released; and the numbers go on.
+/// Two providers on one backend exclude each other and hand locks over to each other, with rising tokens.
 pub async fn another_provider_is_excluded(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let here = scene.lock("shared");
@@ -47,7 +47,7 @@ pub async fn another_provider_is_excluded(subject: impl Subject) {
     let mut holder = acquired(one).await;
     for _ in 0..4 {
         assert!(at_once(other).await.is_none(), "one holder at a time, also among providers on one backend");
-        let waiting = scene.wait_in_line(other, 1).await;
+        let waiting = scene.spawn_waiter(other, 1).await;
         let before = holder.fencing_token();
         kept(holder.release().await, "a held lock can be released");
         holder = granted(waiting, "a release ends a wait in another provider").await;
@@ -58,10 +58,10 @@ pub async fn another_provider_is_excluded(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// A lock on one name says nothing about another.
+/// Locks on different names do not affect each other.
 pub async fn names_are_independent(subject: impl Subject) {
     let scene = Scene::of(subject).await;
-    // Also names that a backend might take for a pattern, a list or a place in another's key.
+    // Also names that a backend might take for a pattern, a list or a part of another key.
     let names = ["a", "b", "ab", "a:b", "a*", "{a}", "a b", "a\\:b", "ä", "a/../b"];
     let mut guards = Vec::new();
     for name in names {
@@ -87,7 +87,7 @@ pub async fn names_are_case_sensitive(subject: impl Subject) {
     drop(upper);
 }
 
-/// A lock that was released is free at once, as often as one likes.
+/// A released lock is free at once, every time.
 pub async fn reacquire_after_release(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("again");

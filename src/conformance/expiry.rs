@@ -1,10 +1,10 @@
-//! What a lease that has expired can do no more.
+//! An expired lease changes nothing any more.
 
 use super::Subject;
 use super::scene::{LONG, SHORT, Scene, acquired, at_once, kept, lease, soon};
 use crate::Release;
 
-/// A late release says that the lock had been lost, and leaves the next holder alone.
+/// A late release answers `AlreadyLost`, and does not affect the next holder.
 pub async fn release_after_expiry_leaves_the_next_holder(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let late = acquired(&scene.lock_with("late", lease(SHORT))).await;
@@ -20,7 +20,7 @@ pub async fn release_after_expiry_leaves_the_next_holder(subject: impl Subject) 
     scene.nothing_left().await;
 }
 
-/// A lease that has ended is not revived by an extension, although nobody else has taken the lock.
+/// An extension does not revive a lease that has ended, even if the lock is free.
 pub async fn extend_after_expiry_does_not_revive(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let late = acquired(&scene.lock_with("late", lease(SHORT))).await;
@@ -33,7 +33,7 @@ pub async fn extend_after_expiry_does_not_revive(subject: impl Subject) {
     assert!(next.is_some(), "an extension never revives a lease that has ended: the lock is not free");
 }
 
-/// A lease that has ended is not extended at the cost of the next holder.
+/// An extension of a lease that has ended does not affect the next holder.
 pub async fn extend_after_expiry_leaves_the_next_holder(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let late = acquired(&scene.lock_with("late", lease(SHORT))).await;
@@ -43,7 +43,7 @@ pub async fn extend_after_expiry_leaves_the_next_holder(subject: impl Subject) {
     assert!(!late.is_held(), "an extension never revives a lease that has ended: the lock is held");
     assert!(next.is_held(), "an extension never touches another's lock: the next holder's is gone");
     assert!(next.remaining() <= 4 * SHORT, "an extension never touches another's lock: its lease is longer now");
-    // In the backend as well: the lock is free when the next holder's own lease has ended.
+    // On the backend as well: the lock is free when the next holder's own lease has ended.
     let third = acquired(&scene.lock("late")).await;
     assert!(!next.is_held(), "one holder at a time: the expired holder still holds the lock");
     drop(third);
@@ -51,18 +51,18 @@ pub async fn extend_after_expiry_leaves_the_next_holder(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// A waiter that is granted the lock, and does not look for so long that its lease ends, is not given a lock that
-/// has been lost: it goes on waiting, and is granted another.
+/// A waiter is granted the lock, and is not polled until that lease has ended. It does not get a lost lock: it waits on,
+/// and is granted the lock again.
 pub async fn expired_before_the_waiter_looked(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let holder = acquired(&scene.lock("late")).await;
     let lock = scene.lock_with("late", lease(SHORT));
     let mut waiting = Box::pin(lock.acquire());
-    scene.line_up(&mut waiting, &lock, 1).await;
+    scene.poll_until_queued(&mut waiting, &lock, 1).await;
     kept(holder.release().await, "a held lock can be released");
     tokio::time::sleep(2 * SHORT).await;
-    let guard = kept(soon(waiting, "whoever waits gets the lock").await, "whoever waits gets the lock");
-    assert!(guard.is_held(), "whoever waits gets a lock that is held, however late it looks: it is lost");
+    let guard = kept(soon(waiting, "a waiter gets the lock").await, "a waiter gets the lock");
+    assert!(guard.is_held(), "a waiter gets a lock that is held, however late it is polled: it is lost");
     drop(guard);
     scene.nothing_left().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Subject;
-use super::scene::{LONG, PATIENCE, SHORT, Scene, acquired, at_once, granted, kept, lease, soon};
+use super::scene::{LONG, SHORT, Scene, TIME_LIMIT, acquired, at_once, granted, kept, lease, soon};
 use crate::{LockError, LockOptions, Release};
 
 /// An extended lease outlives its first length.
@@ -19,7 +19,7 @@ pub async fn extend_past_the_first_ttl(subject: impl Subject) {
     let remaining = guard.remaining();
     assert!(remaining <= LONG, "an extended lease lasts for the new length: {remaining:?} remain");
     assert!(
-        remaining > LONG.saturating_sub(PATIENCE),
+        remaining > LONG.saturating_sub(TIME_LIMIT),
         "an extended lease lasts for the new length: {remaining:?} remain"
     );
     let lost = timeout(2 * SHORT, lost).await;
@@ -31,7 +31,7 @@ pub async fn extend_past_the_first_ttl(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// An extension to less than what is left makes the lease shorter.
+/// An extension to less than what remains shortens the lease.
 pub async fn extend_to_shorter(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("shortened");
@@ -39,22 +39,22 @@ pub async fn extend_to_shorter(subject: impl Subject) {
     let lost = tokio::spawn(guard.lost());
     assert!(kept(guard.extend(SHORT).await, "a held lock can be shortened"), "a held lock can be shortened");
     assert!(guard.remaining() <= SHORT, "a shortened lease lasts for the new length: {:?} remain", guard.remaining());
-    let signalled = soon(lost, "a shortened lease ends at its new end, and whoever watches hears of it").await;
-    assert!(signalled.is_ok(), "a shortened lease ends at its new end, and whoever watches hears of it");
+    let signalled = soon(lost, "a shortened lease ends at its new end, and the loss is signalled").await;
+    assert!(signalled.is_ok(), "a shortened lease ends at its new end, and the loss is signalled");
     assert!(!guard.is_held(), "a shortened lease ends at its new end");
     drop(acquired(&lock).await);
     drop(guard);
     scene.nothing_left().await;
 }
 
-/// Whoever waits when a lease is shortened does not wait for its former end.
+/// A waiter does not wait for the former end of a lease that was shortened.
 pub async fn extend_to_shorter_wakes_a_waiter(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("shortened");
     let guard = acquired(&lock).await;
-    let waiting = scene.wait_in_line(&lock, 1).await;
+    let waiting = scene.spawn_waiter(&lock, 1).await;
     assert!(kept(guard.extend(SHORT).await, "a held lock can be shortened"), "a held lock can be shortened");
-    let next = granted(waiting, "whoever waits gets a shortened lock at its new end").await;
+    let next = granted(waiting, "a waiter gets a shortened lock at its new end").await;
     assert!(!guard.is_held(), "one holder at a time: the expired holder still holds the lock");
     drop((guard, next));
     scene.nothing_left().await;
@@ -79,28 +79,28 @@ pub async fn auto_renew_outlives_several_ttls(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// No renewal carries the lease past the longest hold; it then ends, as a loss.
+/// No renewal extends the lease past `max_hold`. It ends there, as a loss.
 pub async fn max_hold_ends_as_loss(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let longest = 5 * SHORT / 2;
     let lock = scene.lock_with("longest", LockOptions::default().ttl(SHORT).max_hold(Some(longest)));
     let began = Instant::now();
     let guard = acquired(&lock).await;
-    let waiting = scene.wait_in_line(&scene.lock("longest"), 1).await;
+    let waiting = scene.spawn_waiter(&scene.lock("longest"), 1).await;
     soon(guard.lost(), "the longest hold ends as a loss").await;
     let held = began.elapsed();
-    // A backend takes something off a lease for what two clocks may differ by.
+    // A holder counts a little less than the lease, to allow for clock drift.
     assert!(held > longest * 9 / 10, "a renewed lease lasts until the longest hold: it was {held:?}");
     assert!(held < longest + Duration::from_millis(500), "no renewal goes past the longest hold: it was {held:?}");
     assert!(!guard.is_held(), "the longest hold ends as a loss: the lock is held");
-    let next = granted(waiting, "whoever waits gets the lock after the longest hold").await;
+    let next = granted(waiting, "a waiter gets the lock after the longest hold").await;
     let released = kept(guard.release().await, "a release after the longest hold is no error");
     assert_eq!(released, Release::AlreadyLost, "the longest hold ends as a loss: the release says otherwise");
     drop(next);
     scene.nothing_left().await;
 }
 
-/// An extension past the longest hold is refused, and changes nothing.
+/// An extension past `max_hold` is refused, and changes nothing.
 pub async fn extend_past_max_hold_is_refused(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let options = lease(LONG).max_hold(Some(2 * LONG));

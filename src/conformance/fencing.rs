@@ -1,14 +1,14 @@
-//! Tokens rise with every grant of a name, however the grant before it ended.
+//! Tokens rise with every grant of a name, however the previous grant ended.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Subject;
-use super::scene::{LONG, PATIENCE, SHORT, Scene, acquired, granted, kept, lease, soon};
+use super::scene::{LONG, SHORT, Scene, TIME_LIMIT, acquired, granted, kept, lease, soon};
 use crate::{DistributedLock, FencingToken, LockGuard, Resource};
 
-/// After releases and drops, also with other names in between.
+/// After releases and drops, also with grants of other names in between.
 pub async fn fences_rise_over_releases(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("fenced");
@@ -22,7 +22,7 @@ pub async fn fences_rise_over_releases(subject: impl Subject) {
             drop(guard);
             drop(acquired(&scene.lock("another")).await);
         }
-        // The name may be forgotten, its last token may not.
+        // The provider may forget the name, but not its last token.
         scene.nothing_left().await;
     }
 }
@@ -42,46 +42,46 @@ pub async fn fences_rise_over_expiry(subject: impl Subject) {
     }
 }
 
-/// After guards that were leaked and acquires that were abandoned.
+/// After leaked guards and abandoned acquires.
 pub async fn fences_rise_over_abandonment(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock_with("fenced", lease(SHORT));
     let mut highest = None;
     let leaked = acquired(&lock).await;
     rises(&mut highest, leaked.fencing_token(), "abandonment");
-    // A holder that dies tells nobody.
+    // A holder that dies releases nothing.
     std::mem::forget(leaked);
     let patient = scene.lock("fenced");
     for _ in 0..3 {
         let guard = acquired(&patient).await;
         rises(&mut highest, guard.fencing_token(), "abandonment");
         let mut waiting = Box::pin(patient.acquire());
-        scene.line_up(&mut waiting, &patient, 1).await;
+        scene.poll_until_queued(&mut waiting, &patient, 1).await;
         kept(guard.release().await, "a held lock can be released");
         drop(waiting);
     }
     scene.nothing_left().await;
 }
 
-/// From each holder to the next in line.
+/// From each holder to the next waiter.
 pub async fn fences_rise_along_a_queue(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("fenced");
     let mut holder = acquired(&lock).await;
     let mut highest = None;
     rises(&mut highest, holder.fencing_token(), "hand-over");
-    let mut line = Vec::new();
+    let mut waiters = Vec::new();
     for place in 1..=5 {
-        line.push(scene.wait_in_line(&lock, place).await);
+        waiters.push(scene.spawn_waiter(&lock, place).await);
     }
-    for next in line {
+    for next in waiters {
         kept(holder.release().await, "a held lock can be released");
         holder = granted(next, "waiters are served").await;
         rises(&mut highest, holder.fencing_token(), "hand-over");
     }
 }
 
-/// Over a restart of the backend, also if it comes back without anything that it had.
+/// Over a restart of the backend, also if all of its data was lost.
 pub async fn fences_rise_over_a_restart(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let mut highest = None;
@@ -94,17 +94,17 @@ pub async fn fences_rise_over_a_restart(subject: impl Subject) {
     let Some(provider) = scene.restarted().await else { return };
     let resource = kept(Resource::try_from("fenced"), "a plain name is a resource");
     let lock = kept(provider.create_lock(resource, lease(LONG)), "options within their ranges are taken");
-    let guard = back(&lock).await;
+    let guard = acquired_after_restart(&lock).await;
     rises(&mut highest, guard.fencing_token(), "a restart");
 }
 
-/// The lock, as soon as the backend is back.
-async fn back(lock: &DistributedLock) -> LockGuard {
+/// Acquires the lock as soon as the backend is back.
+async fn acquired_after_restart(lock: &DistributedLock) -> LockGuard {
     let asked = Instant::now();
     loop {
-        match lock.try_acquire(PATIENCE).await {
+        match lock.try_acquire(TIME_LIMIT).await {
             Ok(Some(guard)) => return guard,
-            answer => assert!(asked.elapsed() < PATIENCE, "a backend that is back grants locks: it was {answer:?}"),
+            answer => assert!(asked.elapsed() < TIME_LIMIT, "a backend that is back grants locks: it was {answer:?}"),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

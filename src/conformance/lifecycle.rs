@@ -11,12 +11,12 @@ use super::Subject;
 use super::scene::{Scene, acquired, at_once, kept, soon};
 use crate::{LockError, Release};
 
-/// A guard may be dropped anywhere. The lock is free all the same.
+/// A guard that is dropped on a thread without a runtime frees its lock.
 pub async fn guard_dropped_without_a_runtime(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("thread");
     let guard = acquired(&lock).await;
-    let waiting = scene.wait_in_line(&lock, 1).await;
+    let waiting = scene.spawn_waiter(&lock, 1).await;
     let dropped = thread::spawn(move || drop(guard)).join();
     assert!(dropped.is_ok(), "a guard can be dropped on a thread without a runtime: it panicked");
     let next =
@@ -27,7 +27,7 @@ pub async fn guard_dropped_without_a_runtime(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// Acquiring outside a runtime is an error with a name, and no panic.
+/// Acquiring outside a runtime is `NoRuntime`, and no panic.
 pub async fn acquire_without_a_runtime_is_an_error(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("thread");
@@ -50,7 +50,7 @@ pub async fn acquire_without_a_runtime_is_an_error(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// Closing lets held locks go, as a loss, and refuses whoever comes later.
+/// Closing releases held locks, which their guards see as a loss, and refuses later acquires.
 pub async fn closed_with_locks_held(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock("closed");
@@ -58,11 +58,11 @@ pub async fn closed_with_locks_held(subject: impl Subject) {
     let watching = tokio::spawn(guard.lost());
     kept(scene.provider.check().await, "an open provider can grant locks");
     soon(scene.provider.close(), "closing ends").await;
-    assert!(!guard.is_held() && !other.is_held(), "closing lets held locks go: one is held");
-    let signalled = soon(watching, "closing is a loss to whoever holds a lock").await;
-    assert!(signalled.is_ok(), "closing is a loss to whoever holds a lock");
+    assert!(!guard.is_held() && !other.is_held(), "closing releases held locks: one is held");
+    let signalled = soon(watching, "closing is a loss for every holder").await;
+    assert!(signalled.is_ok(), "closing is a loss for every holder");
     let lost = timeout(Duration::from_millis(50), other.lost()).await;
-    assert!(lost.is_ok(), "closing is a loss to whoever holds a lock, also if it asks later");
+    assert!(lost.is_ok(), "closing is a loss for every holder, also if it asks later");
     let extended = guard.extend(Duration::from_secs(1)).await;
     assert!(!matches!(extended, Ok(true)), "nothing is extended after closing: it was {extended:?}");
     let released = guard.release().await;

@@ -1,4 +1,4 @@
-//! Bad names, options out of range, and the number of those who may wait.
+//! Bad names, options out of range, and the limit on waiters.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Subject;
 use super::scene::{LONG, Scene, acquired, at_once, granted, kept, lease, soon};
 use crate::{LockError, LockOptions, Resource};
 
-/// A name that is not a resource is refused as such, and the longest one works.
+/// An invalid name is refused as `InvalidResource`. The longest valid name works.
 pub async fn bad_names_are_refused(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     for bad in ["", "a\nb", "a\0", "\u{7f}", "a\u{85}", &"a".repeat(Resource::MAX_BYTES + 1)] {
@@ -24,8 +24,7 @@ pub async fn bad_names_are_refused(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// Options out of their ranges are refused when the lock is made, and an extension out of its range changes
-/// nothing.
+/// Options out of range are refused when the lock is made. An extension out of range changes nothing.
 pub async fn bad_options_are_refused(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let resource = || kept(Resource::try_from("options"), "a plain name is a resource");
@@ -65,13 +64,13 @@ pub async fn bad_options_are_refused(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// As many wait as are allowed, the holder not counted. One more is told so, unless it was not ready to wait.
+/// At most `max_waiters` callers wait, not counting the holder. One more is refused, unless it does not want to wait.
 pub async fn waiters_are_limited(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock_with("limited", lease(LONG).max_waiters(Some(2)));
     let guard = acquired(&lock).await;
-    let first = scene.wait_in_line(&lock, 1).await;
-    let second = scene.wait_in_line(&lock, 2).await;
+    let first = scene.spawn_waiter(&lock, 1).await;
+    let second = scene.spawn_waiter(&lock, 2).await;
     let refused = soon(lock.try_acquire(LONG), "one waiter too many is refused at once").await;
     assert!(
         matches!(refused, Err(LockError::TooManyWaiters)),
@@ -79,19 +78,19 @@ pub async fn waiters_are_limited(subject: impl Subject) {
     );
     assert!(
         at_once(&lock).await.is_none(),
-        "whoever does not wait is no waiter too many: somebody else holds the lock"
+        "a caller that does not wait is no waiter too many: the lock is held by another"
     );
-    // A place that was given up can be taken.
+    // The place of a cancelled waiter can be taken again.
     first.abort();
     scene.queued(&lock, 1).await;
-    let third = scene.wait_in_line(&lock, 2).await;
+    let third = scene.spawn_waiter(&lock, 2).await;
     kept(guard.release().await, "a held lock can be released");
-    drop(granted(second, "whoever waits within the limit gets the lock").await);
-    drop(granted(third, "whoever waits within the limit gets the lock").await);
+    drop(granted(second, "a waiter within the limit gets the lock").await);
+    drop(granted(third, "a waiter within the limit gets the lock").await);
     scene.nothing_left().await;
 }
 
-/// With a limit of zero nobody waits, and a free lock is granted all the same.
+/// With a limit of zero no caller waits, and a free lock is still granted.
 pub async fn nobody_waits_with_a_limit_of_zero(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock_with("limited", lease(LONG).max_waiters(Some(0)));
@@ -103,9 +102,9 @@ pub async fn nobody_waits_with_a_limit_of_zero(subject: impl Subject) {
     );
     assert!(
         at_once(&lock).await.is_none(),
-        "whoever does not wait is no waiter too many: somebody else holds the lock"
+        "a caller that does not wait is no waiter too many: the lock is held by another"
     );
-    assert_eq!(scene.waiters(&lock).await, 0, "with a limit of zero nobody waits");
+    assert_eq!(scene.waiters(&lock).await, 0, "with a limit of zero no caller waits");
     drop(guard);
     scene.nothing_left().await;
 }

@@ -1,4 +1,4 @@
-//! The signal that a lock is no longer ours: once, early enough, and never for our own release.
+//! The loss signal: once, early enough, and never for the holder's own release.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::Subject;
 use super::scene::{SHORT, Scene, acquired, granted, kept, lease, soon};
 
-/// The signal comes at the end of the lease, and nobody else is granted the lock while it says "held".
+/// The signal comes at the end of the lease, before another caller is granted the lock.
 pub async fn loss_is_signalled_in_time(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let began = Instant::now();
@@ -17,12 +17,12 @@ pub async fn loss_is_signalled_in_time(subject: impl Subject) {
         lost.await;
         Instant::now()
     });
-    let waiting = scene.wait_in_line(&scene.lock("lost"), 1).await;
-    let next = granted(waiting, "whoever waits gets the lock when the lease has ended").await;
+    let waiting = scene.spawn_waiter(&scene.lock("lost"), 1).await;
+    let next = granted(waiting, "a waiter gets the lock when the lease has ended").await;
     assert!(!guard.is_held(), "a lock is lost for its holder before another is granted it: it is held");
     let granted = Instant::now();
     let Ok(signalled) = soon(signalled, "a loss is signalled").await else { panic!("a loss is signalled") };
-    // A backend takes something off a lease for what two clocks may differ by.
+    // A holder counts a little less than the lease, to allow for clock drift.
     assert!(signalled - began > SHORT * 8 / 10, "a loss is not signalled long before the lease ends");
     let late = signalled.saturating_duration_since(granted);
     assert!(late < Duration::from_millis(200), "a loss is signalled in time: {late:?} after the next grant");
@@ -30,14 +30,14 @@ pub async fn loss_is_signalled_in_time(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// Once lost, always lost: for every view of the lock, and whatever happens to the name later.
+/// A loss is final, for every view of the lock, whatever happens to the name later.
 pub async fn loss_is_final(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let guard = acquired(&scene.lock_with("lost", lease(SHORT))).await;
     let (handle, watching) = (guard.handle(), tokio::spawn(guard.lost()));
     soon(guard.lost(), "a lease that is not renewed ends").await;
-    let watched = soon(watching, "a loss is signalled to everybody who watches").await;
-    assert!(watched.is_ok(), "a loss is signalled to everybody who watches");
+    let watched = soon(watching, "a loss is signalled to every task that waits for it").await;
+    assert!(watched.is_ok(), "a loss is signalled to every task that waits for it");
     for _ in 0..3 {
         assert!(!guard.is_held() && !handle.is_held(), "a loss is final: the lock is held again");
         assert!(guard.remaining().is_zero() && handle.remaining().is_zero(), "a loss is final: some time remains");
@@ -48,7 +48,7 @@ pub async fn loss_is_final(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// Our own release is no loss, neither at once nor when the lease would have ended.
+/// The holder's own release is no loss, neither at once nor when the lease would have ended.
 pub async fn loss_is_never_signalled_on_release(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock_with("released", lease(SHORT));
@@ -63,23 +63,23 @@ pub async fn loss_is_never_signalled_on_release(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// Whoever asks after the loss hears of it at once.
+/// A signal that is asked for after the loss resolves at once.
 pub async fn loss_before_it_is_asked_for(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let guard = acquired(&scene.lock_with("lost", lease(SHORT))).await;
     let handle = guard.handle();
-    // Nobody watches and nobody asks: only the clock can know.
+    // No task watches the lease, so only the clock can tell.
     tokio::time::sleep(SHORT + Duration::from_millis(50)).await;
-    assert!(!guard.is_held(), "the clock decides whether a lock is held, also when nobody was told: it is held");
+    assert!(!guard.is_held(), "the clock decides whether a lock is held, also when no task watches it: it is held");
     for lost in [guard.lost(), handle.lost(), handle.lost()] {
         assert!(
             timeout(Duration::from_millis(20), lost).await.is_ok(),
-            "whoever asks after a loss hears of it at once"
+            "a signal that is asked for after the loss resolves at once"
         );
     }
 }
 
-/// After the release a handle shows a lock that is not held, and that was not lost.
+/// After the release a handle is not held, and signals no loss.
 pub async fn handles_after_release(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let guard = acquired(&scene.lock("handle")).await;
@@ -95,6 +95,6 @@ pub async fn handles_after_release(subject: impl Subject) {
     let quiet = timeout(Duration::from_millis(50), lost).await.is_err();
     assert!(quiet, "a release is no loss: one was signalled to a handle");
     drop(acquired(&scene.lock("handle")).await);
-    assert!(!handle.is_held(), "a handle of a released lock is not held when somebody else holds it");
+    assert!(!handle.is_held(), "a handle of a released lock is not held when another caller holds it");
     scene.nothing_left().await;
 }

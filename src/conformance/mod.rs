@@ -1,7 +1,7 @@
-//! The test suite that every provider has to pass, for those who write one.
+//! The test suite that every provider must pass. For authors of providers.
 //!
-//! Tell the kit how to make the provider and how to look into its backend, by implementing [`Subject`], and
-//! call [`conformance_tests!`](crate::conformance_tests) in a test file. It becomes one test per case:
+//! Implement [`Subject`], which makes the provider and inspects its backend, and call
+//! [`conformance_tests!`](crate::conformance_tests) in a test file. It makes one test per case:
 //!
 //! ```
 //! # #[cfg(feature = "memory")]
@@ -29,24 +29,24 @@
 //! # }
 //! ```
 //!
-//! A failing case panics with the promise that was broken. Cases run in real time with short leases, since a
-//! backend may be remote and have a clock of its own; they can run at the same time as each other.
+//! A failing case panics with the promise that was broken. Cases run in real time with short leases, since a backend may be
+//! remote and have a clock of its own. They can run concurrently.
 //!
-//! | file | what is promised there |
+//! | file | promises |
 //! | --- | --- |
 //! | `exclusion` | one holder at a time, also among providers; names are independent |
 //! | `waiting` | time-outs |
 //! | `order` | first come, first served |
 //! | `cancelling` | a dropped acquire leaves nothing behind |
-//! | `expiry` | what an expired lease can do no more |
+//! | `expiry` | an expired lease changes nothing |
 //! | `extending` | extension, renewal, the longest hold |
-//! | `loss` | the signal that a lock is no longer ours |
+//! | `loss` | the loss signal |
 //! | `fencing` | tokens rise, also over a restart |
-//! | `limits` | bad names and options, the number of waiters |
-//! | `budgets` | how many commands a lock costs |
+//! | `limits` | bad names and options, the limit on waiters |
+//! | `budgets` | the number of commands |
 //! | `lifecycle` | threads without a runtime, and closing |
 //!
-//! [`cases`] gives them as a list, for those who want to run them in another way.
+//! [`cases`] returns them as a list, to run them in another way.
 #![expect(clippy::panic, reason = "a test kit reports by panicking")]
 #![allow(clippy::missing_panics_doc, reason = "every case panics when its promise is broken")]
 

@@ -1,4 +1,4 @@
-//! [`Scene`]: a provider under test, and the steps that most cases share.
+//! [`Scene`]: a provider under test, and the steps that cases share.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,21 +12,21 @@ use tokio::time::{Instant, timeout};
 use super::Subject;
 use crate::{DistributedLock, DistributedLockProvider, LockError, LockGuard, LockOptions, Resource};
 
-/// A lease that ends while the test looks on: long enough for a backend on another machine.
+/// A lease that ends within a test. Long enough for a backend on another machine.
 pub(super) const SHORT: Duration = Duration::from_millis(500);
 
-/// A lease that does not end within a test, so that nothing is put right by its end.
+/// A lease that does not end within a test, so that its end cannot hide a mistake.
 pub(super) const LONG: Duration = Duration::from_secs(300);
 
-/// For how long a test waits for what has to happen. Only broken promises take that long.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a test waits for an event. Only a broken promise takes that long.
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// A lease of this length without renewal.
 pub(super) fn lease(ttl: Duration) -> LockOptions {
     LockOptions::default().ttl(ttl).auto_renew(false)
 }
 
-/// A provider, and the look into its backend.
+/// A provider, and the access to its backend.
 pub(super) struct Scene<S> {
     subject: S,
     pub(super) provider: Arc<dyn DistributedLockProvider>,
@@ -48,19 +48,19 @@ impl<S: Subject> Scene<S> {
         kept(self.provider.create_lock(resource, options), "options within their ranges are taken")
     }
 
-    /// The same name's lock in another provider, where there can be one.
+    /// The lock of the same name in another provider, if the subject supports that.
     pub(super) async fn lock_of_another(&self, name: &str) -> Option<DistributedLock> {
         let another = self.subject.another().await?;
         let resource = kept(Resource::try_from(name), "a plain name is a resource");
         Some(kept(another.create_lock(resource, lease(LONG)), "options within their ranges are taken"))
     }
 
-    /// A provider on the backend after it was started again, where it can be.
+    /// A provider on the restarted backend, if the subject supports that.
     pub(super) async fn restarted(&self) -> Option<Arc<dyn DistributedLockProvider>> {
         self.subject.restart().await
     }
 
-    /// How many commands were sent until now, where they are counted.
+    /// How many commands were sent so far, if the subject counts them.
     pub(super) async fn commands(&self) -> Option<u64> {
         self.subject.commands().await
     }
@@ -69,40 +69,40 @@ impl<S: Subject> Scene<S> {
         self.subject.waiters(lock.resource()).await
     }
 
-    /// Waits until this many wait for the lock.
+    /// Waits until `count` callers wait for the lock.
     pub(super) async fn queued(&self, lock: &DistributedLock, count: usize) {
-        let asked = Instant::now();
+        let began = Instant::now();
         loop {
             let seen = self.waiters(lock).await;
             if seen == count {
                 return;
             }
             assert!(
-                asked.elapsed() < PATIENCE,
-                "whoever waits is in the queue, and nobody else: {seen} are in it and not {count}"
+                began.elapsed() < TIME_LIMIT,
+                "all waiters are in the queue, and no other callers: {seen} are in it and not {count}"
             );
             tokio::task::yield_now().await;
         }
     }
 
-    /// Waits until the backend keeps nothing.
+    /// Waits until the backend keeps no entries.
     pub(super) async fn nothing_left(&self) {
-        let asked = Instant::now();
+        let began = Instant::now();
         loop {
             let left = self.subject.leftovers().await;
             if left == 0 {
                 return;
             }
             assert!(
-                asked.elapsed() < PATIENCE,
-                "nothing is kept for a lock that nobody wants: {left} entries are left"
+                began.elapsed() < TIME_LIMIT,
+                "nothing is kept for a lock that no caller holds or waits for: {left} entries are left"
             );
             tokio::task::yield_now().await;
         }
     }
 
     /// Starts a task that waits for the lock, and returns once it is in the queue as number `place`.
-    pub(super) async fn wait_in_line(&self, lock: &DistributedLock, place: usize) -> JoinHandle<LockGuard> {
+    pub(super) async fn spawn_waiter(&self, lock: &DistributedLock, place: usize) -> JoinHandle<LockGuard> {
         let waiting = lock.clone();
         let task = tokio::spawn(async move { acquired(&waiting).await });
         self.queued(lock, place).await;
@@ -110,12 +110,17 @@ impl<S: Subject> Scene<S> {
     }
 
     /// Waits in this task until `acquire` is in the queue as number `place`. It must not end before that.
-    pub(super) async fn line_up<F: Future>(&self, acquire: &mut Pin<Box<F>>, lock: &DistributedLock, place: usize) {
-        let asked = Instant::now();
+    pub(super) async fn poll_until_queued<F: Future>(
+        &self,
+        acquire: &mut Pin<Box<F>>,
+        lock: &DistributedLock,
+        place: usize,
+    ) {
+        let began = Instant::now();
         while self.waiters(lock).await != place {
             let ended = poll_fn(|cx| Poll::Ready(acquire.as_mut().poll(cx).is_ready())).await;
-            assert!(!ended, "an acquire waits while somebody else holds the lock: it has ended");
-            assert!(asked.elapsed() < PATIENCE, "whoever waits is in the queue: number {place} is not");
+            assert!(!ended, "an acquire waits while another caller holds the lock: it has ended");
+            assert!(began.elapsed() < TIME_LIMIT, "all waiters are in the queue: number {place} is not");
             tokio::task::yield_now().await;
         }
     }
@@ -129,11 +134,11 @@ pub(super) fn kept<T>(result: Result<T, LockError>, promise: &str) -> T {
     }
 }
 
-/// What comes within [`PATIENCE`], or a panic with the promise that was broken.
+/// The output, if the future ends within [`TIME_LIMIT`], or a panic with the promise that was broken.
 pub(super) async fn soon<F: Future>(future: F, promise: &str) -> F::Output {
-    match timeout(PATIENCE, future).await {
+    match timeout(TIME_LIMIT, future).await {
         Ok(output) => output,
-        Err(elapsed) => panic!("{promise}: {elapsed} after {PATIENCE:?}"),
+        Err(elapsed) => panic!("{promise}: {elapsed} after {TIME_LIMIT:?}"),
     }
 }
 

@@ -1,44 +1,42 @@
-//! [`Subject`]: what the kit has to know of a provider.
+//! [`Subject`]: what the kit needs to know of a provider.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use crate::{DistributedLockProvider, Resource};
 
-/// A provider under test, and a look into its backend. One is made for each case.
+/// Makes a provider under test, and inspects its backend. There is one for each case.
 ///
-/// The methods may be written as `async fn`. The last three need not be written at all: then the cases that ask for
-/// them prove nothing, and pass.
+/// The methods may be written as `async fn`. The last three are optional. Without them, the cases that need them pass and
+/// prove nothing.
 pub trait Subject: Send + Sync + 'static {
-    /// Makes the provider, on a backend without any locks. Called once for each case, inside a tokio runtime.
+    /// Makes the provider on a backend without locks. Called once per case, inside a tokio runtime.
     fn make(&self) -> impl Future<Output = Arc<dyn DistributedLockProvider>> + Send;
 
-    /// How many wait for this resource at present, the holder not counted.
+    /// How many callers wait for this resource at present. The holder does not count.
     ///
-    /// The cases ask for it over and over where they need "three are in the queue by now", so that none has
-    /// to sleep and hope.
+    /// A case that needs, say, three waiters polls this until it is three, instead of sleeping.
     fn waiters(&self, resource: &Resource) -> impl Future<Output = usize> + Send;
 
-    /// How many entries, keys or the like the provider keeps at present for locks and for those who wait.
+    /// How many entries, keys or the like the provider keeps at present for locks and waiters.
     ///
-    /// What it keeps on purpose beyond a lock's end, such as the last fence of a name, is not counted.
+    /// Data that it keeps on purpose beyond the end of a lock, such as the last fence of a name, does not count.
     fn leftovers(&self) -> impl Future<Output = usize> + Send;
 
-    /// One more provider on the same backend, as another process would have; `None`, the default, if locks are kept in
-    /// the provider itself. From then on [`waiters`](Self::waiters) and [`leftovers`](Self::leftovers) count for all of
-    /// them.
+    /// Another provider on the same backend, as another process would have. `None`, the default, if the provider itself keeps
+    /// the locks. From then on [`waiters`](Self::waiters) and [`leftovers`](Self::leftovers) count for all providers.
     fn another(&self) -> impl Future<Output = Option<Arc<dyn DistributedLockProvider>>> + Send {
         std::future::ready(None)
     }
 
-    /// Ends the backend, starts it again without what it had in memory, and gives a provider on it, which may be the
-    /// same; `None`, the default, if the test cannot do so.
+    /// Restarts the backend without its data in memory, and returns a provider on it, which may be the same one. `None`, the
+    /// default, if the test cannot do so.
     fn restart(&self) -> impl Future<Output = Option<Arc<dyn DistributedLockProvider>>> + Send {
         std::future::ready(None)
     }
 
-    /// How many commands all providers have sent to the backend so far, for locks; `None`, the default, if nobody
-    /// counts them, or if they have no bound worth a promise.
+    /// How many commands all providers have sent to the backend for locks so far. `None`, the default, if they are not
+    /// counted, or have no bound that can be promised.
     fn commands(&self) -> impl Future<Output = Option<u64>> + Send {
         std::future::ready(None)
     }
