@@ -44,7 +44,7 @@ const GRACE: Duration = Duration::from_secs(10);
 struct Database(Mutex<BTreeMap<String, (i64, u64)>>);
 
 impl Database {
-    /// `None` for a stale token: whoever shows it has lost the lock.
+    /// `None` for a stale token: its holder has lost the lock.
     fn read(&self, account: &str, token: u64) -> Option<i64> {
         let mut accounts = self.0.lock();
         let (balance, highest) = accounts.entry(account.to_owned()).or_insert((START, 0));

@@ -1,10 +1,9 @@
-//! A lock provider of one's own: locks kept in one table behind one mutex, with leases, fences and a queue.
+//! A lock provider of your own: locks in one table behind one mutex, with leases, fences and a wait queue.
 //!
 //! Run it with `cargo run --example own_provider`.
 //!
-//! It is what `InMemoryLockProvider` does, in a tenth of the code and at a lower speed. A provider on a server
-//! has the same parts; where this one takes its mutex, that one sends a command. The guide is
-//! `docs/providers.md`.
+//! It does what `InMemoryLockProvider` does, in a tenth of the code and at a lower speed. A provider on a server has the same
+//! parts: where this one locks its mutex, that one sends a command. The guide is `docs/providers.md`.
 #![allow(dead_code, reason = "the tests of this provider include the file without its main")]
 
 use std::collections::{HashMap, VecDeque};
@@ -28,14 +27,14 @@ pub(crate) struct TableProvider(Arc<Table>);
 
 impl TableProvider {
     pub(crate) fn new() -> Self {
-        // Tokens go on rising when the process is started again, as long as the wall clock is not set back.
+        // Tokens rise over a restart of the process too, unless the wall clock is set back.
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let fence = u64::try_from(since.as_micros()).unwrap_or_default() << 10;
-        Self(Arc::new(Table(Mutex::new(Inner { queues: HashMap::new(), fence, closed: false, told: Vec::new() }))))
+        Self(Arc::new(Table(Mutex::new(Inner { queues: HashMap::new(), fence, closed: false, to_notify: Vec::new() }))))
     }
 }
 
-/// For the tests of this provider, which look into its table.
+/// For the tests of this provider, which inspect its table.
 impl TableProvider {
     pub(crate) fn waiters(&self, resource: &Resource) -> usize {
         self.0.0.lock().queues.get(resource).map_or(0, |queue| queue.len().saturating_sub(1))
@@ -48,7 +47,7 @@ impl TableProvider {
 
 impl DistributedLockProvider for TableProvider {
     fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
-        // Checks the options, and takes nothing yet.
+        // Checks the options. Nothing is acquired yet.
         DistributedLock::new(resource, options, Arc::clone(&self.0) as Arc<dyn LockBackend>)
     }
 
@@ -64,7 +63,7 @@ impl DistributedLockProvider for TableProvider {
             std::mem::take(&mut inner.queues)
         };
         for lease in queues.into_values().flatten() {
-            // Guards are told of a loss. Events and metrics say that the provider closed, which is no reason for an alert.
+            // A loss for the guard. Events and metrics report a close instead, so that a shutdown raises no alert.
             lease.state.close(Instant::now());
             lease.changed.notify_one();
         }
@@ -82,22 +81,22 @@ struct Inner {
     queues: HashMap<Resource, VecDeque<Arc<TableLease>>>,
     fence: u64,
     closed: bool,
-    /// Those who have to look again, told once the mutex is free: whom that wakes may drop a guard, which needs it.
-    told: Vec<Arc<TableLease>>,
+    /// The waiters to notify after the mutex is released: a waker may drop a guard, whose drop needs the mutex.
+    to_notify: Vec<Arc<TableLease>>,
 }
 
-/// One acquire: a place in a queue first, then a lease.
+/// One acquire: first an entry of the queue, then a lease.
 #[derive(Debug)]
 struct TableLease {
     state: LeaseState,
     options: LockOptions,
-    /// Tells the one who waits on this place to look again.
+    /// Wakes the waiter, which then checks `state` again.
     changed: Notify,
     table: Arc<Table>,
 }
 
 impl Inner {
-    /// Grants the lock to the first in the queue, which has just become the first.
+    /// Grants the lock to the entry that has just become the first of the queue.
     fn grant_first(&mut self, resource: &Resource) {
         let Some(queue) = self.queues.get(resource) else { return };
         let Some(first) = queue.front() else { return };
@@ -105,32 +104,32 @@ impl Inner {
         let fence = FencingToken::new(self.fence).unwrap_or(FencingToken::MAX);
         let ttl = first.options.get_ttl();
         let term = Term::new(Instant::now(), ttl).max_hold(first.options.get_max_hold());
-        // No server has to be told of a renewal here, so a guard that lives is renewal enough. A provider on a
-        // server sends renewals from a task of its own, and calls `LeaseState::renew` after each answer.
+        // A lease renews itself here while its guard lives, since there is no server to ask. A provider on a server sends
+        // renewals from a task of its own, and calls `LeaseState::renew` after each reply.
         let term = if first.options.get_auto_renew() { term.self_renewing(ttl) } else { term };
         first.state.grant(fence, term);
-        self.told.push(Arc::clone(first));
-        // The next waiter waits for the end of another lease from now on: the first may never come for its own.
+        self.to_notify.push(Arc::clone(first));
+        // The next waiter has to set its timer to the end of the new lease: the new holder may never be polled.
         if let Some(next) = queue.get(1) {
-            self.told.push(Arc::clone(next));
+            self.to_notify.push(Arc::clone(next));
         }
     }
 
-    /// Takes a lease out of its queue, wherever it stands there, and lets the next one move up.
+    /// Removes a lease from its queue, and grants the lock to the next entry if the first was removed.
     fn remove(&mut self, lease: &TableLease) {
         let resource = lease.state.resource();
         let Some(queue) = self.queues.get_mut(resource) else { return };
-        let Some(at) = queue.iter().position(|other| std::ptr::eq(other.as_ref(), lease)) else { return };
-        queue.remove(at);
+        let Some(index) = queue.iter().position(|other| std::ptr::eq(other.as_ref(), lease)) else { return };
+        queue.remove(index);
         if queue.is_empty() {
             self.queues.remove(resource);
-        } else if at == 0 {
+        } else if index == 0 {
             self.grant_first(resource);
         }
     }
 
-    /// Removes a holder whose lease has ended by the clock. There is no timer that would do so.
-    fn settle(&mut self, resource: &Resource) {
+    /// Removes a holder whose lease has ended. Called before each use of a queue, since no timer does it.
+    fn remove_expired_holder(&mut self, resource: &Resource) {
         let first = self.queues.get(resource).and_then(VecDeque::front);
         if let Some(ended) = first.filter(|first| !first.state.is_held()).map(Arc::clone) {
             self.remove(&ended);
@@ -139,27 +138,27 @@ impl Inner {
 }
 
 impl Table {
-    /// One step under the mutex, and what it leaves to be told after it.
-    fn step<T>(&self, step: impl FnOnce(&mut Inner) -> T) -> T {
-        let (answer, told) = {
+    /// Runs `change` under the mutex, and notifies waiters after it.
+    fn update<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let (answer, to_notify) = {
             let mut inner = self.0.lock();
-            let answer = step(&mut inner);
-            (answer, std::mem::take(&mut inner.told))
+            let answer = change(&mut inner);
+            (answer, std::mem::take(&mut inner.to_notify))
         };
-        for lease in told {
+        for lease in to_notify {
             lease.changed.notify_one();
         }
         answer
     }
 
-    /// Joins the queue, at whose front the lock is granted at once. `None`: held, and no wait was asked for.
+    /// Joins the queue. An empty queue grants the lock at once. `None`: the lock is held, and `wait` is [`Wait::No`].
     fn join(
         self: &Arc<Self>,
         resource: &Resource,
         options: LockOptions,
         wait: Wait,
     ) -> Result<Option<Arc<TableLease>>, LockError> {
-        self.step(|inner| self.join_inner(inner, resource, options, wait))
+        self.update(|inner| self.join_inner(inner, resource, options, wait))
     }
 
     fn join_inner(
@@ -172,7 +171,7 @@ impl Table {
         if inner.closed {
             return Err(LockError::Closed);
         }
-        inner.settle(resource);
+        inner.remove_expired_holder(resource);
         let ahead = inner.queues.get(resource).map_or(0, VecDeque::len);
         if ahead > 0 && wait == Wait::No {
             return Ok(None);
@@ -189,10 +188,10 @@ impl Table {
         Ok(Some(lease))
     }
 
-    /// When the holder's lease ends by the clock.
+    /// When the holder's lease ends.
     fn holder_ends(&self, resource: &Resource) -> Option<Instant> {
-        self.step(|inner| {
-            inner.settle(resource);
+        self.update(|inner| {
+            inner.remove_expired_holder(resource);
             inner.queues.get(resource)?.front()?.state.ends()
         })
     }
@@ -205,7 +204,7 @@ impl LockBackend for Table {
             Wait::AtMost(time) => Instant::now().checked_add(time),
             Wait::Forever => None,
         };
-        // The place in the queue is taken in the call and not at the first poll: the order is that of the calls.
+        // Joins the queue in the call and not at the first poll: the order is that of the calls.
         let lease = match self.join(&resource, options, wait) {
             Ok(Some(lease)) => lease,
             Ok(None) => return Acquiring::ready(Ok(None)),
@@ -214,16 +213,15 @@ impl LockBackend for Table {
         if !lease.state.is_pending() {
             return Acquiring::ready(Ok(Some(LockGuard::new(lease))));
         }
-        let mut place = Place(Some(lease));
+        let mut queued = QueuedAcquire(Some(lease));
         Acquiring::pending(async move {
             loop {
-                match place.turn(until).await {
-                    Turn::Ours(guard) => return Ok(Some(guard)),
-                    Turn::TimeIsUp => return Ok(None),
-                    // The provider was closed, or the lease ran out before this task was run again.
-                    // Joining the queue anew tells which.
-                    Turn::Missed => match self.join(&resource, options, wait)? {
-                        Some(lease) => place = Place(Some(lease)),
+                match queued.wait(until).await {
+                    WaitResult::Granted(guard) => return Ok(Some(guard)),
+                    WaitResult::TimedOut => return Ok(None),
+                    // The provider was closed, or the lease ended before this task was polled. `join` tells which.
+                    WaitResult::Ended => match self.join(&resource, options, wait)? {
+                        Some(lease) => queued = QueuedAcquire(Some(lease)),
                         None => return Ok(None),
                     },
                 }
@@ -232,41 +230,42 @@ impl LockBackend for Table {
     }
 }
 
-/// A place in the queue, given up when it is dropped: that is the cancellation.
-struct Place(Option<Arc<TableLease>>);
+/// An acquire in the queue. Its drop is the cancellation.
+struct QueuedAcquire(Option<Arc<TableLease>>);
 
-enum Turn {
-    Ours(LockGuard),
-    TimeIsUp,
-    Missed,
+enum WaitResult {
+    Granted(LockGuard),
+    TimedOut,
+    /// The lease ended, by its time or by a close, before this task was polled.
+    Ended,
 }
 
-impl Place {
-    async fn turn(&mut self, until: Option<Instant>) -> Turn {
+impl QueuedAcquire {
+    async fn wait(&mut self, until: Option<Instant>) -> WaitResult {
         loop {
-            let Some(lease) = self.0.clone() else { return Turn::Missed };
+            let Some(lease) = self.0.clone() else { return WaitResult::Ended };
             let holder_ends = lease.table.holder_ends(lease.state.resource());
             match lease.state.standing() {
                 LeaseStatus::Pending => {}
                 LeaseStatus::Held(_) => {
                     self.0 = None;
-                    return Turn::Ours(LockGuard::new(lease));
+                    return WaitResult::Granted(LockGuard::new(lease));
                 }
-                LeaseStatus::Released | LeaseStatus::Lost => return Turn::Missed,
+                LeaseStatus::Released | LeaseStatus::Lost => return WaitResult::Ended,
             }
             if until.is_some_and(|until| until <= Instant::now()) {
-                return Turn::TimeIsUp;
+                return WaitResult::TimedOut;
             }
-            let look_at = until.into_iter().chain(holder_ends).min();
+            let wake_at = until.into_iter().chain(holder_ends).min();
             tokio::select! {
                 () = lease.changed.notified() => {}
-                () = sleep_until_or_for_ever(look_at) => {}
+                () = sleep_until_or_for_ever(wake_at) => {}
             }
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuedAcquire {
     fn drop(&mut self) {
         if let Some(lease) = self.0.take() {
             drop(lease.release());
@@ -288,19 +287,19 @@ impl Lease for TableLease {
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
         let now = Instant::now();
-        // Not under the mutex, since it wakes those who watch the lease.
+        // Not under the mutex, since it wakes tasks that watch the lease.
         let extended = self.state.renew(now, now, duration);
-        // The end may have moved nearer, so waiters have to set their timers anew.
-        self.table.step(|inner| {
+        // The lease may end earlier now, so waiters have to set their timers again.
+        self.table.update(|inner| {
             let queue = inner.queues.get(self.state.resource());
-            inner.told.extend(queue.into_iter().flatten().map(Arc::clone));
+            inner.to_notify.extend(queue.into_iter().flatten().map(Arc::clone));
         });
         Box::pin(std::future::ready(Ok(extended)))
     }
 
     fn release(self: Arc<Self>) -> Releasing {
-        let release = self.table.step(|inner| {
-            // Decides, once, between our release and a loss; a place that still waits is given up by the same call.
+        let release = self.table.update(|inner| {
+            // Decides, once, between a release and a loss. It also cancels an acquire that still waits.
             let release = self.state.release();
             inner.remove(&self);
             release
@@ -329,7 +328,7 @@ async fn main() -> Result<(), BoxError> {
         println!("  caller {caller} held it with token {token}");
     }
 
-    println!("A lease that is not renewed ends, and the next in line has the lock:");
+    println!("A lease that is not renewed ends, and the next waiter has the lock:");
     let short = LockOptions::default().ttl(Duration::from_millis(50)).auto_renew(false);
     let lock = locking.lock_with("scanner", short)?;
     let forgotten = lock.acquire().await?;

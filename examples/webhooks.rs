@@ -25,7 +25,7 @@ use tokio::time::sleep;
 const CUSTOMERS: [(&str, &str); 3] = [("token-a", "Ada"), ("token-b", "Bob"), ("token-c", "Cem")];
 const EVENTS: u32 = 8;
 
-/// Who sent the event. Known from the token, so that no customer can hold up another one's lock.
+/// The sender of the event. It is read from the token, so a customer cannot take another customer's lock.
 #[derive(Debug, Clone)]
 struct Customer(&'static str);
 
