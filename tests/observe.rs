@@ -1,4 +1,4 @@
-//! What locks tell of themselves: metrics and events.
+//! Metrics and events.
 #![allow(clippy::unwrap_used)]
 
 use std::io;
@@ -89,7 +89,7 @@ fn events_name_the_resource_and_the_fencing_token() {
     }
 }
 
-/// A name is a client's to choose. In an event it is one quoted value: it begins no line, no field, and no colour.
+/// A client may choose a name. In an event it is one quoted value: it starts no line, no field and no colour.
 #[test]
 fn a_name_in_an_event_is_taken_for_nothing_else() {
     let lines = Written::default();
@@ -120,7 +120,7 @@ fn a_name_in_an_event_is_taken_for_nothing_else() {
     }
 }
 
-/// A shutdown is no alert: a guard that was held when its provider closed is counted apart, and one that was lost before
+/// A shutdown raises no alert: a guard that was held when its provider closed is counted as closed, and one that was lost before
 /// that is a loss.
 #[test]
 fn closing_is_not_counted_as_loss() {
@@ -136,7 +136,7 @@ fn closing_is_not_counted_as_loss() {
             let ends = LockOptions::default().ttl(Duration::from_secs(1)).auto_renew(false);
             let lost = locking.lock_with("lost", ends).unwrap().acquire().await.unwrap();
             tokio::time::advance(Duration::from_secs(2)).await;
-            // Known to its guard alone, known to others, and with an end of its own.
+            // An unshared lease, a shared one, and one with an end.
             let sole = locking.lock("sole").unwrap().acquire().await.unwrap();
             let shared = locking.lock("shared").unwrap().acquire().await.unwrap();
             let handle = shared.handle();

@@ -44,6 +44,7 @@ where
 }
 
 /// The state of one request after its key was read.
+#[expect(clippy::large_enum_variant, reason = "a box would cost every request an allocation")]
 #[pin_project(project = StateProjection, project_replace = OwnedState)]
 pub(super) enum ResponseState<S, ReqB, ResB>
 where
@@ -212,13 +213,11 @@ where
                 }
                 answer => answer,
             };
-            match BoundedRelease::at_once(&mut guard) {
-                Some(lost) => return Poll::Ready(context.answer_released(answer, lost)),
-                None => {
-                    let release = BoundedRelease::later(&guard, context.ending.release_timeout);
-                    this.state.set(ResponseState::Releasing(answer, release));
-                }
+            if let Some(lost) = BoundedRelease::at_once(&mut guard) {
+                return Poll::Ready(context.answer_released(answer, lost));
             }
+            let release = BoundedRelease::later(&guard, context.ending.release_timeout);
+            this.state.set(ResponseState::Releasing(answer, release));
         }
         let StateProjection::Releasing(_, release) = this.state.as_mut().project() else {
             return Poll::Pending;

@@ -1,4 +1,4 @@
-//! What of the HTTP layer can be sent between threads and stored; checked by the compiler.
+//! `Send`, `Sync` and `'static` of the HTTP layer's types, checked by the compiler.
 
 use std::convert::Infallible;
 
@@ -32,7 +32,7 @@ fn types_of_the_http_layer_can_be_sent_and_shared() {
     shared::<Attached>();
     shared::<Detachable>();
     shared::<Refusal>();
-    // Bodies are sent, and none of axum's is shared.
+    // Bodies are `Send`. axum's are not `Sync`.
     sent::<LockBody<Body>>();
 }
 

@@ -18,7 +18,7 @@ use crate::support::is_free;
 
 const NAME: &str = "the-lock";
 
-/// Gives its frames, and is told how it shows its end.
+/// Yields the given frames, and shows its end in the given way.
 pub(crate) struct Scripted {
     frames: VecDeque<Result<Frame<Bytes>, &'static str>>,
     shows_end: bool,
@@ -76,7 +76,7 @@ pub(crate) async fn respond(
     layer.layer(inner).oneshot(request).await.unwrap()
 }
 
-/// Makes a service that is called once cloneable.
+/// Makes a service that is called once cloneable, as the layer requires.
 struct OnceClone<S>(Arc<Mutex<S>>);
 
 impl<S> Clone for OnceClone<S> {
@@ -186,7 +186,7 @@ async fn a_loss_ends_the_body_whether_it_stalls_or_not() {
     }
 }
 
-/// A client of HTTP/2 counts an announced length too, and has its whole answer with the last byte of it.
+/// An HTTP/2 client counts an announced length too: it has its whole answer with the last byte.
 #[tokio::test]
 async fn an_announced_length_is_the_end_over_http2() {
     let provider = InMemoryLockProvider::new();

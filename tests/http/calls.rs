@@ -97,7 +97,7 @@ async fn a_client_that_drops_its_stream_frees_the_lock() {
     drop(messages);
     becomes_free(&provider, NAME).await;
 
-    // A call in both directions is dropped with both: the client's side keeps its stream while it may send.
+    // A bidirectional call ends only when both directions are dropped: the client keeps its stream while it may send.
     let (send, texts) = tokio::sync::mpsc::channel::<String>(1);
     let texts = stream::unfold(texts, |mut texts| async move { Some((texts.recv().await?, texts)) });
     let messages = client.echo(texts).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_cancelled_call_ends_or_is_finished() {
             Client::of(layer.layer(calls.clone())).await
         };
         tokio::select! {
-            _ = client.unary("pay") => panic!("nobody has let it answer"),
+            _ = client.unary("pay") => panic!("the handler has not been let go"),
             begun = calls.begun.acquire() => begun.unwrap().forget(),
         }
         if finishes {
@@ -174,7 +174,7 @@ async fn the_shorter_of_wait_and_grpc_timeout_counts() {
         (250, Some("10S"), 250),
         (250, None, 250),
         (10_000, Some("0m"), 0),
-        // Malformed ones are as none.
+        // A malformed header is ignored.
         (250, Some("1"), 250),
         (250, Some("-1S"), 250),
         (250, Some("99999999H"), 250),
@@ -195,7 +195,7 @@ async fn the_shorter_of_wait_and_grpc_timeout_counts() {
             assert_eq!(answer.headers()["grpc-status"], "14");
         }
     }
-    // Only gRPC has the header.
+    // Only gRPC requests have the header.
     let provider = InMemoryLockProvider::new();
     let _guard = crate::support::hold(&provider, NAME).await;
     let service = layer(&provider).wait(Duration::from_millis(250)).layer(Calls::new());

@@ -1,4 +1,4 @@
-//! Names made of several values, of metadata and of extensions; and what never reaches a provider.
+//! Names made of several values, of metadata and of extensions, and requests that never reach a provider.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,7 +53,7 @@ async fn parts_are_joined_in_order_and_a_prefix_is_one_more() {
     assert_eq!(send(&server, "/inner/7", &tenant).await.body, inner);
 }
 
-/// Values that contain the separator and its escape, from the outside, in every way to cut one text in two.
+/// Values from outside that contain the separator and its escape, with every way to cut one text in two.
 #[tokio::test]
 async fn different_values_never_share_a_lock() {
     let key = key::parts([key::header("x-tenant"), key::path_param("id")]);
@@ -119,7 +119,7 @@ async fn nested_routers_see_all_parameters_and_the_whole_path() {
         .route("/{id}", get(name).route_layer(layer(key())))
         .route("/{id}/path", get(name).route_layer(layer(key::path())));
     let shops = Router::new().nest("/shops/{shop}", items);
-    // Around a whole nested router the layer sees what has been matched so far, and the route within too.
+    // Around a nested router the layer sees the parameters of the outer route and of the inner one.
     let around = Router::new().route("/{id}", get(name)).layer(layer(key::path_param("id")));
     let app = Router::new().nest("/{tenant}", shops).nest("/around", around);
     let server = serve(app).await;
@@ -160,7 +160,7 @@ async fn an_extension_of_a_layer_outside_names_the_lock() {
         (empty.status, empty.json()["type"].as_str()),
         (StatusCode::BAD_REQUEST, Some("urn:orchestrix:locking:invalid-key"))
     );
-    // What axum's own layer inserts is found too.
+    // An extension that axum's own layer inserts is found too.
     let shared = Router::new()
         .route("/", get(name).layer(layer(by_tenant())))
         .layer(Extension(User { tenant: "shared".to_owned() }));
@@ -198,7 +198,7 @@ async fn metadata_is_a_header_and_binary_metadata_is_decoded() {
     assert_eq!(send(&server, "/impossible", &[]).await.status, StatusCode::INTERNAL_SERVER_ERROR);
 }
 
-/// Counts what it is asked for.
+/// Counts the locks that it is asked for.
 #[derive(Debug, Default)]
 struct Counting {
     locks: InMemoryLockProvider,

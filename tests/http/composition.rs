@@ -49,7 +49,7 @@ fn done() -> Router {
 
 // ---- trace ---------------------------------------------------------------------------------------------------
 
-/// Notes the status of each response that the trace layer sees, and each failure.
+/// Records the status of each response that the trace layer sees, and each failure.
 macro_rules! trace {
     ($seen:expr) => {{
         let (responses, failures) = ($seen.clone(), $seen.clone());
@@ -114,7 +114,7 @@ async fn timeout_inside_bounds_the_work_alone() {
 
 // ---- compression ---------------------------------------------------------------------------------------------
 
-/// A streamed answer whose second half comes when it is let.
+/// A streamed answer whose second half waits for the test.
 fn halves(go: &Arc<Semaphore>) -> Router {
     let go = go.clone();
     let handler = move || async move {
@@ -124,7 +124,7 @@ fn halves(go: &Arc<Semaphore>) -> Router {
                 if count == 1 {
                     go.acquire().await.unwrap().forget();
                 }
-                // Numbers, which do not compress to nothing.
+                // Numbers, which do not compress well.
                 let text: String =
                     (0..20_000_u32).filter_map(|number| char::from_digit(number * 7919 % 10_007 % 10, 10)).collect();
                 (count < 2).then(|| (Ok::<_, Infallible>(Bytes::from(text)), count + 1))
@@ -201,7 +201,7 @@ async fn handle_error_outside_answers_what_a_generic_layer_refuses() {
     let provider = InMemoryLockProvider::new();
     let refused = |error: BoxError| async move {
         match error.downcast_ref() {
-            Some(LockError::Busy { .. }) => (StatusCode::LOCKED, "somebody else is at it"),
+            Some(LockError::Busy { .. }) => (StatusCode::LOCKED, "another caller holds it"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "no idea"),
         }
     };
@@ -211,7 +211,7 @@ async fn handle_error_outside_answers_what_a_generic_layer_refuses() {
     assert_eq!(server.get("/").await.body, "done");
     let _guard = hold(&provider, NAME).await;
     let answer = server.get("/").await;
-    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::LOCKED, "somebody else is at it"));
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::LOCKED, "another caller holds it"));
     provider.close().await;
     assert_eq!(server.get("/").await.body, "no idea");
 }
@@ -241,7 +241,7 @@ fn cors() -> CorsLayer {
     CorsLayer::new().allow_origin([PAGE.parse().unwrap()]).allow_methods([Method::POST])
 }
 
-/// A request of a browser's, on behalf of the page.
+/// A request that a browser sends for a page.
 async fn browser(server: &Server, method: &str) -> Answer {
     let mut request = server.request(method, "/").header("origin", PAGE);
     if method == "OPTIONS" {
@@ -290,7 +290,7 @@ async fn cors_inside_makes_preflights_wait_and_refusals_unreadable() {
     }
 }
 
-/// A preflight is what a client says is one. If it needed no lock, a client could call a handler of all methods without.
+/// Any client can send a preflight. If it needed no lock, a client could call a handler for all methods without one.
 #[tokio::test]
 async fn a_request_in_the_shape_of_a_preflight_does_not_run_beside_the_holder() {
     let provider = InMemoryLockProvider::new();

@@ -1,4 +1,4 @@
-//! Clients that go away in the middle of a handler: it is dropped, or runs to its end, as the layer is told.
+//! Clients that disconnect while a handler runs: it is dropped, or runs to its end, by the layer's setting.
 
 mod endings;
 mod scene;
@@ -32,7 +32,7 @@ async fn by_default_the_handler_is_dropped_and_then_the_lock_is_freed() {
             };
             let server = scene.serve(router).await;
             let _rest = scene.vanish(&server, way).await;
-            // What the server dropped is gone with its lock, without any waiting.
+            // The drop of the request has released the lock, without any waiting.
             assert!(is_free(&scene.provider, NAME).await, "{way:?}");
             happens(&scene.gone).await;
             assert!(scene.under_lock.load(SeqCst), "{way:?}");
@@ -51,7 +51,7 @@ async fn told_to_finish_the_handler_runs_to_its_response_under_the_lock() {
         assert_eq!((scene.gone.available_permits(), scene.finished.load(SeqCst)), (0, 0));
         scene.go.add_permits(1);
         becomes_free(&scene.provider, NAME).await;
-        // The body that nobody read was dropped before the lock was.
+        // The unread body was dropped before the lock.
         assert_eq!((scene.gone.available_permits(), scene.finished.load(SeqCst)), (1, 1), "{way:?}");
         assert!(scene.under_lock.load(SeqCst), "{way:?}");
         drop(rest);
@@ -139,8 +139,8 @@ async fn what_is_left_of_the_request_body_cannot_be_read_without_the_client() {
     becomes_free(&provider, NAME).await;
 }
 
-/// Over HTTP/1 a server finds the end of a connection behind what has not been read of it. A layer outside the lock that
-/// reads long bodies first lets the server see a client leave that waits.
+/// Over HTTP/1 a server sees the end of a connection only after all unread bytes. With a layer outside the lock that
+/// reads long bodies first, the server notices that a waiting client is gone.
 #[tokio::test]
 async fn a_client_that_waits_with_a_long_body_is_missed_once_the_body_is_read() {
     use tokio::io::AsyncWriteExt;

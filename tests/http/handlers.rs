@@ -21,7 +21,7 @@ use crate::support::{Answer, Failing, hold, serve};
 
 const NAME: &str = "the-lock";
 
-/// One of each, but for the two kinds of [`LockError::Busy`].
+/// One error of each kind, and the two kinds of [`LockError::Busy`].
 fn errors() -> Vec<LockError> {
     vec![
         LockError::TooManyWaiters,
@@ -51,7 +51,7 @@ async fn both(error: LockError) -> [Answer; 2] {
     [server.get("/layer").await, server.get("/handler").await]
 }
 
-/// What the layer alone knows: that it has not passed the request on.
+/// Removes what only the layer's answer says: that the request was not begun.
 fn without_claim(text: &str) -> String {
     text.replace("the request was not begun; ", "").replace("the request was not begun", "the request was refused")
 }
@@ -164,7 +164,7 @@ fn a_status_keeps_the_error_as_its_source() {
     assert_eq!(Status::from(refusal).code(), Code::ResourceExhausted);
 }
 
-/// Also with a backend that takes a moment to say so: one that does not wait is known by it.
+/// Also with a backend that answers after a while: the wait of zero decides, not the time that passed.
 #[tokio::test]
 async fn a_caller_who_does_not_wait_is_told_that_it_did_not() {
     for error in [InMemoryLockProvider::new().busy_within(Duration::ZERO).await, Slow.busy_within(Duration::ZERO).await]
@@ -183,7 +183,7 @@ async fn a_caller_who_does_not_wait_is_told_that_it_did_not() {
     }
 }
 
-/// Why the lock of this provider, which is held, was not granted; by the lock, and by a layer, alike.
+/// The errors of the lock and of a layer for a held lock of this provider, which must be alike.
 trait BusyWithin: DistributedLockProvider + Clone {
     async fn busy_within(&self, wait: Duration) -> LockError {
         use tower::ServiceExt;
@@ -202,7 +202,7 @@ trait BusyWithin: DistributedLockProvider + Clone {
 impl BusyWithin for InMemoryLockProvider {}
 impl BusyWithin for Slow {}
 
-/// Says after a while that the lock is held.
+/// Answers after a while that the lock is held.
 #[derive(Debug, Clone, Copy)]
 struct Slow;
 

@@ -1,4 +1,4 @@
-//! Where names come from, and what is said of requests that have none.
+//! Keys of requests, and the refusals of requests without one.
 
 use axum::Router;
 use axum::body::Body;

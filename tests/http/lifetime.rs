@@ -1,4 +1,4 @@
-//! From when to when a request holds its lock, seen by clients.
+//! How long a request holds its lock, as clients see it.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -25,7 +25,7 @@ fn layer(provider: &InMemoryLockProvider) -> HttpLockLayer<key::Key> {
     HttpLockLayer::new(provider.clone(), key::constant(NAME)).wait(Duration::ZERO)
 }
 
-/// Answers with one frame, and with the last one when `go` says so.
+/// Answers with one frame, and with the last one after `go`.
 async fn streaming(layer: HttpLockLayer<key::Key>, go: Arc<Semaphore>) -> Server {
     let handler = move || {
         let go = go.clone();
@@ -82,7 +82,7 @@ async fn a_waiting_request_begins_after_the_last_byte_of_the_one_before() {
         let token = provider.inspect(&name).unwrap().fencing_token;
         go.add_permits(1);
         assert_eq!(first.collect().await.unwrap().to_bytes(), "first last");
-        // The lock has been handed over by now: the second one cannot end before it is let.
+        // The lock has been handed over. The second request ends only when the test lets it.
         assert!(provider.inspect(&name).is_some_and(|lock| lock.fencing_token > token));
         go.add_permits(1);
     };

@@ -1,4 +1,4 @@
-//! A mistake in the program is answered with 500, which tells the client nothing: the operator is told the cause.
+//! A mistake in the program is answered with 500 without details, and its cause is logged.
 #![cfg(feature = "tracing")]
 
 use std::io;
@@ -29,7 +29,7 @@ impl io::Write for Written {
     }
 }
 
-/// The lines at level ERROR that one request leads to, and its answer.
+/// The log lines at level ERROR of one request, and its answer.
 async fn told(router: Router, request: Request<Body>) -> (Response<Body>, Vec<String>) {
     let written = Written::default();
     let make = written.clone();
@@ -54,7 +54,7 @@ fn layer(key: key::Key) -> HttpLockLayer<key::Key> {
     HttpLockLayer::new(InMemoryLockProvider::new(), key)
 }
 
-/// The one line that tells of a request that such a layer refuses.
+/// The one log line of a request that this layer refuses.
 async fn line(layer: HttpLockLayer<key::Key>) -> String {
     let router = Router::new().nest("/shop", Router::new().route("/pay", post(async || "done").layer(layer)));
     let (answer, lines) = told(router, request("/shop/pay?secret=1")).await;
@@ -94,7 +94,7 @@ async fn a_lock_that_two_layers_take_is_told_by_name() {
     assert!(line.contains("already held by this request"), "{line}");
 }
 
-/// Then the request is gone, and only the cause is known.
+/// By then the request has been passed on, and only the cause is known.
 #[tokio::test]
 async fn a_mistake_that_the_provider_finds_is_told_too() {
     let error = LockError::invalid_options("ttl", "1h", "what this provider can do");
@@ -105,7 +105,7 @@ async fn a_mistake_that_the_provider_finds_is_told_too() {
     assert!(line.contains("the option ttl is 1h"), "{line}");
 }
 
-/// An upgrade that would leave its connection without the lock.
+/// An upgrade whose handler keeps no handle.
 #[tokio::test]
 async fn an_upgrade_that_is_refused_is_told() {
     let upgrade = get(async || (StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "echo")]));
@@ -124,7 +124,7 @@ async fn a_handler_without_the_layer_that_it_needs_is_told() {
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let [line] = lines.try_into().expect("one line");
     assert!(line.contains("by=\"LockHandle\" method=\"POST\" path=\"/shop/pay\""), "{line}");
-    // A handler that looks for itself has made no mistake.
+    // A handler that takes an `Option<LockHandle>` is no mistake.
     let optional = async |lock: Result<LockHandle, orchestrix_locking::MissingLock>| format!("{}", lock.is_ok());
     let (answer, lines) = told(Router::new().route("/pay", post(optional)), request("/pay")).await;
     assert_eq!((answer.status(), lines), (StatusCode::OK, vec![]));
@@ -142,7 +142,7 @@ async fn a_handler_that_returns_a_mistake_is_told() {
     assert_eq!(lines.len(), 1);
 }
 
-/// What a client can bring about is no error of the program's.
+/// What a client can cause is not logged as a mistake in the program.
 #[tokio::test]
 async fn a_request_that_is_refused_for_what_it_is_writes_no_error() {
     let router = Router::new()

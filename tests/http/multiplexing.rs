@@ -1,5 +1,5 @@
-//! Many requests on one HTTP/2 connection, of which some wait for their locks: what they keep from one another, and what
-//! helps.
+//! Many requests on one HTTP/2 connection, some of which wait for locks: the resources that they share, and what
+//! to do.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use tokio::time::timeout;
 
 use crate::support::{LIMIT, hold, serve};
 
-/// Long enough for an answer over loopback that nothing holds up.
+/// Long enough for an answer over loopback that is not blocked.
 const A_WHILE: Duration = Duration::from_millis(400);
 /// hyper's window, of one stream and of a whole connection.
 const WINDOW: usize = 1024 * 1024;
-/// How many streams hyper takes at once on one connection.
+/// How many concurrent streams hyper accepts on one connection.
 const STREAMS: usize = 200;
 
 /// The path is the lock; a handler reads the whole body.
@@ -44,7 +44,7 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     sender
 }
 
-/// Sends what it can of a request. Its body, if it has one, is given to the connection whole.
+/// Sends as much of a request as the window allows. The connection gets the whole body.
 async fn send(client: &SendRequest<Bytes>, path: &str, body: usize) -> ResponseFuture {
     let mut client = client.clone().ready().await.unwrap();
     let request = http::Request::post(format!("http://test{path}")).body(()).unwrap();
@@ -128,7 +128,7 @@ async fn as_many_waiting_requests_as_a_connection_has_streams_hold_up_the_next_o
     }
 }
 
-// ---- What helps ----------------------------------------------------------------------------------------------
+// ---- What to do -----------------------------------------------------------------------------------------------
 
 /// As `docs/middleware.md` shows it, with another bound.
 async fn read_first(request: Request, next: Next) -> Result<Response, StatusCode> {

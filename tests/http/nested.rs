@@ -58,7 +58,7 @@ async fn a_lock_of_any_layer_outside_is_found() {
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "d"));
 }
 
-/// The handle of a request that asks for an upgrade is another one, by which the connection keeps its lock.
+/// A request that asks for an upgrade has a handle that keeps the lock.
 #[tokio::test]
 async fn a_lock_of_a_layer_outside_is_found_for_an_upgrade_too() {
     let provider = InMemoryLockProvider::new();
@@ -92,7 +92,7 @@ async fn a_lock_of_the_same_name_in_another_provider_is_another_lock() {
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "a"));
 }
 
-/// A handle of a lock that has been released says nothing, and nor does one that was lost.
+/// A handle of a lock that was released or lost does not count as held.
 #[tokio::test]
 async fn a_lock_that_is_held_no_more_is_taken_anew() {
     let provider = InMemoryLockProvider::new();

@@ -1,4 +1,4 @@
-//! Answers are kept back until the release has been answered, within bounds.
+//! Answers wait for the reply to the release, with a time limit.
 
 use std::future::Future;
 use std::pin::pin;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::body::{data, respond, script};
 
-/// Grants every lock, and answers a release after a while.
+/// Grants every lock, and replies to a release after a while.
 #[derive(Debug, Clone, Copy)]
 struct Slow {
     after: Duration,

@@ -1,4 +1,4 @@
-//! `Retry-After` follows what is left of the lease of a holder who does not renew it.
+//! `Retry-After` is what is left of the lease of a holder that does not renew it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,7 +19,7 @@ async fn hold(provider: &InMemoryLockProvider, options: LockOptions) -> LockGuar
     provider.create_lock(NAME.try_into().unwrap(), options).unwrap().acquire().await.unwrap()
 }
 
-/// What the answer to a request says that comes now, and waits [`WAIT`] in vain.
+/// `Retry-After` of a request that comes now, and waits for [`WAIT`] in vain.
 async fn retry_after(provider: &InMemoryLockProvider) -> String {
     let layer = HttpLockLayer::new(provider.clone(), key::constant(NAME)).wait(WAIT);
     let service =
@@ -41,12 +41,12 @@ async fn a_holder_that_renews_its_lease_is_done_soon() {
 async fn a_lease_that_is_not_renewed_ends_when_it_says() {
     let provider = InMemoryLockProvider::new();
     std::mem::forget(hold(&provider, LockOptions::default().ttl(TTL).auto_renew(false)).await);
-    // Of 28 s a living holder could have so many left too.
+    // 28 s of the lease are left: a live holder may have that many left too.
     assert_eq!(retry_after(&provider).await, "1");
     tokio::time::advance(Duration::from_millis(9_500)).await;
-    // 16.5 s are left, rounded up: a client that came earlier would be refused again.
+    // 16.5 s are left, rounded up: a client that comes back earlier would be refused again.
     assert_eq!(retry_after(&provider).await, "17");
-    // Every one who waits is told, and not only the first.
+    // Every waiter gets the value, not only the first.
     let (one, other) = tokio::join!(retry_after(&provider), retry_after(&provider));
     assert_eq!([one, other], ["15", "15"]);
     tokio::time::advance(Duration::from_millis(12_400)).await;
@@ -70,7 +70,7 @@ async fn no_client_is_sent_away_for_more_than_half_a_minute() {
     assert_eq!(answer.headers()[RETRY_AFTER], "30");
 }
 
-/// What was known of one lock is never told of another.
+/// The value of one lock is never used for another.
 #[tokio::test(start_paused = true)]
 async fn what_is_left_of_another_lease_is_not_told() {
     let provider = InMemoryLockProvider::new();

@@ -1,4 +1,4 @@
-//! The end of a server: requests under way, requests that wait, and streams without an end.
+//! Server shutdown: running requests, waiting requests, and endless streams.
 
 #[path = "../../examples/support/shutdown.rs"]
 mod example;
@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use crate::support::LIMIT;
 
-/// What the example gives requests to end by themselves.
+/// The time that the example gives requests to end by themselves.
 const GRACE: Duration = Duration::from_millis(400);
 
 struct Scene {
@@ -99,7 +99,7 @@ impl Server {
         tokio::spawn(async move { timeout(LIMIT, client.request(request)).await.expect("no answer").unwrap() })
     }
 
-    /// Begins a stream, and reads the first event of it.
+    /// Starts a stream, and reads its first event.
     async fn stream(&self, path: &str) -> Incoming {
         let mut events = self.get(path).await.unwrap().into_body();
         assert_eq!(events.frame().await.unwrap().unwrap().into_data().unwrap(), "event");
@@ -167,7 +167,7 @@ async fn a_request_that_waits_for_an_endless_stream_is_answered_when_the_locks_a
     ended(server.ended).await;
 }
 
-/// The order that does not end: a graceful shutdown waits for every response, and a stream is one.
+/// Without `close` the shutdown does not end: it waits for every response, and a stream is one.
 #[tokio::test]
 async fn a_graceful_shutdown_that_closes_the_locks_at_its_end_waits_for_an_endless_stream() {
     let scene = Scene::new();
@@ -186,7 +186,7 @@ async fn a_graceful_shutdown_that_closes_the_locks_at_its_end_waits_for_an_endle
     ended(server.ended).await;
 }
 
-/// Nothing of the locks' ends what runs without one: the example gives it some seconds more, and then returns.
+/// Closing the locks does not end a request without a lock: the example gives it some seconds more, and then returns.
 #[tokio::test]
 async fn an_endless_stream_without_a_lock_does_not_keep_the_server_either() {
     let scene = Scene::new();

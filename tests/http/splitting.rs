@@ -1,4 +1,4 @@
-//! What a client sends comes back in no header of a refusal: nothing can end one, and begin another.
+//! No byte of a request is in a header of its refusal, so a client cannot add headers.
 
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ async fn a_refusal_has_no_bytes_of_the_request_in_its_headers() {
         .route("/path/{name}", get(|| async { "done" }).layer(by_path));
     let server = serve(app).await;
     for mark in MARKS {
-        // What is no name is refused as well, and the detail may say so.
+        // An invalid name is refused as well, and the detail may say so.
         let held = !mark.contains('\t');
         let _held = if held { Some(hold(&provider, mark).await) } else { None };
-        // As a path has it: what is escaped here is a line's end, and a header of its own.
+        // The escaped bytes of the path are a line end and another header.
         let encoded = mark.replace('%', "%25").replace(['\t', ' ', '"', '\u{fc}'], "%20") + "%0d%0ax-marked:%201";
         let requests = [
             server.request("GET", "/header").header("x-name", HeaderValue::from_bytes(mark.as_bytes()).unwrap()),

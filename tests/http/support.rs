@@ -17,7 +17,7 @@ use orchestrix_locking::{
 };
 use tokio::net::TcpListener;
 
-/// Longer than anything here takes, so that a test that would hang fails.
+/// Longer than every step here, so that a test that hangs fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
@@ -92,7 +92,7 @@ pub(crate) async fn is_free(provider: &InMemoryLockProvider, name: &str) -> bool
     lock.try_acquire(Duration::ZERO).await.unwrap().is_some()
 }
 
-/// Waits in line for the lock, and so sees it freed whenever that is.
+/// Waits in the queue for the lock, and so notices when it is freed.
 pub(crate) async fn becomes_free(provider: &InMemoryLockProvider, name: &str) {
     let lock = provider.create_lock(name.try_into().unwrap(), LockOptions::default()).unwrap();
     let guard = lock.try_acquire(LIMIT).await.unwrap();

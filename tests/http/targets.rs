@@ -1,4 +1,4 @@
-//! What a request is sent to, over HTTP/1 and HTTP/2: one name for one thing.
+//! The target of a request gives the same name over HTTP/1 and HTTP/2.
 
 use std::net::SocketAddr;
 

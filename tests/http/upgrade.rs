@@ -1,4 +1,4 @@
-//! Connections that become something else: 101 over HTTP/1, CONNECT over both, and the lock of each until its end.
+//! Upgraded connections: 101 over HTTP/1, CONNECT over both versions, and the lock of each until its end.
 
 mod refused;
 
@@ -39,10 +39,10 @@ fn layer(provider: &InMemoryLockProvider) -> HttpLockLayer<key::Key> {
 #[derive(Debug, Clone, Copy)]
 enum Keeps {
     Handle,
-    /// The handle, and asks it once the connection is there, as the documentation advises.
+    /// The handle. The task checks it once it has the connection, as the documentation advises.
     CheckedHandle,
     WholeRequest,
-    /// The signal alone.
+    /// Only the loss signal.
     Lost,
     Nothing,
 }
@@ -53,7 +53,7 @@ fn upgrade(keeps: Keeps, ended: Arc<Semaphore>, begun: Arc<AtomicUsize>, mut req
     let upgrading = hyper::upgrade::on(&mut request);
     let connect = request.method() == Method::CONNECT;
     let lost = matches!(keeps, Keeps::Handle | Keeps::Lost).then(|| lock.lost());
-    // What only reports a loss, and may never end, does not keep the lock.
+    // A loss signal does not keep the lock.
     tokio::spawn(lock.lost());
     let lock = matches!(keeps, Keeps::Handle | Keeps::CheckedHandle).then_some(lock);
     let request = matches!(keeps, Keeps::WholeRequest).then_some(request);
@@ -91,7 +91,7 @@ fn upgrade(keeps: Keeps, ended: Arc<Semaphore>, begun: Arc<AtomicUsize>, mut req
 
 struct Scene {
     provider: InMemoryLockProvider,
-    /// Counts the tasks of upgraded connections that are done.
+    /// Counts the finished tasks of upgraded connections.
     ended: Arc<Semaphore>,
     /// Counts the connections that such a task was given.
     begun: Arc<AtomicUsize>,
@@ -164,7 +164,7 @@ async fn ask(address: SocketAddr, way: Way) -> Result<Connection, (StatusCode, S
             body.resize(length.parse().unwrap(), 0);
             stream.read_exact(&mut body).await.unwrap();
         }
-        // To the end of the connection, which is not a clean one.
+        // To the end of the connection, which ends with an error.
         None => drop(stream.read_to_end(&mut body).await),
     }
     Err((status, String::from_utf8(body).unwrap()))
@@ -196,7 +196,7 @@ async fn ask_over_http2(address: SocketAddr, way: Way) -> Result<Connection, (St
 }
 
 impl Connection {
-    /// Whether the handler's task says that its lock is held. `None` if the connection has ended.
+    /// Whether the handler's task answers that its lock is held. `None` if the connection has ended.
     async fn is_held(&mut self) -> Option<bool> {
         let told = match self {
             Self::Http1(stream) => {
@@ -248,7 +248,7 @@ async fn an_upgrade_that_would_go_on_without_its_lock_is_refused() {
             assert!(body.contains("urn:orchestrix:locking:misconfigured"), "{way:?}: {body}");
             assert!(body.contains("LockHandle") && body.contains("HoldUntil::Response"), "{way:?}: {body}");
             assert!(is_free(&scene.provider, NAME).await, "{way:?}");
-            // The handler's task does not wait for ever.
+            // The handler's task ends as well.
             timeout(LIMIT, scene.ended.acquire())
                 .await
                 .unwrap_or_else(|_| panic!("{way:?}: the task goes on"))
@@ -259,7 +259,7 @@ async fn an_upgrade_that_would_go_on_without_its_lock_is_refused() {
     }
 }
 
-/// Servers hand a connection over once they are done with it, whatever the answer was.
+/// Servers hand a connection over when they have finished with it, whatever the answer was.
 #[tokio::test]
 async fn a_refused_upgrade_does_not_begin_when_its_client_closes_the_connection() {
     for loses in [false, true] {
@@ -371,7 +371,7 @@ async fn max_hold_bounds_an_upgraded_connection() {
 #[tokio::test]
 async fn a_request_whose_upgrade_is_declined_is_held_as_any_other() {
     let provider = InMemoryLockProvider::new();
-    // The handle outlives the answer, as it may in a task that is nothing but a log.
+    // The handle outlives the answer, for example in a task that only logs.
     let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
     let handler = {
         let kept = kept.clone();

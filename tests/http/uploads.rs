@@ -1,4 +1,4 @@
-//! Clients that stop, or dawdle, in the middle of what they send, while their request holds its lock.
+//! Clients that stop sending, or send slowly, while their request holds its lock.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl Upload {
         Self::Http2 { answer, rest, connection }
     }
 
-    /// Sends one byte now and then, for as long as the server takes any.
+    /// Sends one byte now and then, until the server refuses more.
     fn trickle(self) -> (Option<h2::client::ResponseFuture>, Option<OwnedReadHalf>, JoinHandle<()>) {
         let mut time = interval(BRIEFLY / 10);
         match self {
@@ -132,7 +132,7 @@ async fn a_timeout_of_the_request_body_frees_the_lock_of_a_stalled_upload() {
                 reading().layer(body).layer(layer(&provider))
             };
             let server = serve(router).await;
-            // A wait for the lock that is longer than the time-out does not count: the body is not asked for then.
+            // The wait for the lock does not count, even if it is longer than the time-out: the body is not polled.
             let guard = hold(&provider, NAME).await;
             let mut upload = Upload::begin(server.address(), version).await;
             assert!(timeout(2 * BRIEFLY, upload.status()).await.is_err(), "{version:?}, outside: {outside}");
@@ -149,7 +149,7 @@ async fn a_timeout_of_the_request_body_frees_the_lock_of_a_stalled_upload() {
 async fn a_deadline_of_the_request_body_inside_frees_the_lock_of_one_that_trickles() {
     for version in VERSIONS {
         let provider = InMemoryLockProvider::new();
-        // The first of them never ends it: each byte is in time.
+        // The time-out never ends this body: each byte comes in time.
         let layers = tower::ServiceBuilder::new()
             .layer(layer(&provider))
             .layer(RequestBodyTimeoutLayer::new(BRIEFLY))
@@ -157,7 +157,7 @@ async fn a_deadline_of_the_request_body_inside_frees_the_lock_of_one_that_trickl
         let server = serve(reading().layer(layers)).await;
         let guard = hold(&provider, NAME).await;
         let (http2, http1, sending) = Upload::begin(server.address(), version).await.trickle();
-        // Neither counts while the request waits.
+        // Neither limit counts while the request waits.
         sleep(4 * BRIEFLY).await;
         drop(guard);
         until_held(&provider).await;

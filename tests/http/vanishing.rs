@@ -1,4 +1,4 @@
-//! Clients that go away in the middle, in every way there is.
+//! Clients that disconnect in the middle of a request, in every way.
 
 use std::net::SocketAddr;
 
@@ -32,7 +32,7 @@ pub(crate) enum Client {
         answer: h2::client::ResponseFuture,
         body: h2::SendStream<Bytes>,
         connection: JoinHandle<()>,
-        // An idle connection without one closes itself.
+        // An idle connection without a request closes itself.
         sender: h2::client::SendRequest<Bytes>,
     },
 }
@@ -56,7 +56,7 @@ impl Client {
         Self::Http2 { answer, body, connection, sender }
     }
 
-    /// Goes away. What is left of an HTTP/2 connection of which only a stream was reset is returned.
+    /// Disconnects. Returns the HTTP/2 connection if only its stream was reset.
     pub(crate) fn vanish(self, way: Way) -> Option<h2::client::SendRequest<Bytes>> {
         match self {
             Self::Http1(stream) => drop(stream),
@@ -66,7 +66,7 @@ impl Client {
                     return Some(sender);
                 }
                 connection.abort();
-                // Not earlier: the last one to let go of its stream resets it.
+                // Not earlier: the drop of the last reference resets the stream.
                 drop((answer, body));
             }
         }

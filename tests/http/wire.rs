@@ -1,4 +1,4 @@
-//! The whole refusal table as bytes on the wire, seen by clients that share no code with the server's side: HTTP/1.1
+//! The whole refusal table as bytes on the wire, read by clients that share no code with the server: HTTP/1.1
 //! by hand, HTTP/2 frame by frame, and curl where it is installed.
 
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ use tokio::net::TcpStream;
 
 use crate::support::{Failing, hold, serve};
 
-/// The name of what somebody else holds: no answer may contain it.
-const SECRET: &str = "somebody-elses-key";
+/// The name of a lock that another caller holds. No answer may contain it.
+const SECRET: &str = "the-key-of-another";
 const HOST: &str = "10.0.0.7:6379";
 
 struct Row {
@@ -40,7 +40,7 @@ const ROWS: [Row; 9] = [
     Row { name: "misconfigured-param", status: 500, retry_after: None, grpc: "13" },
 ];
 
-/// One path for each row.
+/// One path per row of the table.
 async fn every_refusal() -> (SocketAddr, LockGuard) {
     let held = InMemoryLockProvider::new();
     let guard = hold(&held, SECRET).await;
@@ -126,7 +126,7 @@ impl Wire {
         assert_eq!(self.header("retry-after"), None);
         assert_eq!(self.body, "");
         let message = self.header("grpc-message").unwrap();
-        // What the specification lets stand as it is: printable ASCII without the percent sign.
+        // The specification leaves printable ASCII unescaped, except for the percent sign.
         assert!(message.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{message}");
         if row.name == "misconfigured-param" {
             assert!(message.ends_with("`gr%C3%B6%C3%9Fe%25%0A`"), "{message}");
@@ -190,7 +190,7 @@ async fn every_row_over_http2_frame_by_frame() {
     connection.abort();
 }
 
-/// Both protocols again, with a client of another make. The two tests before need nothing installed.
+/// Both protocols again, with curl. The two tests before need no installed program.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_row_as_curl_sees_it() {
     let installed = Command::new("curl").arg("--version").output();

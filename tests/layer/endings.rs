@@ -1,4 +1,4 @@
-//! How a request ends, well or not: what ran under the lock goes first, and nobody runs without one.
+//! The ends of a request: what ran under the lock is dropped before it, and no request runs without its lock.
 
 use std::convert::Infallible;
 use std::future::{Ready, pending, ready};
@@ -19,18 +19,18 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::{ZERO, is_free, itself, provider, refusal};
 
-/// The lease of who is to lose its lock within a step, and a step that is longer.
+/// A lease that ends within a step, and a step that is longer.
 const SHORT: Duration = LockOptions::MIN_TTL;
 const LONGER: Duration = Duration::from_millis(25);
 
-/// Counts how many of it were dropped under the lock, and how many were not.
+/// Counts values that were dropped under the lock, and values that were not.
 #[derive(Default)]
 struct Drops {
     under: AtomicUsize,
     after: AtomicUsize,
 }
 
-/// A value that looks at its drop whether the lock's entry is there still, be its lease over or not.
+/// A value whose drop checks whether the lock's entry still exists, with its lease ended or not.
 struct Looks(InMemoryLockProvider, Arc<Drops>);
 
 impl Drop for Looks {
@@ -99,7 +99,7 @@ impl Service<Looks> for Inner {
     }
 }
 
-/// The request, the inner future, and an answer that nobody gets: on every way out they go before the lock does.
+/// The request, the inner future, and an answer that is not returned are dropped before the lock, at every end.
 #[tokio::test]
 async fn what_ran_under_the_lock_goes_before_it() {
     for does in EVERYTHING {
@@ -123,7 +123,7 @@ async fn what_ran_under_the_lock_goes_before_it() {
         assert_eq!(drops.after.load(SeqCst), 0, "{does:?}");
         assert!(drops.under.load(SeqCst) > 0, "{does:?}");
         assert!(provider.is_empty(), "{does:?}");
-        // The answer that was given is the caller's, and is dropped here.
+        // A returned answer belongs to the caller, and is dropped here.
         drop(answer);
     }
 }
@@ -184,7 +184,7 @@ async fn a_panicking_service_frees_the_lock() {
         let service = LockLayer::new(provider.clone(), itself).layer(panics);
         assert!(tokio::spawn(service.clone().oneshot("a")).await.unwrap_err().is_panic());
         assert!(is_free(&provider, "a").await, "{panics:?}");
-        // Where the panic is caught around a single poll the lock is freed with the future.
+        // If a panic is caught around a single poll, the lock is freed with the future.
         let mut service = service;
         let mut response = Box::pin(service.call("a"));
         let context = &mut Context::from_waker(Waker::noop());
@@ -195,7 +195,7 @@ async fn a_panicking_service_frees_the_lock() {
     }
 }
 
-/// A backend that panics has granted nothing, and a request that is polled again after that must not run as one does
+/// A backend that panics has granted nothing. A request that is polled again after that must not run like a request
 /// that needs no lock.
 #[tokio::test]
 async fn nothing_runs_without_its_lock_after_the_backend_panicked() {
@@ -231,7 +231,7 @@ async fn nothing_runs_without_its_lock_after_the_backend_panicked() {
     assert_eq!(called.load(SeqCst), 0);
 }
 
-/// A backend that panics after it has made the guard: whoever is left with the future is not left with the lock.
+/// A backend that panics after it has made the guard: the lock is free, although the future still lives.
 #[tokio::test]
 async fn a_lock_whose_grant_panicked_is_free_at_once() {
     #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! `LockLayer` around Tower services: each of its choices, by name.
+//! `LockLayer` around Tower services: each of its settings.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::items_after_statements)]
 
 mod endings;
@@ -20,7 +20,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 const ZERO: Duration = Duration::ZERO;
 
-/// The key of a request that is its own key.
+/// The key of a request that is a name itself.
 fn itself(request: &&'static str) -> &'static str {
     request
 }
@@ -48,7 +48,7 @@ fn waiters(provider: &InMemoryLockProvider, name: &str) -> usize {
     provider.inspect(&Resource::try_from(name).unwrap()).map_or(0, |info| info.waiters)
 }
 
-/// A service that says this of its readiness, and must not be called.
+/// A service with this readiness, which must not be called.
 #[derive(Clone)]
 struct Unready(fn() -> Poll<Result<(), BoxError>>);
 
@@ -66,7 +66,7 @@ impl Service<&'static str> for Unready {
     }
 }
 
-/// Tells whether a value of it lives.
+/// Counts its live values.
 struct Alive(Arc<AtomicBool>);
 
 impl Drop for Alive {
@@ -113,7 +113,7 @@ async fn a_waiter_on_a_does_not_starve_b_through_a_concurrency_limit_of_two() {
         }
     });
     let provider = provider();
-    // Two places; one is taken by the holder of `a`. Were a waiter to take the other, `b` could not run.
+    // Two permits, and the holder of `a` has one. If a waiter took the other, `b` could not run.
     let service = LockLayer::new(provider.clone(), itself).layer(ConcurrencyLimit::new(inner, 2));
     let holder = tokio::spawn(service.clone().oneshot("a"));
     until(|| !provider.is_empty()).await;
@@ -238,8 +238,8 @@ async fn max_waiters_bounds_the_queue_and_does_not_count_the_holder() {
     until(|| waiters(&provider, "a") == 2).await;
     let error = service.clone().oneshot("a").await.unwrap_err();
     assert!(matches!(refusal(&error), LockError::TooManyWaiters));
-    let nobody = LockLayer::new(provider.clone(), itself).max_waiters(0).layer(inner);
-    assert!(matches!(refusal(&nobody.oneshot("a").await.unwrap_err()), LockError::TooManyWaiters));
+    let without_waiters = LockLayer::new(provider.clone(), itself).max_waiters(0).layer(inner);
+    assert!(matches!(refusal(&without_waiters.oneshot("a").await.unwrap_err()), LockError::TooManyWaiters));
     gate.add_permits(3);
     for task in tasks {
         task.await.unwrap().unwrap();
@@ -350,7 +350,7 @@ async fn closing_the_provider_cancels_what_runs_and_refuses_what_waits() {
 
 #[tokio::test]
 async fn a_layer_per_request_locks_like_one_layer() {
-    // As axum does at times: `layer` and `clone` are called for every request and share everything.
+    // axum calls `layer` and `clone` for each request at times. They share everything.
     let provider = provider();
     let layer = LockLayer::new(provider.clone(), itself).wait(ZERO);
     let pending = service_fn(|_: &'static str| std::future::pending::<Result<(), BoxError>>());

@@ -21,7 +21,7 @@ use tower::{Service, service_fn};
 
 use super::text_codec::TextCodec;
 
-/// Answers one more message each time that it is let.
+/// Sends one more message each time that the test lets it.
 #[derive(Clone)]
 pub(super) struct Calls {
     pub(super) begun: Arc<Semaphore>,
@@ -43,7 +43,7 @@ impl Calls {
         Ok(tonic::Response::new(format!("{} under {}", request.get_ref(), lock.resource())))
     }
 
-    /// As many messages as the request says; `fail` ends with an error instead.
+    /// Sends as many messages as the request asks for. `fail` ends with an error instead.
     fn download(self, request: &tonic::Request<String>) -> Result<Messages, Status> {
         let (count, fails) = match request.get_ref().as_str() {
             "fail" => (1, true),
@@ -100,7 +100,7 @@ impl Service<Request<tonic::body::Body>> for Calls {
 pub(super) struct Client(pub(super) tonic::client::Grpc<Channel>);
 
 impl Client {
-    /// Of a server of its own, with `service` in it.
+    /// A client of a server of its own that has `service`.
     pub(super) async fn of<S>(service: S) -> Self
     where
         S: Service<Request<tonic::body::Body>, Error = Infallible, Future: Send>,

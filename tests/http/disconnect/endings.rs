@@ -1,4 +1,4 @@
-//! Other ends of a handler that was to finish: panics, losses, time-outs, and the end of the runtime.
+//! Other ends of a handler with `OnDisconnect::Finish`: panics, losses, time-outs, the end of the runtime.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -54,7 +54,7 @@ async fn a_panic_reaches_the_caller_and_afterwards_frees_the_lock() {
     assert_eq!((scene.finished.load(SeqCst), scene.gone.available_permits()), (2, 1));
 }
 
-/// What panicked must not be polled again, by nobody.
+/// A call that panicked must not be polled again.
 #[tokio::test]
 async fn a_handler_that_panicked_is_dropped_and_not_carried_on() {
     let (scene, polls) = (Scene::new(), Arc::new(AtomicUsize::new(0)));
@@ -110,7 +110,7 @@ async fn a_timeout_outside_the_layer_is_as_a_client_that_leaves() {
     assert_eq!(scene.finished.load(SeqCst), 1);
 }
 
-/// The end of the runtime is the end of what goes on in it.
+/// The end of the runtime ends the task.
 #[test]
 fn a_handler_without_a_client_ends_with_the_runtime() {
     let scene = Scene::new();
@@ -132,7 +132,7 @@ fn a_handler_without_a_client_ends_with_the_runtime() {
     drop((one, other));
 }
 
-/// Dropped on a thread without a runtime, the request goes on in the one it came from.
+/// A request that is dropped on a thread without a runtime goes on in the runtime of its first poll.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_may_be_dropped_outside_the_runtime() {
     let scene = Scene::new();
@@ -147,7 +147,7 @@ async fn a_request_may_be_dropped_outside_the_runtime() {
     assert_eq!(scene.finished.load(SeqCst), 1);
 }
 
-/// Only `on_disconnect` asks for `Send`: services of one thread keep theirs without it.
+/// Only `on_disconnect` requires `Send`. Without it a service may be `!Send`.
 #[tokio::test]
 async fn a_layer_that_was_told_nothing_takes_services_of_one_thread() {
     let inner = service_fn(|_: http::Request<()>| {

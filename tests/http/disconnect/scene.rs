@@ -1,4 +1,4 @@
-//! A handler that waits to be let go, and what can be seen of it.
+//! A handler that waits for the test, and its observable events.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use crate::vanishing::{Client, Way};
 
 pub(super) const NAME: &str = "the-lock";
 
-/// What happened so far, in a form that can be waited for.
+/// The events so far. A test can wait for each.
 #[derive(Clone)]
 pub(super) struct Scene {
     pub(super) provider: InMemoryLockProvider,
@@ -58,7 +58,7 @@ impl Scene {
         self.layer().on_disconnect(OnDisconnect::Finish)
     }
 
-    /// A handler that waits to be let go, and a body that says whether it was dropped under the lock.
+    /// A handler that waits for the test, and a body that records whether it was dropped under the lock.
     pub(super) fn routes(&self) -> Router {
         let scene = self.clone();
         Router::new().route(
@@ -73,7 +73,7 @@ impl Scene {
         )
     }
 
-    /// Outside the lock, something that tells when the server drops a request.
+    /// A layer outside the lock that records when the server drops a request.
     pub(super) async fn serve(&self, router: Router) -> Server {
         let noticed = self.noticed.clone();
         serve(router.layer(from_fn(move |request: Request, next: Next| {
@@ -87,7 +87,7 @@ impl Scene {
         .await
     }
 
-    /// A client that is gone while the handler runs, and a server that knows.
+    /// A client that has disconnected while the handler runs, and a server that has noticed it.
     pub(super) async fn vanish(&self, server: &Server, way: Way) -> Option<h2::client::SendRequest<Bytes>> {
         let client = Client::send(server.address(), way, "/").await;
         happens(&self.begun).await;

@@ -1,4 +1,4 @@
-//! Upgrades that are refused or given up: what the client is told, and what the handler's task may do.
+//! Upgrades that are refused or dropped: the answer, and what the handler's task may do.
 
 use std::future::pending;
 use std::sync::atomic::Ordering::SeqCst;
@@ -25,7 +25,7 @@ const CLOSING_SWITCH: &str = "GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrad
 const CLOSING_CONNECT: &str = "CONNECT elsewhere:443 HTTP/1.1\r\nhost: elsewhere:443\r\nconnection: close\r\n\r\n";
 
 impl Scene {
-    /// Asks for an upgrade on a connection that the server closes after its answer: all that comes, and how many tasks
+    /// Asks for an upgrade on a connection that the server closes after its answer. Returns all bytes, and how many tasks
     /// were given the connection.
     async fn closing(&self, head: &str) -> (String, usize) {
         let before = self.begun.load(SeqCst);
@@ -124,7 +124,7 @@ async fn a_client_that_offers_h2c_is_answered_as_any_other() {
     }
 }
 
-/// What becomes of a request whose handler has set its task going.
+/// The end of a request whose handler has spawned its task.
 #[derive(Debug, Clone, Copy)]
 enum GivenUp {
     Panic,
@@ -132,8 +132,8 @@ enum GivenUp {
     Replaced,
 }
 
-/// A server may hand the connection to the task whatever the answer was. The lock was freed by the layer, so that the
-/// task does not hear of a loss.
+/// A server may hand the connection to the task whatever the answer was. The layer released the lock, so the
+/// task sees no loss.
 #[tokio::test]
 async fn a_task_that_asks_for_its_lock_first_does_not_serve_an_upgrade_that_was_given_up() {
     for given_up in [GivenUp::Panic, GivenUp::TimeOut, GivenUp::Replaced] {

@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::plan::Random;
 use super::server::SOCKET_BUFFER;
 
-/// A connection that will be closed or, every other time, reset when it is dropped.
+/// A connection that is closed when dropped or, every other time, reset.
 pub(super) async fn connect(address: SocketAddr, random: &mut Random) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(SOCKET_BUFFER).unwrap();
@@ -23,7 +23,7 @@ pub(super) async fn connect(address: SocketAddr, random: &mut Random) -> TcpStre
     stream
 }
 
-/// Fails once so many bytes have been written or read.
+/// Fails after a given number of bytes was written or read.
 pub(super) struct Breaking {
     stream: TcpStream,
     writes: usize,

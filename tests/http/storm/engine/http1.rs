@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1, by hand: one connection after the other, and many requests on those that last.
+//! An HTTP/1.1 client written by hand: one connection after the other, with many requests on each that lasts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) async fn client(
             ledger.answered(id, status);
             connection = Some(stream);
         } else if matches!(conduct, Conduct::Stays | Conduct::ReadsSlowly) {
-            // Only a panic that nobody catches ends a connection from the server's side.
+            // Only an uncaught panic ends a connection from the server's side.
             assert!(path.contains("/panic/") && !path.starts_with("/caught/"), "{path}: cut off");
         }
     }
@@ -44,7 +44,7 @@ async fn exchange(
     conduct: Conduct,
     random: &mut Random,
 ) -> Option<(u16, TcpStream)> {
-    // Who cuts an answer reads until the server closes, if that comes first.
+    // A client that cuts an answer reads until the cut, or until the server closes.
     let close = if conduct == Conduct::CutsAnswer { "connection: close\r\n" } else { "" };
     let request = format!("GET {path} HTTP/1.1\r\nhost: storm\r\n{close}\r\n");
     let request = request.as_bytes();

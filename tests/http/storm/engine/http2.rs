@@ -1,4 +1,4 @@
-//! A client of HTTP/2, frame by frame: several streams at once on connections that may break at any byte.
+//! An HTTP/2 client, frame by frame: concurrent streams on connections that may break at any byte.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) async fn client(
         let handshake = timeout(LIMIT, h2::client::handshake(stream)).await.expect("no handshake");
         let connected =
             handshake.ok().map(|(sender, connection)| (sender, tokio::spawn(async move { drop(connection.await) })));
-        // As many as one connection gets to send, a few of them at a time.
+        // The requests of one connection, a few at a time.
         for _ in 0..=random.below(30) {
             let Some((sender, connection)) = &connected else { break };
             // A request may find the connection broken; the one after it goes to the next connection.
@@ -55,7 +55,7 @@ pub(super) async fn client(
                 requests.join_next().await.unwrap().unwrap();
             }
         }
-        // Some connections end with requests on their way.
+        // Some connections end with requests in flight.
         let left = usize::try_from(random.below(3)).unwrap();
         while requests.len() > left {
             requests.join_next().await.unwrap().unwrap();

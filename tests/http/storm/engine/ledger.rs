@@ -1,4 +1,4 @@
-//! What became of each request, as handlers, the layer and clients saw it.
+//! The result of each request, as handlers, the layer and clients saw it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 struct Request {
-    /// Came to the server whole.
+    /// The server received the whole request.
     arrived: AtomicUsize,
-    /// The server has passed on an answer, and did not drop the request before.
+    /// The server passed an answer on, and did not drop the request before.
     completed: AtomicUsize,
     ran: AtomicUsize,
     refused: AtomicUsize,
-    /// The status of an answer that the client has whole; 0 if it has none.
+    /// The status, if the client has the whole answer; otherwise 0.
     answered: AtomicU16,
 }
 
@@ -44,7 +44,7 @@ impl Ledger {
         }
     }
 
-    /// A handler begins; it is inside until what this returns is dropped.
+    /// A handler starts. It is inside until the returned value is dropped.
     pub(super) fn enter(self: &Arc<Self>, id: usize, key: usize, lock: &LockHandle) -> Inside {
         self.requests[id].ran.fetch_add(1, SeqCst);
         if self.keys[key].inside.fetch_add(1, SeqCst) > 0 {
@@ -83,8 +83,8 @@ impl Ledger {
                 ran + refused <= arrived && arrived <= 1,
                 "request {id}: {arrived} came, {ran} ran, {refused} refused"
             );
-            // Every answer is a handler's or a refusal; what has neither was given up while it waited.
-            assert!(completed <= ran + refused, "request {id} was answered by nobody");
+            // Every answer comes from a handler or is a refusal. A request without either was cancelled while it waited.
+            assert!(completed <= ran + refused, "request {id} has an answer of neither a handler nor the layer");
             let given_up = arrived - ran - refused;
             match answered {
                 0 => {}
@@ -104,7 +104,7 @@ impl Ledger {
         assert_eq!(self.overlaps.load(SeqCst), 0, "handlers that were not alone inside");
         assert_eq!(self.stale.load(SeqCst), 0, "handlers without the newest token");
         assert!(self.keys.iter().all(|key| key.inside.load(SeqCst) == 0), "handlers that are inside still");
-        // It has to have been a storm, and not a calm.
+        // Enough requests of each kind must have occurred.
         if sums.requests >= 1000 {
             let many = sums.requests / 50;
             assert!(

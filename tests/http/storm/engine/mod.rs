@@ -43,11 +43,11 @@ pub(crate) fn runtime() -> Runtime {
 #[allow(dead_code, reason = "each test binary uses one")]
 pub(crate) enum Backend {
     Here,
-    /// On a server: a wait that is shorter than its answer takes under this load ends without its word.
+    /// On a server. Under this load a short wait may end before the server replies.
     Remote,
 }
 
-/// Storms `provider`. `leftovers` tells how many locks and waiters it has at the moment.
+/// Runs the storm on `provider`. `leftovers` returns how many locks and waiters it has at present.
 ///
 /// Has to be run by `block_on` of a runtime of its own, where it is no task itself. The provider is closed at the end,
 /// and must have no tasks after that.
@@ -89,7 +89,7 @@ pub(crate) async fn storm(
     println!("storm: {sums}, {:.1} s", begun.elapsed().as_secs_f64());
 }
 
-/// Waits until there are none.
+/// Waits until no locks and waiters are left.
 async fn settles(what: &str, count: impl AsyncFn() -> usize) {
     let begun = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What each request asks for, and how its client behaves, drawn from a seed.
+//! The path of each request and the behaviour of its client, drawn from a seed.
 
 pub(super) const KEYS: u64 = 6;
 
@@ -7,7 +7,7 @@ pub(super) struct Random(u64);
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        // The first outputs of neighbouring seeds are alike.
+        // The first outputs of neighbouring seeds are similar.
         let mut random = Self(seed);
         random.next();
         Self(random.next())

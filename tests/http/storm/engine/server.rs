@@ -26,7 +26,7 @@ use super::Backend;
 use super::SETTLED;
 use super::ledger::Ledger;
 
-/// So little that a slow reader is felt by the handler.
+/// Small, so that a slow reader slows the handler down.
 pub(super) const SOCKET_BUFFER: u32 = 8 * 1024;
 const CHUNK: &[u8] = &[b'x'; 16 * 1024];
 
@@ -48,7 +48,7 @@ pub(super) fn start(provider: &Arc<dyn DistributedLockProvider>, backend: Backen
         .nest("/caught", routes().route_layer(layer(long)).route_layer(CatchPanicLayer::new()))
         .layer(from_fn_with_state(ledger.clone(), note));
 
-    // What is accepted inherits the listener's buffers.
+    // Accepted sockets inherit the listener's buffer sizes.
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(SOCKET_BUFFER).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -90,7 +90,7 @@ impl Server {
     }
 }
 
-/// Outside of everything: what comes in, and what goes out.
+/// The outermost layer: records requests and answers.
 async fn note(State(ledger): State<Arc<Ledger>>, request: Request, next: Next) -> Response {
     let id = id(request.uri());
     ledger.arrived(id);
@@ -126,14 +126,14 @@ async fn handle(
         "large" => chunks(8, CHUNK, inside),
         "panic" => {
             yield_now().await;
-            // Not a panic's own message for each of thousands.
+            // Without the message of a panic for each of thousands.
             resume_unwind(Box::new("on purpose"))
         }
         other => panic!("no handler `{other}`"),
     }
 }
 
-/// A body whose maker is inside until its end, or its drop.
+/// A body. Its handler counts as inside until the body ends or is dropped.
 fn chunks(count: usize, chunk: &'static [u8], inside: super::ledger::Inside) -> Response {
     let frames = stream::unfold((0, inside), move |(sent, inside)| async move {
         yield_now().await;
