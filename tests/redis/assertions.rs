@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use orchestrix_locking::{DistributedLockProvider, RedisLockOptions, RedisLockProvider, RedisWarning};
 
-use crate::steps::{lock, provider_at};
+use crate::fixtures::{lock, provider_at};
 
 fn shared<T: Send + Sync + 'static>() {}
 fn future_is_sent<F: Future + Send>(_: &F) {}

@@ -7,7 +7,7 @@ use orchestrix_locking::{LockError, LockGuard, LockOptions, RedisLockProvider};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::steps::{Random, acquired, at_once, key_of, lock, lock_with, polled, provider_at, soon, until, within};
+use crate::fixtures::{Random, acquired, at_once, key_of, lock, lock_with, polled, provider_at, soon, until, within};
 use crate::support::{Proxy, RedisServer};
 
 /// Less than after what time anything would be asked or tried again: what is left then was forgotten. (Waiters ask

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orchestrix_locking::{DistributedLockProvider, LockError, RedisLockProvider};
 
-use crate::steps::{acquired, key_of, lock, polled, provider_at, soon, until};
+use crate::fixtures::{acquired, key_of, lock, polled, provider_at, soon, until};
 use crate::support::{Proxy, RedisServer};
 
 #[path = "../support/layers.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestrix_locking::{DistributedLockProvider, LockError, RedisLockOptions, RedisLockProvider, Release};
 use tokio::time::Instant;
 
-use crate::steps::{Random, acquired, at_once, key_of, lock, provider_at, soon, until};
+use crate::fixtures::{Random, acquired, at_once, key_of, lock, provider_at, soon, until};
 use crate::support::{Proxy, RedisServer};
 
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(700);

@@ -9,7 +9,7 @@ use orchestrix_locking::{LockOptions, RedisLockProvider};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::steps::{PATIENCE, acquired, key_of, lock, lock_with, provider_at, until};
+use crate::fixtures::{PATIENCE, acquired, key_of, lock, lock_with, provider_at, until};
 use crate::support::{CommandLog, RedisServer};
 
 /// How many commands each client has sent, by its address.

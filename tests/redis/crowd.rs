@@ -7,7 +7,7 @@ use orchestrix_locking::{LockError, RedisLockOptions, RedisLockProvider};
 use redis::cmd;
 use tokio::task::JoinSet;
 
-use crate::steps::{acquired, lock, until};
+use crate::fixtures::{acquired, lock, until};
 use crate::support::RedisServer;
 
 #[path = "../support/crowd.rs"]

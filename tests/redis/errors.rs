@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orchestrix_locking::{LockError, RedisLockOptions, RedisLockProvider};
 
-use crate::steps::{lock, provider_at, soon, until};
+use crate::fixtures::{lock, provider_at, soon, until};
 use crate::support::{Certificates, Identity, RedisServer};
 
 fn at(url: impl Into<String>) -> RedisLockOptions {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use orchestrix_locking::{RedisLockOptions, RedisLockProvider};
 
-use crate::steps::{acquired, lock, soon, until};
+use crate::fixtures::{acquired, lock, soon, until};
 use crate::support::RedisServer;
 
 #[derive(Clone, Default)]

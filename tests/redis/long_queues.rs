@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::steps::{LONG, acquired, at_once, key_of, lock, provider_at, soon, until};
+use crate::fixtures::{LONG, acquired, at_once, key_of, lock, provider_at, soon, until};
 use crate::support::RedisServer;
 
 const MANY: usize = 20_000;

@@ -3,11 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod assertions;
-#[cfg(all(feature = "axum", feature = "metrics", feature = "tracing"))]
-mod canary;
+mod batching;
 mod cancelling;
 mod cancelling_others;
-mod checks;
+mod claim_leases;
 mod close;
 mod commands;
 mod crowd;
@@ -15,23 +14,26 @@ mod errors;
 mod events;
 #[path = "../support/evidence.rs"]
 mod evidence;
-mod frozen;
+mod fairness;
+mod fixtures;
+mod interop;
+mod late_calls;
+mod lease_length;
 mod long_queues;
 mod names;
-mod others;
 mod outages;
 #[cfg(feature = "memory")]
-mod paused;
+mod paused_time;
 mod permissions;
 mod prefixes;
 mod processes;
-mod review;
+mod readiness;
 mod scripts;
+#[cfg(all(feature = "axum", feature = "metrics", feature = "tracing"))]
+mod secret_leaks;
 mod soak;
 #[path = "../support/soak.rs"]
 mod soaking;
-mod steps;
 #[path = "../support/redis/mod.rs"]
 mod support;
 mod support_works;
-mod together;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use orchestrix_locking::Resource;
 use redis::cmd;
 
-use crate::steps::{LONG, acquired, at_once, lock, provider_at, until};
+use crate::fixtures::{LONG, acquired, at_once, lock, provider_at, until};
 use crate::support::RedisServer;
 
 const NAMES: [&str; 27] = [
@@ -133,7 +133,7 @@ async fn each_acquisition_has_a_token_of_its_own() {
     for round in 0..ROUNDS {
         let name = format!("name-{}", round % 3);
         let guard = acquired(&lock(&provider, &name)).await;
-        let token = String::from_utf8(server.get(&crate::steps::key_of(&name)).unwrap()).unwrap();
+        let token = String::from_utf8(server.get(&crate::fixtures::key_of(&name)).unwrap()).unwrap();
         let (inbox, secret) = token.split_once('.').expect("an inbox and a secret");
         assert_eq!((inbox.len(), secret.len()), (16, 32), "128 bits in hexadecimal digits");
         assert!(secrets.insert(secret.to_owned()), "a token was used twice");

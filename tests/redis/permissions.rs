@@ -8,7 +8,7 @@ use orchestrix_locking::{DistributedLockProvider, LockError, LockOptions};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::steps::{LONG, PATIENCE, acquired, at_once, key_of, lock, lock_with, provider_at, soon, until};
+use crate::fixtures::{LONG, PATIENCE, acquired, at_once, key_of, lock, lock_with, provider_at, soon, until};
 use crate::support::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES, RedisServer};
 
 const USER: &str = "locks";

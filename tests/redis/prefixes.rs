@@ -8,7 +8,7 @@ use orchestrix_locking::{DistributedLock, RedisLockOptions, RedisLockProvider};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::steps::{acquired, lock, soon, until};
+use crate::fixtures::{acquired, lock, soon, until};
 use crate::support::RedisServer;
 
 fn provider(server: &RedisServer, prefix: &str) -> RedisLockProvider {

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use orchestrix_locking::{LockGuard, LockOptions};
 use tokio::time::sleep;
 
-use crate::steps::{Random, lock_with, provider_at};
+use crate::fixtures::{Random, lock_with, provider_at};
 use crate::support::{RedisServer, TemporaryDirectory};
 
 const TTL: Duration = Duration::from_millis(800);

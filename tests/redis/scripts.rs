@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use redis::{Connection, ConnectionLike, Value};
 
-use crate::steps::{lock, provider_at, soon, until};
+use crate::fixtures::{lock, provider_at, soon, until};
 use crate::support::RedisServer;
 
 const INBOXES: &str = "orchestrix:lock:inbox:";

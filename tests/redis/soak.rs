@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use crate::evidence::evidence;
+use crate::fixtures::{LONG, Random, acquired, lease, lock, lock_with, polled, provider_at, soon, until};
 use crate::soaking::{asked, has_not_grown, resident};
-use crate::steps::{LONG, Random, acquired, lease, lock, lock_with, polled, provider_at, soon, until};
 use crate::support::RedisServer;
 
 /// How many cycles, over all tasks. Without it a few, since every build of the tests runs them.

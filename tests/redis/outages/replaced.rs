@@ -6,7 +6,7 @@ use orchestrix_locking::{DistributedLock, LockError, LockGuard, RedisLockOptions
 use redis::cmd;
 
 use super::scene::{LIMIT, NAME, SOON, ended, keys, lock, provider_at, unavailable, until, until_clean};
-use crate::steps::Random;
+use crate::fixtures::Random;
 use crate::support::RedisServer;
 
 const TTL: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::scene::{KEY, LIMIT, NAME, SOON, Scene, granted, keys, lock, provider_at, until_waiting, wait_for};
 use super::scene::{until, until_clean};
-use crate::steps::Random;
+use crate::fixtures::Random;
 use crate::support::RedisServer;
 
 const TTL: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestrix_locking::LockOptions;
 use tokio::time::Instant;
 
-use crate::steps::{acquired, key_of, lock_with, provider_at, soon, until};
+use crate::fixtures::{acquired, key_of, lock_with, provider_at, soon, until};
 use crate::support::{Proxy, RedisServer};
 
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use orchestrix_locking::{LockError, LockGuard, RedisLockProvider};
 use tokio::task::JoinSet;
 
-use crate::steps::{acquired, at_once, key_of, lock, provider_at, soon, until};
+use crate::fixtures::{acquired, at_once, key_of, lock, provider_at, soon, until};
 use crate::support::{FEWEST_COMMANDS, INBOXES, RedisServer};
 
 const COUNT: usize = 100;

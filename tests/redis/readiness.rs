@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestrix_locking::{DistributedLockProvider, LockError, RedisLockOptions, RedisLockProvider, RedisWarning};
 use tokio::time::Instant;
 
-use crate::steps::{acquired, lock, provider_at, soon};
+use crate::fixtures::{acquired, lock, provider_at, soon};
 use crate::support::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES, RedisServer};
 
 fn unknown(findings: &[RedisWarning]) -> Option<&str> {
@@ -113,7 +113,7 @@ async fn a_cluster_of_one_node_is_ready_and_told() {
 
 /// A node learns only after a while that the cluster is whole.
 async fn cluster_is_up(server: &RedisServer) {
-    crate::steps::until("the cluster is up", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
+    crate::fixtures::until("the cluster is up", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
 }
 
 /// Rules that leave everything out that administers a server: INFO is `@dangerous`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use orchestrix_locking::{LockError, LockOptions, Locking};
 use tokio::time::{Instant, resume, sleep};
 
-use crate::steps::{lock, provider_at};
+use crate::fixtures::{lock, provider_at};
 use crate::support::RedisServer;
 
 /// The clock jumps to the next time-out while an answer is on its way, so that a server that is well is taken for silent.
@@ -33,7 +33,7 @@ async fn a_real_server_is_taken_for_silent() {
         sleep(Duration::from_millis(5)).await;
         assert!(begun.elapsed() < Duration::from_secs(15), "it goes on failing in real time");
     }
-    crate::steps::until("nothing is left", || server.leftovers().is_empty()).await;
+    crate::fixtures::until("nothing is left", || server.leftovers().is_empty()).await;
 }
 
 /// What is tested under paused time takes its locks from memory: hours of leases pass at once, and none is lost by it.
