@@ -81,6 +81,9 @@ pub mod fuzz;
 #[cfg(feature = "http")]
 mod http;
 mod lock;
+#[cfg(all(test, feature = "redis", feature = "tracing"))]
+#[path = "../tests/support/log.rs"]
+mod log;
 #[cfg(feature = "memory")]
 mod memory;
 pub mod middleware;

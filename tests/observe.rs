@@ -1,13 +1,16 @@
 //! Metrics and events.
 #![allow(clippy::unwrap_used)]
 
-use std::io;
-use std::sync::{Arc, Mutex};
+#[path = "support/log.rs"]
+mod log;
+
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use log::Log;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use orchestrix_locking::{DistributedLock, LockOptions, Locking};
+use tracing::Level;
 
 fn lock() -> DistributedLock {
     let options = LockOptions::default().ttl(Duration::from_millis(10)).auto_renew(false).max_waiters(Some(0));
@@ -57,31 +60,11 @@ fn every_acquire_is_counted_once_by_its_outcome() {
     assert_eq!(counts, expected.map(|(name, count)| (name.to_owned(), count)));
 }
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn events_name_the_resource_and_the_fencing_token() {
-    let written = Written::default();
-    let make = written.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || make.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, tell);
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let log = Log::default();
+    tracing::subscriber::with_default(log.subscriber(Level::DEBUG), tell);
+    let text = log.text();
     for line in
         ["DEBUG", "lock acquired resource=\"secret:42\" fencing_token=", "lock was lost while it was held", "WARN"]
     {
@@ -92,17 +75,9 @@ fn events_name_the_resource_and_the_fencing_token() {
 /// A client may choose a name. In an event it is one quoted value: it starts no line, no field and no colour.
 #[test]
 fn a_name_in_an_event_is_taken_for_nothing_else() {
-    let lines = Written::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer({
-            let lines = lines.clone();
-            move || lines.clone()
-        })
-        .finish();
+    let log = Log::default();
     let name = "a\" fencing_token=999 \u{2028}2026-01-01T00:00:00Z ERROR forged \u{202e}\\";
-    tracing::subscriber::with_default(subscriber, || {
+    tracing::subscriber::with_default(log.subscriber(Level::TRACE), || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let locking = Locking::builder().add_in_memory_locking().build().unwrap();
@@ -112,7 +87,7 @@ fn a_name_in_an_event_is_taken_for_nothing_else() {
             drop(guard);
         });
     });
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert_eq!(text.lines().count(), 2, "{text}");
     for line in text.lines() {
         assert!(line.contains(&format!("resource={name:?}")), "{line}");
@@ -126,9 +101,8 @@ fn a_name_in_an_event_is_taken_for_nothing_else() {
 fn closing_is_not_counted_as_loss() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let written = Written::default();
-    let make = written.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || make.clone()).finish();
+    let log = Log::default();
+    let subscriber = log.subscriber(Level::INFO);
     let shut_down = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
@@ -161,7 +135,7 @@ fn closing_is_not_counted_as_loss() {
         .collect();
     assert_eq!(count("orchestrix_locking_lost_total", &counters), Some(1));
     assert_eq!(count("orchestrix_locking_closed_total", &counters), Some(3));
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert_eq!(text.matches("WARN").count(), 1, "{text}");
     assert_eq!(text.matches("lock was held when its provider closed").count(), 3, "{text}");
 }

@@ -158,40 +158,19 @@ fn count(event: &'static str) {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use tokio::time::advance;
 
     use super::*;
+    use crate::log::Log;
 
     const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     /// The log lines of level info and above.
     async fn logged(tell: impl AsyncFnOnce(&mut ConnectionEvents<'_>)) -> Vec<String> {
-        let written = Written::default();
-        let make = written.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || make.clone()).finish();
-        let guard = tracing::subscriber::set_default(subscriber);
+        let (log, guard) = Log::of_this_thread(tracing::Level::INFO);
         tell(&mut ConnectionEvents::new("redis:6379", "app:", &"0123", RESPONSE_TIMEOUT)).await;
         drop(guard);
-        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
+        log.lines("")
     }
 
     #[tokio::test(start_paused = true)]

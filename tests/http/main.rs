@@ -12,6 +12,9 @@ mod grpc;
 mod handlers;
 mod keys;
 mod lifetime;
+#[cfg(feature = "tracing")]
+#[path = "../support/log.rs"]
+mod log;
 mod mistakes;
 mod multiplexing;
 mod nested;

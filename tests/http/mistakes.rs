@@ -1,8 +1,6 @@
 //! A mistake in the program is answered with 500 without details, and its cause is logged.
 #![cfg(feature = "tracing")]
 
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -12,38 +10,17 @@ use http::{Request, Response, StatusCode};
 use orchestrix_locking::{HttpLockLayer, InMemoryLockProvider, LockError, LockHandle, key};
 use tonic::Status;
 use tower::ServiceExt;
+use tracing::Level;
 
+use crate::log::Log;
 use crate::support::Failing;
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The log lines at level ERROR of one request, and its answer.
+/// The lines at level ERROR that one request leads to, and its answer.
 async fn told(router: Router, request: Request<Body>) -> (Response<Body>, Vec<String>) {
-    let written = Written::default();
-    let make = written.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::ERROR)
-        .with_ansi(false)
-        .with_writer(move || make.clone())
-        .finish();
-    let answer = {
-        let _subscribed = tracing::subscriber::set_default(subscriber);
-        router.oneshot(request).await.unwrap()
-    };
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-    (answer, text.lines().map(str::to_owned).collect())
+    let (log, subscribed) = Log::of_this_thread(Level::ERROR);
+    let answer = router.oneshot(request).await.unwrap();
+    drop(subscribed);
+    (answer, log.lines(""))
 }
 
 fn request(path: &str) -> Request<Body> {

@@ -13,6 +13,17 @@ mod layers;
 
 const TRIP: Duration = Duration::from_millis(8);
 
+/// Does this with a call that is dropped before it is polled, after one poll, after two, until it says that the call has
+/// ended by itself.
+async fn dropped_at_every_poll(mut call: impl AsyncFnMut(usize) -> bool) {
+    let mut polls = 0;
+    while !call(polls).await {
+        polls += 1;
+    }
+    println!("dropped after 0 to {polls} polls");
+    assert!(polls >= 1);
+}
+
 /// A check that is dropped changes nothing: locks go on, and the next check is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_check_changes_nothing() {
@@ -20,8 +31,7 @@ async fn a_dropped_check_changes_nothing() {
     let proxy = Proxy::to(server.port());
     for delay in [Duration::ZERO, TRIP] {
         proxy.delay(delay);
-        let mut polls = 0;
-        loop {
+        dropped_at_every_poll(async |polls| {
             // One that has not asked before: the first check has the most to ask.
             let provider = provider_at(&proxy.url());
             let checked = provider.clone();
@@ -35,13 +45,9 @@ async fn a_dropped_check_changes_nothing() {
             guard.release().await.unwrap();
             until("nothing is left", || provider.is_empty() && server.leftovers().is_empty()).await;
             soon("the provider closes", provider.close()).await;
-            if ended {
-                break;
-            }
-            polls += 1;
-        }
-        println!("dropped after 0 to {polls} polls");
-        assert!(polls >= 1);
+            ended
+        })
+        .await;
     }
 }
 
@@ -53,8 +59,7 @@ async fn a_dropped_close_is_finished_by_the_next() {
     let proxy = Proxy::to(server.port());
     for delay in [Duration::ZERO, TRIP] {
         proxy.delay(delay);
-        let mut polls = 0;
-        loop {
+        dropped_at_every_poll(async |polls| {
             let provider: RedisLockProvider = provider_at(&proxy.url());
             let guard = acquired(&lock(&provider, "name")).await;
             let waiting = tokio::spawn({
@@ -75,13 +80,9 @@ async fn a_dropped_close_is_finished_by_the_next() {
             assert!(matches!(answer, Err(LockError::Closed)), "{answer:?}");
             assert!(matches!(lock(&provider, "name").acquire().await, Err(LockError::Closed)));
             until("nothing is left", || provider.is_empty() && server.leftovers().is_empty()).await;
-            if ended {
-                break;
-            }
-            polls += 1;
-        }
-        println!("dropped after 0 to {polls} polls");
-        assert!(polls >= 1);
+            ended
+        })
+        .await;
     }
 }
 

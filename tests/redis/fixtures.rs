@@ -3,12 +3,15 @@
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::Poll;
 use std::time::Duration;
 
 use orchestrix_locking::{
     DistributedLock, DistributedLockProvider, LockGuard, LockOptions, RedisLockOptions, RedisLockProvider,
 };
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::RedisServer;
@@ -71,6 +74,19 @@ pub(crate) async fn within(limit: Duration, what: &str, mut condition: impl FnMu
         sleep(Duration::from_millis(1)).await;
     }
     asked.elapsed()
+}
+
+/// Holds the lock again and again, for a millisecond each time.
+pub(crate) fn hold_often(lock: DistributedLock, grants: &Arc<AtomicU64>, tasks: &mut JoinSet<()>) {
+    let grants = Arc::clone(grants);
+    tasks.spawn(async move {
+        loop {
+            let guard = acquired(&lock).await;
+            grants.fetch_add(1, SeqCst);
+            sleep(Duration::from_millis(1)).await;
+            guard.release().await.unwrap();
+        }
+    });
 }
 
 /// Polls a future up to `polls` times, each further time only when something woke it, and for this long at most.

@@ -19,6 +19,9 @@ mod fixtures;
 mod interop;
 mod late_calls;
 mod lease_length;
+#[cfg(feature = "tracing")]
+#[path = "../support/log.rs"]
+mod log;
 mod long_queues;
 mod names;
 mod outages;

@@ -8,7 +8,9 @@ use orchestrix_locking::{DistributedLockProvider, LockError, LockOptions};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::fixtures::{LONG, PATIENCE, acquired, at_once, key_of, lock, lock_with, provider_at, soon, until};
+use crate::fixtures::{
+    LONG, PATIENCE, acquired, at_once, hold_often, key_of, lock, lock_with, provider_at, soon, until,
+};
 use crate::support::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES, RedisServer};
 
 const USER: &str = "locks";
@@ -141,7 +143,7 @@ async fn without_channels_everything_works() {
 #[cfg(feature = "tracing")]
 #[tokio::test]
 async fn the_lack_of_channels_is_told_once() {
-    let (written, _guard) = events::captured();
+    let (log, _guard) = crate::log::Log::of_this_thread(tracing::Level::INFO);
     let server = server_with(&[FEWEST_COMMANDS, FEWEST_KEYS]);
     let provider = provider_at(&server.url_as(USER, PASSWORD));
     for _ in 0..3 {
@@ -161,7 +163,7 @@ async fn the_lack_of_channels_is_told_once() {
         })
         .await;
     }
-    let written = written.text();
+    let written = log.text();
     let warnings = written.matches("no permission for channels").count();
     assert_eq!(warnings, 1, "{written}");
     assert!(written.matches("connected to the lock server").count() >= 3, "{written}");
@@ -182,15 +184,7 @@ async fn a_mixed_pair_shares_a_lock() {
             acquired(&lock(&provider, "warm-up")).await.release().await.unwrap();
             let grants = Arc::new(AtomicU64::new(0));
             for _ in 0..tasks_each {
-                let (lock, grants) = (lock(&provider, "name"), Arc::clone(&grants));
-                tasks.spawn(async move {
-                    loop {
-                        let guard = acquired(&lock).await;
-                        grants.fetch_add(1, SeqCst);
-                        sleep(Duration::from_millis(1)).await;
-                        guard.release().await.unwrap();
-                    }
-                });
+                hold_often(lock(&provider, "name"), &grants, &mut tasks);
             }
             sides.push((provider, grants));
         }
@@ -201,39 +195,5 @@ async fn a_mixed_pair_shares_a_lock() {
         tasks.shutdown().await;
         until("nothing is left", || server.leftovers().is_empty()).await;
         assert!(at_once(&lock(&sides[0].0, "name")).await.is_some());
-    }
-}
-
-#[cfg(feature = "tracing")]
-mod events {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    #[derive(Clone, Default)]
-    pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Written {
-        pub(super) fn text(&self) -> String {
-            String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-        }
-    }
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// What this thread tells from now on, until the guard is dropped.
-    pub(super) fn captured() -> (Written, impl Drop) {
-        let written = Written::default();
-        let make = written.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || make.clone()).finish();
-        (written, tracing::subscriber::set_default(subscriber))
     }
 }

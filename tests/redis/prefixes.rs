@@ -2,31 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
 
-use orchestrix_locking::{DistributedLock, RedisLockOptions, RedisLockProvider};
+use orchestrix_locking::{RedisLockOptions, RedisLockProvider};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
-use crate::fixtures::{acquired, lock, soon, until};
+use crate::fixtures::{acquired, hold_often, lock, soon, until};
 use crate::support::RedisServer;
 
 fn provider(server: &RedisServer, prefix: &str) -> RedisLockProvider {
     let options = RedisLockOptions::default().connection_string(server.url()).key_prefix(prefix);
     RedisLockProvider::new(options).unwrap()
-}
-
-/// Holds the lock again and again, for a millisecond each time.
-fn hold_often(lock: DistributedLock, grants: &Arc<AtomicU64>, tasks: &mut JoinSet<()>) {
-    let grants = Arc::clone(grants);
-    tasks.spawn(async move {
-        loop {
-            let guard = acquired(&lock).await;
-            grants.fetch_add(1, SeqCst);
-            sleep(Duration::from_millis(1)).await;
-            guard.release().await.unwrap();
-        }
-    });
 }
 
 /// `app:` with `x:1` and `app:x:` with `1` are one key, and exclude each other. A process of the one publishes to no

@@ -2,12 +2,11 @@
 
 use std::error::Error;
 use std::fmt::{Debug, Display};
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use metrics_util::debugging::DebuggingRecorder;
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::log::Log;
 
 /// A part of every secret here.
 pub(super) const MARK: &str = "C4n4ry";
@@ -17,7 +16,7 @@ pub(super) const PASSWORD: &str = "C4n4ry-pa55word-C4n4ry";
 
 /// Everything that came out.
 #[derive(Clone, Default)]
-pub(super) struct Outputs(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Outputs(Log);
 
 impl Outputs {
     /// Runs a test on this thread alone, with every event and metric kept, and scans all of it at the end.
@@ -35,7 +34,7 @@ impl Outputs {
             .with_max_level(tracing::Level::TRACE)
             .with_span_events(FmtSpan::FULL)
             .with_ansi(false)
-            .with_writer(outputs.clone())
+            .with_writer(outputs.0.clone())
             .finish();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tracing::subscriber::with_default(subscriber, || {
@@ -49,11 +48,11 @@ impl Outputs {
     }
 
     fn keep(&self, text: &str) {
-        self.0.lock().unwrap().extend_from_slice(text.as_bytes());
+        self.0.add(text);
     }
 
     pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        self.0.text()
     }
 
     pub(super) fn debug(&self, value: &dyn Debug) {
@@ -86,25 +85,6 @@ impl Outputs {
                 None
             }
         }
-    }
-}
-
-impl io::Write for Outputs {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Outputs {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
     }
 }
 
