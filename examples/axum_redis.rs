@@ -1,4 +1,4 @@
-//! An axum service that runs as several copies, with one lock per account on Redis.
+//! An axum service with several replicas, and one lock per account on Redis.
 //!
 //! Run it with `cargo run --example axum_redis`, on several ports if you like: `-- 8081`. It needs a Redis server, by
 //! default at localhost:6379; `REDIS_URL` names another. It serves until Ctrl-C. With `-- --once` it starts two copies
@@ -33,7 +33,7 @@ use tokio::time::sleep;
 
 const START: i64 = 100;
 
-/// What requests get to end by themselves when the service is stopped. Longer than the longest wait for a lock.
+/// How long requests may run on after the service is stopped. Longer than the longest wait for a lock.
 const GRACE: Duration = Duration::from_secs(10);
 
 // ---- The service ---------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ struct Service {
     locking: Locking,
 }
 
-/// Takes 1 from an account. It reads, works, and writes what it worked out: without the lock, updates would get lost.
+/// Takes 1 from an account: reads, works, and writes the result. Without the lock, updates would get lost.
 async fn withdraw(
     State(service): State<Service>,
     Path(account): Path<String>,
@@ -81,7 +81,7 @@ async fn withdraw(
     Ok(Json(json!({ "copy": service.name, "account": account, "balance": balance, "token": token.to_string() })))
 }
 
-/// Whether requests should be sent here: only while the lock server can be asked.
+/// Whether requests should be sent here: only while the lock server is reachable.
 async fn ready(State(service): State<Service>) -> (StatusCode, String) {
     match service.locking.check().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
@@ -129,7 +129,7 @@ async fn serve_until_ctrl_c(port: u16) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Ready, or an error that says what is missing. A service would start anyhow and let `/ready` tell.
+/// Ready, or an error that says what is missing. A real service would start anyhow, and `/ready` would report it.
 async fn registered() -> Result<Locking, BoxError> {
     let locking = register()?;
     if let Err(error) = locking.check().await {
@@ -142,7 +142,7 @@ async fn registered() -> Result<Locking, BoxError> {
 
 // ---- Once ----------------------------------------------------------------------------------------------------
 
-/// A copy of the service that is running.
+/// A running replica of the service.
 struct Copy {
     address: String,
     stop: oneshot::Sender<()>,

@@ -25,7 +25,7 @@ struct Shop {
     export_may_end: Notify,
 }
 
-/// How many are inside at once, and the most that ever were.
+/// How many requests are inside at once, and the maximum so far.
 #[derive(Debug, Default)]
 struct Gauge {
     now: AtomicUsize,
@@ -71,7 +71,7 @@ async fn export(State(shop): State<Arc<Shop>>) -> &'static str {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // In production the two would be different Redis servers, say: a flood of exports never slows an order down.
+    // In production these could be different Redis servers, so that many exports do not slow orders down.
     let locking = Locking::builder()
         .add_in_memory_locking()
         .add_provider("orders", InMemoryLockProvider::new())

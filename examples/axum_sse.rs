@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 const STEPS: u32 = 4;
-/// What requests get to end by themselves when the service is stopped.
+/// How long requests may run on after the service is stopped.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The handler returns at once. The work is done while the stream is read, and so has to be under the lock too.
@@ -43,7 +43,7 @@ async fn rebuild(lock: LockHandle) -> Sse<impl Stream<Item = Result<Event, Infal
     }))
 }
 
-/// Goes on for as long as the client reads, or until the lock is lost or closed.
+/// Runs until the client stops reading, or the lock is lost or closed.
 async fn watch(lock: LockHandle) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(stream::unfold(lock, |lock| async move {
         sleep(Duration::from_millis(20)).await;
@@ -86,7 +86,7 @@ async fn main() -> Result<(), BoxError> {
     let mut events = client.start("POST", "/indexes/users", &[], "").await?.into_body();
     let first = events.frame().await.transpose()?.is_some();
     drop(events);
-    // In line for the same lock, as a job would be.
+    // Waits for the same lock, as a job would.
     let lock = provider.create_lock("index:users".try_into()?, LockOptions::default())?;
     let freed = lock.try_acquire(Duration::from_secs(5)).await?.is_some();
     println!("  the lock is free again: {freed}");

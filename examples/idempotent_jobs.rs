@@ -1,4 +1,4 @@
-//! A job endpoint that is safe to retry: requests with one `Idempotency-Key` do the job once, and all learn how it went.
+//! An idempotent job endpoint: requests with one `Idempotency-Key` run the job once, and all get its result.
 //!
 //! Run it with `cargo run --example idempotent_jobs`.
 
@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// What stands for a database.
+/// Stands for a database.
 #[derive(Debug, Default)]
 struct Jobs {
     done: Mutex<HashMap<String, Done>>,
@@ -45,9 +45,9 @@ impl Jobs {
     }
 }
 
-/// Looks for a result, works for a while, and writes one down. Without the lock two requests would both find nothing.
+/// Looks for a result, works for a while, and stores one. Without the lock two requests would both find nothing.
 async fn charge(State(jobs): State<Arc<Jobs>>, lock: LockHandle, order: String) -> Response {
-    // Made of the tenant and its key, and so right for the result too.
+    // The name has the tenant and its key, so it identifies the result too.
     let key = lock.resource().as_str();
     if let Some(done) = jobs.find(key) {
         if done.order != order {
@@ -65,10 +65,10 @@ async fn charge(State(jobs): State<Arc<Jobs>>, lock: LockHandle, order: String) 
 
 fn routes(locking: &Locking, jobs: Arc<Jobs>) -> Router {
     let one_charge = locking
-        // A key is its tenant's own; it is 1 to 512 bytes, or the answer is 400.
+        // Keys of different tenants are different. A key that makes an invalid name is answered with 400.
         .http_layer(key::parts([key::header("x-tenant"), key::header("idempotency-key")]).prefixed("charge"))
         .wait(Duration::from_secs(5))
-        // A charge that has begun is carried through and written down, so that a retry finds it.
+        // A charge that has begun runs to its end and is stored, so that a retry finds it.
         .on_disconnect(OnDisconnect::Finish);
     Router::new().route("/charges", post(charge).route_layer(one_charge)).with_state(jobs)
 }

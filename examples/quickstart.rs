@@ -1,4 +1,4 @@
-//! Accounts behind HTTP: the updates that get lost without a lock, and the layer that keeps them.
+//! Accounts behind HTTP: updates that get lost without a lock, and the layer that prevents it.
 //!
 //! Run it with `cargo run --example quickstart`. It sends itself requests, prints what happened, and then goes
 //! on serving for you to try; `cargo run --example quickstart -- --once` ends after the first part.
@@ -59,7 +59,7 @@ impl Account {
     }
 }
 
-/// Withdraws 1, as handlers do: it reads, works for a while, and writes what it worked out.
+/// Withdraws 1, as handlers do: reads, works for a while, and writes the result.
 async fn withdraw(
     State(bank): State<Arc<Bank>>,
     Path(name): Path<String>,
@@ -139,7 +139,7 @@ impl Bank {
     }
 }
 
-/// How many are inside at once, and the most that ever were.
+/// How many requests are inside at once, and the maximum so far.
 #[derive(Debug, Default)]
 struct Gauge {
     now: AtomicUsize,
@@ -166,7 +166,7 @@ impl Drop for Inside<'_> {
     }
 }
 
-/// What came of one round.
+/// The result of one round.
 struct Report {
     done: i64,
     refused: i64,

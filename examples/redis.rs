@@ -19,7 +19,7 @@ use tokio::time::sleep;
 const ACCOUNTS: [&str; 3] = ["alice", "bob", "carol"];
 const ORDERS: i64 = 4; // per account and process
 const START: i64 = 100;
-/// How long the lock of a killed process stays taken. 2 s, since the end of the demonstration waits for it; 10 s suits
+/// How long the lock of a killed process stays held. 2 s, since the end of the demonstration waits for it; 10 s suits
 /// most services, and 30 s is the default.
 const TTL: Duration = Duration::from_secs(2);
 
@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-/// One order that was worked off. Times are those of the wall clock, since two processes compare them.
+/// One order that was processed. Times are those of the wall clock, since two processes compare them.
 #[derive(Debug)]
 struct Order {
     account: String,
@@ -72,7 +72,7 @@ struct Order {
     balance: i64,
 }
 
-/// Takes 1 from an account, as services do: reads, works for a while, and writes what it worked out.
+/// Takes 1 from an account, as services do: reads, works for a while, and writes the result.
 async fn work_off(locking: Locking, store: Store, account: &'static str) -> Result<Order, BoxError> {
     let lock = locking.lock(format!("account:{account}"))?;
     let guard = lock.try_acquire(Duration::from_secs(10)).await?.ok_or("others held the lock for 10 s")?;
@@ -86,7 +86,7 @@ async fn work_off(locking: Locking, store: Store, account: &'static str) -> Resu
     Ok(Order { account: account.to_owned(), token: token.get(), from, to, balance })
 }
 
-/// Works off every order of this process at once.
+/// Processes all orders of this process concurrently.
 async fn work_off_all(locking: &Locking, store: &Store) -> Result<Vec<Order>, BoxError> {
     let mut orders = JoinSet::new();
     for account in ACCOUNTS {
@@ -103,7 +103,7 @@ async fn work_off_all(locking: &Locking, store: &Store) -> Result<Vec<Order>, Bo
 
 // ---- The second process --------------------------------------------------------------------------------------
 
-/// Says `ready`, works when it hears a line, says what it did, and ends while it holds a lock: by being killed.
+/// Prints `ready`, works after it has read a line, prints its orders, and is killed while it holds a lock.
 async fn second(directory: &Path) -> Result<(), BoxError> {
     let locking = register()?;
     locking.check().await?;
@@ -123,7 +123,7 @@ async fn second(directory: &Path) -> Result<(), BoxError> {
         println!("{}", guard.fencing_token());
         while commands.next_line().await?.is_some() {}
     }
-    // Where it is not killed: the guard was only dropped, and this waits for its release.
+    // If it is not killed: the guard was only dropped, and this waits for its release.
     locking.close().await;
     Ok(())
 }
@@ -222,7 +222,7 @@ async fn first(locking: &Locking, directory: &Path) -> Result<(), BoxError> {
     let waited = killed.elapsed();
     println!("Process 1 has it {} ms later, under token {}.", waited.as_millis(), guard.fencing_token());
     guard.release().await?;
-    // It was killed at some time after the last renewal, so that no more than the whole lease was left.
+    // It was killed after its last renewal, so at most the whole lease was left.
     if waited > TTL + Duration::from_secs(1) {
         return Err("that took longer than the lease".into());
     }

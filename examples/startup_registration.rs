@@ -1,4 +1,4 @@
-//! What a service does with locks at its start and at its end: register, check, use, close.
+//! Locks at the start and at the end of a service: register, check, use, close.
 //!
 //! Run it with `cargo run --example startup_registration`.
 
@@ -21,7 +21,7 @@ async fn main() -> Result<(), BoxError> {
         println!("  - {problem}");
     }
 
-    // The right one: a default provider, and one more by name. Locks of one are unknown to the other.
+    // A correct registration: a default provider and a named one. Their locks are independent.
     let locking = Locking::builder()
         .add_in_memory_locking()
         .add_provider("jobs", InMemoryLockProvider::new())
@@ -40,7 +40,7 @@ async fn main() -> Result<(), BoxError> {
     order.release().await?;
 
     // At the end: locks that are still held are released, and their guards see that as a loss. A program that ends without
-    // this may leave the locks of dropped guards taken until their leases end.
+    // this may leave the locks of dropped guards held until their leases end.
     locking.close().await;
     job.lost().await;
     println!("Closed; the job's lock is held: {}", job.is_held());

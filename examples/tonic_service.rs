@@ -1,4 +1,4 @@
-//! A ledger as a gRPC service: entries per account one at a time, and statements that nothing changes under way.
+//! A ledger as a gRPC service: one entry at a time per account, and statements that do not change while they are sent.
 //!
 //! Run it with `cargo run --example tonic_service`.
 
@@ -43,7 +43,7 @@ impl Ledger {
     async fn post(self, request: Request<String>) -> Result<Response<String>, Status> {
         let amount: i64 = request.get_ref().parse().map_err(|_| Status::invalid_argument("not an amount"))?;
         let account = account(&request)?;
-        // What the layer put there. A store that sees the token can refuse a holder that has lost the lock.
+        // The layer put it there. A store that gets the token can refuse a holder that has lost the lock.
         let lock = request.extensions().get::<LockHandle>().ok_or_else(|| Status::internal("no lock"))?;
         let token = lock.fencing_token();
 

@@ -37,7 +37,7 @@ async fn authenticate(mut request: Request, next: Next) -> Result<Response, Stat
     Ok(next.run(request).await)
 }
 
-/// What stands for a database: which events were applied, in which order.
+/// Stands for a database: the applied events, in order.
 #[derive(Debug, Default)]
 struct Books {
     applied: Mutex<HashMap<&'static str, Vec<u32>>>,
@@ -55,7 +55,7 @@ impl Books {
     }
 }
 
-/// Compares, works, and writes: right only if no other event of the same customer is applied meanwhile.
+/// Compares, works, and writes. Correct only if no other event of the same customer is applied meanwhile.
 async fn event(
     State(books): State<Arc<Books>>,
     Extension(Customer(customer)): Extension<Customer>,
@@ -78,17 +78,17 @@ async fn event(
 fn routes(locking: &Locking, books: Arc<Books>) -> Router {
     let one_customer = key::extension::<Customer>(|customer| customer.0.to_owned()).prefixed("customer");
     Router::new()
-        // Served in the order of arrival; a sender whose turn does not come in time tries again.
+        // Granted in the order of arrival. A sender that is refused tries again.
         .route(
             "/events/{number}",
             post(event).route_layer(locking.http_layer(one_customer).wait(Duration::from_secs(2))),
         )
-        // Added later, so outside: strangers never get to wait for a lock.
+        // Added later, so outside: strangers never wait for a lock.
         .route_layer(from_fn(authenticate))
         .with_state(books)
 }
 
-/// Sends one event until it is taken, as senders of webhooks do.
+/// Sends one event until it is accepted, as senders of webhooks do.
 async fn deliver(client: Client, token: &'static str, number: u32) -> Result<usize, BoxError> {
     for attempt in 1.. {
         let answer = client.send("POST", &format!("/events/{number}"), &[("authorization", token)], "").await?;
