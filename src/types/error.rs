@@ -57,7 +57,8 @@ pub enum LockError {
         /// What it answered.
         source: Cause,
     },
-    /// The lock was lost while it was needed: its lease ended, or its owner changed on the backend.
+    /// The lock was lost while it was needed: its lease ended, or the backend deleted it or gave it to
+    /// another owner.
     Lost,
     /// The provider has been closed.
     Closed,
