@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, WakeList, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use hashbrown::DefaultHashBuilder;
@@ -26,7 +26,7 @@ pub(super) fn ending() -> LockOptions {
 /// Wakes a modelled thread.
 struct Alarm(Notify);
 
-impl WakeList for Alarm {
+impl Wake for Alarm {
     fn wake(self: Arc<Self>) {
         self.0.notify();
     }
