@@ -102,11 +102,11 @@ impl Inner {
         let Some(first) = queue.front() else { return };
         self.fence += 1;
         let fence = FencingToken::new(self.fence).unwrap_or(FencingToken::MAX);
-        let ttl = first.options.get_ttl();
-        let term = Term::new(Instant::now(), ttl).max_hold(first.options.get_max_hold());
+        let ttl = first.options.configured_ttl();
+        let term = Term::new(Instant::now(), ttl).max_hold(first.options.configured_max_hold());
         // A lease renews itself here while its guard lives, since there is no server to ask. A provider on a server sends
         // renewals from a task of its own, and calls `LeaseState::renew` after each reply.
-        let term = if first.options.get_auto_renew() { term.self_renewing(ttl) } else { term };
+        let term = if first.options.configured_auto_renew() { term.self_renewing(ttl) } else { term };
         first.state.grant(fence, term);
         self.to_notify.push(Arc::clone(first));
         // The next waiter has to set its timer to the end of the new lease: the new holder may never be polled.
@@ -176,7 +176,7 @@ impl Table {
         if ahead > 0 && wait == Wait::No {
             return Ok(None);
         }
-        if ahead > 0 && options.get_max_waiters().is_some_and(|most| ahead > most) {
+        if ahead > 0 && options.configured_max_waiters().is_some_and(|most| ahead > most) {
             return Err(LockError::TooManyWaiters);
         }
         let state = LeaseState::pending(resource.clone());

@@ -51,7 +51,7 @@ impl<H: Host> Lock<H> {
             // who has left is as good as one of its own.
             WaiterAdmission::New if self.waiters.is_empty() && !held => None,
             WaiterAdmission::New => {
-                if waiter.options().get_max_waiters().is_some_and(|most| self.waiting() >= most) {
+                if waiter.options().configured_max_waiters().is_some_and(|most| self.waiting() >= most) {
                     return cx.actions.fail(waiter.clone(), LockError::TooManyWaiters);
                 }
                 let Some(permit) = cx.host.waiter_limit().enter() else {
@@ -82,8 +82,8 @@ impl<H: Host> Lock<H> {
             Ok(token) => token,
             Err(error) => return self.fail_waiters(&error, cx),
         };
-        let ttl = first.options().get_ttl();
-        let joining = match first.options().get_max_waiters() {
+        let ttl = first.options().configured_ttl();
+        let joining = match first.options().configured_max_waiters() {
             // Where no caller may wait, the first does not either.
             Some(0) => Joining::No,
             _ => Joining::Queue { deadline: None },
@@ -189,7 +189,7 @@ impl<H: Host> Lock<H> {
     /// The server has said that the lock is held: the first caller waits from now on, if it may. It was admitted because
     /// none waited; it may be one that allows none to wait, or there may be no room for it.
     fn begin_to_wait(&mut self, cx: &mut Context<'_, H>) {
-        let refusal = if self.waiters.first().is_some_and(|first| first.options().get_max_waiters() == Some(0)) {
+        let refusal = if self.waiters.first().is_some_and(|first| first.options().configured_max_waiters() == Some(0)) {
             LockError::TooManyWaiters
         } else if self.waiters.admit_first(|| cx.host.waiter_limit().enter()) {
             return;

@@ -65,7 +65,7 @@ impl<H: Host> Lock<H> {
         cx: &mut Context<'_, H>,
     ) {
         let epoch = cx.host.epoch();
-        let ttl = waiter.options().get_ttl();
+        let ttl = waiter.options().configured_ttl();
         // It was granted before, if this is the second reply: that is taken back in any case.
         let known = attempt.granted_before.then_some(Unacknowledged::None);
         let (error, unacknowledged, was_cut) = match reply {
@@ -136,6 +136,6 @@ impl<H: Host> Lock<H> {
 }
 
 fn send<H: Host>(token: OwnerToken, attempt: Attempt, waiter: H::Waiter, cx: &mut Context<'_, H>) {
-    let step = Step::Acquire { lease: waiter.options().get_ttl(), joining: Joining::No };
+    let step = Step::Acquire { lease: waiter.options().configured_ttl(), joining: Joining::No };
     cx.actions.call(token, step, CallKind::Attempt(attempt, waiter));
 }

@@ -52,7 +52,7 @@ impl<H: Host> Lock<H> {
         self.end_ownership(cx);
         cx.on_failure = on_failure;
         let asked_for_it =
-            self.waiters.first().is_some_and(|first| TtlMillis::from(first.options().get_ttl()) == ttl.into());
+            self.waiters.first().is_some_and(|first| TtlMillis::from(first.options().configured_ttl()) == ttl.into());
         if asked_for_it
             && (self.waiters.is_first_late_again() || on_failure == OnServerFailure::Fail)
             && let Some(first) = self.waiters.pop()
@@ -100,7 +100,7 @@ impl<H: Host> Lock<H> {
             }
             if !ownership.is_enough_for(waiter, is_fresh, cx.now, epoch) {
                 // The waiter stays the first until the server has replied.
-                let lease = waiter.options().get_ttl();
+                let lease = waiter.options().configured_ttl();
                 ownership.asked_in(epoch);
                 let token = ownership.token(cx.host.inbox());
                 cx.actions.call(token, Step::Reset { lease }, CallKind::LocalHandover);

@@ -366,13 +366,13 @@ impl<H: Host> Ownership<H> {
     /// known to be left.
     pub(super) fn is_enough_for(&self, waiter: &H::Waiter, is_fresh: bool, now: Instant, epoch: Epoch) -> bool {
         let options = waiter.options();
-        if self.epoch != epoch || self.ttl != options.get_ttl().into() {
+        if self.epoch != epoch || self.ttl != options.configured_ttl().into() {
             return false;
         }
         let length = self.length(self.ttl.get());
         let is_whole = length == minus_clock_drift(self.ttl.get());
         let half_is_left = || self.ends.since(now.into()) >= length / 2;
-        is_fresh && is_whole || options.get_auto_renew() && (is_fresh || half_is_left())
+        is_fresh && is_whole || options.configured_auto_renew() && (is_fresh || half_is_left())
     }
 
     /// The end of the present holder's lease: its own limit, if that is earlier than the ownership's end.

@@ -82,7 +82,7 @@ impl LockBackend for Shard {
         // has then written what the guard is moved with, and need not wait for it.
         let sole = LockGuard::sole_in(answer, InlineLease::to_be(resource.clone(), hash, self))?;
         let mut table = sole.shard.table.lock();
-        if table.arrive_sole(hash, resource, options.get_ttl(), &mut sole.fence) {
+        if table.arrive_sole(hash, resource, options.configured_ttl(), &mut sole.fence) {
             sole.state = State::Granted;
             return None;
         }
@@ -137,7 +137,7 @@ impl Shard {
         attempt: Attempt<'_>,
         clock: &OnceCell<Instant>,
     ) -> Result<Outcome, LockError> {
-        Ok(match self.enter(table, attempt, |_| Holder::InlineLease(attempt.options.get_ttl()), clock)? {
+        Ok(match self.enter(table, attempt, |_| Holder::InlineLease(attempt.options.configured_ttl()), clock)? {
             Entered::Granted(fence) => {
                 let resource = attempt.resource.clone();
                 Outcome::Granted(LockGuard::sole(InlineLease::granted(resource, fence, attempt.hash, Arc::clone(self))))
@@ -196,7 +196,7 @@ impl Shard {
             return Ok(Entered::Busy);
         }
         let seat = match admission {
-            WaiterAdmission::New if options.get_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
+            WaiterAdmission::New if options.configured_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
                 return Err(LockError::TooManyWaiters);
             }
             WaiterAdmission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,

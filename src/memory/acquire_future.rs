@@ -89,7 +89,7 @@ impl Future for AcquireFuture {
             if this.until.is_some_and(|until| now >= until) {
                 if let Some(left) = place.leave(now) {
                     if let Some(lease_left) = left.lease_left {
-                        tell_lease_left(lease_left, this.options.get_ttl());
+                        tell_lease_left(lease_left, this.options.configured_ttl());
                     }
                     *this.place = None;
                     return Poll::Ready(Ok(None));
@@ -97,7 +97,7 @@ impl Future for AcquireFuture {
                 continue; // Granted at the last moment.
             }
             // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(now, this.options.get_ttl()));
+            let again = ends.or_else(|| time_after(now, this.options.configured_ttl()));
             let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
                 // One that is up earlier than it has to be costs a look, and setting it anew costs as much.

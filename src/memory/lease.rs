@@ -27,21 +27,21 @@ pub(super) struct MemoryLease {
 /// Whether a lease with these options ends even if its guard lives. In one process a living guard is renewal enough.
 #[inline]
 pub(super) fn has_end(options: &LockOptions) -> bool {
-    !options.get_auto_renew() || options.get_max_hold().is_some()
+    !options.configured_auto_renew() || options.configured_max_hold().is_some()
 }
 
 /// A lease with an end that begins at its grant.
 pub(super) fn term(options: &LockOptions, granted: Instant) -> Term {
-    let ttl = options.get_ttl();
-    let term = Term::new(granted, ttl).max_hold(options.get_max_hold());
-    if options.get_auto_renew() { term.self_renewing(ttl) } else { term }
+    let ttl = options.configured_ttl();
+    let term = Term::new(granted, ttl).max_hold(options.configured_max_hold());
+    if options.configured_auto_renew() { term.self_renewing(ttl) } else { term }
 }
 
 /// How long a grant lasts that its waiter has not come for. There is no guard before that, and it may never come: so
 /// nothing renews the lease.
 pub(super) fn lasts_untaken(options: &LockOptions) -> Duration {
-    let ttl = options.get_ttl();
-    options.get_max_hold().map_or(ttl, |max_hold| max_hold.min(ttl))
+    let ttl = options.configured_ttl();
+    options.configured_max_hold().map_or(ttl, |max_hold| max_hold.min(ttl))
 }
 
 impl Lease for MemoryLease {

@@ -110,7 +110,7 @@ impl QueuePosition {
         if !has_end(options) {
             // From now on it has no end. The clock is not asked: had anybody seen the end, somebody else would have the
             // lock, or its entry would be gone (M3).
-            entry.holder = Holder::InlineLease(options.get_ttl());
+            entry.holder = Holder::InlineLease(options.configured_ttl());
             return Look::InlineLease(entry.fence);
         }
         if now() >= ends {

@@ -111,7 +111,7 @@ impl Future for AcquireFuture {
                         AcquireResult::Granted(lease) => lease,
                         AcquireResult::Busy { lease_left } => {
                             if let Some(left) = lease_left {
-                                tell_lease_left(left.get(), this.options.get_ttl());
+                                tell_lease_left(left.get(), this.options.configured_ttl());
                             }
                             return Poll::Ready(Ok(None));
                         }
@@ -176,7 +176,7 @@ impl Future for AcquireFuture {
 
 /// The error of a caller that took its lease up when that was over.
 fn taken_too_late(lease: &RedisLease, options: &LockOptions) -> LockError {
-    let ttl = options.get_ttl();
+    let ttl = options.configured_ttl();
     let asked = lease.state().ends().and_then(|ends| ends.checked_sub(minus_clock_drift(ttl)));
     let took = asked.map_or(Duration::ZERO, |asked| asked.elapsed()).as_millis();
     LockError::unavailable(format!(

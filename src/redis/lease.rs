@@ -40,9 +40,9 @@ impl RedisLease {
         options: LockOptions,
         backend: Arc<Backend>,
     ) -> Arc<Self> {
-        let term = Term::new(from, length).max_hold(options.get_max_hold());
+        let term = Term::new(from, length).max_hold(options.configured_max_hold());
         let state = LeaseState::held(resource, fence, term);
-        let renewal = options.get_auto_renew().then(|| options.get_ttl().into());
+        let renewal = options.configured_auto_renew().then(|| options.configured_ttl().into());
         Arc::new(Self { state, backend, renewal, taken: AtomicU32::new(0) })
     }
 

@@ -174,12 +174,12 @@ impl RedisLockProvider {
 
 impl DistributedLockProvider for RedisLockProvider {
     fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
-        if options.get_ttl() < SHORT_LEASE && !self.advised.short_lease.swap(true, SeqCst) {
+        if options.configured_ttl() < SHORT_LEASE && !self.advised.short_lease.swap(true, SeqCst) {
             self.advise("a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it");
         }
         let settings = self.backend.driver().connection.settings();
-        if options.get_auto_renew()
-            && settings.response_timeout * 2 > options.get_ttl()
+        if options.configured_auto_renew()
+            && settings.response_timeout * 2 > options.configured_ttl()
             && !self.advised.long_response_timeout.swap(true, SeqCst)
         {
             let advice = "the response timeout is above half of a lock's ttl: a connection that dies silently may be \

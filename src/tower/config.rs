@@ -33,7 +33,7 @@ impl LayerConfig {
 
     /// A `max_waiters` that is set in the options replaces the layer's.
     pub(crate) fn options(self, options: LockOptions) -> Self {
-        Self { options, max_waiters: options.get_max_waiters().unwrap_or(self.max_waiters), ..self }
+        Self { options, max_waiters: options.configured_max_waiters().unwrap_or(self.max_waiters), ..self }
     }
 
     pub(crate) fn ttl(self, ttl: Duration) -> Self {

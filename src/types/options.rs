@@ -75,24 +75,52 @@ impl LockOptions {
         self
     }
 
-    /// The length of the lease.
-    pub fn get_ttl(&self) -> Duration {
+    /// The length of the lease, as [`ttl`](Self::ttl) set it.
+    #[inline]
+    pub fn configured_ttl(&self) -> Duration {
         self.ttl
     }
 
-    /// Whether the lease is renewed while the guard lives.
-    pub fn get_auto_renew(&self) -> bool {
+    /// Whether the lease is renewed while the guard lives, as [`auto_renew`](Self::auto_renew) set it.
+    #[inline]
+    pub fn configured_auto_renew(&self) -> bool {
         self.auto_renew
     }
 
-    /// How long the lock may be held at most, if there is a limit.
-    pub fn get_max_hold(&self) -> Option<Duration> {
+    /// How long the lock may be held at most, if [`max_hold`](Self::max_hold) set a limit.
+    #[inline]
+    pub fn configured_max_hold(&self) -> Option<Duration> {
         self.max_hold
     }
 
-    /// How many callers may wait, if there is a limit.
-    pub fn get_max_waiters(&self) -> Option<usize> {
+    /// How many callers may wait, if [`max_waiters`](Self::max_waiters) set a limit.
+    #[inline]
+    pub fn configured_max_waiters(&self) -> Option<usize> {
         self.max_waiters
+    }
+
+    /// The old name of [`configured_ttl`](Self::configured_ttl).
+    #[deprecated(since = "0.2.0", note = "is called `configured_ttl` now")]
+    pub fn get_ttl(&self) -> Duration {
+        self.configured_ttl()
+    }
+
+    /// The old name of [`configured_auto_renew`](Self::configured_auto_renew).
+    #[deprecated(since = "0.2.0", note = "is called `configured_auto_renew` now")]
+    pub fn get_auto_renew(&self) -> bool {
+        self.configured_auto_renew()
+    }
+
+    /// The old name of [`configured_max_hold`](Self::configured_max_hold).
+    #[deprecated(since = "0.2.0", note = "is called `configured_max_hold` now")]
+    pub fn get_max_hold(&self) -> Option<Duration> {
+        self.configured_max_hold()
+    }
+
+    /// The old name of [`configured_max_waiters`](Self::configured_max_waiters).
+    #[deprecated(since = "0.2.0", note = "is called `configured_max_waiters` now")]
+    pub fn get_max_waiters(&self) -> Option<usize> {
+        self.configured_max_waiters()
     }
 
     /// Checks every option against its range.

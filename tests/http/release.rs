@@ -38,7 +38,7 @@ impl DistributedLockProvider for Slow {
 
 impl LockBackend for Slow {
     fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, _: Wait) -> Acquiring {
-        let term = Term::new(Instant::now(), options.get_ttl());
+        let term = Term::new(Instant::now(), options.configured_ttl());
         let state = LeaseState::held(resource, FencingToken::new(1).unwrap(), term);
         Acquiring::ready(Ok(Some(LockGuard::new(Arc::new(SlowLease { state, slow: *self })))))
     }

@@ -36,8 +36,8 @@ async fn an_extension_out_of_range_says_so() {
 #[test]
 fn defaults() {
     let options = LockOptions::default();
-    assert_eq!(options.get_ttl(), Duration::from_secs(30));
-    assert!(options.get_auto_renew());
-    assert_eq!(options.get_max_hold(), None);
-    assert_eq!(options.get_max_waiters(), None);
+    assert_eq!(options.configured_ttl(), Duration::from_secs(30));
+    assert!(options.configured_auto_renew());
+    assert_eq!(options.configured_max_hold(), None);
+    assert_eq!(options.configured_max_waiters(), None);
 }

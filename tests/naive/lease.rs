@@ -22,25 +22,25 @@ pub(crate) struct NaiveLease {
 impl NaiveLease {
     /// The lease that a grant begins now.
     pub(crate) fn term(&self) -> Term {
-        let (now, ttl) = (Instant::now(), self.options.get_ttl());
-        let term = Term::new(now, ttl).max_hold(self.options.get_max_hold());
-        if self.locks.fault == Fault::FlagForClock && !self.options.get_auto_renew() {
+        let (now, ttl) = (Instant::now(), self.options.configured_ttl());
+        let term = Term::new(now, ttl).max_hold(self.options.configured_max_hold());
+        if self.locks.fault == Fault::FlagForClock && !self.options.configured_auto_renew() {
             *self.taken_at.lock().unwrap() = Some(now + ttl);
             return term.self_renewing(ttl);
         }
-        if self.options.get_auto_renew() { term.self_renewing(ttl) } else { term }
+        if self.options.configured_auto_renew() { term.self_renewing(ttl) } else { term }
     }
 
     /// The same for somebody who is believed to be there until it comes.
     pub(crate) fn endless_term(&self) -> Term {
-        Term::new(Instant::now(), LockOptions::MAX_TTL).max_hold(self.options.get_max_hold())
+        Term::new(Instant::now(), LockOptions::MAX_TTL).max_hold(self.options.configured_max_hold())
     }
 
     /// Somebody comes for it.
     pub(crate) fn taken(&self) {
-        if self.locks.fault == Fault::DeadWaiterStays && !self.options.get_auto_renew() {
+        if self.locks.fault == Fault::DeadWaiterStays && !self.options.configured_auto_renew() {
             let now = Instant::now();
-            self.state.renew(now, now, self.options.get_ttl());
+            self.state.renew(now, now, self.options.configured_ttl());
         }
     }
 

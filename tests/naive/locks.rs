@@ -105,7 +105,7 @@ impl Locks {
                 if self.fault != Fault::ConstantFence || inner.fence == 0 {
                     inner.fence += 1;
                 }
-                let term = if self.fault == Fault::DeadWaiterStays && !next.options.get_auto_renew() {
+                let term = if self.fault == Fault::DeadWaiterStays && !next.options.configured_auto_renew() {
                     next.endless_term()
                 } else {
                     next.term()
@@ -161,7 +161,7 @@ impl LockBackend for Locks {
                 if wait == Wait::No {
                     return Acquiring::ready(Ok(None));
                 }
-                if options.get_max_waiters().is_some_and(|most| name.queue.len() >= most) {
+                if options.configured_max_waiters().is_some_and(|most| name.queue.len() >= most) {
                     return Acquiring::ready(Err(LockError::TooManyWaiters));
                 }
             }

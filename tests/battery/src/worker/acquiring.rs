@@ -63,8 +63,8 @@ async fn answer(
         Patience::For(wait) => Some(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)),
         Patience::Cancelled(_) => None,
     };
-    let ttl = u64::try_from(options.get_ttl().as_nanos()).unwrap_or(u64::MAX);
-    let renewed = options.get_auto_renew();
+    let ttl = u64::try_from(options.configured_ttl().as_nanos()).unwrap_or(u64::MAX);
+    let renewed = options.configured_auto_renew();
     let lock = resource.try_into().and_then(|resource| world.provider.create_lock(resource, options));
     world.journal.say(op, Event::Acquire { resource: resource.to_owned(), ttl, wait, renewed });
     let lock = match lock {
