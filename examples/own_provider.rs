@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use orchestrix_locking::provider::{
-    Acquiring, BoxFuture, Lease, LeaseState, LeaseStatus, LockBackend, Release, Releasing, Term, Wait,
+    Acquiring, BoxFuture, GrantedLease, Lease, LeaseState, LeaseStatus, LockBackend, LockRequest, Release, Releasing,
+    Term, Wait,
 };
 use orchestrix_locking::{
-    BoxError, DistributedLock, DistributedLockProvider, FencingToken, LockError, LockGuard, LockOptions, Locking,
-    Resource,
+    BoxError, DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, Locking, Resource,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -151,29 +151,23 @@ impl Table {
         answer
     }
 
-    /// Joins the queue. An empty queue grants the lock at once. `None`: the lock is held, and `wait` is [`Wait::No`].
-    fn join(
-        self: &Arc<Self>,
-        resource: &Resource,
-        options: LockOptions,
-        wait: Wait,
-    ) -> Result<Option<Arc<TableLease>>, LockError> {
-        self.update(|inner| self.join_inner(inner, resource, options, wait))
+    /// Joins the queue. An empty queue grants the lock at once. `None`: the lock is held, and the caller does not wait.
+    fn join(self: &Arc<Self>, request: &LockRequest) -> Result<Option<Arc<TableLease>>, LockError> {
+        self.update(|inner| self.join_inner(inner, request))
     }
 
     fn join_inner(
         self: &Arc<Self>,
         inner: &mut Inner,
-        resource: &Resource,
-        options: LockOptions,
-        wait: Wait,
+        request: &LockRequest,
     ) -> Result<Option<Arc<TableLease>>, LockError> {
+        let (resource, options) = (request.resource(), *request.configured_options());
         if inner.closed {
             return Err(LockError::Closed);
         }
         inner.remove_expired_holder(resource);
         let ahead = inner.queues.get(resource).map_or(0, VecDeque::len);
-        if ahead > 0 && wait == Wait::No {
+        if ahead > 0 && request.configured_wait() == Wait::No {
             return Ok(None);
         }
         if ahead > 0 && options.configured_max_waiters().is_some_and(|most| ahead > most) {
@@ -198,29 +192,25 @@ impl Table {
 }
 
 impl LockBackend for Table {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        let until = match wait {
-            Wait::No => Some(Instant::now()),
-            Wait::AtMost(time) => Instant::now().checked_add(time),
-            Wait::Forever => None,
-        };
+    fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring {
+        let until = request.configured_wait().deadline(Instant::now());
         // Joins the queue in the call and not at the first poll: the order is that of the calls.
-        let lease = match self.join(&resource, options, wait) {
+        let lease = match self.join(&request) {
             Ok(Some(lease)) => lease,
             Ok(None) => return Acquiring::ready(Ok(None)),
             Err(error) => return Acquiring::ready(Err(error)),
         };
         if !lease.state.is_pending() {
-            return Acquiring::ready(Ok(Some(LockGuard::new(lease))));
+            return Acquiring::ready(Ok(Some(lease.into())));
         }
         let mut queued = QueuedAcquire(Some(lease));
         Acquiring::pending(async move {
             loop {
                 match queued.wait(until).await {
-                    WaitResult::Granted(guard) => return Ok(Some(guard)),
+                    WaitResult::Granted(lease) => return Ok(Some(lease)),
                     WaitResult::TimedOut => return Ok(None),
                     // The provider was closed, or the lease ended before this task was polled. `join` tells which.
-                    WaitResult::Ended => match self.join(&resource, options, wait)? {
+                    WaitResult::Ended => match self.join(&request)? {
                         Some(lease) => queued = QueuedAcquire(Some(lease)),
                         None => return Ok(None),
                     },
@@ -234,7 +224,7 @@ impl LockBackend for Table {
 struct QueuedAcquire(Option<Arc<TableLease>>);
 
 enum WaitResult {
-    Granted(LockGuard),
+    Granted(GrantedLease),
     TimedOut,
     /// The lease ended, by its time or by a close, before this task was polled.
     Ended,
@@ -249,7 +239,7 @@ impl QueuedAcquire {
                 LeaseStatus::Pending => {}
                 LeaseStatus::Held(_) => {
                     self.0 = None;
-                    return WaitResult::Granted(LockGuard::new(lease));
+                    return WaitResult::Granted(lease.into());
                 }
                 LeaseStatus::Released | LeaseStatus::Lost => return WaitResult::Ended,
             }

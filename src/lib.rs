@@ -113,11 +113,11 @@ pub use backend::Release;
 pub use lock::{DistributedLock, DistributedLockProvider, LockGuard, LockHandle, Lost};
 #[cfg(feature = "memory")]
 pub use memory::{InMemoryLockProvider, LockInfo};
-pub use registry::{BuildError, BuildProblem, Locking, LockingBuilder};
+pub use registry::{Locking, LockingBuilder};
 pub use tower::{IntoResource, LockLayer, LockService, OnLost};
 pub use types::{
-    BoxError, Cause, FencingToken, LockError, LockOptions, ParseFencingTokenError, RefusedValue, Resource,
-    ResourceError,
+    BoxError, BuildError, BuildProblem, Cause, FencingToken, LockError, LockOptions, LockRequest,
+    ParseFencingTokenError, RefusedValue, Resource, ResourceError,
 };
 
 /// The snippets of the README and the guides, as tests.

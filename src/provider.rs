@@ -26,10 +26,11 @@
 //! what must hold, and the `conformance` feature tests it. `examples/own_provider.rs` is a complete provider.
 
 pub use crate::backend::{
-    Acquired, Acquiring, BoxFuture, Lease, LeaseState, LeaseStatus, LockBackend, Release, Releasing, Term, Wait,
-    tell_lease_left,
+    Acquired, Acquiring, BackendId, BoxFuture, GrantedLease, Lease, LeaseState, LeaseStatus, LockBackend, Release,
+    Releasing, Term, tell_lease_left,
 };
 pub use crate::lock::DistributedLockProvider;
+pub use crate::types::{LockRequest, LockRequestRef, Wait};
 
 /// The old name of [`LeaseStatus`].
 #[deprecated(since = "0.2.0", note = "is called `LeaseStatus` now")]

@@ -12,7 +12,7 @@ pub(crate) use outside::Inside;
 pub(crate) use outside::assert_outside;
 
 #[cfg(all(feature = "memory", test, orchestrix_loom))]
-pub(crate) use modelled::AtomicBool;
+pub(crate) use modelled::{AtomicBool, MutexGuard};
 #[cfg(all(test, orchestrix_loom))]
 pub(crate) use modelled::{AtomicU64, Mutex, Sleep, now, sleep_until};
 
@@ -24,6 +24,8 @@ pub(crate) use std::sync::atomic::AtomicBool;
 
 #[cfg(not(all(test, orchestrix_loom)))]
 pub(crate) use parking_lot::Mutex;
+#[cfg(all(feature = "memory", not(all(test, orchestrix_loom))))]
+pub(crate) use parking_lot::MutexGuard;
 
 #[cfg(not(all(test, orchestrix_loom)))]
 pub(crate) use tokio::time::{Sleep, sleep_until};

@@ -103,7 +103,7 @@ pub(crate) fn advise(server: &str, key_prefix: &str, advice: &str) {
 mod observed {
     use tokio::time::Instant;
 
-    use crate::{LockError, LockGuard, Resource};
+    use crate::{FencingToken, LockError, Resource};
 
     /// One acquire, until its answer or its cancellation. `None` after that.
     #[derive(Debug)]
@@ -126,21 +126,23 @@ mod observed {
             }))
         }
 
-        pub(crate) fn end(&mut self, answer: &Result<Option<LockGuard>, LockError>) {
+        /// `fence` tells the token of what was granted.
+        pub(crate) fn end<G>(&mut self, answer: &Result<Option<G>, LockError>, fence: impl FnOnce(&G) -> FencingToken) {
             let Some(started) = self.0.take() else { return };
             let waited = started.since.elapsed();
             match answer {
-                Ok(Some(guard)) => {
+                Ok(Some(granted)) => {
                     #[cfg(feature = "metrics")]
                     metrics::histogram!("orchestrix_locking_wait_seconds").record(waited.as_secs_f64());
                     #[cfg(feature = "tracing")]
                     tracing::debug!(
                         resource = started.resource.as_str(),
-                        fencing_token = guard.fencing_token().get(),
+                        fencing_token = fence(granted).get(),
                         ?waited,
                         "lock acquired"
                     );
-                    let _ = guard;
+                    #[cfg(not(feature = "tracing"))]
+                    let _ = (fence, granted);
                     count("granted");
                 }
                 Ok(None) => {
@@ -183,7 +185,7 @@ mod observed {
 
 #[cfg(not(any(feature = "tracing", feature = "metrics")))]
 mod unobserved {
-    use crate::{LockError, LockGuard, Resource};
+    use crate::{FencingToken, LockError, Resource};
 
     /// An acquire that is not observed.
     #[derive(Debug)]
@@ -197,6 +199,6 @@ mod unobserved {
 
         #[inline]
         #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "the same signature as in `observed`")]
-        pub(crate) fn end(&mut self, _: &Result<Option<LockGuard>, LockError>) {}
+        pub(crate) fn end<G>(&mut self, _: &Result<Option<G>, LockError>, _: impl FnOnce(&G) -> FencingToken) {}
     }
 }

@@ -4,20 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, LeaseState, LockBackend, Releasing};
+use super::{BackendId, BoxFuture, LeaseState, Release, Releasing};
 use crate::LockError;
 
-/// How a release ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Release {
-    /// The lock was ours until now, and is free.
-    Released,
-    /// The lock had been lost before: the lease had ended, or somebody had taken it away. Nothing was changed.
-    AlreadyLost,
-}
-
-/// One granted lock. What stands behind a [`LockGuard`](crate::LockGuard); written by whoever writes a
-/// provider.
+/// One granted lock. What stands behind a [`LockGuard`](crate::LockGuard); written by the author of a provider.
 pub trait Lease: fmt::Debug + Send + Sync + 'static {
     /// The lease's fence, deadline and loss. The provider tells it of grant, renewal and loss; guards and
     /// handles read it.
@@ -47,14 +37,13 @@ pub trait Lease: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Whether this lease keeps other callers of `backend` from the lock of the same name: whether it was granted by
-    /// `backend`, or by another that shares its locks with it.
+    /// The backend that granted the lease, or one that shares its locks with it: that from which another caller asks in
+    /// vain for the lock of the same name.
     ///
     /// By it `HttpLockLayer` finds that a request which asks for a lock holds it already, and refuses it at once.
-    /// With `false`, as by default, such a request waits for itself until its wait is over. Compare addresses
-    /// (`std::ptr::addr_eq`): two providers may well have a lock of the same name each.
-    fn is_granted_by(&self, backend: &dyn LockBackend) -> bool {
-        let _ = backend;
-        false
+    /// With `None`, as by default, such a request waits for itself until its wait is over. See
+    /// [`LockBackend::id`](super::LockBackend::id).
+    fn granted_by(&self) -> Option<BackendId> {
+        None
     }
 }

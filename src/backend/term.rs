@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::packed_time::{PackedDuration, PackedInstant};
+use crate::types::time_after;
 
 /// When a lease ends if nobody does anything.
 ///
@@ -118,9 +119,4 @@ impl Term {
     fn capped(&self, end: PackedInstant) -> PackedInstant {
         end.min(self.limit)
     }
-}
-
-/// The time so long after `now`, or `None` if it is too far away to be written down, or for a timer to round up.
-pub(crate) fn time_after(now: Instant, span: Duration) -> Option<Instant> {
-    now.checked_add(span).filter(|time| time.checked_add(Duration::from_millis(1)).is_some())
 }

@@ -48,4 +48,3 @@ pub use key::HttpKey;
 pub use layer::HttpLockLayer;
 pub use refusal::Refusal;
 pub use service::HttpLockService;
-pub(crate) use upgrade::Kept;

@@ -89,7 +89,7 @@ impl Upgrade {
 /// Shared by the clones of one request's handle. Fields are dropped in order of declaration: the inner lock is released
 /// before the outer one.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(super) struct Kept {
     /// Set when the connection is upgraded.
     guard: OnceLock<LockGuard>,
     _outer: Option<LockHandle>,

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
-use crate::backend::{Acquired, BoxFuture, Wait};
+use crate::backend::{Acquired, BoxFuture, GrantedLease};
 use crate::telemetry::Attempt;
+use crate::types::Wait;
 use crate::{DistributedLock, LockError, LockGuard};
 
 /// Acquires a lock, or says that somebody else holds it.
@@ -43,7 +44,7 @@ enum Step {
     /// Nothing has happened yet: futures do nothing before they are polled.
     Created,
     Pending(Pending),
-    /// The answer is there, and it is not a guard: another caller holds the lock, or there is an error.
+    /// The answer is there, and it is no lease: another caller holds the lock, or there is an error.
     Refused(Result<(), LockError>),
     Ended,
 }
@@ -62,19 +63,19 @@ impl<L> Acquire<L> {
 }
 
 impl<L: Borrow<DistributedLock> + Unpin> Future for Acquire<L> {
-    type Output = Acquired;
+    type Output = Result<Option<LockGuard>, LockError>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Step::Created = self.step {
             let mut answer = Ok(None);
             let Self { lock, wait, step } = &mut *self;
             step.begin((*lock).borrow(), *wait, &mut answer);
-            if let Step::Ended = self.step {
-                return Poll::Ready(answer);
+            if let Ok(Some(lease)) = answer {
+                return Poll::Ready(Ok(Some(lease.into())));
             }
         }
-        self.step.go_on(cx)
+        self.step.go_on(cx).map_ok(|lease| lease.map(LockGuard::from))
     }
 }
 
@@ -129,12 +130,12 @@ impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireForever<L> {
                 let mut answer = Ok(None);
                 let Self { lock, step } = &mut *self;
                 step.begin((*lock).borrow(), Wait::Forever, &mut answer);
-                if let Ok(Some(guard)) = answer {
-                    return Poll::Ready(Ok(guard));
+                if let Ok(Some(lease)) = answer {
+                    return Poll::Ready(Ok(lease.into()));
                 }
             }
-            if let Some(guard) = ready!(self.step.go_on(cx))? {
-                return Poll::Ready(Ok(guard));
+            if let Some(lease) = ready!(self.step.go_on(cx))? {
+                return Poll::Ready(Ok(lease.into()));
             }
             // A backend that was told to wait for ever has no `None` to give. Should one do so, ask again.
             self.step = Step::Created;
@@ -143,10 +144,10 @@ impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireForever<L> {
 }
 
 impl Step {
-    /// Begins to acquire. A guard that is granted at once is in `answer` then, which is `Ok(None)` before.
+    /// Begins to acquire. A lease that is granted at once is in `answer` then, which is `Ok(None)` before.
     #[inline]
     fn begin(&mut self, lock: &DistributedLock, wait: Wait, answer: &mut Acquired) {
-        // What has panicked is not begun anew.
+        // An acquire that has panicked is not begun anew.
         *self = Self::Ended;
         *self = match lock.begin(wait, answer) {
             Some(pending) => Self::Pending(pending),
@@ -188,7 +189,7 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired> {
         let answer = ready!(self.answer.as_mut().poll(cx));
-        self.attempt.end(&answer);
+        self.attempt.end(&answer, GrantedLease::fencing_token);
         Poll::Ready(answer)
     }
 }

@@ -1,15 +1,17 @@
 //! [`DistributedLock`]: one resource's lock, to be acquired.
 
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::acquire::{Acquire, AcquireForever, AcquireWithin, Pending};
-use crate::backend::{Acquired, LockBackend, Wait};
+#[cfg(feature = "http")]
+use crate::LockHandle;
+use crate::backend::{Acquired, GrantedLease, LockBackend};
 use crate::telemetry::Attempt;
+use crate::types::{LockRequestRef, Wait};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
 /// The lock on one resource. Making it takes nothing; acquiring does.
@@ -193,55 +195,37 @@ impl DistributedLock {
         AcquireForever::new(self)
     }
 
+    /// Whether this handle looks at a hold of this very lock at this moment: of the same name, from the same backend.
     #[cfg(feature = "http")]
-    pub(crate) fn backend(&self) -> &dyn LockBackend {
-        &*self.backend
+    pub(crate) fn is_held_by(&self, handle: &LockHandle) -> bool {
+        self.resource == *handle.resource() && handle.granted_by() == Some(self.backend.id()) && handle.is_held()
     }
 
     /// Begins to acquire. An answer that is known at once is put into `answer`, which is `Ok(None)` before.
     #[inline]
-    pub(crate) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
-        let backend = Arc::clone(&self.backend);
-        begin(backend, &self.resource, &self.options, wait, answer)
+    pub(super) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
+        begin(Arc::clone(&self.backend), LockRequestRef::new(&self.resource, &self.options, wait), answer)
     }
 
     /// The same for a lock that is not needed afterwards.
     #[inline]
     pub(crate) fn begin_once(self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
-        begin(self.backend, &self.resource, &self.options, wait, answer)
+        begin(self.backend, LockRequestRef::new(&self.resource, &self.options, wait), answer)
     }
 }
 
 #[inline]
-fn begin(
-    backend: Arc<dyn LockBackend>,
-    resource: &Resource,
-    options: &LockOptions,
-    wait: Wait,
-    answer: &mut Acquired,
-) -> Option<Pending> {
+fn begin(backend: Arc<dyn LockBackend>, request: LockRequestRef<'_>, answer: &mut Acquired) -> Option<Pending> {
     if !in_runtime() {
         *answer = Err(LockError::NoRuntime);
         return None;
     }
-    let mut attempt = Attempt::begin(resource);
-    let place = Kept(answer);
-    if let Some(answer) = backend.acquire_into(resource, options, wait, place.0) {
+    let mut attempt = Attempt::begin(request.resource());
+    if let Some(answer) = backend.acquire_into(request, answer) {
         return Some(Pending::new(answer, attempt));
     }
-    attempt.end(place.0);
-    mem::forget(place);
+    attempt.end(answer, GrantedLease::fencing_token);
     None
-}
-
-/// A place that is emptied unless its answer is there to stay. Should the backend panic, or whoever observes it, a guard
-/// that is there already holds its lock no longer than that.
-struct Kept<'a>(&'a mut Acquired);
-
-impl Drop for Kept<'_> {
-    fn drop(&mut self) {
-        *self.0 = Ok(None);
-    }
 }
 
 /// Waiting, renewal and the loss signal need a runtime. Refused at every attempt, and not only at the first

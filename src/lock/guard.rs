@@ -1,21 +1,15 @@
-//! [`LockGuard`], which holds a lock, and [`LockHandle`], which looks at one.
+//! [`LockGuard`], which holds a lock.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-#[cfg(feature = "http")]
-use crate::DistributedLock;
-#[cfg(feature = "memory")]
-use crate::backend::Acquired;
-use crate::backend::{Lease, Release, Releasing};
-#[cfg(feature = "memory")]
-use crate::memory::InlineLease;
+use super::handle::describe;
+use crate::backend::{GrantedLease, Release, Releasing};
 use crate::sync::now;
 use crate::types::check_lease;
-use crate::{FencingToken, LockError, Lost, Resource};
+use crate::{FencingToken, LockError, LockHandle, Lost, Resource};
 
 /// A lock that is held, for as long as this lives and its lease lasts.
 ///
@@ -25,7 +19,7 @@ use crate::{FencingToken, LockError, Lost, Resource};
 /// is written to.
 ///
 /// End a hold with [`release`](Self::release), which waits for the answer. Dropping the guard releases the lock in the
-/// background; [its `Drop`](#impl-Drop-for-LockGuard) says what that needs. A guard that is leaked (`std::mem::forget`)
+/// background, as [below](#dropping-a-guard). A guard that is leaked (`std::mem::forget`)
 /// holds its lock for as long as the provider renews it.
 ///
 /// Declare the guard so that it outlives what it protects: locals are dropped in reverse order.
@@ -83,100 +77,55 @@ use crate::{FencingToken, LockError, Lost, Resource};
 ///
 /// Neither sees `is_some()` and `let Some(_)`. [`acquire_within`](crate::DistributedLock::acquire_within) has no `Option`
 /// to be looked into.
+///
+/// # Dropping a guard
+///
+/// Dropping a guard hands the release to its provider and returns at once, on any thread, inside a runtime or not.
+///
+/// With the in-memory provider the lock is free when `drop` returns. A provider on a server, such as
+/// `RedisLockProvider`, has yet to send the release, and its background tasks need a tokio runtime that is still running
+/// for that. Call [`release`](Self::release) or [`Locking::close`](crate::Locking::close) before the runtime ends, and
+/// await it: then it is known what became of the lock.
+///
+/// Where that was not done, the end of a runtime waits for releases that `RedisLockProvider` has not finished, for at most
+/// `response_timeout`, unless another runtime goes on with them. That fails after `shutdown_background`,
+/// `std::process::exit`, an abort, and where the server does not answer in that time; the lock then stays taken until its
+/// lease ends.
 #[doc(alias = "IAsyncDisposable")]
 #[must_use = "the lock is released when the guard is dropped: bind it to a name, such as `_guard`; `_` is not one"]
-pub struct LockGuard(Held);
-
-/// What a guard holds.
-enum Held {
-    /// A lease that others may know, or that may end by itself.
-    Shared { lease: Arc<dyn Lease>, released: bool },
-    /// One that is shared only when somebody asks for it.
-    #[cfg(feature = "memory")]
-    InlineLease(InlineLease),
-}
+pub struct LockGuard(GrantedLease);
 
 impl LockGuard {
-    /// The guard of a lease that has just been granted. For those who write providers.
-    #[inline]
-    pub fn new(lease: Arc<dyn Lease>) -> Self {
-        Self(Held::Shared { lease, released: false })
-    }
-
-    /// The guard of a lease that nobody knows yet.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(crate) fn sole(sole: InlineLease) -> Self {
-        Self(Held::InlineLease(sole))
-    }
-
-    /// The same for one that is not granted yet, in the place of the answer, for the grant to be written there too. Never
-    /// `None`.
-    #[cfg(feature = "memory")]
-    #[inline]
-    pub(crate) fn sole_in(answer: &mut Acquired, sole: InlineLease) -> Option<&mut InlineLease> {
-        *answer = Ok(Some(Self::sole(sole)));
-        match answer {
-            Ok(Some(Self(Held::InlineLease(sole)))) => Some(sole),
-            _ => None,
-        }
-    }
-
-    /// The lease as others see it, made for the first of them.
-    fn shared(&self) -> Arc<dyn Lease> {
-        match &self.0 {
-            Held::Shared { lease, .. } => Arc::clone(lease),
-            #[cfg(feature = "memory")]
-            Held::InlineLease(sole) => sole.share(),
-        }
-    }
-
     /// What is locked.
     pub fn resource(&self) -> &Resource {
-        match &self.0 {
-            Held::Shared { lease, .. } => lease.state().resource(),
-            #[cfg(feature = "memory")]
-            Held::InlineLease(sole) => sole.resource(),
-        }
+        self.0.resource()
     }
 
     /// Whether this guard holds the lock at this moment, by the monotonic clock. Once `false`, it stays `false`.
     #[doc(alias = "IsHeld")]
     #[inline]
     pub fn is_held(&self) -> bool {
-        match &self.0 {
-            Held::Shared { lease, .. } => lease.state().is_held(),
-            #[cfg(feature = "memory")]
-            Held::InlineLease(sole) => sole.is_held(),
-        }
+        self.0.is_held()
     }
 
     /// The number with which a store can refuse the late write of an earlier holder. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
-        match &self.0 {
-            Held::Shared { lease, .. } => lease.state().fencing_token(),
-            #[cfg(feature = "memory")]
-            Held::InlineLease(sole) => sole.fence(),
-        }
+        self.0.fencing_token()
     }
 
     /// The time at which the lease ends unless it is renewed or extended. After a loss it is in the past.
     pub fn expires_at(&self) -> Instant {
-        self.shared().state().expires_at()
+        self.0.share().state().expires_at()
     }
 
     /// What is left of the lease; zero if the lock is not held.
     pub fn remaining(&self) -> Duration {
-        self.shared().state().remaining()
+        self.0.share().state().remaining()
     }
 
     /// A view of the lock that can be cloned and given away. It cannot release the lock.
     pub fn handle(&self) -> LockHandle {
-        LockHandle {
-            lease: self.shared(),
-            #[cfg(feature = "http")]
-            _kept: None,
-        }
+        LockHandle::new(self.0.share())
     }
 
     /// Resolves when the lock is no longer ours, also because the provider was closed; at once if it is lost already,
@@ -201,7 +150,7 @@ impl LockGuard {
     /// }
     /// ```
     pub fn lost(&self) -> Lost {
-        Lost::new(self.shared())
+        Lost::new(self.0.share())
     }
 
     /// Makes the lease last for `duration` from now, also if that is shorter than what is left; 10 ms to 24 h.
@@ -224,7 +173,7 @@ impl LockGuard {
     #[doc(alias = "ExtendAsync")]
     pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
         check_lease("duration (of extend)", duration)?;
-        let lease = self.shared();
+        let lease = self.0.share();
         if let Some(limit) = lease.state().limit() {
             let left = limit.saturating_duration_since(now());
             if duration > left && self.is_held() {
@@ -249,79 +198,34 @@ impl LockGuard {
     /// [`LockError::Unavailable`] if the backend did not answer. The release goes on in the background, until
     /// it is answered or the lease has ended.
     #[doc(alias = "ReleaseAsync")]
-    pub async fn release(mut self) -> Result<Release, LockError> {
-        self.start_release().await
-    }
-
-    /// Releases the lock, once.
-    pub(crate) fn start_release(&mut self) -> Releasing {
-        match self.release_at_once() {
-            Some(release) => Releasing::ready(Ok(release)),
-            None => self.release_later(),
-        }
+    pub async fn release(self) -> Result<Release, LockError> {
+        self.0.release().await
     }
 
     /// Releases the lock, once, if that needs no waiting. Otherwise it is to be [released later](Self::release_later).
     #[inline]
     pub(crate) fn release_at_once(&mut self) -> Option<Release> {
-        let release = match &mut self.0 {
-            Held::Shared { lease, released } => {
-                *released = true;
-                lease.release_at_once()?
-            }
-            #[cfg(feature = "memory")]
-            Held::InlineLease(sole) => sole.release(),
-        };
-        if release == Release::AlreadyLost {
-            self.tell_of_loss();
-        }
-        Some(release)
+        self.0.release_at_once()
     }
 
     pub(crate) fn release_later(&self) -> Releasing {
-        if !self.is_held() {
-            self.tell_of_loss();
-        }
-        self.shared().release()
-    }
-
-    #[cold]
-    fn tell_of_loss(&self) {
-        let closed = match &self.0 {
-            Held::Shared { lease, .. } => lease.state().was_closed(),
-            #[cfg(feature = "memory")]
-            Held::InlineLease(sole) => sole.was_closed(),
-        };
-        if closed {
-            crate::telemetry::closed(self.resource(), self.fencing_token());
-        } else {
-            crate::telemetry::lost(self.resource(), self.fencing_token());
-        }
+        self.0.release_later()
     }
 }
 
-/// Hands the release to the provider and returns at once, on any thread, inside a runtime or not.
-///
-/// With the in-memory provider the lock is free when `drop` returns. A provider on a server, such as
-/// `RedisLockProvider`, has yet to send the release, and its background tasks need a tokio runtime that is still running
-/// for that. Call [`release`](Self::release) or [`Locking::close`](crate::Locking::close) before the runtime ends, and
-/// await it: then it is known what became of the lock.
-///
-/// Where that was not done, the end of a runtime waits for releases that `RedisLockProvider` has not finished, for at most
-/// `response_timeout`, unless another runtime goes on with them. That fails after `shutdown_background`,
-/// `std::process::exit`, an abort, and where the server does not answer in that time; the lock then stays taken until its
-/// lease ends.
-impl Drop for LockGuard {
-    fn drop(&mut self) {
-        let is_due = match &self.0 {
-            Held::Shared { released, .. } => !released,
-            #[cfg(feature = "memory")]
-            Held::InlineLease(sole) => sole.is_due(),
-        };
-        if is_due && self.release_at_once().is_none() {
-            // The provider goes on with the release when its future is dropped.
-            drop(self.release_later());
-        }
+/// Of a lease that a backend has just granted. For those who write providers.
+impl From<GrantedLease> for LockGuard {
+    #[inline]
+    fn from(lease: GrantedLease) -> Self {
+        Self(lease)
+    }
+}
+
+/// For a provider that passes acquires on to another one.
+impl From<LockGuard> for GrantedLease {
+    #[inline]
+    fn from(guard: LockGuard) -> Self {
+        guard.0
     }
 }
 
@@ -331,74 +235,14 @@ impl fmt::Debug for LockGuard {
     }
 }
 
-/// A view of a held lock: cheap to clone, good to pass along, and never the right to release.
-///
-/// After the guard's release [`is_held`](Self::is_held) is `false` and [`lost`](Self::lost) stays pending.
-#[derive(Clone)]
-pub struct LockHandle {
-    lease: Arc<dyn Lease>,
-    /// What lives as long as the handle and its clones.
-    #[cfg(feature = "http")]
-    _kept: Option<Arc<crate::http::Kept>>,
-}
+#[cfg(all(test, not(orchestrix_loom)))]
+mod tests {
+    use super::*;
 
-impl LockHandle {
-    #[cfg(feature = "http")]
-    pub(crate) fn keeping(self, kept: Arc<crate::http::Kept>) -> Self {
-        Self { _kept: Some(kept), ..self }
+    /// Three pieces of 16 bytes, and nothing beside them for the answers in which a guard can stand.
+    #[test]
+    fn an_answer_is_no_bigger_than_a_guard() {
+        assert_eq!(size_of::<LockGuard>(), 48);
+        assert_eq!(size_of::<Result<Option<LockGuard>, LockError>>(), 48);
     }
-
-    /// What is locked.
-    pub fn resource(&self) -> &Resource {
-        self.lease.state().resource()
-    }
-
-    /// The number with which a store can refuse the late write of an earlier holder. See [`FencingToken`].
-    pub fn fencing_token(&self) -> FencingToken {
-        self.lease.state().fencing_token()
-    }
-
-    /// Whether the lock is held at this moment, by the monotonic clock. Once `false`, it stays `false`.
-    pub fn is_held(&self) -> bool {
-        self.lease.state().is_held()
-    }
-
-    /// What is left of the lease; zero if the lock is not held.
-    pub fn remaining(&self) -> Duration {
-        self.lease.state().remaining()
-    }
-
-    /// Resolves when the lock is lost; at once if it is lost already, never because of a release. See
-    /// [`Lost`].
-    pub fn lost(&self) -> Lost {
-        Lost::new(Arc::clone(&self.lease))
-    }
-
-    /// Whether this is a hold of that very lock at this moment: of the same name, from the same backend.
-    #[cfg(feature = "http")]
-    pub(crate) fn holds(&self, lock: &DistributedLock) -> bool {
-        self.resource() == lock.resource() && self.lease.is_granted_by(lock.backend()) && self.is_held()
-    }
-}
-
-impl fmt::Debug for LockHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lease.state();
-        describe("LockHandle", state.resource(), state.fencing_token(), state.is_held(), f)
-    }
-}
-
-/// What both show of themselves: never the owner's secret, which a provider's lease may have.
-fn describe(
-    name: &str,
-    resource: &Resource,
-    fence: FencingToken,
-    is_held: bool,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    f.debug_struct(name)
-        .field("resource", resource)
-        .field("fencing_token", &fence.get())
-        .field("is_held", &is_held)
-        .finish_non_exhaustive()
 }

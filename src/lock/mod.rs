@@ -3,11 +3,13 @@
 mod acquire;
 mod distributed_lock;
 mod guard;
+mod handle;
 mod loss;
 mod provider;
 
 pub(crate) use acquire::{Pending, busy};
 pub use distributed_lock::DistributedLock;
-pub use guard::{LockGuard, LockHandle};
+pub use guard::LockGuard;
+pub use handle::LockHandle;
 pub use loss::Lost;
 pub use provider::DistributedLockProvider;

@@ -8,17 +8,18 @@ use std::task::{Context, Poll, ready};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
-use super::acquire::{Attempt, Outcome, WaiterAdmission};
-use super::queue_position::{Look, QueuePosition};
-use crate::backend::{Wait, tell_lease_left, time_after};
+use super::attempt::{Attempt, Outcome, WaiterAdmission};
+use super::waiting_caller::{Look, WaitingCaller};
+use crate::backend::{Acquired, GrantedLease, tell_lease_left};
 use crate::sync::{Sleep, now, sleep_until};
-use crate::{LockError, LockGuard, LockOptions};
+use crate::types::{Wait, time_after};
+use crate::{LockError, LockOptions};
 
 /// Waits in the queue until the lock is granted, its time is up, or the provider is closed.
 #[pin_project(PinnedDrop)]
 pub(super) struct AcquireFuture {
-    /// `None` once it is somebody else's business: taken, or given up.
-    place: Option<QueuePosition>,
+    /// `None` once it is done: the lock was taken, or the place was given up.
+    caller: Option<WaitingCaller>,
     options: LockOptions,
     wait: Wait,
     until: Option<Instant>,
@@ -30,68 +31,69 @@ pub(super) struct AcquireFuture {
 }
 
 impl AcquireFuture {
-    pub(super) fn new(place: QueuePosition, options: LockOptions, wait: Wait, joined: OnceCell<Instant>) -> Self {
+    pub(super) fn new(caller: WaitingCaller, options: LockOptions, wait: Wait, joined: OnceCell<Instant>) -> Self {
         let until = match wait {
             Wait::No => Some(*joined.get_or_init(now)),
             // A time too far away to be written down is as long as it takes.
             Wait::AtMost(time) => time_after(*joined.get_or_init(now), time),
             Wait::Forever => None,
         };
-        Self { place: Some(place), options, wait, until, joined, timer: None }
+        Self { caller: Some(caller), options, wait, until, joined, timer: None }
     }
 }
 
 impl Future for AcquireFuture {
-    type Output = Result<Option<LockGuard>, LockError>;
+    type Output = Acquired;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let Some(place) = &mut *this.place else { return Poll::Pending };
+            let Some(caller) = &mut *this.caller else { return Poll::Pending };
             // Read once a turn, and not at all by whoever finds the lock granted.
             let clock = std::mem::take(this.joined);
             // Whoever has no timer has most likely not left its waker yet.
             let spare = this.timer.is_none().then(|| cx.waker().clone());
-            let ends = match place.look(this.options, cx.waker(), spare, &clock) {
+            let ends = match caller.look(this.options, cx.waker(), spare, &clock) {
                 Look::Wait(ends) => ends,
-                Look::InlineLease(fence) => {
-                    let granted = this.place.take().map(|place| LockGuard::sole(place.into_sole(fence)));
+                Look::InProcess(fence) => {
+                    let granted = this.caller.take().map(|caller| GrantedLease::in_process(caller.into_lease(fence)));
                     return Poll::Ready(Ok(granted));
                 }
                 Look::Shared(lease) => {
-                    *this.place = None;
-                    return Poll::Ready(Ok(Some(LockGuard::new(lease))));
+                    *this.caller = None;
+                    return Poll::Ready(Ok(Some(lease.into())));
                 }
                 Look::Closed => {
-                    *this.place = None;
+                    *this.caller = None;
                     return Poll::Ready(Err(LockError::Closed));
                 }
                 // Granted, and expired before anybody came for it: a new attempt has the answer.
                 Look::Again => {
                     // Its time may be up.
                     let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
+                    let place = &mut caller.position;
                     let (resource, hash, options) = (&place.resource, place.hash, &*this.options);
                     let attempt = Attempt { resource, hash, options, wait, admission: WaiterAdmission::Again };
-                    let answer = match place.shard.attempt(attempt, this.joined) {
+                    let answer = match caller.shard.attempt(attempt, this.joined) {
                         Ok(Outcome::Queued(ticket)) => {
                             place.ticket = ticket;
                             continue;
                         }
-                        Ok(Outcome::Granted(guard)) => Ok(Some(guard)),
+                        Ok(Outcome::Granted(lease)) => Ok(Some(lease)),
                         Ok(Outcome::Busy) => Ok(None),
                         Err(error) => Err(error),
                     };
-                    *this.place = None;
+                    *this.caller = None;
                     return Poll::Ready(answer);
                 }
             };
             let now = *clock.get_or_init(now);
             if this.until.is_some_and(|until| now >= until) {
-                if let Some(left) = place.leave(now) {
+                if let Some(left) = caller.leave(now) {
                     if let Some(lease_left) = left.lease_left {
                         tell_lease_left(lease_left, this.options.configured_ttl());
                     }
-                    *this.place = None;
+                    *this.caller = None;
                     return Poll::Ready(Ok(None));
                 }
                 continue; // Granted at the last moment.
@@ -124,8 +126,8 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 #[pinned_drop]
 impl PinnedDrop for AcquireFuture {
     fn drop(self: Pin<&mut Self>) {
-        if let Some(place) = self.project().place.take() {
-            place.give_up();
+        if let Some(caller) = self.project().caller.take() {
+            caller.give_up();
         }
     }
 }

@@ -4,13 +4,14 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use hashbrown::DefaultHashBuilder;
 
-use super::shard::Shard;
+use super::lock_info::{self, LockInfo};
+use crate::backend::in_process::Shard;
 use crate::backend::{BoxFuture, DEFAULT_MOST, WaiterLimit};
-use crate::{DistributedLock, DistributedLockProvider, FencingToken, LockError, LockOptions, Resource};
+use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
 /// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis. For a
 /// service with several copies there is `RedisLockProvider` (feature `redis`).
@@ -105,14 +106,14 @@ impl InMemoryLockProvider {
     /// Who holds one lock and how many wait for it, or `None` if it is free. For diagnostics: it may have
     /// changed by the time it is read.
     pub fn inspect(&self, resource: &Resource) -> Option<LockInfo> {
-        self.shard(resource).inspect(resource)
+        lock_info::inspect(self.shard(resource), resource)
     }
 
     /// Every lock that is held or waited for, in no particular order. For diagnostics: not one moment's
     /// picture, since the shards are read one after the other. Each look costs a lock some memory for as long as it is
     /// held, as a handle of it does.
     pub fn snapshot(&self) -> Vec<LockInfo> {
-        self.shards.iter().flat_map(Shard::snapshot).collect()
+        self.shards.iter().flat_map(lock_info::snapshot).collect()
     }
 
     #[inline]
@@ -155,20 +156,6 @@ impl fmt::Debug for InMemoryLockProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InMemoryLockProvider").field("locks", &self.len()).finish_non_exhaustive()
     }
-}
-
-/// A held lock, for diagnostics.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LockInfo {
-    /// What is locked.
-    pub resource: Resource,
-    /// The holder's token.
-    pub fencing_token: FencingToken,
-    /// What is left of the holder's lease; zero if it has expired and the lock has not been asked for since.
-    pub remaining: Duration,
-    /// How many wait for it.
-    pub waiters: usize,
 }
 
 /// Microseconds since 1970, with room below for 1024 grants in each.

@@ -13,12 +13,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::acquire_slot::{AcquireResult, AcquireSlot};
 use super::backend::Backend;
 use super::lease::RedisLease;
-use crate::backend::{Lease, Wait, tell_lease_left, time_after};
+use crate::backend::{Acquired, Lease, tell_lease_left};
 use crate::engine::{WaiterAdmission, minus_clock_drift};
-use crate::{LockError, LockGuard, LockOptions, Resource};
-
-/// What an acquire comes to.
-type Acquired = Result<Option<LockGuard>, LockError>;
+use crate::types::{Wait, time_after};
+use crate::{LockError, LockOptions, LockRequest, Resource};
 
 /// How often a caller whose time is up looks whether the connection is still being replaced.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -52,12 +50,9 @@ struct Attempt {
 
 impl AcquireFuture {
     /// Begins an acquire; or its answer, if it is refused at once.
-    pub(super) fn begin(
-        backend: Arc<Backend>,
-        resource: Resource,
-        options: LockOptions,
-        wait: Wait,
-    ) -> Result<Self, Acquired> {
+    pub(super) fn begin(backend: Arc<Backend>, request: LockRequest) -> Result<Self, Acquired> {
+        let (options, wait) = (*request.configured_options(), request.configured_wait());
+        let resource = request.into_resource();
         let until = match wait {
             // A time too far away to be written down is as long as it takes.
             Wait::AtMost(time) => time_after(Instant::now(), time),
@@ -118,7 +113,7 @@ impl Future for AcquireFuture {
                         AcquireResult::Failed(error) => return Poll::Ready(Err(*error)),
                     };
                     if lease.take() {
-                        return Poll::Ready(Ok(Some(LockGuard::new(lease))));
+                        return Poll::Ready(Ok(Some(lease.into())));
                     }
                     // Granted, and over before the caller took it up. Once more, if it may wait: what delayed it may not do
                     // so again. A lease that is too short for the way will be over again.

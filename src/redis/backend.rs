@@ -10,8 +10,8 @@ use tokio::runtime::{Handle, Id};
 use super::acquire_future::AcquireFuture;
 use super::driver::Driver;
 use super::settings::Settings;
-use crate::backend::{Acquiring, LockBackend, Wait};
-use crate::{LockError, LockOptions, Resource};
+use crate::backend::{Acquiring, LockBackend};
+use crate::{LockError, LockRequest};
 
 /// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
 pub(super) struct Backend {
@@ -47,12 +47,12 @@ impl Backend {
 }
 
 impl LockBackend for Backend {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
+    fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring {
         if self.driver.is_closed() {
             return Acquiring::ready(Err(LockError::Closed));
         }
         self.driver.serve();
-        match AcquireFuture::begin(self, resource, options, wait) {
+        match AcquireFuture::begin(self, request) {
             Ok(waiting) => Acquiring::pending(waiting),
             Err(refused) => Acquiring::ready(refused),
         }

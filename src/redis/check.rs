@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout};
 use super::backend::Backend;
 use super::connection::{Condition, Failure, hide, made_none, pool};
 use super::protocol::Publishing;
-use crate::backend::{LockBackend, Wait};
-use crate::{LockError, LockOptions, Resource};
+use crate::backend::LockBackend;
+use crate::{LockError, LockOptions, LockRequest, Resource};
 
 /// What a check locks. It is taken for a moment; that another process holds it is no fault.
 const PROBE: &str = "orchestrix-locking check";
@@ -119,8 +119,9 @@ pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Resul
 async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockError> {
     let options = LockOptions::default().ttl(Duration::from_secs(5)).auto_renew(false);
     // Another process that checks at the same time is as good an answer.
-    if let Some(guard) = Arc::clone(backend).acquire(resource, options, Wait::No).await? {
-        guard.release().await?;
+    let request = LockRequest::new(resource).options(options);
+    if let Some(lease) = Arc::clone(backend).acquire(request).await? {
+        lease.release().await?;
     }
     Ok(())
 }

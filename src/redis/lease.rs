@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::backend::Backend;
 use super::runtimes::Place;
-use crate::backend::{BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term};
+use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, Releasing, Term};
 use crate::engine::{ExtendAnswer, TtlMillis};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
@@ -113,8 +113,8 @@ impl Lease for RedisLease {
         releasing
     }
 
-    fn is_granted_by(&self, backend: &dyn LockBackend) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.backend), backend)
+    fn granted_by(&self) -> Option<BackendId> {
+        Some(BackendId::of(&*self.backend))
     }
 }
 

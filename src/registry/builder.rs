@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use super::{BuildError, BuildProblem, Locking};
-use crate::{DistributedLockProvider, LockOptions};
+use super::Locking;
+use crate::{BuildError, BuildProblem, DistributedLockProvider, LockOptions};
 
 /// Collects providers and options at start-up. Made by [`Locking::builder`].
 ///

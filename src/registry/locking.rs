@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BuildError, BuildProblem, LockingBuilder};
-use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
+use super::LockingBuilder;
+use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
 /// The providers that were registered at start-up. Cheap to clone; keep it in the application's state.
 ///

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use loom::sync::MutexGuard;
+pub(crate) use loom::sync::MutexGuard;
 #[cfg(feature = "memory")]
 pub(crate) use loom::sync::atomic::AtomicBool;
 pub(crate) use loom::sync::atomic::AtomicU64;

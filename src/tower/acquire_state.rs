@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 #[cfg(feature = "http")]
 use crate::LockHandle;
-use crate::backend::{Acquired, Wait, clear_lease_left};
+use crate::backend::{Acquired, clear_lease_left};
 use crate::lock::{Pending, busy};
-use crate::{DistributedLock, LockError};
+use crate::types::Wait;
+use crate::{DistributedLock, LockError, LockGuard};
 
 /// Acquires the lock of a request, if the request needs one.
 pub(crate) enum AcquireState {
@@ -59,19 +60,20 @@ impl AcquireState {
     /// Whether `handle` belongs to the lock that is to be acquired. Then the request would wait for itself.
     #[cfg(feature = "http")]
     pub(crate) fn is_held_by(&self, handle: &LockHandle) -> bool {
-        matches!(self, Self::Created { lock, .. } if handle.holds(lock))
+        matches!(self, Self::Created { lock, .. } if lock.is_held_by(handle))
     }
 
     /// Ready once the request may run. If it needs a lock, the guard is in `guard` then. Pending for ever after an error.
     #[inline]
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, guard: &mut Option<LockGuard>) -> Poll<Result<(), LockError>> {
         if let Self::MayRun = self {
             return Poll::Ready(Ok(()));
         }
         if let Self::Created { .. } = self {
             let Self::Created { lock, wait } = mem::replace(self, Self::Ended) else { return Poll::Pending };
-            match lock.begin_once(wait, guard) {
-                None => match self.finish(guard, wait, None) {
+            let mut answer = Ok(None);
+            match lock.begin_once(wait, &mut answer) {
+                None => match self.finish(answer, wait, None, guard) {
                     Ok(()) => return Poll::Ready(Ok(())),
                     Err(error) => *self = Self::Refused(error),
                 },
@@ -83,7 +85,7 @@ impl AcquireState {
 
     /// Every case but a grant at the first poll. Not inlined, to keep that common path short.
     #[inline(never)]
-    fn poll_waiting(&mut self, cx: &mut Context<'_>, guard: &mut Acquired) -> Poll<Result<(), LockError>> {
+    fn poll_waiting(&mut self, cx: &mut Context<'_>, guard: &mut Option<LockGuard>) -> Poll<Result<(), LockError>> {
         if let Self::Refused(_) = self {
             // The answer was known at once. A loop of such calls must yield to other tasks, for example to the
             // provider's task that connects.
@@ -103,18 +105,21 @@ impl AcquireState {
         };
         let (wait, since) = (*wait, *since);
         *self = Self::Ended;
-        *guard = answer;
-        Poll::Ready(self.finish(guard, wait, since))
+        Poll::Ready(self.finish(answer, wait, since, guard))
     }
 
-    /// Whether a guard was granted, or why not.
+    /// Puts the guard into its place, or says why there is none.
     #[inline]
-    fn finish(&mut self, guard: &mut Acquired, wait: Wait, since: Option<Instant>) -> Result<(), LockError> {
-        if let Ok(Some(_)) = guard {
-            *self = Self::MayRun;
-            return Ok(());
-        }
-        mem::replace(guard, Ok(None))?;
-        Err(busy(wait, since))
+    fn finish(
+        &mut self,
+        answer: Acquired,
+        wait: Wait,
+        since: Option<Instant>,
+        guard: &mut Option<LockGuard>,
+    ) -> Result<(), LockError> {
+        let Some(lease) = answer? else { return Err(busy(wait, since)) };
+        *guard = Some(lease.into());
+        *self = Self::MayRun;
+        Ok(())
     }
 }

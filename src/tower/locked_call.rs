@@ -1,8 +1,6 @@
 //! [`LockedCall`]: one request, from its acquire to the answer of the inner service. Shared by both layers.
 
 use std::future::Future;
-#[cfg(feature = "http")]
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,7 +9,6 @@ use tower_service::Service;
 
 use super::OnLost;
 use super::acquire_state::AcquireState;
-use crate::backend::Acquired;
 use crate::{LockError, LockGuard, Lost};
 
 /// Changes a request after its lock was granted and before the inner service is called.
@@ -33,8 +30,8 @@ pub(crate) struct LockedCall<S: Service<R>, R, H> {
     #[pin]
     state: CallState<S, S::Future, R>,
     watch: LossWatch,
-    /// `Ok(None)` before the grant. An [`Acquired`], since that is the type a backend writes.
-    guard: Acquired,
+    /// `None` before the grant.
+    guard: Option<LockGuard>,
     hook: H,
 }
 
@@ -71,7 +68,7 @@ where
     #[inline]
     pub(crate) fn new(service: S, request: R, acquire: AcquireState, on_lost: OnLost, hook: H) -> Self {
         let state = CallState::Preparing { service, request, acquire };
-        Self { state, watch: LossWatch { on_lost, lost: None }, guard: Ok(None), hook }
+        Self { state, watch: LossWatch { on_lost, lost: None }, guard: None, hook }
     }
 }
 
@@ -79,19 +76,19 @@ impl<S: Service<R>, R, H> LockedCall<S, R, H> {
     /// The guard of a request that is running, or has been answered.
     #[inline]
     pub(super) fn guard(self: Pin<&mut Self>) -> Option<&mut LockGuard> {
-        self.project().guard.as_mut().ok()?.as_mut()
+        self.project().guard.as_mut()
     }
 
     /// Takes the guard out of the call.
     #[cfg(feature = "http")]
     pub(crate) fn take_guard(self: Pin<&mut Self>) -> Option<LockGuard> {
-        mem::replace(self.project().guard, Ok(None)).ok().flatten()
+        self.project().guard.take()
     }
 
     /// Whether the inner service has been called, under a lock, and has not answered.
     #[cfg(feature = "http")]
     pub(crate) fn is_calling_under_lock(&self) -> bool {
-        matches!(self.guard, Ok(Some(_))) && matches!(self.state, CallState::Calling { .. })
+        self.guard.is_some() && matches!(self.state, CallState::Calling { .. })
     }
 }
 
@@ -117,16 +114,16 @@ where
                 }
                 Poll::Pending => {
                     // The inner service may take longer to become ready than the lease lasts.
-                    ready!(this.watch.poll(granted(this.guard), cx));
+                    ready!(this.watch.poll(this.guard.as_ref(), cx));
                     return Poll::Ready(this.refuse(LockError::Lost));
                 }
             }
-            if this.watch.is_lost(granted(this.guard)) {
+            if this.watch.is_lost(this.guard.as_ref()) {
                 return Poll::Ready(this.refuse(LockError::Lost));
             }
             let prepared = this.state.as_mut().project_replace(CallState::Ended);
             let OwnedState::Preparing { mut service, mut request, .. } = prepared else { return Poll::Pending };
-            if let Some(guard) = granted(this.guard) {
+            if let Some(guard) = this.guard.as_ref() {
                 this.hook.before_call(&mut request, guard);
             }
             this.state.set(CallState::Calling { response: service.call(request) });
@@ -135,12 +132,12 @@ where
         let StateProjection::Calling { response } = this.state.as_mut().project() else { return Poll::Pending };
         // Polled before the inner service, which must not run on after a loss.
         let watched = this.watch.lost.is_some();
-        if watched && this.watch.poll(granted(this.guard), cx).is_ready() {
+        if watched && this.watch.poll(this.guard.as_ref(), cx).is_ready() {
             return Poll::Ready(this.refuse(LockError::Lost));
         }
         if let Poll::Ready(answer) = response.poll(cx) {
             this.state.set(CallState::Ended);
-            if answer.is_ok() && this.watch.is_lost(granted(this.guard)) {
+            if answer.is_ok() && this.watch.is_lost(this.guard.as_ref()) {
                 // It may have a body, which has to be dropped while the lock is held.
                 drop(answer);
                 return Poll::Ready(this.refuse(LockError::Lost));
@@ -150,15 +147,11 @@ where
         }
         // The signal is made only for an inner service that does not answer at its first poll.
         if !watched {
-            ready!(this.watch.poll(granted(this.guard), cx));
+            ready!(this.watch.poll(this.guard.as_ref(), cx));
             return Poll::Ready(this.refuse(LockError::Lost));
         }
         Poll::Pending
     }
-}
-
-fn granted(answer: &Acquired) -> Option<&LockGuard> {
-    answer.as_ref().ok()?.as_ref()
 }
 
 impl<S: Service<R>, R, H> LockedCallProjection<'_, S, R, H> {
@@ -172,7 +165,7 @@ impl<S: Service<R>, R, H> LockedCallProjection<'_, S, R, H> {
     /// Drops everything that ran under the lock, then releases it.
     fn refuse<T>(&mut self, error: LockError) -> Result<T, LockError> {
         self.end();
-        *self.guard = Ok(None);
+        *self.guard = None;
         Err(error)
     }
 }

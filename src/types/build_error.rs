@@ -22,7 +22,7 @@ impl BuildError {
         &self.problems
     }
 
-    pub(super) fn into_problems(self) -> Vec<BuildProblem> {
+    pub(crate) fn into_problems(self) -> Vec<BuildProblem> {
         self.problems
     }
 }

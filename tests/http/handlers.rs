@@ -217,12 +217,7 @@ impl DistributedLockProvider for Slow {
 }
 
 impl orchestrix_locking::provider::LockBackend for Slow {
-    fn acquire(
-        self: Arc<Self>,
-        _: orchestrix_locking::Resource,
-        _: LockOptions,
-        _: orchestrix_locking::provider::Wait,
-    ) -> orchestrix_locking::provider::Acquiring {
+    fn acquire(self: Arc<Self>, _: orchestrix_locking::LockRequest) -> orchestrix_locking::provider::Acquiring {
         orchestrix_locking::provider::Acquiring::pending(async {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Ok(None)

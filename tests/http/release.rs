@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use http::{StatusCode, Version};
 use http_body_util::BodyExt;
-use orchestrix_locking::provider::{Acquiring, BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term, Wait};
+use orchestrix_locking::provider::{Acquiring, BoxFuture, Lease, LeaseState, LockBackend, Releasing, Term};
 use orchestrix_locking::{
-    DistributedLock, DistributedLockProvider, FencingToken, HoldUntil, HttpLockLayer, LockError, LockGuard,
-    LockOptions, OnLost, Release, Resource, key,
+    DistributedLock, DistributedLockProvider, FencingToken, HoldUntil, HttpLockLayer, LockError, LockOptions,
+    LockRequest, OnLost, Release, Resource, key,
 };
 use tokio::time::Instant;
 
@@ -37,10 +37,10 @@ impl DistributedLockProvider for Slow {
 }
 
 impl LockBackend for Slow {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, _: Wait) -> Acquiring {
-        let term = Term::new(Instant::now(), options.configured_ttl());
-        let state = LeaseState::held(resource, FencingToken::new(1).unwrap(), term);
-        Acquiring::ready(Ok(Some(LockGuard::new(Arc::new(SlowLease { state, slow: *self })))))
+    fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring {
+        let term = Term::new(Instant::now(), request.configured_options().configured_ttl());
+        let state = LeaseState::held(request.into_resource(), FencingToken::new(1).unwrap(), term);
+        Acquiring::ready(Ok(Some(Arc::new(SlowLease { state, slow: *self }).into())))
     }
 }
 

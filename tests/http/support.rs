@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use orchestrix_locking::provider::{Acquiring, LockBackend, Wait};
+use orchestrix_locking::provider::{Acquiring, LockBackend, LockRequest};
 use orchestrix_locking::{
     DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockGuard, LockOptions, Resource,
 };
@@ -110,7 +110,7 @@ impl DistributedLockProvider for Failing {
 }
 
 impl LockBackend for Failing {
-    fn acquire(self: Arc<Self>, _: Resource, _: LockOptions, _: Wait) -> Acquiring {
+    fn acquire(self: Arc<Self>, _: LockRequest) -> Acquiring {
         Acquiring::ready(Err(self.0.clone()))
     }
 }

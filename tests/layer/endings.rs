@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use orchestrix_locking::provider::{Acquired, Acquiring, BoxFuture, LockBackend, Wait};
+use orchestrix_locking::provider::{Acquired, Acquiring, BoxFuture, LockBackend, LockRequest, LockRequestRef};
 use orchestrix_locking::{
     BoxError, DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockLayer, LockOptions,
     Resource,
@@ -203,7 +203,7 @@ async fn nothing_runs_without_its_lock_after_the_backend_panicked() {
     struct Backend;
 
     impl LockBackend for Backend {
-        fn acquire(self: Arc<Self>, _: Resource, _: LockOptions, _: Wait) -> Acquiring {
+        fn acquire(self: Arc<Self>, _: LockRequest) -> Acquiring {
             panics();
             Acquiring::ready(Ok(None))
         }
@@ -238,19 +238,17 @@ async fn a_lock_whose_grant_panicked_is_free_at_once() {
     struct Granting(InMemoryLockProvider);
 
     impl LockBackend for Granting {
-        fn acquire(self: Arc<Self>, _: Resource, _: LockOptions, _: Wait) -> Acquiring {
+        fn acquire(self: Arc<Self>, _: LockRequest) -> Acquiring {
             Acquiring::ready(Ok(None))
         }
 
         fn acquire_into(
             self: Arc<Self>,
-            resource: &Resource,
-            options: &LockOptions,
-            _: Wait,
+            request: LockRequestRef<'_>,
             answer: &mut Acquired,
         ) -> Option<BoxFuture<'static, Acquired>> {
-            let lock = self.0.create_lock(resource.clone(), *options).unwrap();
-            *answer = Ok(lock.acquire().now_or_never().unwrap().map(Some).unwrap());
+            let lock = self.0.create_lock(request.resource().clone(), *request.configured_options()).unwrap();
+            *answer = Ok(lock.acquire().now_or_never().unwrap().map(|guard| Some(guard.into())).unwrap());
             panics();
             None
         }

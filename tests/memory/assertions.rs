@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use orchestrix_locking::middleware::ResponseFuture;
 use orchestrix_locking::provider::{
-    Acquired, Acquiring, BoxFuture, Lease, LeaseState, LeaseStatus, LockBackend, Releasing, Term, Wait,
+    Acquired, Acquiring, BackendId, BoxFuture, GrantedLease, Lease, LeaseState, LeaseStatus, LockBackend, LockRequest,
+    LockRequestRef, Releasing, Term, Wait,
 };
 use orchestrix_locking::{
     BoxError, BuildError, BuildProblem, Cause, DistributedLock, DistributedLockProvider, FencingToken,
@@ -51,6 +52,10 @@ fn types_can_be_sent_and_shared() {
     shared::<dyn Lease>();
     shared::<Term>();
     shared::<Wait>();
+    shared::<BackendId>();
+    shared::<GrantedLease>();
+    shared::<LockRequest>();
+    shared::<LockRequestRef<'static>>();
     shared::<LeaseStatus>();
     shared::<Release>();
     sent::<BoxFuture<'static, ()>>();

@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use orchestrix_locking::provider::{Acquired, Acquiring, LockBackend, Wait};
-use orchestrix_locking::{
-    DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockGuard, LockOptions, Resource,
-};
+use orchestrix_locking::provider::{Acquired, Acquiring, GrantedLease, LockBackend, LockRequest};
+use orchestrix_locking::{DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockOptions};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -56,16 +54,16 @@ async fn after_its_end_a_future_is_pending() {
 struct Answers(Mutex<VecDeque<(Acquired, bool)>>);
 
 impl LockBackend for Answers {
-    fn acquire(self: Arc<Self>, _: Resource, _: LockOptions, _: Wait) -> Acquiring {
+    fn acquire(self: Arc<Self>, _: LockRequest) -> Acquiring {
         let (answer, at_once) = self.0.lock().unwrap().pop_front().expect("nobody asks again after a guard");
         if at_once { Acquiring::ready(answer) } else { Acquiring::pending(async { answer }) }
     }
 }
 
-fn guard(provider: &InMemoryLockProvider) -> LockGuard {
+fn granted(provider: &InMemoryLockProvider) -> GrantedLease {
     let lock = lock(provider, LockOptions::default());
     let Poll::Ready(Ok(guard)) = poll(pin!(lock.acquire())) else { panic!("the lock is free") };
-    guard
+    guard.into()
 }
 
 /// Whoever waits for ever asks again, however a backend has told it that there is nothing.
@@ -73,7 +71,7 @@ fn guard(provider: &InMemoryLockProvider) -> LockGuard {
 async fn whoever_waits_for_ever_asks_until_there_is_a_guard() {
     let provider = InMemoryLockProvider::new();
     for at_once in [false, true] {
-        let answers = [(Ok(None), true), (Ok(None), false), (Ok(None), false), (Ok(Some(guard(&provider))), at_once)];
+        let answers = [(Ok(None), true), (Ok(None), false), (Ok(None), false), (Ok(Some(granted(&provider))), at_once)];
         let backend = Arc::new(Answers(Mutex::new(answers.into())));
         let asked: Arc<dyn LockBackend> = backend.clone();
         let lock = DistributedLock::new("b".try_into().unwrap(), LockOptions::default(), asked).unwrap();
@@ -90,7 +88,7 @@ async fn an_answer_that_was_taken_is_no_answer() {
     struct Spent;
 
     impl LockBackend for Spent {
-        fn acquire(self: Arc<Self>, _: Resource, _: LockOptions, _: Wait) -> Acquiring {
+        fn acquire(self: Arc<Self>, _: LockRequest) -> Acquiring {
             let mut acquiring = Acquiring::ready(Ok(None));
             assert!(poll(Pin::new(&mut acquiring)).is_ready());
             acquiring

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use orchestrix_locking::provider::{Acquiring, Lease, LeaseState, LeaseStatus, LockBackend, Wait};
-use orchestrix_locking::{FencingToken, LockError, LockGuard, LockOptions, Resource};
+use orchestrix_locking::provider::{Acquiring, LeaseState, LeaseStatus, LockBackend, LockRequest, Wait};
+use orchestrix_locking::{FencingToken, LockError, Resource};
 use tokio::time::{Instant, sleep};
 
 use super::Fault;
@@ -147,7 +147,9 @@ fn set_the_flag_late(lease: Arc<NaiveLease>) {
 }
 
 impl LockBackend for Locks {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
+    fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring {
+        let (options, wait) = (*request.configured_options(), request.configured_wait());
+        let resource = request.resource().clone();
         let began = Instant::now();
         self.command(if self.fault == Fault::AsksBeforeItAsks { 2 } else { 1 });
         self.tidy(&resource);
@@ -179,14 +181,14 @@ impl LockBackend for Locks {
                 if lease.state.is_held() {
                     lease.taken();
                     place.keep();
-                    return Ok(Some(LockGuard::new(lease as Arc<dyn Lease>)));
+                    return Ok(Some(lease.into()));
                 }
                 if self.is_closed() {
                     return Err(LockError::Closed);
                 }
                 if lease.state.standing() == LeaseStatus::Lost {
                     // Granted, and expired before we looked: from the start.
-                    return self.acquire(resource, options, wait).await;
+                    return self.acquire(request).await;
                 }
                 if matches!(wait, Wait::AtMost(time) if began.elapsed() >= time) {
                     return Ok(None);

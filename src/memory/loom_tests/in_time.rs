@@ -2,10 +2,11 @@
 
 use std::task::Poll;
 
-use super::scene::{LEASE, Scene, block_on, ending, poll_once, run_in_time, unless_closed};
-use crate::backend::{Acquiring, Release, Wait};
+use super::scene::{Acquire, LEASE, Scene, block_on, ending, poll_once, run_in_time, unless_closed};
+use crate::backend::Release;
 use crate::sync::modelled::Depth::Bounded;
 use crate::sync::modelled::advance;
+use crate::types::Wait;
 use crate::{LockGuard, LockOptions};
 
 const PASS: fn(&Scene) = |_| advance(LEASE);
@@ -198,7 +199,7 @@ fn loom_a_granted_waiter_never_comes() {
         Bounded(5),
         |scene| {
             let guard = scene.acquired(LockOptions::default());
-            let mut never: Acquiring = scene.acquire_with(ending(), Wait::Forever);
+            let mut never: Acquire = scene.acquire_with(ending(), Wait::Forever);
             assert!(poll_once(&mut never).is_pending());
             (guard, never)
         },

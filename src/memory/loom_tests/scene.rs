@@ -10,10 +10,11 @@ use loom::sync::Notify;
 use loom::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::SeqCst};
 use loom::thread;
 
-use crate::backend::{Acquiring, LockBackend, Wait};
-use crate::memory::shard::Shard;
+use crate::backend::in_process::Shard;
+use crate::backend::{Acquiring, LockBackend};
 use crate::sync::modelled::{Depth, advance, explore, explore_in_time};
-use crate::{LockError, LockGuard, LockOptions, Resource};
+use crate::types::Wait;
+use crate::{LockError, LockGuard, LockOptions, LockRequest, Resource};
 
 /// The length of a lease that ends.
 pub(super) const LEASE: Duration = Duration::from_millis(10);
@@ -47,6 +48,17 @@ pub(super) fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
+/// An acquire whose lease is put into a guard.
+pub(super) struct Acquire(Acquiring);
+
+impl Future for Acquire {
+    type Output = Result<Option<LockGuard>, LockError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_ok(|lease| lease.map(LockGuard::from))
+    }
+}
+
 pub(super) struct Scene {
     pub(super) shard: Arc<Shard>,
     inside: AtomicU64,
@@ -61,11 +73,12 @@ impl Scene {
         Arc::new(Self { shard, inside: AtomicU64::new(0), highest: AtomicU64::new(0), let_go: Notify::new() })
     }
 
-    pub(super) fn acquire_with(&self, options: LockOptions, wait: Wait) -> Acquiring {
-        Arc::clone(&self.shard).acquire(Resource::try_from("name").unwrap(), options, wait)
+    pub(super) fn acquire_with(&self, options: LockOptions, wait: Wait) -> Acquire {
+        let request = LockRequest::new(Resource::try_from("name").unwrap()).options(options).wait(wait);
+        Acquire(Arc::clone(&self.shard).acquire(request))
     }
 
-    pub(super) fn acquire(&self, wait: Wait) -> Acquiring {
+    pub(super) fn acquire(&self, wait: Wait) -> Acquire {
         self.acquire_with(LockOptions::default(), wait)
     }
 
@@ -132,7 +145,7 @@ impl Scene {
         self.cancel(self.acquire_with(ending(), Wait::Forever), polls, Self::hold_while_it_lasts);
     }
 
-    fn cancel(&self, mut acquire: Acquiring, polls: usize, hold: fn(&Self, LockGuard)) {
+    fn cancel(&self, mut acquire: Acquire, polls: usize, hold: fn(&Self, LockGuard)) {
         for _ in 0..polls {
             if let Poll::Ready(Ok(Some(guard))) = poll_once(&mut acquire) {
                 return hold(self, guard);

@@ -4,8 +4,9 @@
 use std::task::Poll;
 
 use super::scene::{Scene, block_on, poll_once, run, run_to, run_with, unless_closed};
-use crate::backend::{Release, Wait};
+use crate::backend::Release;
 use crate::sync::modelled::Depth::Bounded;
+use crate::types::Wait;
 use crate::{LockError, LockGuard, LockOptions};
 
 const HOLD: fn(&Scene) = Scene::acquire_and_hold;

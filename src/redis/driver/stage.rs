@@ -9,6 +9,7 @@ use ::redis::Value;
 use tokio::time::Instant;
 
 use super::Driver;
+use crate::backend::GrantedLease;
 use crate::engine::{self, Event, Grant, OwnerToken, WaiterAdmission};
 use crate::redis::RedisLockOptions;
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
@@ -90,7 +91,7 @@ impl Stage {
         match waiter.poll(&Context::from_waker(Waker::noop())) {
             Poll::Ready(AcquireResult::Granted(lease)) => {
                 assert!(lease.take());
-                Some(LockGuard::new(lease))
+                Some(GrantedLease::new(lease).into())
             }
             Poll::Ready(other) => panic!("it has another answer: {other:?}"),
             Poll::Pending => None,

@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::stage::{CallKind, Stage, TTL};
-use crate::backend::{LockBackend, Wait};
+use crate::backend::LockBackend;
 use crate::engine::{Command, Step};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::backend::Backend;
 use crate::redis::connection::{Call, Caller, Left, Reply};
-use crate::{LockError, LockGuard, Resource};
+use crate::types::Wait;
+use crate::{LockError, LockGuard, LockRequest, Resource};
 
 /// A deadlock is one by then.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,9 +84,10 @@ impl Stage {
 
     /// Somebody who waits for the lock with this waker.
     fn waits(&self, wait: Wait, waker: &Waker) -> Pin<Box<dyn Future<Output = Option<LockGuard>>>> {
-        let mut acquiring = Box::pin(Arc::clone(&self.backend).acquire(self.resource.clone(), Self::options(), wait));
+        let request = LockRequest::new(&self.resource).options(Self::options()).wait(wait);
+        let mut acquiring = Box::pin(Arc::clone(&self.backend).acquire(request));
         assert!(acquiring.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
-        Box::pin(async move { acquiring.await.unwrap_or_default() })
+        Box::pin(async move { acquiring.await.unwrap_or_default().map(LockGuard::from) })
     }
 
     /// What a guard is waited for with.

@@ -5,9 +5,8 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
-use orchestrix_locking::provider::{Acquiring, LockBackend, Wait};
+use orchestrix_locking::provider::{Acquiring, LockBackend, LockRequest};
 use orchestrix_locking::{
     DistributedLock, DistributedLockProvider, LockError, LockHandle, LockOptions, RedisLockProvider, Resource,
 };
@@ -27,20 +26,16 @@ impl DistributedLockProvider for Telling {
 }
 
 impl LockBackend for Telling {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
+    fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring {
         Acquiring::pending(async move {
-            let lock = self.0.create_lock(resource, options)?;
-            let timeout = match wait {
-                Wait::No => Duration::ZERO,
-                Wait::AtMost(timeout) => timeout,
-                Wait::Forever => Duration::MAX,
-            };
+            let timeout = request.configured_wait().timeout();
+            let lock = self.0.create_lock(request.resource().clone(), *request.configured_options())?;
             let guard = lock.try_acquire(timeout).await?;
             if let Some(guard) = &guard {
                 // Outside such a task there is nobody to be told.
                 _ = LOCK.try_with(|lock| lock.set(Some(guard.handle())));
             }
-            Ok(guard)
+            Ok(guard.map(Into::into))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! [`QueuePosition`]: where a caller waits, and what it finds there.
+//! [`WaitingCaller`]: a caller who waits for a lock, and what it finds when it looks.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -7,27 +7,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::deferred::{DepartedWaiter, ReleasedHolder};
-use super::entry::Entry;
-use super::hash::NameHash;
-use super::holder::Holder;
-use super::inline_lease::InlineLease;
-use super::lease::{MemoryLease, has_end, lasts_untaken, term};
-use super::shard::Shard;
-use super::wait_queue::Ticket;
 use crate::backend::LeaseState;
+use crate::backend::in_process::{
+    DepartedWaiter, Entry, Holder, InProcessLease, QueuePosition, ReleasedHolder, Shard, SharedLease, has_end,
+    lasts_untaken, term,
+};
 use crate::sync::now;
-use crate::{FencingToken, LockOptions, Resource};
+use crate::{FencingToken, LockOptions};
 
-/// A place in the queue for a name.
+/// A caller who waits for a lock: its place, and where that is.
 ///
-/// There is no lease yet that anybody could share: the table says whether the place is in the queue still, or the lock
-/// has been granted to it (M2).
+/// There is no lease yet that it could share.
 #[derive(Debug)]
-pub(super) struct QueuePosition {
-    pub(super) resource: Resource,
-    pub(super) hash: NameHash,
-    pub(super) ticket: Ticket,
+pub(super) struct WaitingCaller {
+    pub(super) position: QueuePosition,
     pub(super) shard: Arc<Shard>,
 }
 
@@ -37,9 +30,9 @@ pub(super) enum Look {
     /// Nothing happens before this time, unless somebody wakes the waiter.
     Wait(Option<Instant>),
     /// The lock is the waiter's, with a lease that nobody else knows.
-    InlineLease(FencingToken),
+    InProcess(FencingToken),
     /// The lock is the waiter's, with a lease that has an end.
-    Shared(Arc<MemoryLease>),
+    Shared(Arc<SharedLease>),
     /// The place is gone: its grant has ended before anybody came for it.
     Again,
     /// The provider is closed.
@@ -53,7 +46,7 @@ pub(super) struct StillHeld {
     pub(super) lease_left: Option<Duration>,
 }
 
-impl QueuePosition {
+impl WaitingCaller {
     /// Takes the lock if it has been granted. Otherwise leaves a waker, replaces a holder that has ended, and says until
     /// when there is nothing to be done.
     ///
@@ -72,7 +65,7 @@ impl QueuePosition {
                 if table.is_closed() {
                     return Look::Closed;
                 }
-                let (entry, wake) = table.settle(self, clock);
+                let (entry, wake) = table.settle(&self.position, clock);
                 (entry.map_or(Some(Look::Again), |entry| self.look_at(entry, options, waker, &mut spare)), wake)
             };
             wake.wake();
@@ -92,16 +85,16 @@ impl QueuePosition {
         spare: &mut Option<Waker>,
     ) -> Option<Look> {
         if let Holder::Untaken(of, ends) = entry.holder
-            && of == self.ticket
+            && of == self.position.ticket
         {
             return Some(self.take(entry, ends, options));
         }
-        let Some(present) = entry.waker_mut(self.ticket) else { return Some(Look::Again) };
+        let Some(present) = entry.waker_mut(self.position.ticket) else { return Some(Look::Again) };
         if !present.will_wake(waker) {
             std::mem::swap(present, spare.as_mut()?);
         }
         // Only the first waiter minds the end of the holder's lease (M6).
-        let ends = if entry.is_first(self.ticket) { entry.holder.ends() } else { None };
+        let ends = if entry.is_first(self.position.ticket) { entry.holder.ends() } else { None };
         Some(Look::Wait(ends))
     }
 
@@ -110,16 +103,16 @@ impl QueuePosition {
         if !has_end(options) {
             // From now on it has no end. The clock is not asked: had anybody seen the end, somebody else would have the
             // lock, or its entry would be gone (M3).
-            entry.holder = Holder::InlineLease(options.configured_ttl());
-            return Look::InlineLease(entry.fence);
+            entry.holder = Holder::InProcess(options.configured_ttl());
+            return Look::InProcess(entry.fence);
         }
         if now() >= ends {
             return Look::Again;
         }
         // Counted from the grant, with all that it may last beyond the time for coming.
         let since = ends.checked_sub(lasts_untaken(options)).unwrap_or(ends);
-        let state = LeaseState::held(self.resource.clone(), entry.fence, term(options, since));
-        let lease = Arc::new(MemoryLease { state, hash: self.hash, shard: Arc::clone(&self.shard) });
+        let state = LeaseState::held(self.position.resource.clone(), entry.fence, term(options, since));
+        let lease = self.shard.lease(state, self.position.hash);
         entry.holder = Holder::Shared(Arc::clone(&lease));
         Look::Shared(lease)
     }
@@ -128,8 +121,8 @@ impl QueuePosition {
     pub(super) fn leave(&self, now: Instant) -> Option<StillHeld> {
         let (left, ends) = {
             let mut table = self.shard.table.lock();
-            let left = table.leave(self);
-            (left, table.get(self.hash, &self.resource).and_then(|entry| entry.holder.ends()))
+            let left = table.leave(&self.position);
+            (left, table.get(self.position.hash, &self.position.resource).and_then(|entry| entry.holder.ends()))
         };
         left.map(DepartedWaiter::wake)?;
         Some(StillHeld { lease_left: ends.map(|ends| ends.saturating_duration_since(now)) })
@@ -139,15 +132,15 @@ impl QueuePosition {
     pub(super) fn give_up(&self) {
         let (left, gone) = {
             let mut table = self.shard.table.lock();
-            let left = table.leave(self);
-            let gone = if left.is_none() { table.hand_on(self) } else { None };
+            let left = table.leave(&self.position);
+            let gone = if left.is_none() { table.hand_on(&self.position) } else { None };
             (left, gone)
         };
         left.map(DepartedWaiter::wake).or_else(|| gone.map(ReleasedHolder::wake)).unwrap_or_default();
     }
 
     /// The lease of this place's grant, for its guard.
-    pub(super) fn into_sole(self, fence: FencingToken) -> InlineLease {
-        InlineLease::granted(self.resource, fence, self.hash, self.shard)
+    pub(super) fn into_lease(self, fence: FencingToken) -> InProcessLease {
+        InProcessLease::granted(self.position.resource, fence, self.position.hash, self.shard)
     }
 }

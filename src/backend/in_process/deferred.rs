@@ -2,20 +2,20 @@
 
 use std::task::Waker;
 
-use super::entry::Waiter;
 use super::holder::Holder;
+use super::waiter::Waiter;
 
 /// Who is to be woken once the table's mutex is free.
 #[derive(Debug, Default)]
 #[must_use = "whoever is granted a lock has to be woken"]
-pub(super) struct WakeList {
-    pub(super) granted: Option<Waker>,
-    pub(super) first: Option<Waker>,
+pub(crate) struct WakeList {
+    pub(crate) granted: Option<Waker>,
+    pub(crate) first: Option<Waker>,
 }
 
 impl WakeList {
     #[inline]
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         if let Some(waker) = self.granted {
             waker.wake();
         }
@@ -28,13 +28,13 @@ impl WakeList {
 /// A waiter that has left, to be dropped once the table's mutex is free: its waker may be the last that keeps a
 /// task, and with it a guard.
 #[derive(Debug)]
-pub(super) struct DepartedWaiter {
-    pub(super) _waiter: Waiter,
-    pub(super) wake: WakeList,
+pub(crate) struct DepartedWaiter {
+    pub(crate) _waiter: Waiter,
+    pub(crate) wake: WakeList,
 }
 
 impl DepartedWaiter {
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         self.wake.wake();
     }
 }
@@ -42,14 +42,14 @@ impl DepartedWaiter {
 /// A holder that has gone, to be dropped once the table's mutex is free, and who is to be woken then.
 #[derive(Debug)]
 #[must_use = "whoever is granted a lock has to be woken"]
-pub(super) struct ReleasedHolder {
-    pub(super) _holder: Holder,
-    pub(super) wake: WakeList,
+pub(crate) struct ReleasedHolder {
+    pub(crate) _holder: Holder,
+    pub(crate) wake: WakeList,
 }
 
 impl ReleasedHolder {
     #[inline]
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         self.wake.wake();
     }
 }

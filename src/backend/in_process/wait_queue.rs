@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// A place in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticket(pub(super) u64);
+pub(crate) struct Ticket(pub(super) u64);
 
 /// The waiters by their tickets, which rise from the front to the back.
 ///
@@ -12,7 +12,7 @@ pub(super) struct Ticket(pub(super) u64);
 /// place is never empty, so that finding the first costs nothing; and of many places at most half are, so that those who
 /// come and go behind one who stays take no memory in the end.
 #[derive(Debug)]
-pub(super) struct Queue<W> {
+pub(crate) struct Queue<W> {
     places: VecDeque<(Ticket, Option<W>)>,
     waiting: usize,
 }

@@ -1,9 +1,10 @@
-//! [`InlineLease`]: a lease that nobody but its guard knows.
+//! [`InProcessLease`]: a lease that its guard alone knows, and that takes no allocation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::hash::NameHash;
-use super::shard::Shard;
+use super::shard::{Shard, TableGuard};
 use crate::backend::{Lease, Release};
 use crate::{FencingToken, Resource};
 
@@ -12,37 +13,53 @@ use crate::{FencingToken, Resource};
 /// Nearly every lock in memory is held and released without anybody asking. Such a lease needs no state that is shared
 /// and counted: its entry in the table says that it is held (M8), and a [`Lease`] is made of it for the first who has to
 /// share it.
-#[derive(Debug)]
 // In this order, and the state as wide as its neighbour: so guards are moved in pieces that were each written as one,
 // also where an error could stand in their place. Anything else would keep the processor waiting.
 #[repr(C)]
-pub(crate) struct InlineLease {
-    pub(super) resource: Resource,
-    pub(super) shard: Arc<Shard>,
-    pub(super) fence: FencingToken,
-    pub(super) state: State,
+pub(crate) struct InProcessLease {
+    resource: Resource,
+    shard: Arc<Shard>,
+    fence: FencingToken,
+    state: State,
     /// By which the table finds it again.
-    pub(super) hash: NameHash,
+    hash: NameHash,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum State {
+enum State {
     /// Not granted yet.
-    ToBe,
+    Ungranted,
     Granted,
     Released,
 }
 
-impl InlineLease {
+/// The shard of a lease that was not granted, still locked: the name is taken, or the shard is closed or due to be swept.
+pub(crate) struct NotGranted<'a> {
+    pub(crate) shard: &'a Arc<Shard>,
+    pub(crate) table: TableGuard<'a>,
+}
+
+impl InProcessLease {
     /// One that is not granted yet, to be written where it stays.
     #[inline]
-    pub(super) fn to_be(resource: Resource, hash: NameHash, shard: Arc<Shard>) -> Self {
-        Self { resource, shard, fence: FencingToken::saturating(0), state: State::ToBe, hash }
+    pub(crate) fn ungranted(resource: Resource, hash: NameHash, shard: Arc<Shard>) -> Self {
+        Self { resource, shard, fence: FencingToken::saturating(0), state: State::Ungranted, hash }
     }
 
-    pub(super) fn granted(resource: Resource, fence: FencingToken, hash: NameHash, shard: Arc<Shard>) -> Self {
+    pub(crate) fn granted(resource: Resource, fence: FencingToken, hash: NameHash, shard: Arc<Shard>) -> Self {
         Self { resource, shard, fence, state: State::Granted, hash }
+    }
+
+    /// Grants the lease if the name is free: `None` then. Otherwise the shard is left locked for the caller to go on.
+    #[inline]
+    pub(crate) fn grant(&mut self, ttl: Duration) -> Option<NotGranted<'_>> {
+        let mut table = self.shard.table.lock();
+        if table.arrive_in_process(self.hash, &self.resource, ttl, &mut self.fence) {
+            self.state = State::Granted;
+            return None;
+        }
+        Some(NotGranted { shard: &self.shard, table })
     }
 
     #[inline]
@@ -51,7 +68,7 @@ impl InlineLease {
     }
 
     #[inline]
-    pub(crate) fn fence(&self) -> FencingToken {
+    pub(crate) fn fencing_token(&self) -> FencingToken {
         self.fence
     }
 
@@ -67,7 +84,7 @@ impl InlineLease {
         !self.shard.is_open()
     }
 
-    /// Whether it was granted and has not been released: what a drop has to do.
+    /// Whether it was granted and has not been released: then a drop releases it.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.state == State::Granted
@@ -77,23 +94,11 @@ impl InlineLease {
     #[inline]
     pub(crate) fn release(&mut self) -> Release {
         self.state = State::Released;
-        self.shard.release_sole(self)
+        self.shard.release_in_process(self.hash, self.fence)
     }
 
-    /// The lease to share: the same for everybody who asks while it is held, and one that is lost after that.
+    /// The lease to share: the same for every caller while it is held, and one that is lost after that.
     pub(crate) fn share(&self) -> Arc<dyn Lease> {
-        self.shard.share(self)
-    }
-}
-
-#[cfg(all(test, not(orchestrix_loom)))]
-mod tests {
-    use crate::{LockError, LockGuard};
-
-    /// Three pieces of 16 bytes, and nothing beside them for the answers in which a guard can stand.
-    #[test]
-    fn an_answer_is_no_bigger_than_a_guard() {
-        assert_eq!(size_of::<LockGuard>(), 48);
-        assert_eq!(size_of::<Result<Option<LockGuard>, LockError>>(), 48);
+        self.shard.share(&self.resource, self.hash, self.fence)
     }
 }

@@ -1,5 +1,5 @@
-//! The ways to a lock: at once with a lease that its guard alone knows, at once with one that has an end, or into the
-//! queue.
+//! [`Attempt`]: the ways to a lock. At once with a lease that its guard alone knows, at once with one that has an end, or
+//! into the queue.
 
 use std::cell::OnceCell;
 use std::ops::DerefMut;
@@ -8,19 +8,13 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::acquire_future::AcquireFuture;
-use super::entry::{Entry, Waiter};
-use super::hash::NameHash;
-use super::holder::Holder;
-use super::inline_lease::{InlineLease, State};
-use super::lease::{MemoryLease, has_end, lasts_untaken, term};
-use super::queue_position::QueuePosition;
-use super::shard::Shard;
-use super::table::{Arrival, Table};
-use super::wait_queue::Ticket;
-use crate::backend::{Acquired, Acquiring, BoxFuture, LeaseState, LockBackend, Wait};
+use crate::backend::in_process::{
+    Arrival, Entry, Holder, InProcessLease, NameHash, Shard, Table, Ticket, Waiter, has_end, lasts_untaken, term,
+};
+use crate::backend::{GrantedLease, LeaseState};
 use crate::sync::now;
-use crate::{FencingToken, LockError, LockGuard, LockOptions, Resource};
+use crate::types::Wait;
+use crate::{FencingToken, LockError, LockOptions, Resource};
 
 /// What a caller asks for.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +37,7 @@ pub(super) enum WaiterAdmission {
 
 /// What came of an attempt.
 pub(super) enum Outcome {
-    Granted(LockGuard),
+    Granted(GrantedLease),
     Queued(Ticket),
     Busy,
 }
@@ -55,67 +49,7 @@ enum Entered {
     Busy,
 }
 
-impl LockBackend for Shard {
-    fn acquire(self: Arc<Self>, resource: Resource, options: LockOptions, wait: Wait) -> Acquiring {
-        let mut answer = Ok(None);
-        match self.acquire_into(&resource, &options, wait, &mut answer) {
-            None => Acquiring::ready(answer),
-            Some(waiting) => Acquiring::from(waiting),
-        }
-    }
-
-    fn acquire_into(
-        self: Arc<Self>,
-        resource: &Resource,
-        options: &LockOptions,
-        wait: Wait,
-        answer: &mut Acquired,
-    ) -> Option<BoxFuture<'static, Acquired>> {
-        let hash = NameHash::of(resource, &self.hasher);
-        let attempt = Attempt { resource, hash, options, wait, admission: WaiterAdmission::New };
-        if has_end(options) {
-            let clock = OnceCell::new();
-            let outcome = self.attempt_with_end(attempt, &clock);
-            return self.answer_or_wait(outcome, attempt, clock, answer);
-        }
-        // Written where it stays before the mutex is taken, and all that the grant adds before it is free: the processor
-        // has then written what the guard is moved with, and need not wait for it.
-        let sole = LockGuard::sole_in(answer, InlineLease::to_be(resource.clone(), hash, self))?;
-        let mut table = sole.shard.table.lock();
-        if table.arrive_sole(hash, resource, options.configured_ttl(), &mut sole.fence) {
-            sole.state = State::Granted;
-            return None;
-        }
-        let (shard, clock) = (Arc::clone(&sole.shard), OnceCell::new());
-        let outcome = shard.enter_alone(table, attempt, &clock);
-        shard.answer_or_wait(outcome, attempt, clock, answer)
-    }
-}
-
 impl Shard {
-    /// Puts the answer into its place, or returns the future that waits for it.
-    #[inline(never)]
-    fn answer_or_wait(
-        self: Arc<Self>,
-        outcome: Result<Outcome, LockError>,
-        attempt: Attempt<'_>,
-        clock: OnceCell<Instant>,
-        answer: &mut Acquired,
-    ) -> Option<BoxFuture<'static, Acquired>> {
-        let Attempt { resource, hash, options, wait, .. } = attempt;
-        let mut waiting: Option<BoxFuture<'static, Acquired>> = None;
-        *answer = outcome.map(|outcome| match outcome {
-            Outcome::Granted(guard) => Some(guard),
-            Outcome::Busy => None,
-            Outcome::Queued(ticket) => {
-                let place = QueuePosition { resource: resource.clone(), hash, ticket, shard: self };
-                waiting = Some(Box::pin(AcquireFuture::new(place, *options, wait, clock)));
-                None
-            }
-        });
-        waiting
-    }
-
     /// Grants the lock, or joins the queue if the caller would wait. Whoever is granted a lease with an end has asked for
     /// the time, and `clock` tells it.
     pub(super) fn attempt(
@@ -131,16 +65,22 @@ impl Shard {
 
     /// The critical section for a lease that its guard alone knows.
     #[inline(never)]
-    fn enter_alone(
+    pub(super) fn enter_alone(
         self: &Arc<Self>,
         table: impl DerefMut<Target = Table>,
         attempt: Attempt<'_>,
         clock: &OnceCell<Instant>,
     ) -> Result<Outcome, LockError> {
-        Ok(match self.enter(table, attempt, |_| Holder::InlineLease(attempt.options.configured_ttl()), clock)? {
+        Ok(match self.enter(table, attempt, |_| Holder::InProcess(attempt.options.configured_ttl()), clock)? {
             Entered::Granted(fence) => {
                 let resource = attempt.resource.clone();
-                Outcome::Granted(LockGuard::sole(InlineLease::granted(resource, fence, attempt.hash, Arc::clone(self))))
+                let shard = Arc::clone(self);
+                Outcome::Granted(GrantedLease::in_process(InProcessLease::granted(
+                    resource,
+                    fence,
+                    attempt.hash,
+                    shard,
+                )))
             }
             Entered::Queued(ticket) => Outcome::Queued(ticket),
             Entered::Busy => Outcome::Busy,
@@ -158,13 +98,13 @@ impl Shard {
         let mut granted = None;
         let holder = |fence| {
             let state = LeaseState::held(attempt.resource.clone(), fence, term);
-            let lease = Arc::new(MemoryLease { state, hash: attempt.hash, shard: Arc::clone(self) });
+            let lease = self.lease(state, attempt.hash);
             Holder::Shared(Arc::clone(granted.insert(lease)))
         };
         let entered = self.enter(self.table.lock(), attempt, holder, &OnceCell::new())?;
         Ok(match (entered, granted) {
             (Entered::Queued(ticket), _) => Outcome::Queued(ticket),
-            (_, Some(lease)) => Outcome::Granted(LockGuard::new(lease)),
+            (_, Some(lease)) => Outcome::Granted(lease.into()),
             (_, None) => Outcome::Busy,
         })
     }

@@ -29,16 +29,17 @@ use tokio::time::Instant;
 
 use super::deferred::{DepartedWaiter, ReleasedHolder, WakeList};
 use super::entry::Entry;
+use super::fences::Fences;
 use super::hash::NameHash;
 use super::holder::Holder;
-use super::lease::MemoryLease;
 use super::queue_position::QueuePosition;
+use super::shared_lease::SharedLease;
 use super::wait_queue::Ticket;
 use crate::sync::now;
 use crate::{FencingToken, Resource};
 
 #[derive(Debug)]
-pub(super) struct Table {
+pub(crate) struct Table {
     entries: HashTable<Entry>,
     hasher: DefaultHashBuilder,
     fences: Fences,
@@ -48,19 +49,8 @@ pub(super) struct Table {
     sweep_at: usize,
 }
 
-/// The fences of a table, which rise (M5).
-#[derive(Debug)]
-pub(super) struct Fences(u64);
-
-impl Fences {
-    pub(super) fn next(&mut self) -> FencingToken {
-        self.0 = self.0.saturating_add(1);
-        FencingToken::saturating(self.0)
-    }
-}
-
 /// What a newcomer finds.
-pub(super) enum Arrival<'a> {
+pub(crate) enum Arrival<'a> {
     /// The lock was free, and has been granted to it.
     Granted(FencingToken),
     /// Somebody holds the lock; perhaps since this very moment.
@@ -71,46 +61,46 @@ pub(super) enum Arrival<'a> {
 const SMALL: usize = 256;
 
 impl Table {
-    pub(super) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
+    pub(crate) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
         Self {
             entries: HashTable::new(),
             hasher,
-            fences: Fences(first_fence),
+            fences: Fences::after(first_fence),
             ticket: 0,
             closed: None,
             sweep_at: SMALL,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
 
-    pub(super) fn closed_at(&self) -> Option<Instant> {
+    pub(crate) fn closed_at(&self) -> Option<Instant> {
         self.closed
     }
 
-    pub(super) fn entries(&mut self) -> impl Iterator<Item = &mut Entry> {
+    pub(crate) fn entries(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.entries.iter_mut()
     }
 
-    pub(super) fn get(&mut self, hash: NameHash, resource: &Resource) -> Option<&mut Entry> {
+    pub(crate) fn get(&mut self, hash: NameHash, resource: &Resource) -> Option<&mut Entry> {
         self.entries.find_mut(hash.whole(), |entry| entry.resource == *resource)
     }
 
-    /// The entry of a lease of [`Holder::InlineLease`], whether it has been shared by now or not. `None` after closing (M8).
-    pub(super) fn get_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<&mut Entry> {
+    /// The entry of a lease of [`Holder::InProcess`], whether it has been shared by now or not. `None` after closing (M8).
+    pub(crate) fn get_in_process(&mut self, hash: NameHash, fence: FencingToken) -> Option<&mut Entry> {
         self.entries.find_mut(hash.whole(), |entry| entry.fence == fence)
     }
 
     /// Grants a lease to a newcomer, if the name has no entry (M1, M4) or the entry's holder has ended and nobody waits
     /// (M3). Otherwise the first who waits replaces a holder that has ended.
     #[inline]
-    pub(super) fn arrive(
+    pub(crate) fn arrive(
         &mut self,
         hash: NameHash,
         resource: &Resource,
@@ -153,7 +143,7 @@ impl Table {
     /// moves the guard in wide pieces that were each written as one. A piece that was written in two just before would
     /// keep the processor waiting for both.
     #[inline(never)]
-    pub(super) fn arrive_sole(
+    pub(crate) fn arrive_in_process(
         &mut self,
         hash: NameHash,
         resource: &Resource,
@@ -171,7 +161,7 @@ impl Table {
             Slot::Occupied(_) => false,
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
-                slot.insert(Entry { resource: resource.clone(), fence, holder: Holder::InlineLease(ttl), queue: None });
+                slot.insert(Entry { resource: resource.clone(), fence, holder: Holder::InProcess(ttl), queue: None });
                 *granted = fence;
                 true
             }
@@ -179,7 +169,7 @@ impl Table {
     }
 
     /// Looks after a waiter's name: replaces a holder that has ended at the clock's time (M3), unless it is that waiter.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &mut self,
         place: &QueuePosition,
         clock: &OnceCell<Instant>,
@@ -203,7 +193,7 @@ impl Table {
 
     /// Takes a waiter out of its queue. `None` if it was not there: the lock has been granted to it, or its grant has
     /// ended (M2).
-    pub(super) fn leave(&mut self, place: &QueuePosition) -> Option<DepartedWaiter> {
+    pub(crate) fn leave(&mut self, place: &QueuePosition) -> Option<DepartedWaiter> {
         let entry = self.get(place.hash, &place.resource)?;
         let was_first = entry.is_first(place.ticket);
         let waiter = entry.queue.as_mut()?.remove(place.ticket)?;
@@ -211,7 +201,7 @@ impl Table {
     }
 
     /// Hands a lock on that was granted to a waiter who will not come for it. `None` if its grant has ended (M2).
-    pub(super) fn hand_on(&mut self, place: &QueuePosition) -> Option<ReleasedHolder> {
+    pub(crate) fn hand_on(&mut self, place: &QueuePosition) -> Option<ReleasedHolder> {
         let granted = |entry: &Entry| entry.holder.awaits(place.ticket) && entry.resource == place.resource;
         let held = self.entries.find_entry(place.hash.whole(), granted).ok()?;
         let gone = succeed(held, &mut self.fences);
@@ -222,20 +212,20 @@ impl Table {
     /// Replaces a holder that has ended by the first waiter, or removes its entry (M1, M3).
     ///
     /// Does nothing if `lease` is not the holder any more.
-    pub(super) fn succeed(&mut self, lease: &MemoryLease) -> Option<ReleasedHolder> {
+    pub(crate) fn succeed(&mut self, lease: &SharedLease) -> Option<ReleasedHolder> {
         let held = self.entries.find_entry(lease.hash.whole(), |entry| entry.holder.is(lease)).ok()?;
         let gone = succeed(held, &mut self.fences);
         self.shrink();
         Some(gone)
     }
 
-    /// Ends the lease of [`Holder::InlineLease`] with this fence if nobody else knows it and nobody waits: nearly every one, and
+    /// Ends the lease of [`Holder::InProcess`] with this fence if nobody else knows it and nobody waits: nearly every one, and
     /// then nobody has to be told. `false` if it was not done.
     #[inline]
-    pub(super) fn release_lonely(&mut self, hash: NameHash, fence: FencingToken) -> bool {
+    pub(crate) fn release_lonely(&mut self, hash: NameHash, fence: FencingToken) -> bool {
         let Ok(held) = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence) else { return false };
         let entry = held.get();
-        if entry.queue.is_some() || !matches!(entry.holder, Holder::InlineLease(_)) {
+        if entry.queue.is_some() || !matches!(entry.holder, Holder::InProcess(_)) {
             return false;
         }
         // Nothing of it has to be dropped but its name, as was just seen. The compiler does not know, and would look again.
@@ -247,7 +237,7 @@ impl Table {
     }
 
     /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
-    pub(super) fn release_sole(&mut self, hash: NameHash, fence: FencingToken) -> Option<ReleasedHolder> {
+    pub(crate) fn release_in_process(&mut self, hash: NameHash, fence: FencingToken) -> Option<ReleasedHolder> {
         let held = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence).ok()?;
         if let Holder::Shared(lease) = &held.get().holder {
             lease.state.release_alone();
@@ -258,7 +248,7 @@ impl Table {
     }
 
     /// Empties the table for good (M7). What is returned has to be ended by the caller.
-    pub(super) fn close(&mut self, now: Instant) -> HashTable<Entry> {
+    pub(crate) fn close(&mut self, now: Instant) -> HashTable<Entry> {
         self.closed.get_or_insert(now);
         std::mem::take(&mut self.entries)
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::{Acquire, Release as ReleaseOrder};
 
 use tokio::time::Instant;
 
-use super::packed_time::{NO_END, RELEASED};
-use super::{LeaseState, Release};
+use crate::backend::packed_time::{NO_END, RELEASED};
+use crate::backend::{LeaseState, Release};
 
 impl LeaseState {
     /// Ends the lease because we give it back. For a caller who holds the mutex under which every lease without an end

@@ -2,49 +2,37 @@
 
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::deferred::WakeList;
+use super::fences::Fences;
 use super::holder::Holder;
-use super::lease::MemoryLease;
-use super::table::Fences;
+use super::shared_lease::SharedLease;
 use super::wait_queue::{Queue, Ticket};
-use crate::backend::{LeaseState, Term, WaiterPermit};
+use super::waiter::Waiter;
+use crate::backend::{LeaseState, Term};
 use crate::{FencingToken, Resource};
 
 /// A lock that is held, and who waits for it. Of 64 bytes, so that finding one is a shift and not a product: its hash is
 /// worked out again when the table grows, which is seldom.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) resource: Resource,
+pub(crate) struct Entry {
+    pub(crate) resource: Resource,
     /// The holder's.
-    pub(super) fence: FencingToken,
-    pub(super) holder: Holder,
+    pub(crate) fence: FencingToken,
+    pub(crate) holder: Holder,
     /// In the order of arrival (M4). Made for the first who waits.
-    pub(super) queue: Option<Box<Queue<Waiter>>>,
-}
-
-/// Somebody in a queue.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    /// For how long a grant is its own before it has come for it.
-    pub(super) lasts: Duration,
-    /// Whether its lease has an end after that too.
-    pub(super) has_end: bool,
-    pub(super) waker: Waker,
-    /// Given back with the place, however that ends.
-    pub(super) _seat: WaiterPermit,
+    pub(crate) queue: Option<Box<Queue<Waiter>>>,
 }
 
 impl Entry {
     /// The holder's lease as others see it, made for the first of them. `None` if nobody has come for it.
-    pub(super) fn share(&mut self, make: impl FnOnce(LeaseState) -> Arc<MemoryLease>) -> Option<Arc<MemoryLease>> {
+    pub(crate) fn share(&mut self, make: impl FnOnce(LeaseState) -> Arc<SharedLease>) -> Option<Arc<SharedLease>> {
         let ttl = match &self.holder {
             Holder::Shared(lease) => return Some(Arc::clone(lease)),
             Holder::Untaken(..) => return None,
-            Holder::InlineLease(ttl) => *ttl,
+            Holder::InProcess(ttl) => *ttl,
         };
         let state = LeaseState::held(self.resource.clone(), self.fence, Term::of_a_living_guard(ttl));
         let lease = make(state);
@@ -52,22 +40,22 @@ impl Entry {
         Some(lease)
     }
 
-    pub(super) fn waiters(&self) -> usize {
+    pub(crate) fn waiters(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
-    pub(super) fn is_first(&self, ticket: Ticket) -> bool {
+    pub(crate) fn is_first(&self, ticket: Ticket) -> bool {
         self.queue.as_ref().and_then(|queue| queue.first()).is_some_and(|(first, _)| first == ticket)
     }
 
     /// Puts somebody at the end of the queue (M4).
-    pub(super) fn join(&mut self, ticket: Ticket, waiter: Waiter) {
+    pub(crate) fn join(&mut self, ticket: Ticket, waiter: Waiter) {
         self.queue.get_or_insert_default().push(ticket, waiter);
     }
 
     /// Grants the lock to the first waiter in place of a holder that has ended, who is returned. `None` if nobody waits.
     #[inline]
-    pub(super) fn grant_first(
+    pub(crate) fn grant_first(
         &mut self,
         fences: &mut Fences,
         now: impl FnOnce() -> Instant,
@@ -89,7 +77,7 @@ impl Entry {
     }
 
     /// The waker of somebody who waits. `None` if it is not in the queue.
-    pub(super) fn waker_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
+    pub(crate) fn waker_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
         Some(&mut self.queue.as_mut()?.get_mut(ticket)?.waker)
     }
 
@@ -97,7 +85,7 @@ impl Entry {
     ///
     /// Taken and not cloned, since a clone is code of a user's, and this is under the mutex. The waiter looks once it is
     /// woken, and leaves another. What happens until then it finds when it looks.
-    pub(super) fn wake_first(&mut self) -> WakeList {
+    pub(crate) fn wake_first(&mut self) -> WakeList {
         if self.holder.ends().is_none() {
             return WakeList::default();
         }
@@ -109,7 +97,7 @@ impl Entry {
     }
 
     /// The lease of the holder, if it is shared, and the wakers of everybody who waits.
-    pub(super) fn into_parts(self) -> (Option<Arc<MemoryLease>>, impl Iterator<Item = Waker>) {
+    pub(crate) fn into_parts(self) -> (Option<Arc<SharedLease>>, impl Iterator<Item = Waker>) {
         let waiters = self.queue.into_iter().flat_map(|queue| queue.into_waiters());
         (self.holder.into_shared(), waiters.map(|waiter| waiter.waker))
     }

@@ -1,0 +1,93 @@
+//! [`LockHandle`], which looks at a lock that is held.
+
+#[cfg(feature = "http")]
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(feature = "http")]
+use crate::backend::BackendId;
+use crate::backend::Lease;
+use crate::{FencingToken, Lost, Resource};
+
+/// A view of a held lock: cheap to clone, good to pass along, and never the right to release.
+///
+/// After the guard's release [`is_held`](Self::is_held) is `false` and [`lost`](Self::lost) stays pending.
+#[derive(Clone)]
+pub struct LockHandle {
+    lease: Arc<dyn Lease>,
+    /// What lives as long as the handle and its clones.
+    #[cfg(feature = "http")]
+    _kept: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl LockHandle {
+    pub(super) fn new(lease: Arc<dyn Lease>) -> Self {
+        Self {
+            lease,
+            #[cfg(feature = "http")]
+            _kept: None,
+        }
+    }
+
+    /// The same handle, with something that is to live as long as it.
+    #[cfg(feature = "http")]
+    pub(crate) fn keeping(self, kept: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { _kept: Some(kept), ..self }
+    }
+
+    /// What is locked.
+    pub fn resource(&self) -> &Resource {
+        self.lease.state().resource()
+    }
+
+    /// The number with which a store can refuse the late write of an earlier holder. See [`FencingToken`].
+    pub fn fencing_token(&self) -> FencingToken {
+        self.lease.state().fencing_token()
+    }
+
+    /// Whether the lock is held at this moment, by the monotonic clock. Once `false`, it stays `false`.
+    pub fn is_held(&self) -> bool {
+        self.lease.state().is_held()
+    }
+
+    /// What is left of the lease; zero if the lock is not held.
+    pub fn remaining(&self) -> Duration {
+        self.lease.state().remaining()
+    }
+
+    /// Resolves when the lock is lost; at once if it is lost already, never because of a release. See
+    /// [`Lost`].
+    pub fn lost(&self) -> Lost {
+        Lost::new(Arc::clone(&self.lease))
+    }
+
+    /// The backend that granted the lease, as far as it tells.
+    #[cfg(feature = "http")]
+    pub(super) fn granted_by(&self) -> Option<BackendId> {
+        self.lease.granted_by()
+    }
+}
+
+impl fmt::Debug for LockHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lease.state();
+        describe("LockHandle", state.resource(), state.fencing_token(), state.is_held(), f)
+    }
+}
+
+/// What guards and handles show of themselves: never the owner's secret, which a provider's lease may have.
+pub(super) fn describe(
+    name: &str,
+    resource: &Resource,
+    fence: FencingToken,
+    is_held: bool,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    f.debug_struct(name)
+        .field("resource", resource)
+        .field("fencing_token", &fence.get())
+        .field("is_held", &is_held)
+        .finish_non_exhaustive()
+}

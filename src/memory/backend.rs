@@ -1,0 +1,73 @@
+//! A shard as a [`LockBackend`]: a lock is granted where its lease stays, or its caller waits for it.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::acquire_future::AcquireFuture;
+use super::attempt::{Attempt, Outcome, WaiterAdmission};
+use super::waiting_caller::WaitingCaller;
+use crate::backend::in_process::{InProcessLease, NameHash, NotGranted, QueuePosition, Shard, has_end};
+use crate::backend::{Acquired, Acquiring, BoxFuture, GrantedLease, LockBackend};
+use crate::types::LockRequestRef;
+use crate::{LockError, LockRequest};
+
+impl LockBackend for Shard {
+    fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring {
+        let mut answer = Ok(None);
+        match self.acquire_into(request.by_ref(), &mut answer) {
+            None => Acquiring::ready(answer),
+            Some(waiting) => Acquiring::from(waiting),
+        }
+    }
+
+    fn acquire_into(
+        self: Arc<Self>,
+        request: LockRequestRef<'_>,
+        answer: &mut Acquired,
+    ) -> Option<BoxFuture<'static, Acquired>> {
+        let (resource, options) = (request.resource(), request.configured_options());
+        let hash = NameHash::of(resource, &self.hasher);
+        let attempt =
+            Attempt { resource, hash, options, wait: request.configured_wait(), admission: WaiterAdmission::New };
+        if has_end(options) {
+            let clock = OnceCell::new();
+            let outcome = self.attempt(attempt, &clock);
+            return self.answer_or_wait(outcome, attempt, clock, answer);
+        }
+        // Written where it stays before the mutex is taken, and all that the grant adds before it is free: the processor
+        // has then written what the guard is moved with, and need not wait for it.
+        let lease = GrantedLease::in_process_at(answer, InProcessLease::ungranted(resource.clone(), hash, self))?;
+        let NotGranted { shard, table } = lease.grant(options.configured_ttl())?;
+        let (shard, clock) = (Arc::clone(shard), OnceCell::new());
+        let outcome = shard.enter_alone(table, attempt, &clock);
+        shard.answer_or_wait(outcome, attempt, clock, answer)
+    }
+}
+
+impl Shard {
+    /// Puts the answer into its place, or returns the future that waits for it.
+    #[inline(never)]
+    fn answer_or_wait(
+        self: Arc<Self>,
+        outcome: Result<Outcome, LockError>,
+        attempt: Attempt<'_>,
+        clock: OnceCell<Instant>,
+        answer: &mut Acquired,
+    ) -> Option<BoxFuture<'static, Acquired>> {
+        let Attempt { resource, hash, options, wait, .. } = attempt;
+        let mut waiting: Option<BoxFuture<'static, Acquired>> = None;
+        *answer = outcome.map(|outcome| match outcome {
+            Outcome::Granted(lease) => Some(lease),
+            Outcome::Busy => None,
+            Outcome::Queued(ticket) => {
+                let position = QueuePosition { resource: resource.clone(), hash, ticket };
+                let caller = WaitingCaller { position, shard: self };
+                waiting = Some(Box::pin(AcquireFuture::new(caller, *options, wait, clock)));
+                None
+            }
+        });
+        waiting
+    }
+}
