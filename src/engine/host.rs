@@ -84,9 +84,9 @@ pub(crate) trait Lease: Clone + fmt::Debug {
     fn is(&self, other: &Self) -> bool;
 }
 
-/// A time during which the monotonic and the wall clock of this machine have gone on alike. During a suspend the monotonic
-/// clock may stand still, while the server's goes on. What the server said in another epoch may be much older than it
-/// seems.
+/// A time during which the monotonic and the wall clock of this machine have advanced alike. During a suspend the monotonic
+/// clock may stand still, while the server's goes on: what the server said in another epoch may be much older than it seems.
+/// The numbers wrap after 65 536 epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Epoch(pub(crate) u16);
 

@@ -4,12 +4,12 @@ use std::fmt;
 
 use crate::LockError;
 
-/// Where a process hears of its locks: the same for all its tokens, and no secret.
+/// The inbox of a process, to which its notifications are published. All its tokens name it, and it is not a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct InboxId(u64);
 
 impl InboxId {
-    /// One that nobody else has.
+    /// One that no other process has.
     pub(crate) fn random() -> Result<Self, LockError> {
         Ok(Self(u64::from_ne_bytes(random()?)))
     }
@@ -27,17 +27,18 @@ impl fmt::Debug for InboxId {
     }
 }
 
-/// The value of a lock's key while we own it: the inbox, a dot, and 128 bits from the operating system's generator,
-/// fresh for every acquisition. Whoever knows it can free the lock, so it is in no `Debug`, log or answer.
+/// The value of a lock's key while this process owns it: the inbox, a dot, and 128 bits from the operating system's
+/// generator, fresh for every acquisition. A client that knows it can free the lock, so that no `Debug`, log or error shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct OwnerToken {
     inbox: InboxId,
     secret: Secret,
 }
 
-/// A token without the inbox, which is its process's, and what to keep where there may be very many.
+/// A token without the inbox, which is the same for all tokens of a process. It takes less memory where there may be very
+/// many tokens.
 ///
-/// In two halves: a number of 128 bits wants to lie at multiples of sixteen bytes, and whatever has it in it too.
+/// In two halves, since a number of 128 bits is aligned to sixteen bytes, and so is every struct that has one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Secret([u64; 2]);
 
@@ -45,19 +46,19 @@ const INBOX_DIGITS: usize = 16;
 const SECRET_DIGITS: usize = 32;
 
 impl OwnerToken {
-    /// In bytes, as it is written.
+    /// Of its written form, in bytes.
     pub(crate) const LENGTH: usize = INBOX_DIGITS + 1 + SECRET_DIGITS;
 
     pub(crate) fn random(inbox: InboxId) -> Result<Self, LockError> {
         Ok(Secret::from(u128::from_ne_bytes(random()?)).of(inbox))
     }
 
-    /// What is secret of it.
+    /// Its secret part.
     pub(crate) fn secret(&self) -> Secret {
         self.secret
     }
 
-    /// As it stands on the server: hexadecimal digits, and a dot between the two parts.
+    /// The form that it has on the server: hexadecimal digits, and a dot between the two parts.
     pub(crate) fn written(&self) -> [u8; Self::LENGTH] {
         let mut written = [b'.'; Self::LENGTH];
         let (inbox, rest) = written.split_at_mut(INBOX_DIGITS);
@@ -70,7 +71,7 @@ impl OwnerToken {
         written
     }
 
-    /// The token that is written so.
+    /// Reads the written form.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (inbox, secret) = text.split_once('.')?;
         let hex = |text: &str, digits: usize| {
@@ -110,7 +111,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The lowest digits of a number, as many as there is room for. The standard library's formatting takes ten times as
+/// Writes the lowest hexadecimal digits of a number, as many as fit. The standard library's formatting takes ten times as
 /// long, and a token is written for every command.
 fn write_hex(digits: &mut [u8], mut number: u64) {
     for digit in digits.iter_mut().rev() {
@@ -120,12 +121,12 @@ fn write_hex(digits: &mut [u8], mut number: u64) {
     }
 }
 
-/// Bytes from the operating system. It fails on broken systems only, and then nothing is acquired.
+/// Random bytes from the operating system. This fails only on broken systems; then no lock is acquired.
 fn random<const N: usize>() -> Result<[u8; N], LockError> {
     filled_by(getrandom::fill)
 }
 
-/// Whatever a generator has written before it failed is no secret, and is given to nobody.
+/// The bytes that a generator wrote, unless it failed: what it wrote before that is not secret and is not used.
 fn filled_by<const N: usize>(
     fill: impl FnOnce(&mut [u8]) -> Result<(), getrandom::Error>,
 ) -> Result<[u8; N], LockError> {
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_comes_back_from_its_text_and_shows_nothing() {
+    fn a_token_is_read_from_its_written_form_and_is_not_shown() {
         let token = OwnerToken::random(InboxId::random().unwrap()).unwrap();
         assert_eq!(OwnerToken::parse(std::str::from_utf8(&token.written()).unwrap()), Some(token));
         let OwnerToken { inbox, secret } = token;
@@ -161,7 +162,7 @@ mod tests {
         let inbox = InboxId::random().unwrap();
         let tokens: std::collections::HashSet<_> = (0..COUNT).map(|_| OwnerToken::random(inbox).unwrap()).collect();
         assert_eq!(tokens.len(), COUNT);
-        // Of what is secret too, and not only together with what is not.
+        // The secret parts differ as well, and not only the whole tokens.
         let secrets: std::collections::HashSet<_> = tokens.iter().map(OwnerToken::secret).collect();
         assert_eq!(secrets.len(), COUNT);
     }
@@ -194,11 +195,11 @@ mod tests {
         let error = made.unwrap_err();
         assert!(matches!(error, LockError::Backend { .. }), "{error:?}");
         assert!(error.to_string().contains("random number generator failed"), "{error}");
-        assert!(!format!("{error:?}{error}").contains("a5a5"), "nothing of what was written is told");
+        assert!(!format!("{error:?}{error}").contains("a5a5"), "the error does not show what was written");
     }
 
     #[test]
-    fn what_is_no_token_is_none() {
+    fn other_texts_are_not_read() {
         let token = OwnerToken::random(InboxId::random().unwrap()).unwrap().written();
         let token = std::str::from_utf8(&token).unwrap();
         for bad in ["", ".", "a.b", token.to_uppercase().as_str(), &token[1..], &format!("{token}0"), "host-42"] {

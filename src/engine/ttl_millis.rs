@@ -3,9 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The length of a lease as the server counts it: in whole milliseconds, of which it has one at least. Rounded down, so
-/// that nobody believes in more than the server was asked for (R2). There may be very many leases, and a [`Duration`] takes
-/// sixteen bytes. What is longer than 49 days is as good as those; no option allows for as much.
+/// The length of a lease as the server counts it: in whole milliseconds, at least one. It is rounded down, so that no holder
+/// counts on more than was requested of the server (R2). It has four bytes, since there may be very many leases and a
+/// [`Duration`] takes sixteen. Its maximum is 49 days, more than any option allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TtlMillis(NonZeroU32);
 
@@ -32,7 +32,7 @@ mod tests {
     use crate::LockOptions;
 
     #[test]
-    fn a_length_is_what_the_server_counts() {
+    fn a_length_is_in_whole_milliseconds() {
         for (lease, counted) in [
             (LockOptions::MAX_TTL, LockOptions::MAX_TTL),
             (Duration::from_micros(10_999), Duration::from_millis(10)),

@@ -1,4 +1,5 @@
-//! What [`check`](crate::DistributedLockProvider::check) looks at, and what it finds.
+//! [`check`](crate::DistributedLockProvider::check): whether the server grants locks, and [`RedisWarning`]: what else an
+//! operator should know about it.
 
 mod probes;
 
@@ -11,15 +12,15 @@ use futures_util::future::try_join_all;
 use tokio::time::{Instant, timeout};
 
 use super::backend::Backend;
-use super::connection::{Condition, Failure, hide, made_none, pool};
+use super::connection::{Condition, Failure, pool, pool_error, redact};
 use super::protocol::Publishing;
 use crate::backend::LockBackend;
 use crate::{LockError, LockOptions, LockRequest, Resource};
 
-/// What a check locks. It is taken for a moment; that another process holds it is no fault.
+/// The resource that a check locks for a moment. That another process holds it is no error.
 const PROBE: &str = "orchestrix-locking check";
 
-/// Something about a server that works, and may not be what its operator wants for locks.
+/// Something about a server that works but may not suit locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedisWarning {
@@ -28,29 +29,29 @@ pub enum RedisWarning {
         /// The server's `maxmemory-policy`.
         policy: String,
     },
-    /// The user has no permission for the channels by which waiting locks are told.
+    /// The user has no permission for the channels of the notifications to waiters, so that waiters poll.
     NoMessages,
-    /// The server is older than the oldest that has everything that is used here, 6.2.
+    /// The server is older than 6.2, the oldest version that has all the commands that are needed.
     OldServer {
         /// The server's version.
         version: String,
     },
-    /// The user may not ask the server for its settings (`INFO`), so that nothing is known of them. It is not asked
-    /// again: each refusal is a line in the server's `ACL LOG`.
+    /// The user has no permission for `INFO`, so that the server's settings are not known. `INFO` is not sent again: each
+    /// refusal is a line in the server's `ACL LOG`.
     NotPermitted,
-    /// The server is a node of a Redis Cluster, which is not supported. Locks work whose names' slots are on this node; the
-    /// others fail with `MOVED`. A check tries names all over the slots, and fails if one of them does.
+    /// The server is a node of a Redis Cluster, which is not supported. Locks work if the slots of their names are on this
+    /// node; the others fail with `MOVED`. A check tries names in all parts of the slots, and fails if one of them fails.
     Cluster,
-    /// A time-out of the connection string is longer than the longest that is allowed, which is used instead.
+    /// A time-out of the connection string is above the maximum, which is used instead.
     LongTimeout {
-        /// The option's name, as it stands in the string.
+        /// The option's usual name.
         option: String,
         /// The time-out that is used.
         used: Duration,
     },
-    /// Something could not be found out. Locks work all the same.
+    /// Something about the server could not be found out. Locks work all the same.
     Unknown {
-        /// What is not known, as the end of a sentence.
+        /// What is not known, as the end of the sentence "it is not known …".
         what: String,
         /// Why it is not.
         why: String,
@@ -66,8 +67,7 @@ impl fmt::Display for RedisWarning {
                  are held: use noeviction"
             ),
             Self::NoMessages => f.write_str(
-                "the user has no permission for the channels of the key prefix: waiting locks request again and again \
-                 instead of being told",
+                "the user has no permission for the channels of the key prefix: waiters poll instead of being notified",
             ),
             Self::OldServer { version } => {
                 write!(f, "the server's version is {version}: waiting for a lock needs 6.2 or newer")
@@ -88,37 +88,37 @@ impl fmt::Display for RedisWarning {
     }
 }
 
-/// Whether locks can be granted, and what an operator should know.
+/// Checks whether locks can be granted, and returns what an operator should know.
 ///
-/// Only the connection that locks use decides whether there is an error: a lock is taken over it and freed. What is
-/// looked at beside that, over another connection, becomes a finding where it cannot be found out.
+/// Only the connection that locks use decides whether there is an error: a lock is acquired and released over it. What cannot
+/// be found out over another connection is a warning.
 pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Result<Vec<RedisWarning>, LockError> {
     let connection = &backend.driver().connection;
     let settings = connection.settings();
     let began = Instant::now();
-    // Connecting, and one answer each for taking and freeing it. The link sees to it that each ends in time, in its
-    // own runtime; here it is the caller's that counts.
+    // Connecting, and one reply each to the acquire and the release. The connection has time-outs for these, which run in the
+    // supervisor's runtime. This one runs in the caller's, so that the check also ends if the other one is not run.
     let longest = settings.connect_timeout + settings.response_timeout * 2;
-    let decided = timeout(longest, async {
+    let probed = timeout(longest, async {
         probe(backend, Resource::try_from(PROBE)?).await?;
         if connection.facts().in_cluster {
             try_join_all(probes::names(connection.keys()).into_iter().map(|name| probe(backend, name))).await?;
         }
         Ok(())
     });
-    decided.await.unwrap_or_else(|_| Err(Failure::too_slow(settings, "checking", began).to_error()))?;
-    let mut findings = settings.findings.clone();
-    findings.extend(look(backend, refused).await);
+    probed.await.unwrap_or_else(|_| Err(Failure::timed_out(settings, "checking", began).to_error()))?;
+    let mut warnings = settings.warnings.clone();
+    warnings.extend(warnings_about_server(backend, refused).await);
     if matches!(connection.condition(), Condition::Up { publishing: Publishing::Refused }) {
-        findings.push(RedisWarning::NoMessages);
+        warnings.push(RedisWarning::NoMessages);
     }
-    Ok(findings)
+    Ok(warnings)
 }
 
-/// Takes a lock and frees it.
+/// Acquires a lock and releases it.
 async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockError> {
     let options = LockOptions::default().ttl(Duration::from_secs(5)).auto_renew(false);
-    // Another process that checks at the same time is as good an answer.
+    // That another process holds it, since it checks at the same time, also shows that the server works.
     let request = LockRequest::new(resource).options(options);
     if let Some(lease) = Arc::clone(backend).acquire(request).await? {
         lease.release().await?;
@@ -126,56 +126,56 @@ async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockErr
     Ok(())
 }
 
-/// What the server says of itself.
-async fn look(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning> {
+/// What the server says of itself, over the lock connection and another one.
+async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning> {
     let connection = &backend.driver().connection;
-    let shown = |value: &str| hide(connection.settings().info.redis_settings(), value);
+    let shown = |value: &str| redact(connection.settings().info.redis_settings(), value);
     let facts = connection.facts();
-    let mut findings = Vec::new();
+    let mut warnings = Vec::new();
     if facts.in_cluster {
-        findings.push(RedisWarning::Cluster);
+        warnings.push(RedisWarning::Cluster);
     }
-    // Each refusal is a line in the server's ACL LOG, so one is enough.
+    // Each refusal is a line in the server's ACL LOG, so INFO is not sent after the first one.
     if refused.load(Relaxed) {
-        findings.extend(old(facts.version.as_deref(), shown));
-        findings.push(RedisWarning::NotPermitted);
-        return findings;
+        warnings.extend(old_server(facts.version.as_deref(), shown));
+        warnings.push(RedisWarning::NotPermitted);
+        return warnings;
     }
     match info(backend).await {
         Ok(info) => {
-            findings.extend(old(field(&info, "redis_version").or(facts.version.as_deref()), shown));
-            findings.extend(evicts(&info, shown));
+            warnings.extend(old_server(field(&info, "redis_version").or(facts.version.as_deref()), shown));
+            warnings.extend(eviction(&info, shown));
         }
         Err(failure) => {
-            findings.extend(old(facts.version.as_deref(), shown));
+            warnings.extend(old_server(facts.version.as_deref(), shown));
             if failure.code() == Some("NOPERM") {
                 refused.store(true, Relaxed);
-                findings.push(RedisWarning::NotPermitted);
+                warnings.push(RedisWarning::NotPermitted);
             } else {
-                findings.push(RedisWarning::Unknown { what: EVICTION.to_owned(), why: failure.reason().to_string() });
+                warnings.push(RedisWarning::Unknown { what: EVICTION.to_owned(), why: failure.reason().to_string() });
             }
         }
     }
-    findings
+    warnings
 }
 
-/// The server's answer to `INFO`, over a connection of the pool.
+/// The server's reply to `INFO`, over a connection of the pool.
 async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
     let settings = backend.driver().connection.settings();
     let began = Instant::now();
-    let told = |error| Failure::new(settings, "checking", error, began);
-    let asked = async {
+    let failure = |error| Failure::new(settings, "checking", error, began);
+    let reply = async {
         let pool = backend.pool(|| pool(settings))?;
-        let mut connection = pool.get().await.map_err(made_none)?;
+        let mut connection = pool.get().await.map_err(pool_error)?;
         ::redis::cmd("INFO").query_async(&mut connection).await
     };
-    match timeout(settings.connect_timeout + settings.response_timeout, asked).await {
-        Ok(answer) => answer.map_err(told),
-        Err(_) => Err(Failure::too_slow(settings, "checking", began)),
+    match timeout(settings.connect_timeout + settings.response_timeout, reply).await {
+        Ok(answer) => answer.map_err(failure),
+        Err(_) => Err(Failure::timed_out(settings, "checking", began)),
     }
 }
 
-/// What is said of a server without an answer to `INFO`.
+/// What is not known without a reply to `INFO`.
 const EVICTION: &str = "whether the server removes keys, and with them locks, when its memory is full";
 
 fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
@@ -185,14 +185,14 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
-fn old(version: Option<&str>, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
+fn old_server(version: Option<&str>, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
     let version = version?;
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     ((numbers.next(), numbers.next()) < (Some(6), Some(2))).then(|| RedisWarning::OldServer { version: shown(version) })
 }
 
-fn evicts(info: &str, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
-    // Without a bound on its memory a server removes nothing, whatever its policy.
+fn eviction(info: &str, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
+    // A server without a limit on its memory evicts nothing, whatever its policy.
     let bounded = field(info, "maxmemory").is_some_and(|bytes| bytes != "0");
     let policy = field(info, "maxmemory_policy").filter(|policy| bounded && *policy != "noeviction")?;
     Some(RedisWarning::MayEvict { policy: shown(policy) })
@@ -202,14 +202,14 @@ fn evicts(info: &str, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
 mod tests {
     use super::*;
 
-    fn findings(info: &str, shown: fn(&str) -> String) -> Vec<RedisWarning> {
-        old(field(info, "redis_version"), shown).into_iter().chain(evicts(info, shown)).collect()
+    fn warnings(info: &str, shown: fn(&str) -> String) -> Vec<RedisWarning> {
+        old_server(field(info, "redis_version"), shown).into_iter().chain(eviction(info, shown)).collect()
     }
 
     #[test]
-    fn a_servers_account_is_understood() {
+    fn an_old_version_and_an_eviction_policy_are_warnings() {
         let of = |version: &str, memory: &str, policy: &str| {
-            findings(
+            warnings(
                 &format!(
                     "# Server\r\nredis_version:{version}\r\nmaxmemory_human:0B\r\nmaxmemory:{memory}\r\nmaxmemory_policy:{policy}\r\n"
                 ),
@@ -221,6 +221,6 @@ mod tests {
         assert_eq!(of("6.2.0", "1000", "volatile-lru"), [RedisWarning::MayEvict { policy: "volatile-lru".into() }]);
         assert_eq!(of("6.0.16", "0", "noeviction"), [RedisWarning::OldServer { version: "6.0.16".into() }]);
         assert_eq!(of("10.1", "0", "noeviction"), []);
-        assert_eq!(findings("nonsense", str::to_owned), []);
+        assert_eq!(warnings("nonsense", str::to_owned), []);
     }
 }

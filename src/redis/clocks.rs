@@ -1,12 +1,11 @@
-//! [`Clocks`]: whether the wall clock and the monotonic clock have gone on alike.
+//! [`Clocks`]: whether the machine was suspended, seen from the difference of the wall clock and the monotonic clock.
 //!
-//! Leases are counted by the monotonic clock. On Linux and macOS that clock stands still while the machine is suspended,
-//! and the server's clock does not: a lease that was asked for before a suspend seems to last when it has long been
-//! another's. The wall clock goes on during a suspend. So where the two have gone on differently since the server was
-//! asked, what it said is old, however short a time ago that seems, and the server is asked again.
+//! Leases are counted by the monotonic clock. On Linux and macOS that clock stops while the machine is suspended, and the
+//! server's clock does not. So a lease that was requested before a suspend seems to last although another owner may have the
+//! lock. The wall clock goes on during a suspend. If the two clocks have advanced differently since a call was sent, its reply
+//! may be much older than it seems, and the server is asked again.
 //!
-//! The wall clock decides nothing else. Where somebody sets it, that costs one more question, and neither a lease nor an
-//! error.
+//! The wall clock decides nothing else. If an operator sets it, that costs one more call, and neither a lease nor an error.
 
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::engine::Epoch;
 
 /// By how many milliseconds the clocks may differ in an epoch. They are read one after the other, and the thread may be
-/// stopped in between; some systems adjust the speed of one of them. Suspends take much longer.
+/// stopped in between; some systems adjust the speed of one of them. A suspend takes much longer.
 const TOLERANCE: u64 = 10;
 
 const EPOCH_BITS: u32 = 16;
@@ -22,10 +21,10 @@ const EPOCH_BITS: u32 = 16;
 /// The two clocks of this machine.
 #[derive(Debug)]
 pub(super) struct Clocks {
-    /// When both were read first.
+    /// The first readings of both.
     began: (Instant, SystemTime),
-    /// How much further the wall clock has come than the monotonic one, in milliseconds, as of the beginning of the
-    /// present epoch; and in the lower 16 bits the number of that. Both change in one step.
+    /// By how many milliseconds the wall clock was ahead of the monotonic one when the present epoch began; and in the lower 16
+    /// bits the number of the epoch. Both change in one step.
     present: AtomicI64,
     /// What tests add to the wall clock.
     #[cfg(test)]
@@ -44,7 +43,7 @@ impl Clocks {
 
     /// The present epoch. Reads both clocks.
     pub(super) fn epoch(&self) -> Epoch {
-        self.epoch_at(self.apart())
+        self.epoch_at(self.ahead())
     }
 
     #[expect(
@@ -52,23 +51,23 @@ impl Clocks {
         clippy::cast_sign_loss,
         reason = "the lower bits are the epoch's number"
     )]
-    fn epoch_at(&self, apart: i64) -> Epoch {
+    fn epoch_at(&self, ahead: i64) -> Epoch {
         loop {
             let present = self.present.load(SeqCst);
             let epoch = present as u16;
-            if (present >> EPOCH_BITS).abs_diff(apart) <= TOLERANCE {
+            if (present >> EPOCH_BITS).abs_diff(ahead) <= TOLERANCE {
                 return Epoch(epoch);
             }
             let next = epoch.wrapping_add(1);
-            let changed = (apart << EPOCH_BITS) | i64::from(next);
+            let changed = (ahead << EPOCH_BITS) | i64::from(next);
             if self.present.compare_exchange(present, changed, SeqCst, SeqCst).is_ok() {
                 return Epoch(next);
             }
         }
     }
 
-    /// How much further the wall clock has come, in milliseconds.
-    fn apart(&self) -> i64 {
+    /// By how many milliseconds the wall clock is ahead of the monotonic one, compared with the first readings.
+    fn ahead(&self) -> i64 {
         let (instant, wall) = self.began;
         // In this order, and close together.
         let (monotonic, now) = (instant.elapsed(), SystemTime::now());
@@ -81,14 +80,14 @@ impl Clocks {
         wall.saturating_sub(milliseconds(monotonic))
     }
 
-    /// As if the machine had been suspended for this long: only the wall clock has gone on.
+    /// Acts as a suspend of this length: only the wall clock advances.
     #[cfg(test)]
     pub(super) fn suspend(&self, time: Duration) {
         self.suspended.fetch_add(milliseconds(time), SeqCst);
     }
 }
 
-/// At most two thousand years, so that the difference of two fits beside the number of an epoch.
+/// At most two thousand years, so that the difference of two such times fits beside the number of an epoch.
 fn milliseconds(time: Duration) -> i64 {
     const LONGEST: i64 = 1 << 46;
     i64::try_from(time.as_millis()).map_or(LONGEST, |time| time.min(LONGEST))
@@ -99,19 +98,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_epoch_lasts_while_both_clocks_go_on_alike() {
+    fn an_epoch_lasts_while_both_clocks_advance_alike() {
         let clocks = Clocks::new();
         let first = clocks.epoch_at(0);
         assert_eq!([clocks.epoch_at(10), clocks.epoch_at(-10), clocks.epoch_at(0)], [first; 3]);
         let second = clocks.epoch_at(11);
         assert_ne!(first, second);
-        assert_eq!(clocks.epoch_at(21), second, "it counts from where they parted");
+        assert_eq!(clocks.epoch_at(21), second, "compared with the beginning of the epoch");
         let third = clocks.epoch_at(-1_000_000_000_000);
-        assert_ne!(second, third, "a clock that was set back parts them too");
+        assert_ne!(second, third, "a wall clock that was set back begins an epoch too");
         assert_eq!(clocks.epoch_at(-1_000_000_000_003), third);
     }
 
-    /// Small steps do not add up to a large one that nobody noticed.
+    /// Small differences that add up to a large one are noticed.
     #[test]
     fn many_small_suspends_are_a_long_one() {
         let clocks = Clocks::new();

@@ -1,4 +1,4 @@
-//! Connection strings, answers of a server, and messages from it. See `crate::fuzz`.
+//! Fuzz targets for connection strings, answers of a server, and its notifications. See `crate::fuzz`.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use ::redis::Value;
@@ -12,10 +12,10 @@ use crate::engine::OwnerToken;
 use crate::engine::{Acquired, CancelReply};
 use crate::{LockError, Resource};
 
-/// A value that stands for a secret. With a digit, so that it cannot be the name of an option.
+/// Stands for a secret. It has a digit, so that it cannot be the name of an option.
 const SECRET: &str = "Zq7Xw9Kv";
 
-/// Stands in an input where the secret is to be put.
+/// Marks in an input where the secret is put.
 const PLACE: char = '$';
 
 /// A connection string of any form gives settings or mistakes, and none of them shows a value. A password that was
@@ -33,8 +33,8 @@ pub fn connection_string(data: &[u8]) {
         }
         Err(error) => {
             assert!(!error.problems().is_empty());
-            let told = format!("{error} {error:?}");
-            assert!(!told.contains(SECRET), "a mistake shows a value: {text:?} gives {told}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(SECRET), "a mistake shows a value: {text:?} gives {shown}");
         }
     }
     let password = String::from_utf8_lossy(data);
@@ -48,8 +48,8 @@ pub fn connection_string(data: &[u8]) {
     }
 }
 
-/// Whatever a server answers is the script's answer or a typed error that shows nothing of it; whatever comes in on a
-/// channel is a message or none.
+/// Any answer of a server is read as a script's answer, or gives a typed error that does not show it. Any message on a channel
+/// is read as a notification or ignored.
 pub fn server_answer(data: &[u8]) {
     if let Ok(value) = ::redis::parse_redis_value(data) {
         answer(&value);
@@ -66,7 +66,7 @@ pub fn server_answer(data: &[u8]) {
     }
 }
 
-/// A list of numbers, as scripts answer: one of each eight bytes, small ones of what is left.
+/// A list of numbers, as scripts answer: one from each eight bytes, and small ones from the bytes that are left.
 fn numbers(data: &[u8]) -> Value {
     let (eights, rest) = data.as_chunks::<8>();
     let large = eights.iter().map(|bytes| Value::Int(i64::from_le_bytes(*bytes)));
@@ -120,7 +120,7 @@ fn answer(value: &Value) {
 
 fn unexpected(error: &LockError) {
     assert!(matches!(error, LockError::Backend { .. }), "{error:?}");
-    assert!(error.to_string().len() < 200, "what is said does not grow with the answer");
+    assert!(error.to_string().len() < 200, "the error does not grow with the answer");
 }
 
 fn message(text: &str, prefix: &str) {
@@ -150,7 +150,7 @@ fn written(token: OwnerToken) -> String {
     String::from_utf8_lossy(&token.written()).into_owned()
 }
 
-/// A name comes back from its key, and its keys are three, in one slot of a cluster.
+/// A name can be read from its lock key. Its three keys differ and are in one slot of a cluster.
 fn keys(resource: &Resource) {
     for prefix in ["", "p:"] {
         let keys = Keys::new(prefix);

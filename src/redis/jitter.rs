@@ -1,11 +1,11 @@
-//! Times that differ a little from process to process, so that not all ask at the same moment.
+//! Jitter: times that differ a little from process to process, so that not all of them make a call at the same moment.
 
 use std::time::Duration;
 
 /// Between 90 and 100 % of a time.
 pub(super) fn jittered(time: Duration) -> Duration {
     let mut byte = [0_u8; 1];
-    // Without random numbers, without jitter: it is a courtesy.
+    // Without random numbers there is no jitter, which does no harm.
     if getrandom::fill(&mut byte).is_err() {
         return time;
     }

@@ -16,10 +16,10 @@ pub(super) struct Keys {
     fence: String,
 }
 
-/// The two keys of one resource. Both are in one slot of a cluster: the queue has the whole lock key as its hash tag,
-/// and the lock key has no tag, so that the whole of it counts.
+/// The two keys of one resource. Both are in one slot of a cluster: the queue's key has the whole lock key as its hash tag,
+/// and the lock key has no tag, so that all of it counts.
 ///
-/// They are written for every command, so one string has both, one in the other.
+/// One string holds both, since the lock key is a part of the queue's: the keys are made for every command.
 #[derive(Debug)]
 pub(super) struct ResourceKeys {
     queue: String,
@@ -32,7 +32,7 @@ impl ResourceKeys {
         tagged.unwrap_or_default()
     }
 
-    /// Who waits.
+    /// The wait queue.
     pub(super) fn queue(&self) -> &str {
         &self.queue
     }
@@ -49,8 +49,8 @@ impl Keys {
         &self.fence
     }
 
-    /// The counter of grants, of the resources in this one's slot: a server of a cluster wants all keys of a command
-    /// in one.
+    /// The counter of grants of the resources in this one's slot: a server of a cluster accepts only keys of one slot in a
+    /// command.
     pub(super) fn fence_in_slot_of(&self, of: &ResourceKeys) -> String {
         fence(&self.prefix, &slot::tag(slot::of(of.lock())).to_string())
     }
@@ -64,7 +64,7 @@ impl Keys {
         ResourceKeys { queue }
     }
 
-    /// The resource whose lock key this is.
+    /// The resource of a lock key.
     pub(super) fn resource(&self, lock: &str) -> Option<Resource> {
         let name = lock.strip_prefix(self.prefix.as_str())?;
         let name = percent_decode_str(name).decode_utf8().ok()?;
@@ -76,20 +76,21 @@ impl Keys {
         &self.inboxes
     }
 
-    /// The channel on which one process hears of its locks.
+    /// The channel of the notifications to one process.
     pub(super) fn inbox(&self, id: InboxId) -> String {
         format!("{}{id}", self.inboxes)
     }
 }
 
-/// It begins with the prefix, so that whoever may use the locks may use it, and has braces, as no lock key has. A queue
-/// begins with its brace, and no prefix with one; where the prefix is empty the end tells them apart.
+/// The key of a fence. It begins with the prefix, so that the permissions for the locks include it. It has braces, unlike a
+/// lock key. It differs from a queue's key: that begins with a brace, and a prefix has none; if the prefix is empty they end
+/// differently.
 fn fence(prefix: &str, tag: &str) -> String {
     format!("{prefix}{{{tag}}}:f")
 }
 
-/// A name without what it may not keep in a key: the braces of a hash tag, and the sign that stands for them.
-/// Everything else stays as it is, so that programs of another make lock the same key.
+/// A name in the form that it has in keys: the braces of a hash tag are percent-encoded, and so is the percent sign.
+/// Everything else stays as it is, so that other programs lock the same key.
 fn encoded(name: &str) -> Cow<'_, str> {
     if !name.contains(['%', '{', '}']) {
         return Cow::Borrowed(name);
@@ -123,8 +124,8 @@ mod tests {
         assert_eq!(of("100%{a}")[0], "orchestrix:lock:100%25%7Ba%7D");
     }
 
-    /// What somebody who chooses names would try: tags, empty ones, the ends of companions' names, what stands for a
-    /// brace, patterns, ends of lines in other alphabets, case, and the two forms of one accented letter.
+    /// Names that an attacker would choose: hash tags, empty ones, the ends of other keys, encoded braces, patterns, line
+    /// separators of Unicode, case, and the two forms of one accented letter.
     const TRICKS: [&str; 44] = [
         "a",
         "A",
@@ -172,10 +173,10 @@ mod tests {
         "\u{feff}",
     ];
 
-    /// Companions are in their lock's slot, keys of different names are different, and a name comes back from its
-    /// key, whatever braces are in the name.
+    /// Whatever braces are in a name, its keys are in one slot, no other name has one of them, and the name can be read from
+    /// its lock key.
     #[test]
-    fn tricks_with_braces_lead_nowhere() {
+    fn no_name_reaches_the_keys_of_another() {
         for prefix in ["orchestrix:lock:", ""] {
             let keys = Keys::new(prefix);
             let mut seen = std::collections::HashSet::new();
@@ -194,8 +195,8 @@ mod tests {
         }
     }
 
-    /// Providers whose prefixes begin with each other's have a counter each, and none is another one's lock or queue,
-    /// whatever the names are; nor what version 0.1 had as the counter of one name.
+    /// Providers whose prefixes begin with each other's have a counter each. None of them is the lock, the queue or the counter
+    /// of version 0.1 of a name of another provider.
     #[test]
     fn a_counter_is_no_other_providers_key() {
         let prefixes = ["", "a", "a:", "a:b:", ":", ":f", "inbox:"];
@@ -213,7 +214,7 @@ mod tests {
         }
     }
 
-    /// Any two names, made of what is most likely to be mistaken for something else.
+    /// Any two names, made of the pieces that are most likely to collide.
     mod any {
         use proptest::prelude::*;
 
@@ -263,7 +264,7 @@ mod tests {
                 prop_assert!(lock != queue && queue != fence && fence != lock);
                 prop_assert!(![&lock, &queue].contains(&&keys.fence().to_owned()));
                 prop_assert_eq!(keys.resource(&lock), Some(name));
-                // At most three bytes for one, and what belongs to every key.
+                // At most three bytes for each byte of the name, and what every key has.
                 prop_assert!(queue.len() <= 4 + 3 * Resource::MAX_BYTES + 4);
             }
         }

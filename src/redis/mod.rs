@@ -1,21 +1,21 @@
 //! Locks across processes, on Redis or Valkey.
 //!
-//! A request for a lock passes through the files in this order:
+//! A request for a lock passes through these files in this order:
 //!
 //! ```text
-//! provider, backend   RedisLockProvider: the face; no I/O
-//!   wait              the caller's future: an answer, or its time is up
-//!     locks/          who holds, who waits, what the server was asked; decides, and does no I/O
-//!       script/       the calls: Lua on the server, and what it answers
-//!         link/       the one connection: pipelines, time-outs, a new connection when it breaks
+//! provider, backend     RedisLockProvider: the public side, no I/O
+//!   acquire_future      the caller's future: a result, or its time-out
+//!     engine/           holders, waiters, what the server was asked; decides, and does no I/O
+//!       connection/     the one connection: batches, time-outs, a new connection when it breaks
+//!         protocol/     the Lua scripts, their arguments and their answers
 //! ```
 //!
-//! Answers come back the same way: `link` gives every call its outcome, `locks` decides what follows, a
-//! [`waiter`] is answered, its future returns a guard. Messages of other processes enter at `link` too. `agenda` says
-//! when something is due: a renewal, the end of a lease, a question to be asked again; `runtimes` in which runtimes the
-//! guards are.
+//! Replies come back in the opposite direction: `connection` delivers the reply to every call, `engine` decides what follows
+//! and fills the caller's `acquire_slot`, and its future returns a guard. Notifications of other processes also arrive in
+//! `connection`. `timer_queue` says when a renewal, the end of a lease or another call of a waiter is due; `runtimes` knows in
+//! which tokio runtimes the guards are.
 //!
-//! `keys` has every name that is used on a server, `token` the secret that makes somebody an owner.
+//! `keys` has every name that is used on a server, and `token` the secret that proves an ownership.
 
 mod acquire_future;
 mod acquire_slot;

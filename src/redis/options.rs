@@ -1,4 +1,4 @@
-//! [`RedisLockOptions`]: which server, and under which names.
+//! [`RedisLockOptions`]: the server, the names of keys, and the time-outs.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,11 +6,10 @@ use std::time::Duration;
 use super::tls::{Certificates, Identity};
 use crate::backend::DEFAULT_MOST;
 
-/// Where the Redis or Valkey server is, and how it is used.
+/// The Redis or Valkey server of a provider, and how it is used.
 ///
-/// Setters only note the value. Everything is checked at once, without any I/O, where a provider is made of the
-/// options: a [`BuildError`](crate::BuildError) names every mistake. No password is ever part of an error, or of what
-/// [`Debug`] prints.
+/// A setter only stores its value. All options are checked together, without any I/O, when a provider is made from them: a
+/// [`BuildError`](crate::BuildError) names every mistake. Neither an error nor [`Debug`] ever shows a password.
 ///
 /// # Examples
 ///
@@ -38,7 +37,7 @@ pub struct RedisLockOptions {
 
 impl RedisLockOptions {
     /// The server and the credentials, as a URL or in the form of StackExchange.Redis. `localhost:6379` by default.
-    /// White space around it is dropped.
+    /// White space around the text is ignored.
     ///
     /// # URLs
     ///
@@ -46,13 +45,13 @@ impl RedisLockOptions {
     ///   `valkeys` mean the same. The port is 6379 unless it is given, also with TLS.
     /// - `unix:///path[?parameters]`, the same as `unix:/path` and `redis+unix:///path`, for a Unix socket.
     ///
-    /// An IPv6 address stands in brackets. The user and the password are percent-encoded: `/`, `?`, `#`, `@` and `%`
-    /// have to be. A password alone is `redis://:password@host`. Parameters are `db`, `connectTimeout` and
+    /// An IPv6 address is written in brackets. In the user and the password `/`, `?`, `#`, `@` and `%` have to be
+    /// percent-encoded. A password alone is `redis://:password@host`. Parameters are `db`, `connectTimeout` and
     /// `responseTimeout` (both in milliseconds), `protocol` (only `3`) and, for a Unix socket, `user` and `pass`.
     /// `#insecure`, with which some clients accept any certificate, is refused. `redis+socket` and `redis-socket` are
     /// read as `unix`.
     ///
-    /// A URL may be shared with clients of other makes. Of their parameters, which are read in any case:
+    /// A URL may be shared with other clients. Their parameters have these effects, in upper or lower case:
     ///
     /// | parameters | |
     /// | --- | --- |
@@ -67,20 +66,20 @@ impl RedisLockOptions {
     /// | `ssl_cert_reqs`, `verifyPeer` | only `required`, `CERT_REQUIRED`, `full` and `true`, with TLS |
     /// | `skip_verify`, `startTls` | only `false` |
     /// | `allowUsernameInURI`, `autoResubscribe`, `clientName`, `client_name`, `connectionName`, `conn_max_idle_time`, `conn_max_lifetime`, `conn_max_lifetime_jitter`, `decode_responses`, `dialer_retries`, `dialer_retry_timeout`, `enableOfflineQueue`, `enableReadyCheck`, `encoding`, `encoding_errors`, `health_check_interval`, `idle_check_frequency`, `idle_timeout`, `keepAlive`, `lazyConnect`, `lib_name`, `lib_version`, `libraryName`, `libraryVersion`, `max_active_conns`, `max_concurrent_dials`, `max_conn_age`, `max_connections`, `max_idle_conns`, `max_retries`, `max_retry_backoff`, `maxRetriesPerRequest`, `min_idle_conns`, `min_retry_backoff`, `noDelay`, `pool_fifo`, `pool_size`, `pool_timeout`, `reconnect_attempts`, `retry_on_error`, `retry_on_timeout`, `socket_keepalive`, `write_timeout` | accepted without effect |
-    /// | `ssl_ca_certs`, `ssl_ca_data`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_ciphers`, `ssl_min_version`, `keyPrefix`, `prefix`, `master_name`, `sentinelMasterId`, `addr`, `node` | refused, since without effect they would not do what was relied on |
+    /// | `ssl_ca_certs`, `ssl_ca_data`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_ciphers`, `ssl_min_version`, `keyPrefix`, `prefix`, `master_name`, `sentinelMasterId`, `addr`, `node` | refused, since they would be relied on in vain |
     ///
-    /// Where several set the same time-out, the one that stands first in this table counts, and our own before all.
+    /// If several set the same time-out, the first of them in this table counts, and this crate's own parameters before all.
     ///
     /// # The form of StackExchange.Redis
     ///
-    /// `host[:port]`, then options after commas: `redis.example.org,ssl=true,password=…,defaultDatabase=2`. Names are
-    /// read in any case, spaces around commas are dropped. The port is 6379 unless it is given, and 6380 with
-    /// `ssl=true`. A server that begins with `!` is the path of a Unix socket. The server comes before the password. A
-    /// password may have `=` in it; one with a comma needs a URL.
+    /// `host[:port]`, then options after commas: `redis.example.org,ssl=true,password=…,defaultDatabase=2`. Names may be in
+    /// upper or lower case; spaces around commas are ignored. The port is 6379 unless it is given, and 6380 with `ssl=true`. A
+    /// server that begins with `!` is the path of a Unix socket. The server comes before the password. A password may contain
+    /// `=`; one with a comma needs a URL.
     ///
     /// | options | |
     /// | --- | --- |
-    /// | `user`, `password`, `ssl`, `defaultDatabase` | as they say |
+    /// | `user`, `password`, `ssl`, `defaultDatabase` | the credentials, TLS, and the database |
     /// | `connectTimeout` | [`connect_timeout`](Self::connect_timeout), in milliseconds |
     /// | `responseTimeout`, else `asyncTimeout`, else `syncTimeout` | [`response_timeout`](Self::response_timeout), in milliseconds |
     /// | `keepAlive` | after how many idle seconds the system probes the connection; 10 by default |
@@ -91,25 +90,24 @@ impl RedisLockOptions {
     /// | `proxy` | only `none` |
     /// | `maintNotifications` | only `disabled` and `auto` |
     /// | `abortConnect`, `allowAdmin`, `configChannel`, `configCheckSeconds`, `connectRetry`, `highPriorityThreads`, `idleTimeout`, `maintPostEventRelaxed`, `maintRelaxedTimeout`, `maintRelaxedWindowMax`, `name`, `poolsize`, `preheat`, `preserveAsyncOrder`, `resolveDns`, `setlib`, `tcpKeepAlive`, `tiebreaker`, `topologyRefreshSeconds`, `tryit`, `version`, `writeBuffer` | accepted without effect |
-    /// | `serviceName`, `sentinelUser`, `sentinelPassword`, `channelPrefix`, `prefix`, `defaults`, `tunnel`, `$COMMAND`, a second server | refused, since without effect they would not do what was relied on |
+    /// | `serviceName`, `sentinelUser`, `sentinelPassword`, `channelPrefix`, `prefix`, `defaults`, `tunnel`, `$COMMAND`, a second server | refused, since they would be relied on in vain |
     ///
     /// # Both
     ///
-    /// A time-out above 60 s becomes 60 s, and a `keepAlive` above 32 767 s that. It is logged and a
-    /// [`RedisWarning`](crate::RedisWarning::LongTimeout). Shorter than 10 ms it is an error. Any other option, and any that is given
-    /// twice, is an error; its name is repeated unless it may be the rest of a password.
+    /// A time-out above 60 s becomes 60 s, and a `keepAlive` above 32 767 s becomes 32 767 s. That is logged, and is a
+    /// [`RedisWarning`](crate::RedisWarning::LongTimeout). A time-out below 10 ms is an error. Any other option, and any that
+    /// is given twice, is an error, which repeats its name unless that may be the rest of a password.
     #[doc(alias = "ConnectionString")]
     pub fn connection_string(mut self, connection_string: impl Into<String>) -> Self {
         self.connection_string = connection_string.into();
         self
     }
 
-    /// What every key begins with: the lock of a resource is the key `prefix + resource`. `orchestrix:lock:` by
-    /// default; up to 128 bytes, also none, without control characters and without `{` and `}`, which would move keys
-    /// to other slots of a cluster.
+    /// The prefix of every key: the lock of a resource is the key `prefix + resource`. `orchestrix:lock:` by default, 0 to 128
+    /// bytes, without control characters and without `{` and `}`, which would move keys to other slots of a cluster.
     ///
-    /// Use one prefix for one lock. Where a prefix begins with another one, two names can be the same key: these locks
-    /// exclude each other, but their waiters poll, since no release of the one notifies the other.
+    /// Use one prefix for one lock. If a prefix begins with another one, two names can be the same key: these locks exclude
+    /// each other, but their waiters poll, since a release of the one notifies no waiter of the other.
     #[doc(alias = "KeyPrefix")]
     pub fn key_prefix(mut self, key_prefix: impl Into<String>) -> Self {
         self.key_prefix = key_prefix.into();
@@ -123,49 +121,48 @@ impl RedisLockOptions {
         self
     }
 
-    /// How long the server may take to answer one command before the connection is taken for dead and replaced. 1 s by
+    /// How long the server may take to reply to one command before the connection is taken for dead and replaced. 1 s by
     /// default, 10 ms to 60 s. Takes precedence over the connection string.
     ///
     /// It is also how long an acquire, an extension or a release waits at least for another connection while the server
-    /// answers that it is a replica or is loading its data, and how long the end of a runtime waits at most for releases
-    /// that are not answered.
+    /// replies that it is a replica or is loading its data, and how long the end of a runtime waits at most for the replies to
+    /// releases.
     pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
         self.response_timeout = Some(response_timeout);
         self
     }
 
-    /// How long closing waits for releases that the server has not answered yet. 5 s by default, 0 to 10 min. What is
-    /// not released by then ends with its lease.
+    /// How long closing waits for the replies to releases. 5 s by default, 0 to 10 min. A lock that is not released by then
+    /// ends with its lease.
     pub fn close_timeout(mut self, close_timeout: Duration) -> Self {
         self.close_timeout = close_timeout;
         self
     }
 
-    /// How many callers of this provider may wait at once over all names, holders not counted: one more gets
+    /// How many callers of this provider may wait at once over all resources, holders not counted. One more gets
     /// [`LockError::TooManyWaitersInTotal`](crate::LockError::TooManyWaitersInTotal). 100 000 by default; with 0 no
     /// caller waits.
     ///
-    /// [`LockOptions::max_waiters`](crate::LockOptions::max_waiters) bounds the waiters of one name, and is no bound at
-    /// all where clients choose the names. This one is, whatever they choose: a hundred thousand waiting requests take a
-    /// service some hundred megabytes, and the names that they wait for have a queue each on the server.
+    /// [`LockOptions::max_waiters`](crate::LockOptions::max_waiters) limits the waiters of one resource, which is not enough if
+    /// clients choose the resources. This limit holds for all of them together: a hundred thousand waiting requests take some
+    /// hundred megabytes in a service, and each resource that they wait for has a queue on the server.
     ///
-    /// The first caller for a name counts once the server has answered that another holds the lock, not while that answer
-    /// is pending. A caller whose lease was granted and ended before the caller looked
-    /// waits again without being refused.
+    /// The first caller for a resource counts once the server has replied that another owner has the lock, and not before. A
+    /// caller whose lease was granted and ended before the caller was polled waits again without being refused.
     pub fn max_waiters_in_total(mut self, most: usize) -> Self {
         self.max_waiters_in_total = most;
         self
     }
 
-    /// The authorities that the server's certificate is trusted from, one or more certificates as PEM, instead of the
-    /// system's. Only with TLS.
+    /// The authorities that are trusted to sign the server's certificate, instead of the system's: one or more certificates as
+    /// PEM. Only with TLS.
     pub fn tls_root_certificates(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.certificates.roots = Some(certificates.into());
         self
     }
 
-    /// The certificate with its chain, and its private key, both as PEM, that are shown to a server which asks its
-    /// clients for one (mutual TLS). Only with TLS.
+    /// The certificate with its chain, and its private key, for a server that asks clients for a certificate (mutual TLS). Both
+    /// are PEM. Only with TLS.
     pub fn tls_client_identity(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.certificates.identity = Some(Identity { certificate: certificate.into(), key: key.into() });
         self
@@ -186,7 +183,7 @@ impl Default for RedisLockOptions {
     }
 }
 
-/// Nothing of the connection string, which need not even parse, and nothing of keys.
+/// Shows neither the connection string, which may not even parse, nor keys.
 impl fmt::Debug for RedisLockOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLockOptions")

@@ -14,23 +14,23 @@ use crate::backend::{BoxFuture, LockBackend};
 use crate::telemetry;
 use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
-/// Locks on a Redis or Valkey server, for services that run as many copies.
+/// Locks on a Redis or Valkey server, for services that run in several processes.
 ///
-/// Each lock is one key, prefix and resource, whose value is its owner's secret and whose expiry is the lease. Any
-/// other program that locks the same key with `SET key token NX PX ttl` excludes us and is excluded by us. Waiting
-/// costs no polling: a release hands the lock to the next in the server's queue, which hears of it by message. See
-/// `docs/redis.md` for the keys, the permissions, and what happens when servers fail.
+/// Each lock is one key, the prefix and the resource. Its value is the owner token, and it expires with the lease. Any other
+/// program that locks the same key with `SET key token NX PX ttl` excludes this crate and is excluded by it. A waiter does
+/// not poll: a release hands the lock over to the first in the server's wait queue, and a notification tells that process.
+/// `docs/redis.md` has the keys, the permissions, and what happens when servers fail.
 ///
-/// A lock that is handed over begins with a short lease, 5 s with the default time-outs, and the first renewal makes it as
-/// long as [`LockOptions::ttl`](crate::LockOptions::ttl): a process that is frozen when its turn comes does not keep the
-/// others waiting for longer. Until then [`LockGuard::remaining`](crate::LockGuard::remaining) tells of the short one. With
-/// [`auto_renew(false)`](crate::LockOptions::auto_renew) the lease is whole from the beginning.
+/// A lock that is handed over begins with a short lease, 5 s with the default time-outs. The first renewal makes it as long
+/// as [`LockOptions::ttl`](crate::LockOptions::ttl). So a process that does not run when it is granted the lock does not keep
+/// the others waiting for longer. Until that renewal [`LockGuard::remaining`](crate::LockGuard::remaining) counts the short
+/// lease. With [`auto_renew(false)`](crate::LockOptions::auto_renew) the lease has its whole length from the beginning.
 ///
-/// Making a provider does no I/O: it connects when the first lock is acquired, keeps one connection, and replaces it
-/// whenever that breaks, for as long as the provider, a lock or a guard lives. The runtime in which the first lock is
-/// acquired drives the connection; if it ends, or is not run any more, another one does in which a lock is held, waited
-/// for, acquired or released. A runtime that ends while a release is not answered waits for it, for the response time-out
-/// at most. A clone has the same locks and the same connection.
+/// A new provider does no I/O. It connects when the first lock is acquired, keeps one connection, and replaces it when it
+/// breaks, for as long as the provider, a lock or a guard lives. The runtime in which the first lock is acquired drives the
+/// connection. If that runtime ends or is not run any more, another one takes over in which a lock is held, waited for,
+/// acquired or released. A runtime that ends while a release is in flight waits for its reply, for the response time-out at
+/// most. A clone has the same locks and the same connection.
 ///
 /// # Examples
 ///
@@ -54,37 +54,37 @@ use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, 
 #[derive(Clone)]
 pub struct RedisLockProvider {
     backend: Arc<Backend>,
-    /// What has been said once already.
-    advised: Arc<Advised>,
+    logged: Arc<Logged>,
 }
 
+/// What has been logged, since each warning is logged once.
 #[derive(Default)]
-struct Advised {
-    findings: Mutex<Vec<RedisWarning>>,
+struct Logged {
+    warnings: Mutex<Vec<RedisWarning>>,
     /// `INFO` has been refused.
     info_refused: AtomicBool,
     short_lease: AtomicBool,
     long_response_timeout: AtomicBool,
 }
 
-impl Advised {
-    /// Whether this has not been said before. Why something is not known may change from time to time, and is no news.
-    fn is_new(&self, finding: &RedisWarning) -> bool {
-        let same = |told: &RedisWarning| match (told, finding) {
-            (RedisWarning::Unknown { what: told, .. }, RedisWarning::Unknown { what, .. }) => told == what,
-            _ => told == finding,
+impl Logged {
+    /// Notes a warning. Returns whether it is a new one. An `Unknown` whose reason alone has changed is not.
+    fn add(&self, warning: &RedisWarning) -> bool {
+        let same = |logged: &RedisWarning| match (logged, warning) {
+            (RedisWarning::Unknown { what: logged, .. }, RedisWarning::Unknown { what, .. }) => logged == what,
+            _ => logged == warning,
         };
-        let mut told = self.findings.lock();
-        let is_new = !told.iter().any(same);
+        let mut logged = self.warnings.lock();
+        let is_new = !logged.iter().any(same);
         if is_new {
-            told.push(finding.clone());
+            logged.push(warning.clone());
         }
         is_new
     }
 }
 
-/// A lease below this is allowed, and hardly ever meant: the clocks' drift and one round trip are a part of it that
-/// counts, and a server that is busy for a moment ends it.
+/// A shorter lease is allowed, and logged: the drift of the clocks and one round trip take a large part of it, and it ends
+/// while the server is busy for a moment.
 const SHORT_LEASE: Duration = Duration::from_millis(100);
 
 impl RedisLockProvider {
@@ -93,24 +93,24 @@ impl RedisLockProvider {
     /// # Errors
     ///
     /// A [`BuildError`] with every mistake in the options: a connection string that does not parse, a prefix with
-    /// braces, a time out of its range, certificates that cannot be read.
+    /// braces, a time out of its range, certificates that do not parse.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "a provider is made once, from options that nobody needs after it"
+        reason = "a provider is made once, and its options are not needed afterwards"
     )]
     pub fn new(options: RedisLockOptions) -> Result<Self, BuildError> {
         let backend = Backend::new(options.settings()?).map_err(BuildProblem::Options)?;
-        let made = Self { backend, advised: Arc::default() };
-        for finding in &made.backend.driver().connection.settings().findings {
-            made.report(finding);
+        let provider = Self { backend, logged: Arc::default() };
+        for warning in &provider.backend.driver().connection.settings().warnings {
+            provider.log(warning);
         }
-        Ok(made)
+        Ok(provider)
     }
 
-    /// Logs a finding, once.
-    fn report(&self, finding: &RedisWarning) {
-        if self.advised.is_new(finding) {
-            self.advise(&finding.to_string());
+    /// Logs a warning, once.
+    fn log(&self, warning: &RedisWarning) {
+        if self.logged.add(warning) {
+            self.advise(&warning.to_string());
         }
     }
 
@@ -119,15 +119,15 @@ impl RedisLockProvider {
         telemetry::advise(&settings.server, &settings.prefix, advice);
     }
 
-    /// Checks the server as [`check`](DistributedLockProvider::check) does, and says what works but may not be what
-    /// one wants for locks: a server that may remove keys, a user without channels. `check` logs the same, once
-    /// (feature `tracing`).
+    /// Checks the server as [`check`](DistributedLockProvider::check) does, and returns what works but may not suit locks,
+    /// such as a server that may evict keys or a user without permission for channels. `check` logs the same, once (feature
+    /// `tracing`).
     ///
-    /// Takes the lock `orchestrix-locking check` for a moment, over the connection that all locks use. Only that decides
-    /// whether there is an error; what cannot be found out otherwise is a warning. On a node of a Redis Cluster names all
-    /// over the slots are tried as well.
+    /// Acquires the lock `orchestrix-locking check` and releases it, over the connection that all locks use. Only that decides
+    /// whether there is an error; what else cannot be found out is a warning. On a node of a Redis Cluster names in all parts
+    /// of the slots are tried as well.
     ///
-    /// It ends within twice the time-out for connecting and three times that for answers, in whatever runtime it is called.
+    /// It ends within twice the connect time-out plus three times the response time-out, in any runtime.
     ///
     /// # Cancel safety
     ///
@@ -136,9 +136,9 @@ impl RedisLockProvider {
     /// # Errors
     ///
     /// [`LockError::Unavailable`] if the server cannot be reached or does not answer; [`LockError::Backend`] if it
-    /// refuses the user, a script or a key, also that of another node's slot; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
+    /// refuses the user, a script or a key, also one whose slot is on another node; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
     pub async fn warnings(&self) -> Result<Vec<RedisWarning>, LockError> {
-        check::check(&self.backend, &self.advised.info_refused).await
+        check::check(&self.backend, &self.logged.info_refused).await
     }
 
     /// The old name of [`warnings`](Self::warnings).
@@ -151,17 +151,17 @@ impl RedisLockProvider {
         self.warnings().await
     }
 
-    /// How many names this process holds or waits for.
+    /// For how many resources this process holds the lock or waits.
     pub fn len(&self) -> usize {
         self.backend.driver().len()
     }
 
-    /// Whether this process neither holds nor waits for any name.
+    /// Whether this process neither holds a lock nor waits for one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many callers of this process wait at present, over all names, holders not counted.
+    /// How many callers of this process wait at present, over all resources, holders not counted.
     pub fn waiters_in_total(&self) -> usize {
         self.backend.driver().waiters_in_total()
     }
@@ -174,13 +174,13 @@ impl RedisLockProvider {
 
 impl DistributedLockProvider for RedisLockProvider {
     fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError> {
-        if options.configured_ttl() < SHORT_LEASE && !self.advised.short_lease.swap(true, SeqCst) {
+        if options.configured_ttl() < SHORT_LEASE && !self.logged.short_lease.swap(true, SeqCst) {
             self.advise("a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it");
         }
         let settings = self.backend.driver().connection.settings();
         if options.configured_auto_renew()
             && settings.response_timeout * 2 > options.configured_ttl()
-            && !self.advised.long_response_timeout.swap(true, SeqCst)
+            && !self.logged.long_response_timeout.swap(true, SeqCst)
         {
             let advice = "the response timeout is above half of a lock's ttl: a connection that dies silently may be \
                           replaced too late for the renewal that was lost with it";
@@ -191,8 +191,8 @@ impl DistributedLockProvider for RedisLockProvider {
 
     fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(async {
-            for finding in self.warnings().await? {
-                self.report(&finding);
+            for warning in self.warnings().await? {
+                self.log(&warning);
             }
             Ok(())
         })
@@ -200,7 +200,7 @@ impl DistributedLockProvider for RedisLockProvider {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            // What is pending has to be sent, also if the runtime that drives the connection is not run any more.
+            // The pending calls have to be sent, also if the runtime that drives the connection is not run any more.
             self.backend.driver().serve_from_here();
             self.backend.driver().close().await;
         })

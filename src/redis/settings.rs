@@ -1,4 +1,4 @@
-//! [`Settings`]: options that were checked, in the form in which a connection is made of them.
+//! [`Settings`]: checked options, in the form that a connection is made from.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::tls;
 use super::{RedisLockOptions, RedisWarning};
 use crate::{BuildError, BuildProblem, LockError};
 
-/// Everything that a provider has to know.
+/// The checked options of a provider.
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) info: ConnectionInfo,
@@ -20,8 +20,8 @@ pub(crate) struct Settings {
     pub(crate) response_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) max_waiters_in_total: usize,
-    /// What the string asks for and does not get.
-    pub(crate) findings: Vec<RedisWarning>,
+    /// Options of the string that could not be used as they are.
+    pub(crate) warnings: Vec<RedisWarning>,
     /// `host:port` or `unix:/path`, for errors.
     pub(crate) server: String,
 }
@@ -30,14 +30,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 const LONGEST_PREFIX: usize = 128;
 
-/// How long a grant by notification lasts at the least that its owner says nothing of: processes stand still for a second
-/// or two, and only lose their place in the queue by that.
+/// The shortest claim lease. A process that stands still for a second or two then loses nothing.
 const SHORTEST_CLAIM: Duration = Duration::from_secs(3);
 
 impl Settings {
-    /// How long a grant by notification lasts, at the most, until its owner says that it has it. A waiter that is there
-    /// can say so in that time even if its connection broke just then: it notices after a response time-out, connects,
-    /// loads the scripts, and asks.
+    /// The claim lease: how long a grant by notification lasts at most until its owner confirms it. A live waiter can confirm it
+    /// in that time even if its connection broke at that moment: it notices that after a response time-out, connects, loads
+    /// the scripts, and sends the call.
     pub(crate) fn claim_lease(&self) -> Duration {
         (self.connect_timeout + 3 * self.response_timeout).max(SHORTEST_CLAIM)
     }
@@ -59,25 +58,25 @@ impl RedisLockOptions {
                 None
             }
         };
-        // Where the string does not tell, certificates are only looked at for themselves.
+        // If the string does not parse it is not known whether TLS is used; then only the certificates are checked.
         let tls = target.as_ref().is_none_or(|target| matches!(target.server, Server::Tcp { tls: true, .. }));
         problems.extend(self.certificates.mistakes(tls).into_iter().map(BuildProblem::Options));
         BuildError::from_problems(problems)?;
-        // Without a target or an address, a problem has been returned; this one is never seen.
+        // Not reached: without a target or an address the problems above were returned.
         let unusable = || BuildProblem::ConnectionString {
             part: "text".to_owned(),
             reason: "no connection can be made of it".to_owned(),
         };
         let target = target.ok_or_else(unusable)?;
-        // What a setter says instead is not told.
-        let of_string = |set: Option<Duration>, given: Option<Given>| given.filter(|_| set.is_none());
-        let connect = of_string(self.connect_timeout, target.connect_timeout);
-        let response = of_string(self.response_timeout, target.response_timeout);
+        // An option of the string that a setter overrides causes no warning.
+        let unless_set = |set: Option<Duration>, given: Option<Given>| given.filter(|_| set.is_none());
+        let connect = unless_set(self.connect_timeout, target.connect_timeout);
+        let response = unless_set(self.response_timeout, target.response_timeout);
         let time = |given: Option<Given>| given.map(|given| given.time);
         let connect_timeout = self.connect_timeout.or(time(connect)).unwrap_or(CONNECT_TIMEOUT);
         let response_timeout = self.response_timeout.or(time(response)).unwrap_or(RESPONSE_TIMEOUT);
-        let findings = [connect, response, target.keep_alive].into_iter().flatten().filter(|given| given.shortened);
-        let findings = findings
+        let shortened = [connect, response, target.keep_alive].into_iter().flatten().filter(|given| given.shortened);
+        let warnings = shortened
             .map(|Given { option, time, .. }| RedisWarning::LongTimeout { option: option.to_owned(), used: time });
         Ok(Settings {
             info: self.info(&target, response_timeout).ok_or_else(unusable)?,
@@ -86,7 +85,7 @@ impl RedisLockOptions {
             response_timeout,
             close_timeout: self.close_timeout,
             max_waiters_in_total: self.max_waiters_in_total,
-            findings: findings.collect(),
+            warnings: warnings.collect(),
             server: target.server.to_string(),
         })
     }
@@ -95,9 +94,9 @@ impl RedisLockOptions {
         let short = |given| within(Duration::from_millis(10), Duration::from_secs(60), "10ms to 60s", given);
         let long = |given| within(Duration::ZERO, Duration::from_secs(600), "0 to 10min", given);
         [
-            self.connect_timeout.and_then(short).map(|wrong| wrong.of("connect_timeout")),
-            self.response_timeout.and_then(short).map(|wrong| wrong.of("response_timeout")),
-            long(self.close_timeout).map(|wrong| wrong.of("close_timeout")),
+            self.connect_timeout.and_then(short).map(|wrong| wrong.into_error("connect_timeout")),
+            self.response_timeout.and_then(short).map(|wrong| wrong.into_error("response_timeout")),
+            long(self.close_timeout).map(|wrong| wrong.into_error("close_timeout")),
             wrong_prefix(&self.key_prefix),
         ]
     }
@@ -108,7 +107,7 @@ impl RedisLockOptions {
             Server::Tcp { host, port, tls: false } => ConnectionAddr::Tcp(host.clone(), *port),
             Server::Unix { path } => ConnectionAddr::Unix(path.into()),
         };
-        // Without the library's name, a user who may do nothing but lock needs no permission for CLIENT.
+        // The library's name is not set, so that a user whose permissions are those of locks needs none for CLIENT.
         let mut redis = RedisConnectionInfo::default()
             .set_db(target.database)
             .set_protocol(ProtocolVersion::RESP3)
@@ -127,7 +126,7 @@ impl RedisLockOptions {
     }
 }
 
-/// Commands go out at once, and the system notices a peer that is gone also while nothing is sent.
+/// Commands are sent at once (no delay), and the system notices a dead peer also while nothing is sent (keep-alive).
 fn tcp(keep_alive: Option<Duration>, response_timeout: Duration) -> TcpSettings {
     const IDLE: Duration = Duration::from_secs(10);
     let probes = TcpKeepalive::new().with_time(keep_alive.unwrap_or(IDLE));
@@ -137,8 +136,8 @@ fn tcp(keep_alive: Option<Duration>, response_timeout: Duration) -> TcpSettings 
     with_user_timeout(tcp, response_timeout)
 }
 
-/// The longest that sent bytes may stay unacknowledged. Not below the response timeout, which is what decides about a
-/// connection that is in use.
+/// How long sent bytes may stay unacknowledged. Not below the response time-out, which decides about a connection that is in
+/// use.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn with_user_timeout(tcp: TcpSettings, response_timeout: Duration) -> TcpSettings {
     const SHORTEST: Duration = Duration::from_secs(10);
@@ -156,7 +155,7 @@ struct OutOfRange {
 }
 
 impl OutOfRange {
-    fn of(self, option: &'static str) -> LockError {
+    fn into_error(self, option: &'static str) -> LockError {
         LockError::invalid_options(option, self.given, self.allowed)
     }
 }
@@ -175,10 +174,10 @@ fn wrong_prefix(prefix: &str) -> Option<LockError> {
     };
     let allowed = "0 to 128 bytes without control characters, and without '{' and '}', which would move keys to other \
                    slots of a cluster";
-    Some(OutOfRange { given, allowed }.of("key_prefix"))
+    Some(OutOfRange { given, allowed }.into_error("key_prefix"))
 }
 
-/// Nothing of the credentials, and nothing of keys.
+/// Shows neither credentials nor keys.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")

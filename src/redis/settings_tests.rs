@@ -1,4 +1,4 @@
-//! What options come to, what is refused of them, and that no password or key is ever printed.
+//! The settings of options, the errors of wrong ones, and that no password or key is ever printed.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn refused(options: &RedisLockOptions) -> BuildError {
     options.settings().err().unwrap_or_else(|| panic!("{options:?} is accepted"))
 }
 
-/// The options that are refused, or the parts of the connection string.
+/// The names of the refused options, or of the refused parts of the connection string.
 fn names(options: &RedisLockOptions) -> Vec<String> {
     let name = |problem: &BuildProblem| match problem {
         BuildProblem::Options(LockError::InvalidOptions { option, .. }) => (*option).to_owned(),
@@ -48,7 +48,7 @@ fn the_defaults() {
 }
 
 #[test]
-fn what_the_string_says_reaches_the_connection() {
+fn the_string_sets_server_user_and_database() {
     let Settings { info, server, .. } = settings(&with("redis://u:p@[::1]:7000/3"));
     assert_eq!(info.addr(), &ConnectionAddr::Tcp("::1".to_owned(), 7000));
     assert_eq!(server, "[::1]:7000");
@@ -60,9 +60,9 @@ fn what_the_string_says_reaches_the_connection() {
     assert_eq!(unix.server, "unix:/run/redis.sock");
 }
 
-/// A setter that was called wins over the string, whichever was called first.
+/// A setter overrides the string, also if it was called before `connection_string`.
 #[test]
-fn a_setter_counts_more_than_the_string() {
+fn a_setter_overrides_the_string() {
     let string = "localhost,connectTimeout=100,asyncTimeout=200";
     let from_string = settings(&with(string));
     assert_eq!(from_string.connect_timeout, Duration::from_millis(100));
@@ -72,19 +72,19 @@ fn a_setter_counts_more_than_the_string() {
     assert_eq!((settings(&set).connect_timeout, settings(&set).response_timeout), (second, second));
 }
 
-/// What a string asks for and does not get is a finding, unless a setter says it instead.
+/// A time-out of the string above the maximum is a warning, unless a setter overrides it.
 #[test]
-fn a_time_of_the_string_that_is_too_long_is_a_finding() {
+fn a_time_out_of_the_string_above_the_maximum_is_a_warning() {
     let string = "127.0.0.1:6379,connectTimeout=100000,syncTimeout=100000,keepAlive=86400";
     let minute = Duration::from_secs(60);
-    let Settings { connect_timeout, response_timeout, findings, .. } = settings(&with(string));
+    let Settings { connect_timeout, response_timeout, warnings, .. } = settings(&with(string));
     assert_eq!((connect_timeout, response_timeout), (minute, minute));
     let long = |option: &str, used| RedisWarning::LongTimeout { option: option.to_owned(), used };
     let keep_alive = long("keepAlive", Duration::from_secs(32_767));
-    assert_eq!(findings, [long("connectTimeout", minute), long("syncTimeout", minute), keep_alive.clone()]);
+    assert_eq!(warnings, [long("connectTimeout", minute), long("syncTimeout", minute), keep_alive.clone()]);
     let second = Duration::from_secs(1);
     let set = settings(&with(string).connect_timeout(second).response_timeout(second));
-    assert_eq!((set.connect_timeout, set.response_timeout, set.findings), (second, second, vec![keep_alive]));
+    assert_eq!((set.connect_timeout, set.response_timeout, set.warnings), (second, second, vec![keep_alive]));
 }
 
 #[test]
@@ -111,12 +111,12 @@ fn prefixes() {
     for wrong in ["{a}", "a{", "}", "a\nb", "\0", &"a".repeat(129)] {
         assert_eq!(names(&RedisLockOptions::default().key_prefix(wrong)), ["key_prefix"], "{wrong:?}");
     }
-    let told = refused(&RedisLockOptions::default().key_prefix("{a}")).to_string();
-    assert!(told.contains("key_prefix") && told.contains("128 bytes") && told.contains("slots"), "{told}");
+    let error = refused(&RedisLockOptions::default().key_prefix("{a}")).to_string();
+    assert!(error.contains("key_prefix") && error.contains("128 bytes") && error.contains("slots"), "{error}");
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn every_mistake_is_reported_at_once() {
     let options = with("localhost:0,foo=1")
         .key_prefix("{")
         .connect_timeout(Duration::ZERO)

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-const SLOTS: u16 = 16_384;
+pub(super) const SLOTS: u16 = 16_384;
 
 /// The slot of a key, as the cluster specification has it: CRC16 of the hash tag, or of the whole key.
 pub(super) fn of(key: &str) -> u16 {
@@ -23,9 +23,9 @@ pub(super) fn of(key: &str) -> u16 {
     crc % SLOTS
 }
 
-/// A hash tag in this slot: the smallest number whose decimal digits are. Every process has to find the same.
+/// A hash tag in this slot: the smallest number whose decimal digits are in it. Every process has to find the same one.
 pub(super) fn tag(slot: u16) -> u32 {
-    // Some milliseconds' work, once, and only where a server belongs to a cluster.
+    // This takes some milliseconds, once, and only if the server belongs to a cluster.
     static TAGS: LazyLock<Vec<u32>> = LazyLock::new(|| {
         let mut tags = vec![None; SLOTS.into()];
         let mut missing = tags.len();
@@ -51,7 +51,7 @@ mod tests {
     fn the_slot_function_is_the_one_of_the_specification() {
         assert_eq!(of("123456789"), 0x31C3);
         assert_eq!(of("{user1000}.following"), of("user1000"));
-        assert_eq!(of("foo{}{bar}"), 8_363, "an empty tag is none");
+        assert_eq!(of("foo{}{bar}"), 8_363, "an empty tag does not count");
     }
 
     #[test]

@@ -1,24 +1,23 @@
-//! [`TimerQueue`]: what is to be done at which time, for all locks of a provider, by one task.
+//! [`TimerQueue`]: the timers of all locks of a provider, which one task runs.
 //!
 //! # How it works
 //!
-//! Things are kept by the time at which they are due. A provider with many locks has many things due at the same time,
-//! since renewals are [put together](super::locks): the times are a tree, and the things of one time a list of places.
-//! A place that is given back is taken by the next thing of that time. Things come and go much more often than they are
-//! due, and so:
+//! Timers are kept by the time at which they are due. A provider with many locks has many timers for the same time, since
+//! renewals are put together. So there is a tree of times, and for each time a list of slots. A slot that becomes free is
+//! taken by the next timer of that time. Timers are added and removed much more often than they become due. What is kept true:
 //!
-//! - **A1** A time of the tree has something to do, and no more places than there were things for it at once. Nothing
-//!   that was taken off stays.
-//! - **A2** No two things have the same [`Entry`] at once, and none has that of one that has come: each time of the tree
-//!   has a number of its own. A place that was given back is given again, so whoever takes a thing off forgets its entry.
-//! - **A3** A time that has come is taken out of the tree as a whole, and its things are done one after the other. One
-//!   that is taken off meanwhile is done all the same: whoever does it asks whether its entry is still the one that is
-//!   waited for.
+//! - **A1** Each time in the tree has a timer, and no more slots than it had timers at once. A timer that was removed leaves
+//!   nothing behind.
+//! - **A2** No two timers in the queue have the same [`Entry`], and none has the entry of a timer that has become due: each
+//!   time in the tree has a number of its own. A free slot is taken again, so the owner of a timer that it has removed must
+//!   forget its entry.
+//! - **A3** A time that has come is taken out of the tree as a whole, and its timers run one after the other. A timer that
+//!   is removed meanwhile runs all the same. So the code that it runs compares its entry with the one that is expected.
 
 mod slots;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
+use std::collections::btree_map::Entry as TreeEntry;
 use std::iter::Enumerate;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -26,38 +25,39 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use self::slots::Places;
+use self::slots::Slots;
 use crate::backend::PackedInstant;
 
-/// Things to do, by the time at which they are due.
+/// Timers, by the time at which they are due.
 #[derive(Debug)]
 pub(super) struct TimerQueue<T> {
-    due: Mutex<Due<T>>,
-    /// The first thing to do is another than the task knows, or the task is to end.
+    timers: Mutex<Timers<T>>,
+    /// The first timer is due earlier than the task expects, or the task is to end.
     changed: Notify,
     ended: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Due<T> {
+struct Timers<T> {
     times: BTreeMap<PackedInstant, Time<T>>,
-    next: u32,
-    /// The time that has come, and what is left to be done of it (A3).
-    come: Option<(PackedInstant, u32, Enumerate<slots::IntoIter<T>>)>,
-    /// When the task looks next. Things come and go much more often than they are due: only one that is due earlier
-    /// than this has to wake it, and one that was taken off does not.
-    wakes: Option<Instant>,
+    /// The number of the latest time that was put into the tree.
+    latest: u32,
+    /// The time that has come, its number, and its timers that have not run (A3).
+    running: Option<(PackedInstant, u32, Enumerate<slots::IntoIter<T>>)>,
+    /// When the task wakes up by itself. Timers are added and removed much more often than they become due: only one that is
+    /// due before this wakes the task, and a removal does not.
+    wakes_at: Option<Instant>,
 }
 
-/// What is due at one time.
+/// The timers of one time.
 #[derive(Debug)]
 struct Time<T> {
     number: u32,
-    places: Places<T>,
+    slots: Slots<T>,
 }
 
-/// By which a thing is taken off the agenda again: the time, and the numbers of the time in the tree and of the place.
-/// The former comes again after four thousand million others, long after the thing was done.
+/// Identifies a timer, so that it can be removed: its time, and the numbers of the time in the tree and of the slot. The
+/// number of a time is used again after four thousand million others, long after the timer has run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry(PackedInstant, u32, u32);
 
@@ -70,21 +70,18 @@ impl Entry {
 
 impl<T> TimerQueue<T> {
     pub(super) fn new() -> Self {
-        Self {
-            due: Mutex::new(Due { times: BTreeMap::new(), next: 0, come: None, wakes: None }),
-            changed: Notify::new(),
-            ended: AtomicBool::new(false),
-        }
+        let timers = Timers { times: BTreeMap::new(), latest: 0, running: None, wakes_at: None };
+        Self { timers: Mutex::new(timers), changed: Notify::new(), ended: AtomicBool::new(false) }
     }
 
-    /// Puts a thing on the agenda.
-    pub(super) fn add(&self, at: Instant, thing: T) -> Entry {
+    /// Adds a timer.
+    pub(super) fn add(&self, at: Instant, timer: T) -> Entry {
         let (entry, sooner) = {
-            let mut due = self.due.lock();
-            let entry = due.add(at.into(), thing);
-            let sooner = due.wakes.is_none_or(|wakes| at < wakes);
+            let mut timers = self.timers.lock();
+            let entry = timers.add(at.into(), timer);
+            let sooner = timers.wakes_at.is_none_or(|wakes_at| at < wakes_at);
             if sooner {
-                due.wakes = Some(at);
+                timers.wakes_at = Some(at);
             }
             (entry, sooner)
         };
@@ -94,13 +91,13 @@ impl<T> TimerQueue<T> {
         entry
     }
 
-    /// Takes a thing off the agenda, if its time has not come yet.
+    /// Removes a timer, if its time has not come yet.
     pub(super) fn remove(&self, entry: Entry) {
-        self.due.lock().remove(entry);
+        self.timers.lock().remove(entry);
     }
 
-    /// The task that has [run](Self::run) is not run any more, and another one will be: it may wait for a change, never to
-    /// be polled again, and would keep that from its successor.
+    /// Call this when the task that [ran](Self::run) the timers is not run any more and another one is to take over. The old
+    /// task may wait for a change and never be polled again; it would keep a wake-up that is meant for its successor.
     pub(super) fn depose(&self) {
         self.changed.notify_waiters();
     }
@@ -116,19 +113,19 @@ impl<T> TimerQueue<T> {
         self.ended.load(SeqCst)
     }
 
-    /// Does what is due when it is due. Whoever does it is told the entry, which may have been taken off a moment ago
+    /// Runs each timer when it is due. `perform` also gets the entry, since the timer may have been removed a moment before
     /// (A3).
     pub(super) async fn run(&self, mut perform: impl FnMut(Entry, T)) {
         while !self.has_ended() {
             let next = loop {
-                let mut due = self.due.lock();
+                let mut timers = self.timers.lock();
                 let now = Instant::now();
-                if let Some((entry, thing)) = due.pop(now.into()) {
-                    drop(due);
-                    perform(entry, thing);
+                if let Some((entry, timer)) = timers.pop(now.into()) {
+                    drop(timers);
+                    perform(entry, timer);
                 } else {
-                    due.wakes = due.times.first_key_value().map(|(at, _)| at.instant());
-                    break due.wakes;
+                    timers.wakes_at = timers.times.first_key_value().map(|(at, _)| at.instant());
+                    break timers.wakes_at;
                 }
             };
             match next {
@@ -142,46 +139,46 @@ impl<T> TimerQueue<T> {
     }
 }
 
-impl<T> Due<T> {
-    fn add(&mut self, at: PackedInstant, thing: T) -> Entry {
+impl<T> Timers<T> {
+    fn add(&mut self, at: PackedInstant, timer: T) -> Entry {
         match self.times.entry(at) {
-            Slot::Vacant(vacant) => {
-                self.next = self.next.wrapping_add(1);
-                vacant.insert(Time { number: self.next, places: Places::One(thing) });
-                Entry(at, self.next, 0)
+            TreeEntry::Vacant(vacant) => {
+                self.latest = self.latest.wrapping_add(1);
+                vacant.insert(Time { number: self.latest, slots: Slots::One(timer) });
+                Entry(at, self.latest, 0)
             }
-            Slot::Occupied(mut occupied) => {
+            TreeEntry::Occupied(mut occupied) => {
                 let time = occupied.get_mut();
-                Entry(at, time.number, time.places.add(thing))
+                Entry(at, time.number, time.slots.add(timer))
             }
         }
     }
 
-    fn remove(&mut self, Entry(at, number, place): Entry) {
-        if let Slot::Occupied(mut occupied) = self.times.entry(at)
+    fn remove(&mut self, Entry(at, number, slot): Entry) {
+        if let TreeEntry::Occupied(mut occupied) = self.times.entry(at)
             && occupied.get().number == number
-            && occupied.get_mut().places.remove(place)
+            && occupied.get_mut().slots.remove(slot)
         {
             occupied.remove();
         }
     }
 
-    /// The next thing whose time has come by `now`.
+    /// The next timer that is due by `now`.
     fn pop(&mut self, now: PackedInstant) -> Option<(Entry, T)> {
         loop {
-            if let Some((at, number, things)) = &mut self.come {
-                for (place, thing) in things {
-                    if let (Ok(place), Some(thing)) = (u32::try_from(place), thing.taken()) {
-                        return Some((Entry(*at, *number, place), thing));
+            if let Some((at, number, slots)) = &mut self.running {
+                for (index, slot) in slots {
+                    if let (Ok(index), Some(timer)) = (u32::try_from(index), slot.into_timer()) {
+                        return Some((Entry(*at, *number, index), timer));
                     }
                 }
-                self.come = None;
+                self.running = None;
             }
             let first = self.times.first_entry().filter(|first| *first.key() <= now)?;
-            let (at, Time { number, places }) = first.remove_entry();
-            match places {
-                Places::One(thing) => return Some((Entry(at, number, 0), thing)),
-                Places::Many(many) => self.come = Some((at, number, many.into_iter().enumerate())),
+            let (at, Time { number, slots }) = first.remove_entry();
+            match slots {
+                Slots::One(timer) => return Some((Entry(at, number, 0), timer)),
+                Slots::Many(many) => self.running = Some((at, number, many.into_iter().enumerate())),
             }
         }
     }
@@ -195,78 +192,80 @@ mod tests {
 
     use super::*;
 
-    fn due() -> Due<u64> {
-        Due { times: BTreeMap::new(), next: 0, come: None, wakes: None }
+    fn timers() -> Timers<u64> {
+        Timers { times: BTreeMap::new(), latest: 0, running: None, wakes_at: None }
     }
 
     fn at(second: u64) -> PackedInstant {
         PackedInstant::from(Instant::now()).after(Duration::from_secs(1_000 + second)).before(Duration::ZERO)
     }
 
-    /// How many places there are in all.
-    fn places(due: &Due<u64>) -> usize {
-        due.times.values().map(|time| time.places.len()).sum()
+    fn slots(timers: &Timers<u64>) -> usize {
+        timers.times.values().map(|time| time.slots.len()).sum()
     }
 
     #[test]
-    fn things_come_in_the_order_of_their_times() {
-        let (mut due, first) = (due(), at(0));
-        for thing in [3_u64, 1, 2, 1, 3] {
-            due.add(first.after(Duration::from_secs(thing)), thing);
+    fn timers_run_in_the_order_of_their_times() {
+        let (mut timers, first) = (timers(), at(0));
+        for timer in [3_u64, 1, 2, 1, 3] {
+            timers.add(first.after(Duration::from_secs(timer)), timer);
         }
         let soon = first.after(Duration::from_secs(2));
-        let come: Vec<_> = std::iter::from_fn(|| due.pop(soon)).map(|(_, thing)| thing).collect();
-        assert_eq!(come, [1, 1, 2]);
-        let come: Vec<_> = std::iter::from_fn(|| due.pop(first.after(Duration::from_secs(9)))).collect();
-        assert_eq!(come.iter().map(|(_, thing)| *thing).collect::<Vec<_>>(), [3, 3]);
-        assert!(due.times.is_empty());
+        let ran: Vec<_> = std::iter::from_fn(|| timers.pop(soon)).map(|(_, timer)| timer).collect();
+        assert_eq!(ran, [1, 1, 2]);
+        let ran: Vec<_> = std::iter::from_fn(|| timers.pop(first.after(Duration::from_secs(9)))).collect();
+        assert_eq!(ran.iter().map(|(_, timer)| *timer).collect::<Vec<_>>(), [3, 3]);
+        assert!(timers.times.is_empty());
     }
 
-    /// A1: locks that come and go, under leases whose time is far away, leave nothing on the agenda.
+    /// A1: locks that are acquired and released, under leases that end much later, leave nothing in the queue.
     #[test]
-    fn what_was_taken_off_does_not_stay() {
-        let (mut due, time) = (due(), at(0));
+    fn a_removed_timer_leaves_nothing() {
+        let (mut timers, time) = (timers(), at(0));
         let mut held = std::collections::VecDeque::new();
-        for thing in 0..100_000 {
-            // Sixty-four at once, of which a hundred have the same time.
-            held.push_back(due.add(time.after(Duration::from_millis(thing / 100)), thing));
+        for timer in 0..100_000 {
+            // Sixty-four at once, and a hundred in a row have the same time.
+            held.push_back(timers.add(time.after(Duration::from_millis(timer / 100)), timer));
             if held.len() > 64 {
-                due.remove(held.pop_front().unwrap());
+                timers.remove(held.pop_front().unwrap());
             }
-            assert!(places(&due) <= 2 * 64 + 1, "{} places", places(&due));
+            assert!(slots(&timers) <= 2 * 64 + 1, "{} slots", slots(&timers));
         }
         for entry in held {
-            due.remove(entry);
+            timers.remove(entry);
         }
-        assert!(due.times.is_empty(), "{due:?}");
+        assert!(timers.times.is_empty(), "{timers:?}");
     }
 
-    /// A2: an entry that is old takes nothing off that has its time and place now.
+    /// A2: an old entry removes no timer that has its time and slot now.
     #[test]
-    fn an_old_entry_is_nobody_elses() {
-        let (mut due, time) = (due(), at(0));
-        let old = [due.add(time, 1), due.add(time, 2)];
-        assert_eq!(due.pop(time), Some((old[0], 1)));
-        // The time has come, and another thing is too late for it, and another time of the tree.
-        let new = [due.add(time, 3), due.add(time, 4)];
-        due.remove(old[0]);
-        due.remove(old[1]);
-        assert_eq!(due.pop(time), Some((old[1], 2)), "done all the same, and told by its entry (A3)");
-        assert_eq!((due.pop(time), due.pop(time), due.pop(time)), (Some((new[0], 3)), Some((new[1], 4)), None));
+    fn an_old_entry_removes_no_other_timer() {
+        let (mut timers, time) = (timers(), at(0));
+        let old = [timers.add(time, 1), timers.add(time, 2)];
+        assert_eq!(timers.pop(time), Some((old[0], 1)));
+        // The time has come and is out of the tree. Timers that are added now get another time in the tree.
+        let new = [timers.add(time, 3), timers.add(time, 4)];
+        timers.remove(old[0]);
+        timers.remove(old[1]);
+        assert_eq!(timers.pop(time), Some((old[1], 2)), "it runs all the same, with its entry (A3)");
+        assert_eq!(
+            (timers.pop(time), timers.pop(time), timers.pop(time)),
+            (Some((new[0], 3)), Some((new[1], 4)), None)
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_task_does_what_is_due_when_it_is() {
+    async fn the_task_runs_timers_when_they_are_due() {
         let timers = TimerQueue::new();
         let begun = Instant::now();
-        let taken_off = timers.add(begun + Duration::from_secs(1), 1);
+        let removed = timers.add(begun + Duration::from_secs(1), 1);
         timers.add(begun + Duration::from_secs(2), 2);
-        timers.remove(taken_off);
+        timers.remove(removed);
         let done = Mutex::new(Vec::new());
         timers
-            .run(|_, thing| {
-                done.lock().push((thing, begun.elapsed().as_secs()));
-                if thing == 2 {
+            .run(|_, timer| {
+                done.lock().push((timer, begun.elapsed().as_secs()));
+                if timer == 2 {
                     timers.add(begun + Duration::from_secs(1), 3);
                 } else {
                     timers.end();

@@ -1,4 +1,4 @@
-//! TLS: the process's cryptography, and certificates that are checked before anything connects.
+//! TLS: the process's crypto provider, and certificates that are checked before the first connection.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
 
 use crate::LockError;
 
-/// Gives the process a cryptography for TLS if it has none; without one, the first TLS connection panics. An
+/// Installs a crypto provider for TLS in the process if it has none; without one, the first TLS connection panics. An
 /// application that installed its own keeps it.
 pub(crate) fn ensure_crypto_provider() {
     if CryptoProvider::get_default().is_none() {
-        // An error says that somebody else has just installed one, which serves as well.
+        // An error means that another thread has just installed one, which is as good.
         _ = ring::default_provider().install_default();
     }
 }
 
-/// The certificates of a connection, as they were given: PEM.
+/// The certificates of a connection, as they were given, in PEM.
 #[derive(Clone, Default)]
 pub(super) struct Certificates {
     pub(super) roots: Option<Vec<u8>>,
     pub(super) identity: Option<Identity>,
 }
 
-/// A certificate chain and its key, both PEM.
+/// A certificate chain and its key, both in PEM.
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) certificate: Vec<u8>,
@@ -34,22 +34,22 @@ pub(super) struct Identity {
 }
 
 impl Certificates {
-    /// What is wrong with the certificates, option by option. The texts are our own: those of the parsers may quote
-    /// what they read, and that may be a key.
+    /// An error for each option with a mistake. Its texts are our own: those of the parsers may quote what they read, which may
+    /// be a key.
     pub(super) fn mistakes(&self, tls: bool) -> Vec<LockError> {
         let roots = self.roots.as_deref().and_then(|pem| {
             let wrong = if tls { wrong_roots(pem) } else { Some(WITHOUT_TLS) };
-            wrong.map(|wrong| wrong.of("tls_root_certificates"))
+            wrong.map(|wrong| wrong.into_error("tls_root_certificates"))
         });
         let identity = self.identity.as_ref().and_then(|identity| {
             let wrong = if tls { wrong_identity(identity) } else { Some(WITHOUT_TLS) };
-            wrong.map(|wrong| wrong.of("tls_client_identity"))
+            wrong.map(|wrong| wrong.into_error("tls_client_identity"))
         });
         roots.into_iter().chain(identity).collect()
     }
 
-    /// The address of a TLS server that is checked against these certificates, or, without any, against the
-    /// system's; nothing if they do not parse, which [`mistakes`](Self::mistakes) explains.
+    /// The address of a TLS server whose certificate is checked against these, or, without any, against the system's. `None` if
+    /// they do not parse, which [`mistakes`](Self::mistakes) explains.
     pub(super) fn address(&self, host: &str, port: u16) -> Option<ConnectionAddr> {
         let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None };
         if self.roots.is_none() && self.identity.is_none() {
@@ -62,19 +62,19 @@ impl Certificates {
             }),
             root_cert: self.roots.clone(),
         };
-        // The parameters can be made only by a client; making one opens no connection.
+        // Only a client can make these parameters. To make a client opens no connection.
         let client = Client::build_with_tls(info(address)?, certificates).ok()?;
         Some(client.get_connection_info().addr().clone())
     }
 }
 
-/// Everything at its default, at this address.
+/// The default settings of a connection to this address.
 pub(super) fn info(address: ConnectionAddr) -> Option<ConnectionInfo> {
-    // An address always converts; the trait allows for those that do not.
+    // An address always converts; the trait also covers types that may not.
     ::redis::IntoConnectionInfo::into_connection_info(address).ok()
 }
 
-/// What an option was given, and what it may be.
+/// The value of an option, in words, and the allowed ones.
 #[derive(Clone, Copy)]
 struct Wrong {
     given: &'static str,
@@ -87,7 +87,7 @@ const WITHOUT_TLS: Wrong = Wrong {
 };
 
 impl Wrong {
-    fn of(self, option: &'static str) -> LockError {
+    fn into_error(self, option: &'static str) -> LockError {
         LockError::invalid_options(option, self.given, self.allowed)
     }
 }
@@ -116,7 +116,7 @@ fn wrong_identity(identity: &Identity) -> Option<Wrong> {
     let Ok(key) = PrivateKeyDer::from_pem_slice(&identity.key) else {
         return Some(Wrong { given: "without a private key that parses", allowed });
     };
-    // What is read here is what will be used on connecting, so a key of another certificate is noticed now.
+    // Read in the same way as on connecting, so that a key of another certificate is noticed now.
     let crypto = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
     let config = ClientConfig::builder_with_provider(crypto).with_safe_default_protocol_versions();
     let usable = config.and_then(|config| {
@@ -133,12 +133,12 @@ fn wrong_identity(identity: &Identity) -> Option<Wrong> {
     Some(Wrong { given, allowed })
 }
 
-/// The verifier's own error has this name; its type is another crate's.
+/// By the name of the error of `webpki`, whose type rustls hides.
 fn is_version_1(error: &OtherError) -> bool {
     error.to_string().contains("UnsupportedCertVersion")
 }
 
-/// The certificates in a PEM text, or nothing if it is broken.
+/// The certificates in a PEM text. `None` if the text is not PEM.
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
 }

@@ -54,7 +54,8 @@ impl Version {
     fn script(&self, body: &str, several: bool) -> redis::Script {
         let body = body.replace("--#include grant.lua", self.grant).replace("--#include queue.lua", self.queue);
         let framed = if several {
-            let body = format!("{}\nend", body.replace("--#for each lock", "local function one()"));
+            let function = if self.old { "local function one()" } else { "local function run()" };
+            let body = format!("{}\nend", body.replace("--#for each lock", function));
             self.several.replace("--#script", &body)
         } else {
             self.one.replace("--#script", &body)

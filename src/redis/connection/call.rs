@@ -8,26 +8,26 @@ use tokio::time::Instant;
 
 use crate::engine::{Command, Joining, Step};
 
-/// How long an acquire that may wait for a holder also waits for a server that would grant it. Its caller's own time ends
-/// it earlier. A server that has been the wrong one for so long is a mistake, and the caller is told.
+/// How long an acquire that may wait for a holder also waits for a server that can grant it. The caller's own time-out ends
+/// it earlier. After this time the server is taken for a wrong one, and the call fails with its error.
 const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
 
-/// One call of a script, and what its answer is for.
+/// One call of a script, and what it is made for.
 #[derive(Debug)]
 pub(in crate::redis) struct Call<P> {
     pub(in crate::redis) command: Command,
     pub(in crate::redis) kind: P,
-    /// How often the server had forgotten the script.
-    pub(super) forgotten: u8,
+    /// How often the server had lost the script.
+    pub(super) script_reloads: u8,
     /// It was sent before, over a connection that was closed, and may have run (only a [release](Step::Release)).
     pub(super) repeated: bool,
-    /// Since when it has waited for a connection on which it is run, if it does.
+    /// Since when it has waited for a connection on which the server runs it, if it has.
     waits_since: Option<Since>,
 }
 
 impl<P> Call<P> {
     pub(in crate::redis) fn new(command: Command, kind: P) -> Self {
-        Self { command, kind, forgotten: 0, repeated: false, waits_since: None }
+        Self { command, kind, script_reloads: 0, repeated: false, waits_since: None }
     }
 
     /// Whether it was sent before and may have run already.
@@ -35,8 +35,10 @@ impl<P> Call<P> {
         self.repeated
     }
 
-    /// For how long it still waits for a connection on which it is run; it has not run by now. Counted from the first time
-    /// that this is asked, which costs nothing while every connection is as it should be. `None` if its time is up.
+    /// For how long a call that has not run may still wait for another connection. `None` if its time is up.
+    ///
+    /// The time counts from the first call of this method, so that a call costs no look at the clock while the connection
+    /// works.
     pub(super) fn may_wait_for(&mut self, now: Instant, response_timeout: Duration) -> Option<Duration> {
         let since = *self.waits_since.get_or_insert(Since::new(now));
         let longest = match self.command.step {
@@ -47,7 +49,8 @@ impl<P> Call<P> {
     }
 }
 
-/// A time not long ago, in milliseconds, which begin anew every 49 days. A call has no room for more, and few calls use it.
+/// A time not long ago, in milliseconds, which start again at zero every 49 days. It has four bytes, since there may be a
+/// hundred thousand calls, and few of them use it.
 #[derive(Debug, Clone, Copy)]
 struct Since(NonZeroU32);
 
@@ -58,12 +61,12 @@ impl Since {
 
     fn elapsed(self, now: Instant) -> Duration {
         let elapsed = milliseconds(now).wrapping_sub(self.0.get());
-        // A clock that a test has set back.
+        // A test may have set its clock back.
         Duration::from_millis(if elapsed > u32::MAX / 2 { 0 } else { elapsed.into() })
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "differences are what counts")]
+#[allow(clippy::cast_possible_truncation, reason = "only differences matter, and they wrap")]
 fn milliseconds(now: Instant) -> u32 {
     static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
     (now.saturating_duration_since(*FIRST).as_millis() as u32).wrapping_add(1)
@@ -102,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn milliseconds_that_begin_anew_are_still_counted() {
+    fn milliseconds_that_wrap_are_still_counted() {
         let first = Instant::now();
         let late = first + Duration::from_millis(u64::from(u32::MAX) - 10);
         let since = Since::new(late);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::call::Call;
-use super::sender::WORTH_SENDING;
+use super::sender::WORTH_A_BATCH;
 use crate::engine::OwnerToken;
 
 /// The calls that wait to be sent (K2): those that free or keep a lock before those that acquire one.
@@ -89,7 +89,7 @@ impl<K> CallQueue<K> {
     pub(super) fn announce(&mut self) -> bool {
         let waiting = self.len();
         let is_first = self.announced == 0 && waiting > 0;
-        let is_enough = self.announced < WORTH_SENDING && waiting >= WORTH_SENDING;
+        let is_enough = self.announced < WORTH_A_BATCH && waiting >= WORTH_A_BATCH;
         if is_first || is_enough {
             self.announced = waiting;
         }
@@ -160,8 +160,8 @@ mod tests {
             woken
         };
         assert!(!queue.announce(), "nothing waits");
-        assert_eq!(woken_at(&mut queue, 2 * WORTH_SENDING), [1, WORTH_SENDING]);
-        queue.take(2 * WORTH_SENDING - 1);
+        assert_eq!(woken_at(&mut queue, 2 * WORTH_A_BATCH), [1, WORTH_A_BATCH]);
+        queue.take(2 * WORTH_A_BATCH - 1);
         assert!(!queue.announce(), "the one that is left was announced");
         queue.take(1);
         assert_eq!(woken_at(&mut queue, 1), [1]);

@@ -1,9 +1,10 @@
 //! [`DriverSlot`]: which task drives something, and whether its runtime still runs that task.
 //!
-//! A provider's tasks run in a runtime of the user's. That runtime can end, which drops them. It can also live on without
-//! being run: a current-thread runtime that is kept after its `block_on` has returned. Then its tasks neither go on nor
-//! end, and another runtime has to take their work over. A task that was deposed in this way may run again later. So each
-//! driver has a generation, and one whose generation is over ends at its next poll, before it touches anything.
+//! A provider's tasks run in a runtime of the application. That runtime can end, which drops the tasks. It can also live on
+//! without being run: a current-thread runtime that is kept after its `block_on` has returned. Then its tasks neither go on
+//! nor end, and a task in another runtime has to take their work over. A task that was deposed in this way may run again
+//! later. So each driver has a generation, and one whose generation is over ends at its next poll, before it changes
+//! anything.
 
 use std::hash::{Hash, Hasher};
 use std::pin::Pin;
@@ -16,16 +17,16 @@ use parking_lot::Mutex;
 use pin_project::pin_project;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// The place of a driver. At most one task has it at a time.
+/// Says which task drives something. At most one does at a time.
 #[derive(Debug, Default)]
 pub(in crate::redis) struct DriverSlot {
     /// Odd: the generation of the present driver. Even: there is none.
     generation: AtomicU64,
     /// The runtime of the present driver. Written before its generation is.
     runtime: AtomicU64,
-    /// How many probes were sent, and which of them the present driver has seen.
+    /// The number of the latest probe, and that of the latest one before a poll of the present driver.
     sent: AtomicU64,
-    seen: AtomicU64,
+    answered: AtomicU64,
     task: Mutex<Option<Task>>,
 }
 
@@ -37,15 +38,15 @@ struct Task {
     thread: ThreadId,
 }
 
-/// One term of one driver.
+/// The time of one driver, from its claim to its resignation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) struct Generation(u64);
 
-/// A number by which runtimes are told apart without a mutex.
+/// A number that identifies a runtime and fits into an atomic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) struct RuntimeNumber(u64);
 
-/// A question whether a driver is run.
+/// A wake-up of a driver, to find out whether its runtime polls it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::redis) struct Probe {
     generation: Generation,
@@ -53,9 +54,9 @@ pub(in crate::redis) struct Probe {
 }
 
 impl DriverSlot {
-    /// Makes the caller the driver, for a task of this runtime. `None` if there is one.
+    /// Makes a task of this runtime the driver. `None` if there is a driver.
     pub(in crate::redis) fn claim(&self, runtime: &Handle) -> Option<Generation> {
-        // Under the mutex, so that the runtime is the driver's whose generation is written after it.
+        // Under the mutex, so that no other claim writes its runtime between this one's runtime and generation.
         let mut task = self.task.lock();
         let vacant = self.generation.load(SeqCst);
         if vacant % 2 == 1 {
@@ -66,12 +67,12 @@ impl DriverSlot {
         self.generation.store(generation.0, SeqCst);
         let before = task.take();
         drop(task);
-        // Not under the mutex: a waker may be the last that keeps a task.
+        // Not under the mutex: a waker may be the last that keeps a task, whose drop runs other code.
         drop(before);
         Some(generation)
     }
 
-    /// Ends a driver's term. `false` if it was over before.
+    /// Ends the time of a driver. `false` if it had ended before.
     pub(in crate::redis) fn resign(&self, generation: Generation) -> bool {
         self.generation.compare_exchange(generation.0, generation.0 + 1, SeqCst, SeqCst).is_ok()
     }
@@ -84,12 +85,12 @@ impl DriverSlot {
         self.generation.load(SeqCst) == generation.0
     }
 
-    /// Whether there is a driver, and it is a task of another runtime than this.
+    /// Whether there is a driver that is a task of another runtime than this.
     pub(in crate::redis) fn is_elsewhere(&self, here: RuntimeNumber) -> bool {
         self.is_taken() && self.runtime.load(SeqCst) != here.0
     }
 
-    /// Wakes the driver, which answers by being polled. `None` while there is no driver.
+    /// Wakes the driver, whose next poll answers the probe. `None` while there is no driver.
     pub(in crate::redis) fn probe(&self) -> Option<Probe> {
         let generation = Generation(self.generation.load(SeqCst));
         if generation.0.is_multiple_of(2) {
@@ -103,16 +104,16 @@ impl DriverSlot {
         Some(Probe { generation, number })
     }
 
-    /// The driver that has not been polled since a probe was sent.
+    /// The driver, if it has not been polled since the probe was sent.
     pub(in crate::redis) fn not_run_since(&self, probe: Probe) -> Option<Generation> {
-        (self.is_current(probe.generation) && self.seen.load(SeqCst) < probe.number).then_some(probe.generation)
+        (self.is_current(probe.generation) && self.answered.load(SeqCst) < probe.number).then_some(probe.generation)
     }
 
-    /// Whether the present thread may be blocked while it drops a driver's task: it then is about to end a runtime, and
-    /// nothing runs on it that is not ending.
+    /// Whether the present thread may be blocked while it drops a driver's task: it is about to end a runtime, and runs nothing
+    /// else.
     ///
-    /// A current-thread runtime may be ended in the background by a thread on which another runtime runs tasks. That is
-    /// hardly ever the thread on which its own tasks were polled, so that on another one nothing waits.
+    /// A current-thread runtime may be ended in the background by a thread on which another runtime runs tasks, which must not
+    /// be blocked. That is hardly ever the thread on which the driver was polled. So only that thread may be blocked.
     pub(in crate::redis) fn may_block_while_dropping(&self, generation: Generation) -> bool {
         if std::thread::panicking() {
             return false;
@@ -123,12 +124,13 @@ impl DriverSlot {
                 let polled = task.as_ref().filter(|task| task.generation == generation).map(|task| task.thread);
                 polled.is_none_or(|thread| thread == std::thread::current().id())
             }
-            // Its tasks are dropped by its own workers, or, where it takes no more of them, by the thread that has one.
+            // The tasks of a multi-thread runtime are dropped by its own workers. A task that it does not accept any more is
+            // dropped by the thread that spawns it.
             Ok(_) | Err(_) => true,
         }
     }
 
-    fn polled_first(&self, generation: Generation, waker: &Waker) {
+    fn note_first_poll(&self, generation: Generation, waker: &Waker) {
         let new = Task { generation, waker: waker.clone(), thread: std::thread::current().id() };
         let mut task = self.task.lock();
         let before = if self.is_current(generation) { task.replace(new) } else { None };
@@ -136,10 +138,10 @@ impl DriverSlot {
         drop(before);
     }
 
-    fn polled(&self) {
+    fn answer_probes(&self) {
         let sent = self.sent.load(SeqCst);
-        if self.seen.load(SeqCst) != sent {
-            self.seen.store(sent, SeqCst);
+        if self.answered.load(SeqCst) != sent {
+            self.answered.store(sent, SeqCst);
         }
     }
 }
@@ -152,7 +154,7 @@ impl RuntimeNumber {
     }
 }
 
-/// Takes the number of a runtime out of its identifier, which can be hashed and compared, and not be kept in an atomic.
+/// Takes the number of a runtime out of its identifier, which can be hashed and compared, but not kept in an atomic.
 struct Number(u64);
 
 impl Hasher for Number {
@@ -171,7 +173,7 @@ impl Hasher for Number {
     }
 }
 
-/// A driver's work, which ends when its term does.
+/// A driver's work, which ends at the first poll after its generation has ended.
 #[pin_project]
 pub(in crate::redis) struct Driven<F> {
     slot: Arc<DriverSlot>,
@@ -196,12 +198,13 @@ impl<F: Future<Output = ()>> Future for Driven<F> {
             return Poll::Ready(());
         }
         if !std::mem::replace(this.was_polled, true) {
-            // A task of tokio has one waker for as long as it lives.
-            this.slot.polled_first(*this.generation, cx.waker());
+            // Once is enough: a task of tokio has one waker for as long as it lives.
+            this.slot.note_first_poll(*this.generation, cx.waker());
         }
-        this.slot.polled();
+        this.slot.answer_probes();
         let poll = this.work.poll(cx);
-        // Deposed in between: what it waits for may be notified, and it would keep that from its successor.
+        // If it was deposed during the poll it ends at once. Otherwise it could take a wake-up that is meant for its
+        // successor.
         if this.slot.is_current(*this.generation) { poll } else { Poll::Ready(()) }
     }
 }
@@ -227,11 +230,11 @@ mod tests {
         assert!(slot.resign(first) && !slot.resign(first));
         let second = slot.claim(two.handle()).unwrap();
         assert!(first != second && slot.is_current(second) && !slot.is_current(first));
-        assert!(!slot.resign(first), "a term that is over is not ended again");
+        assert!(!slot.resign(first), "a generation that has ended is not ended again");
     }
 
     #[test]
-    fn a_probe_is_answered_by_a_poll_and_a_term_that_is_over_ends_its_task() {
+    fn a_probe_is_answered_by_a_poll_and_a_deposed_driver_ends() {
         let runtime = Builder::new_current_thread().build().unwrap();
         let slot = Arc::new(DriverSlot::default());
         let generation = slot.claim(runtime.handle()).unwrap();

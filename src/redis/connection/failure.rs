@@ -10,16 +10,16 @@ use std::time::Duration;
 use ::redis::{ConnectionAddr, ErrorKind, RedisError};
 use tokio::time::Instant;
 
+use super::error_class::{is_closed, is_not_here};
 use super::redact;
-use super::reply::{is_closed, is_not_here};
 use crate::LockError;
 use crate::redis::settings::Settings;
 
-/// What failed on the way to a server, and since when.
+/// Why a server could not be asked, and since when.
 #[derive(Debug, Clone)]
 pub(in crate::redis) struct Failure {
     server: Arc<str>,
-    /// What was being done.
+    /// What was done when it failed.
     during: &'static str,
     source: RedisError,
     /// What can be done about it, where the source does not say it.
@@ -35,9 +35,9 @@ impl Failure {
         Self { server: settings.server.as_str().into(), during, source, hint, since }
     }
 
-    /// One for a server that has not answered in time.
-    pub(in crate::redis) fn too_slow(settings: &Settings, during: &'static str, since: Instant) -> Self {
-        Self::new(settings, during, too_slow(), since)
+    /// The failure of a server that has not replied in time.
+    pub(in crate::redis) fn timed_out(settings: &Settings, during: &'static str, since: Instant) -> Self {
+        Self::new(settings, during, timed_out(), since)
     }
 
     /// The code of the server's error.
@@ -50,7 +50,8 @@ impl Failure {
         Reason { source: &self.source, hint: self.hint }
     }
 
-    /// Whether the server is there, and would have to be another, or later: calls wait for that.
+    /// Whether the server is within reach and says that it does not run calls here, or not now: calls wait for another
+    /// server, or a later time.
     pub(super) fn is_not_here(&self) -> bool {
         is_not_here(&self.source)
     }
@@ -65,10 +66,10 @@ impl Failure {
         self.source.is_connection_dropped() && !self.source.is_connection_refusal()
     }
 
-    /// The error that callers get: what the server said is its answer, silence is none. Nor is it one that it cannot
-    /// answer here, or not now.
+    /// The error that callers get. If the server replied with an error of its own, that is an error of the backend. If it
+    /// did not reply, or cannot run calls here or now, it is unavailable.
     pub(in crate::redis) fn to_error(&self) -> LockError {
-        let told = Redacted {
+        let error = Redacted {
             server: Arc::clone(&self.server),
             during: self.during,
             source: self.source.clone(),
@@ -76,14 +77,14 @@ impl Failure {
             lasting: self.since.elapsed(),
         };
         match self.source.kind() {
-            ErrorKind::Io | ErrorKind::Parse | ErrorKind::Client => LockError::unavailable(told),
-            _ if self.is_not_here() => LockError::unavailable(told),
-            _ => LockError::backend(told),
+            ErrorKind::Io | ErrorKind::Parse | ErrorKind::Client => LockError::unavailable(error),
+            _ if self.is_not_here() => LockError::unavailable(error),
+            _ => LockError::backend(error),
         }
     }
 }
 
-/// An error that the server answered to one command.
+/// The error of a command that the server has refused.
 pub(super) fn refused(settings: &Settings, source: RedisError) -> LockError {
     let (server, source) = (settings.server.as_str().into(), without_secrets(settings, source));
     let during = "running a command";
@@ -92,35 +93,35 @@ pub(super) fn refused(settings: &Settings, source: RedisError) -> LockError {
 }
 
 fn context(settings: &Settings, during: &str) -> hint::Context {
-    // A look at the server's settings makes a connection of its own.
+    // The check of a server makes connections of its own.
     let connecting = matches!(during, "connecting" | "checking");
     hint::Context { connecting, tls: matches!(settings.info.addr(), ConnectionAddr::TcpTls { .. }) }
 }
 
-/// Whether an error says that the connection was closed before the call was answered.
-pub(in crate::redis) fn was_cut(error: &LockError) -> bool {
-    let told = Error::source(error).and_then(|source| source.downcast_ref::<Redacted>());
-    told.is_some_and(|told| is_closed(&told.source))
+/// Whether an error says that the connection was closed before the reply.
+pub(in crate::redis) fn was_closed_before_reply(error: &LockError) -> bool {
+    let redacted = Error::source(error).and_then(|source| source.downcast_ref::<Redacted>());
+    redacted.is_some_and(|redacted| is_closed(&redacted.source))
 }
 
-/// What may be told of an error: servers repeat what they were sent.
+/// The error without secrets: servers repeat what they were sent.
 pub(super) fn without_secrets(settings: &Settings, source: RedisError) -> RedisError {
-    redact::without(settings.info.redis_settings(), source)
+    redact::without_secrets(settings.info.redis_settings(), source)
 }
 
-/// A connection that was not made in time.
-pub(super) fn too_slow() -> RedisError {
+/// No reply in time.
+pub(super) fn timed_out() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"))
 }
 
-/// The connection is gone, and nothing more is known.
-pub(super) fn given_up() -> RedisError {
+/// The connection is closed, and nothing more is known.
+pub(super) fn connection_closed() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection was closed"))
 }
 
 const SPEAKS_NO_TLS: &str = "the TLS handshake was not answered, and a command without TLS was";
 
-/// Where TLS was wanted, and the server speaks without it.
+/// The connection was to use TLS, and the server speaks without it.
 pub(super) fn speaks_no_tls() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::InvalidData, SPEAKS_NO_TLS))
 }
@@ -134,7 +135,7 @@ pub(in crate::redis) struct Reason<'a> {
 
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One line in a log, whatever came from whatever answered there.
+        // One line in a log, also if what answered is no Redis server and its text has several lines.
         for (at, line) in self.source.to_string().lines().enumerate() {
             write!(f, "{}{}", if at > 0 { " " } else { "" }, line.trim())?;
         }
@@ -145,7 +146,7 @@ impl fmt::Display for Reason<'_> {
     }
 }
 
-/// As a user reads it.
+/// The source of the errors that callers get.
 #[derive(Debug)]
 struct Redacted {
     server: Arc<str>,

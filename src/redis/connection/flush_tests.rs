@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::connect::{ReadyConnection, Signals};
 use super::sender::Sender;
-use super::{Call, Caller, Connection, Left, Reply};
+use super::{Call, Caller, Connection, DriverExit, Reply};
 use crate::Resource;
 use crate::engine::{Command, Joining, Step};
 use crate::engine::{InboxId, OwnerToken};
@@ -38,11 +38,11 @@ impl Caller for Answered {
         }
     }
 
-    fn heard(self: &Arc<Self>, _message: &str) {}
+    fn notified(self: &Arc<Self>, _message: &str) {}
 
     fn reconnected(self: &Arc<Self>) {}
 
-    fn abandoned(self: &Arc<Self>, _left: Left) -> bool {
+    fn driver_ended(self: &Arc<Self>, _exit: DriverExit) -> bool {
         false
     }
 }
@@ -67,7 +67,7 @@ impl Scene {
         let ready = ReadyConnection { shared, publishing: Publishing::Allowed, signals: Arc::new(Signals::default()) };
         let generation = connection.driver.claim(&Handle::current()).unwrap();
         let caller = Arc::new(Answered::default());
-        *connection.channel.lock() = Some(Sender::new(&caller, &ready, generation, Waker::noop().clone()));
+        *connection.sender.lock() = Some(Sender::new(&caller, &ready, generation, Waker::noop().clone()));
         Self { connection, caller }
     }
 
@@ -79,20 +79,20 @@ impl Scene {
     }
 
     fn in_flight(&self) -> usize {
-        self.connection.channel.lock().as_ref().unwrap().in_flight()
+        self.connection.sender.lock().as_ref().unwrap().in_flight()
     }
 
     /// Whether the supervisor was woken since this was asked last.
     fn was_woken(&self) -> bool {
-        self.connection.pushed.notified().now_or_never().is_some()
+        self.connection.wake_supervisor.notified().now_or_never().is_some()
     }
 
     /// Waits for the replies of the first batch in flight, and returns the numbers of its calls in the order in which they
     /// were answered.
     async fn next_batch(&self) -> Vec<u32> {
-        let mut completed = poll_fn(|cx| self.connection.channel.lock().as_mut().unwrap().poll_next(cx)).await;
-        completed.dispatch_replies(usize::MAX).unwrap();
-        self.connection.channel.lock().as_mut().unwrap().end_dispatch(super::batch::SendMode::default());
+        let mut completed = poll_fn(|cx| self.connection.sender.lock().as_mut().unwrap().poll_next(cx)).await;
+        completed.deliver(usize::MAX).unwrap();
+        self.connection.sender.lock().as_mut().unwrap().end_delivery(super::batch::SendMode::default());
         std::mem::take(&mut *self.caller.0.lock())
     }
 }
@@ -115,7 +115,7 @@ async fn a_flush_sends_all_that_was_enqueued_as_one_batch() {
     assert_eq!(scene.in_flight(), 0, "enqueueing sends nothing");
     scene.connection.flush();
     assert_eq!(scene.in_flight(), 1);
-    assert!(scene.connection.is_empty() && !scene.was_woken());
+    assert!(scene.connection.is_queue_empty() && !scene.was_woken());
     scene.connection.flush();
     assert_eq!(scene.in_flight(), 1, "nothing was enqueued since");
     assert!(!scene.was_woken());
@@ -143,7 +143,7 @@ async fn while_a_batch_is_in_flight_a_flush_wakes_the_supervisor_once() {
         assert_eq!(scene.was_woken(), number == 2);
     }
     assert_eq!(scene.next_batch().await, [1]);
-    scene.connection.channel.lock().as_mut().unwrap().send_pushed(&scene.connection);
+    scene.connection.sender.lock().as_mut().unwrap().send_queued(&scene.connection);
     assert_eq!(scene.next_batch().await, [3, 2], "as one batch, the release first");
 }
 
@@ -151,7 +151,7 @@ async fn while_a_batch_is_in_flight_a_flush_wakes_the_supervisor_once() {
 #[tokio::test]
 async fn two_callers_that_enqueue_before_they_flush_wake_the_supervisor() {
     let scene = Scene::new().await;
-    let busy = scene.connection.channel.lock();
+    let busy = scene.connection.sender.lock();
     scene.enqueue(1, ACQUIRE);
     scene.enqueue(2, ACQUIRE);
     scene.connection.flush();

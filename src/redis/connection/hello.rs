@@ -25,7 +25,7 @@ pub(super) fn command(inbox: InboxId) -> Cmd {
     hello
 }
 
-/// Reads the reply. A server or a proxy that refuses the command tells nothing, and that is no fault.
+/// Reads the reply. Of a server or a proxy that refuses the command nothing is known, which is no error.
 pub(super) fn facts(reply: Value) -> ServerFacts {
     let Ok(Value::Map(fields)) = reply.extract_error() else { return ServerFacts::default() };
     let field = |name: &str| {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_that_servers_take() {
+    fn a_name_has_only_what_servers_accept() {
         let inbox = InboxId::random().unwrap();
         assert_eq!(name(inbox, "web-1/42"), format!("orchestrix-locking:{inbox}:web-1/42"));
         assert_eq!(name(inbox, "my höst/1\n"), format!("orchestrix-locking:{inbox}:my_h_st/1_"));
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_of_itself_is_read() {
+    fn the_version_and_the_mode_of_a_server_are_read() {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let reply = |mode: &str| {
             Value::Map(vec![

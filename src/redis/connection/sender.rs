@@ -1,4 +1,4 @@
-//! [`Sender`]: the connection that works, and what is on its way over it.
+//! [`Sender`]: the connection that is up, and the batches in flight over it.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -6,45 +6,48 @@ use std::task::{Context, Poll, Waker};
 use ::redis::aio::MultiplexedConnection;
 use tokio::runtime::{Handle, Id};
 
-use super::batch::{Batch, CompletedBatch, SendMode};
+use super::batch::{Batch, SendMode};
+use super::completed_batch::CompletedBatch;
 use super::connect::{ReadyConnection, Signals};
 use super::driver::Generation;
 use super::in_flight::InFlight;
-use super::{Call, Caller, Connection};
+use super::{Caller, Connection};
 use crate::redis::protocol::Publishing;
 
-/// How many calls one pipeline has at most. More would make the first of them wait for the last.
-const MOST_IN_A_BATCH: usize = 256;
+/// How many calls one batch has at most. The first of them waits for the reply to the last.
+const MAX_BATCH: usize = 256;
 
-/// How many pipelines are on their way before another has to be worth it, and how many at most. Under load there are few
-/// and long ones, which cost the server half of what many short ones do: while it works on one, the next is gathered.
-/// What is pushed beyond that waits here and not on the wire, where it would wait behind everything that was sent before:
-/// the time of an answer says how the server is, and not how much it was asked, and what is urgent goes out before what
-/// was pushed long ago. It goes out once fewer than those few are left, which were all sent before it.
-const FEW_FLYING: usize = 3;
-const MOST_FLYING: usize = 16;
+/// While fewer batches than this are in flight, every call is sent at once. Beyond it a batch is sent only if it has
+/// [`WORTH_A_BATCH`] calls: under load there are few and long batches, which cost the server half of what many short ones
+/// do, since the next is gathered while the server works on those before it.
+const FEW_IN_FLIGHT: usize = 3;
 
-/// How many calls are worth a pipeline of their own.
-pub(super) const WORTH_SENDING: usize = 16;
+/// How many batches are in flight at most. What is enqueued beyond that waits here and not on the wire, where it would wait
+/// behind everything that was sent before. So the time of a reply says how the server is and not how many calls were made,
+/// and urgent calls overtake older ones.
+const MAX_IN_FLIGHT: usize = 16;
 
-/// What calls are sent over. Its mutex is held while calls are taken and begun, so that they go out in the order in which
-/// they were pushed (K2), and never while anybody is told of an outcome.
+/// How many calls are worth a batch of their own while several batches are in flight.
+pub(super) const WORTH_A_BATCH: usize = 16;
+
+/// What calls are sent over. Its mutex is held while calls are taken from the queue and sent, so that they go out in the
+/// order in which they were enqueued (K2), and never while a reply is delivered.
 ///
-/// Answers are for the supervisor alone. A caller that flushes while nothing is in flight [sends](Self::send_from_here) by
-/// itself, which spares a switch of tasks. That is worth more than it seems: a thread of a tokio runtime runs three tasks
-/// that wake each other at once, and leaves the fourth to another thread, which it has to wake
-/// (`MAX_LIFO_POLLS_PER_TICK` of tokio 1.54). From an answer to the next command there would be four.
+/// Only the supervisor takes replies. A caller that flushes while nothing is in flight sends by itself, which spares a
+/// switch of tasks. That is worth more than it seems: a thread of a tokio runtime runs three tasks that wake each other at
+/// once, and leaves the fourth to another thread, which it has to wake (`MAX_LIFO_POLLS_PER_TICK` of tokio 1.54). From a
+/// reply to the next call there would be four.
 pub(super) struct Sender<C: Caller> {
     caller: Arc<C>,
     connection: MultiplexedConnection,
     publishing: Publishing,
     in_flight: InFlight<CompletedBatch<C>>,
-    /// Outcomes are being told, after which this connection may be one that is not to be used any more.
-    dispatching: bool,
-    /// Those that are told next. Here, and not with the supervisor, so that they are told also if that is never polled
-    /// again.
-    half_told: Option<CompletedBatch<C>>,
-    way: SendMode,
+    /// Replies are being delivered, and one of them may say that this connection is not to be used any more.
+    delivering: bool,
+    /// The batch whose other replies are delivered next. It is kept here and not by the supervisor, so that they are
+    /// delivered also if the supervisor is never polled again.
+    undelivered: Option<CompletedBatch<C>>,
+    mode: SendMode,
     supervisor: Waker,
     generation: Generation,
     signals: Arc<Signals>,
@@ -64,9 +67,9 @@ impl<C: Caller> Sender<C> {
             connection: connection.shared.clone(),
             publishing: connection.publishing,
             in_flight: InFlight::new(),
-            dispatching: false,
-            half_told: None,
-            way: SendMode::default(),
+            delivering: false,
+            undelivered: None,
+            mode: SendMode::default(),
             supervisor,
             generation,
             signals: Arc::clone(&connection.signals),
@@ -74,89 +77,75 @@ impl<C: Caller> Sender<C> {
         }
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        self.in_flight.is_empty()
-    }
-
-    #[cfg(test)]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Whether it was opened by this driver.
+    /// Whether it belongs to this supervisor.
     pub(super) fn is_of(&self, generation: Generation) -> bool {
         self.generation == generation
     }
 
-    /// Keeps outcomes until the supervisor goes on telling them.
-    pub(super) fn keep(&mut self, completed: CompletedBatch<C>) {
-        self.half_told = Some(completed);
+    /// Whether a caller may send by itself: nothing is in flight, no reply is being delivered, and the caller is in the
+    /// supervisor's runtime.
+    pub(super) fn may_send_here(&self) -> bool {
+        self.in_flight() == 0
+            && !self.delivering
+            && Handle::try_current().is_ok_and(|current| current.id() == self.runtime)
     }
 
-    pub(super) fn take_kept(&mut self) -> Option<CompletedBatch<C>> {
-        self.half_told.take()
+    /// Whether the supervisor may send another batch while so many calls wait.
+    pub(super) fn has_room(&self, waiting: usize) -> bool {
+        let in_flight = self.in_flight();
+        in_flight < FEW_IN_FLIGHT || in_flight < MAX_IN_FLIGHT && waiting >= WORTH_A_BATCH
     }
 
-    /// Sends what was enqueued, as one batch, if nothing is in flight, and the caller is in the supervisor's runtime.
-    /// Whether nothing is left in the queue.
-    pub(super) fn send_from_here(&mut self, connection: &Arc<Connection<C>>) -> bool {
-        let here = Handle::try_current().is_ok_and(|current| current.id() == self.runtime);
-        if !here || self.dispatching || !self.is_idle() {
+    /// Sends the first calls of the queue as one batch. Returns whether there were any.
+    ///
+    /// Nothing in the first poll of a batch may panic: that would deliver replies, and the caller may hold mutexes that a
+    /// reply needs. What could panic is the time-out of the redis crate, in a runtime whose timer is off or has ended. There
+    /// is no sender in either: in the first no connection is made, and in the second the supervisor has ended before.
+    pub(super) fn send_queued(&mut self, connection: &Arc<Connection<C>>) -> bool {
+        let calls = connection.queue.lock().take(MAX_BATCH);
+        if calls.is_empty() {
             return false;
         }
-        let calls = connection.take(MOST_IN_A_BATCH);
-        let all = calls.len() < MOST_IN_A_BATCH;
-        if !calls.is_empty() {
-            self.begin(connection, calls);
-        }
-        all
-    }
-
-    /// No replies are being dispatched any more. What is sent next is sent in this way.
-    pub(super) fn end_dispatch(&mut self, way: SendMode) {
-        self.dispatching = false;
-        self.way.load |= way.load;
-        self.way.apart |= way.apart;
-        self.way.by_slot |= way.by_slot;
-    }
-
-    /// Sends what was pushed, as far as there is room. Whether it sent anything.
-    pub(super) fn send_pushed(&mut self, connection: &Arc<Connection<C>>) -> bool {
-        let in_flight = self.in_flight.len();
-        if in_flight >= MOST_FLYING || in_flight >= FEW_FLYING && connection.waiting() < WORTH_SENDING {
-            return false;
-        }
-        let calls = connection.take(MOST_IN_A_BATCH);
-        let any = !calls.is_empty();
-        if any {
-            self.begin(connection, calls);
-        }
-        any
-    }
-
-    /// A caller that pushes may hold mutexes that an outcome needs, so that nothing in the first poll of a batch may panic: it
-    /// would be told of while they are held. What could is the time-out, in a runtime whose timer is off or has ended; there
-    /// is no channel in either, since nobody is granted a lock in the one, and the supervisor has ended before in the other.
-    fn begin(&mut self, connection: &Arc<Connection<C>>, calls: Vec<Call<C::CallKind>>) {
-        let batch = Batch::new(connection, &self.caller, calls, self.publishing, self.way);
-        self.way.load = false;
-        let flight = Box::pin(batch.send(self.connection.clone()));
-        if self.in_flight.begin(flight, &mut Context::from_waker(&self.supervisor)) {
+        let batch = Batch::new(connection, &self.caller, calls, self.publishing, self.mode);
+        self.mode.load_scripts = false;
+        let reply = Box::pin(batch.send(self.connection.clone()));
+        if self.in_flight.push(reply, &mut Context::from_waker(&self.supervisor)) {
             self.supervisor.wake_by_ref();
         }
+        true
     }
 
-    /// The next batch that has its answers, to be told of before anything else is sent. For the supervisor alone.
+    /// The first batch in flight once it has its replies, which are to be delivered before anything else is sent. For the
+    /// supervisor alone.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<CompletedBatch<C>> {
         let next = self.in_flight.poll_next(cx);
-        self.dispatching = next.is_ready();
+        self.delivering = next.is_ready();
         next
+    }
+
+    /// The replies of a batch have been delivered. What is sent from now on is sent in this mode as well.
+    pub(super) fn end_delivery(&mut self, mode: SendMode) {
+        self.delivering = false;
+        self.mode.add(mode);
+    }
+
+    /// Keeps a batch until the supervisor goes on with its replies.
+    pub(super) fn keep_undelivered(&mut self, completed: CompletedBatch<C>) {
+        self.undelivered = Some(completed);
+    }
+
+    pub(super) fn take_undelivered(&mut self) -> Option<CompletedBatch<C>> {
+        self.undelivered.take()
     }
 }
 
 impl<C: Caller> Drop for Sender<C> {
     fn drop(&mut self) {
-        // What its connection receives from now on is its successor's business (K6).
+        // What the connection receives from now on is not passed on (K6).
         self.signals.end();
     }
 }

@@ -1,4 +1,4 @@
-//! The task that keeps the connection: makes it, sends over it, and replaces it, for as long as its provider lives.
+//! The task that drives the connection: makes it, sends over it, and replaces it, for as long as its provider lives.
 
 use std::pin::pin;
 use std::sync::atomic::Ordering::SeqCst;
@@ -9,11 +9,12 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::batch::{BatchResult, CompletedBatch, SendMode};
+use super::batch::SendMode;
+use super::completed_batch::{BatchResult, CompletedBatch};
 use super::connect::{ReadyConnection, connect};
-use super::failure::{Failure, given_up, too_slow, without_secrets};
-use super::open::Open;
-use super::running::Running;
+use super::driver_guard::DriverGuard;
+use super::failure::{Failure, connection_closed, timed_out, without_secrets};
+use super::sender_guard::SenderGuard;
 use super::{Caller, Condition};
 use crate::redis::jitter::jittered;
 use crate::redis::protocol::Publishing;
@@ -29,192 +30,200 @@ const DELAYS: [Duration; 6] = [
     Duration::from_millis(500),
 ];
 
-/// Serves the link until it is retired.
-pub(super) async fn supervise<C: Caller>(running: Running<C>) {
-    let Running { connection, caller, .. } = &running;
-    // Since when there has been no connection, and how often one was tried since.
-    let mut since = Instant::now();
-    let mut failures = 0_usize;
-    // The lack of messages is told once, and not by each connection.
-    let mut messages_before = true;
+/// A connection that breaks sooner than this without a reply counts as an attempt that failed.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
+/// Drives the connection until it is retired.
+pub(super) async fn supervise<C: Caller>(driver: DriverGuard<C>) {
+    let DriverGuard { connection, caller, .. } = &driver;
     let settings = &connection.settings;
+    // Since when there has been no connection, and how many attempts have failed since.
+    let (mut since, mut failures) = (Instant::now(), 0_usize);
+    // That notifications are not permitted is logged once, and not for each connection.
+    let mut permitted_before = true;
     let mut events =
         ConnectionEvents::new(&settings.server, &settings.prefix, &connection.inbox, settings.response_timeout);
     loop {
-        match attempt(&running, failures).await {
+        match attempt(&driver, failures).await {
             Ok(ready) => {
-                running.set(Condition::Up { publishing: ready.publishing });
-                let messages = ready.publishing == Publishing::Allowed;
-                let told = messages || !std::mem::replace(&mut messages_before, messages);
-                events.made(told);
+                driver.set_condition(Condition::Up { publishing: ready.publishing });
+                let permitted = ready.publishing == Publishing::Allowed;
+                let as_before = permitted || !std::mem::replace(&mut permitted_before, permitted);
+                events.made(as_before);
                 if connection.connected_before.swap(true, SeqCst) {
                     caller.reconnected();
                 }
                 let up = Instant::now();
                 let mut worked = false;
-                let carried = carry(&running, &ready, &mut worked).await;
+                let ended = exchange(&driver, &ready, &mut worked).await;
                 ready.signals.end();
-                let Some(error) = carried else { return running.done() };
-                let error = without_secrets(&connection.settings, error);
-                // One that broke at once is as good as one that was not made.
-                let at_once = !worked && up.elapsed() < Duration::from_secs(1);
+                let Some(error) = ended else { return driver.finish() };
+                let at_once = !worked && up.elapsed() < SHORTEST_LIFE;
                 failures = if at_once { failures + 1 } else { 0 };
                 since = Instant::now();
-                let failure = Failure::new(&connection.settings, "keeping a ready", error, since);
+                let failure = Failure::new(settings, "keeping a connection", without_secrets(settings, error), since);
                 events.broke(&failure.reason());
-                // Who asks meanwhile waits for the next one, also while that is put off (K4).
-                running.set(Condition::Broken(failure));
+                // Calls wait for the next connection, also while the attempt is put off (K4).
+                driver.set_condition(Condition::Broken(failure));
             }
             Err(error) => {
                 failures += 1;
-                let error = without_secrets(&connection.settings, error);
-                let failure = Failure::new(&connection.settings, "connecting", error, since);
+                let failure = Failure::new(settings, "connecting", without_secrets(settings, error), since);
                 events.failed(&failure.reason());
-                // One that was accepted, and closed before it was ready, is as one that broke: the next may do.
-                let may_do = failures == 1 && failure.is_cut_off();
-                running.set(if may_do { Condition::Broken(failure) } else { Condition::Down(failure) });
+                // A first connection that was accepted and closed before it was ready is like one that broke: the next
+                // attempt is likely to succeed.
+                let may_succeed = failures == 1 && failure.is_cut_off();
+                driver.set_condition(if may_succeed { Condition::Broken(failure) } else { Condition::Down(failure) });
             }
         }
         if failures > 0 {
-            pause(&running, failures).await;
+            pause(&driver, failures).await;
         }
-        if running.is_over() {
-            return running.done();
+        if driver.has_nothing_left() {
+            return driver.finish();
         }
     }
 }
 
-/// Makes a connection. Whoever asks meanwhile waits for the first attempt, but not for longer than for an answer;
-/// during later ones, each call that is not to wait for the server fails at once (K4).
-async fn attempt<C: Caller>(running: &Running<C>, failures: usize) -> Result<ReadyConnection, RedisError> {
-    let connection = &running.connection;
+/// Makes a connection. A call waits for the first attempt, but not for longer than for a reply. During later attempts each
+/// call that is not to wait for the server fails at once (K4).
+async fn attempt<C: Caller>(driver: &DriverGuard<C>, failures: usize) -> Result<ReadyConnection, RedisError> {
+    let connection = &driver.connection;
+    let settings = &connection.settings;
     let began = Instant::now();
-    let mut on_failure = Some(began + connection.settings.response_timeout).filter(|_| failures == 0);
-    let mut late = None;
-    let mut connecting = pin!(timeout(connection.settings.connect_timeout, connect(connection, &running.caller)));
+    let mut unreachable_at = Some(began + settings.response_timeout).filter(|_| failures == 0);
+    let mut overdue_at = None;
+    if failures > 0 {
+        // Calls that wait for the server may have less time left than this attempt takes.
+        overdue_at = driver.fail_waiting_calls();
+    }
+    let mut connecting = pin!(timeout(settings.connect_timeout, connect(connection, &driver.caller)));
     loop {
         tokio::select! {
-            made = &mut connecting => return made.unwrap_or_else(|_| Err(too_slow())),
-            () = sleep_until(on_failure.unwrap_or(began)), if on_failure.is_some() => {
-                on_failure = None;
-                down(running, "connecting", too_slow(), began);
-                late = running.refuse();
+            made = &mut connecting => return made.unwrap_or_else(|_| Err(timed_out())),
+            () = sleep_until(unreachable_at.unwrap_or(began)), if unreachable_at.is_some() => {
+                unreachable_at = None;
+                driver.set_condition(Condition::Down(Failure::timed_out(settings, "connecting", began)));
+                overdue_at = driver.fail_waiting_calls();
             }
-            () = connection.pushed.notified(), if on_failure.is_none() => late = running.refuse(),
-            () = sleep_until(late.unwrap_or(began)), if late.is_some() => late = running.refuse(),
+            () = connection.wake_supervisor.notified(), if unreachable_at.is_none() => {
+                overdue_at = driver.fail_waiting_calls();
+            }
+            () = sleep_until(overdue_at.unwrap_or(began)), if overdue_at.is_some() => {
+                overdue_at = driver.fail_waiting_calls();
+            }
         }
     }
 }
 
-/// Lets time pass before the next attempt. A call that is made meanwhile fails at once, or waits for that attempt (K4).
-async fn pause<C: Caller>(running: &Running<C>, failures: usize) {
+/// Puts the next attempt off. A call that is made meanwhile fails at once, or waits for that attempt (K4).
+async fn pause<C: Caller>(driver: &DriverGuard<C>, failures: usize) {
     let delay = DELAYS.get(failures.saturating_sub(1)).or(DELAYS.last()).copied().unwrap_or_default();
-    // Several attempts within the time for which a call waits at least.
-    let delay = delay.min(running.connection.settings.response_timeout / 4);
+    // There are several attempts in the shortest time for which a call waits.
+    let delay = delay.min(driver.connection.settings.response_timeout / 4);
     let until = Instant::now() + jittered(delay);
     loop {
-        let late = running.refuse();
-        if running.is_over() {
+        let overdue_at = driver.fail_waiting_calls();
+        if driver.has_nothing_left() {
             return;
         }
         tokio::select! {
             () = sleep_until(until) => return,
-            () = sleep_until(late.unwrap_or(until)), if late.is_some() => {}
-            () = running.connection.pushed.notified() => {}
+            () = sleep_until(overdue_at.unwrap_or(until)), if overdue_at.is_some() => {}
+            () = driver.connection.wake_supervisor.notified() => {}
         }
     }
 }
 
-/// How long the answers of other batches are waited for when the connection is to be replaced.
-const REST: Duration = Duration::from_millis(10);
-
-/// Sends what is pushed, until the connection breaks. `None` once the link is retired and everything is answered. Notes
-/// whether anything was answered well.
-async fn carry<C: Caller>(running: &Running<C>, ready: &ReadyConnection, worked: &mut bool) -> Option<RedisError> {
-    let connection = &running.connection;
-    let open = Open::new(running, ready).await;
+/// Sends what is enqueued and delivers the replies, until the connection breaks: then it returns why. `None` once the
+/// connection is retired and every call has its reply. Notes whether any batch came back.
+async fn exchange<C: Caller>(
+    driver: &DriverGuard<C>,
+    ready: &ReadyConnection,
+    worked: &mut bool,
+) -> Option<RedisError> {
+    let connection = &driver.connection;
+    let sender = SenderGuard::open(driver, ready).await;
     loop {
         loop {
             consume_budget().await;
-            if !open.send_pushed() {
+            if !sender.send_queued() {
                 break;
             }
         }
-        if open.close_if(|| running.is_over()) {
+        if sender.close_if(|| driver.has_nothing_left()) {
             return None;
         }
         tokio::select! {
             biased;
-            completed = open.next() => match dispatch_replies(&open, completed).await {
+            completed = sender.next_completed() => match deliver_in_portions(&sender, completed).await {
                 BatchResult::Broken(error) => {
-                    take_the_rest(&open).await;
+                    deliver_the_rest(&sender).await;
+                    // The drop of the sender ends the calls in flight, with an error that depends on this.
                     connection.silent.store(error.is_timeout(), SeqCst);
-                    drop(open);
+                    drop(sender);
                     connection.silent.store(false, SeqCst);
                     return Some(error);
                 }
-                // What is sent again goes out in the next turn, in the way that was noted.
-                BatchResult::Again(_) => {}
-                BatchResult::Well => *worked = true,
+                BatchResult::Resend(_) => {}
+                BatchResult::Delivered => *worked = true,
             },
-            // Whoever is about to ask as well goes with them.
-            () = connection.pushed.notified() => yield_now().await,
-            () = ready.signals.broken() => return Some(take_the_rest(&open).await.unwrap_or_else(given_up)),
+            // Other tasks that are about to make a call have their turn first, so that their calls are in the same batch.
+            () = connection.wake_supervisor.notified() => yield_now().await,
+            () = ready.signals.broken() => return Some(deliver_the_rest(&sender).await.unwrap_or_else(connection_closed)),
         }
     }
 }
 
-/// Answers that came before the break are there to be taken, and those of other batches on their way; the rest fail by
-/// themselves. Why the connection is not to be used any more, if a batch says it.
-async fn take_the_rest<C: Caller>(open: &Open<'_, C>) -> Option<RedisError> {
+/// How long the replies to other batches are waited for when the connection is to be replaced.
+const WAIT_FOR_THE_REST: Duration = Duration::from_millis(10);
+
+/// Delivers the replies that came before the connection broke, and those of the other batches in flight; the rest fail by
+/// themselves. Returns why the connection is not to be used any more, if a batch says it.
+async fn deliver_the_rest<C: Caller>(sender: &SenderGuard<'_, C>) -> Option<RedisError> {
     let mut error = None;
-    while !open.is_idle()
-        && let Ok(mut completed) = timeout(REST, open.next()).await
+    while !sender.is_idle()
+        && let Ok(mut completed) = timeout(WAIT_FOR_THE_REST, sender.next_completed()).await
     {
-        if let Some(BatchResult::Broken(broken)) = completed.dispatch_replies(usize::MAX) {
+        if let Some(BatchResult::Broken(broken)) = completed.deliver(usize::MAX) {
             error = Some(broken);
         }
     }
     error
 }
 
-/// How many outcomes are told at a time.
+/// How many replies are delivered at a time.
 const PORTION: usize = 16;
 
-/// Gives the calls of a batch their outcomes. After each portion its callers have their turn, and what they ask for next
-/// goes out: so that it goes out together, and that the server works on it while the rest of the outcomes is told. Redacted
-/// all at once they would ask all at once, and the server and this process would wait for each other in turns.
-async fn dispatch_replies<C: Caller>(open: &Open<'_, C>, mut completed: CompletedBatch<C>) -> BatchResult {
+/// Delivers the replies of a batch. After each portion the tasks that got them have their turn, and the calls that they make
+/// next are sent. So these calls go out together, and the server works on them while the rest of the replies is delivered.
+/// If all replies were delivered at once, all tasks would make their calls at once, and the server and this process would
+/// wait for each other in turns.
+async fn deliver_in_portions<C: Caller>(sender: &SenderGuard<'_, C>, mut completed: CompletedBatch<C>) -> BatchResult {
     let alone = completed.len() == 1;
     loop {
-        let result = completed.dispatch_replies(PORTION);
-        if let Some(result) = result {
+        if let Some(result) = completed.deliver(PORTION) {
             if !alone {
                 yield_now().await;
             }
-            // A caller's flush sends nothing over a connection that is to be replaced. It also must not send what is to be
-            // sent again in the old way, so that the way changes in the same step.
+            // A caller's flush sends nothing over a connection that is to be replaced. It also must not send in the old mode
+            // what is to be sent again, so that the mode changes in the same step.
             match result {
                 BatchResult::Broken(_) => {}
-                BatchResult::Again(way) => open.end_dispatch(way),
-                BatchResult::Well => open.end_dispatch(SendMode::default()),
+                BatchResult::Resend(mode) => sender.end_delivery(mode),
+                BatchResult::Delivered => sender.end_delivery(SendMode::default()),
             }
             return result;
         }
-        open.keep(completed);
+        sender.keep_undelivered(completed);
         yield_now().await;
-        completed = match open.take_kept() {
+        completed = match sender.take_undelivered() {
             Some(kept) => kept,
-            // Deposed meanwhile: they were told.
-            None => return BatchResult::Broken(given_up()),
+            // Deposed meanwhile: the replies were delivered when the sender was dropped.
+            None => return BatchResult::Broken(connection_closed()),
         };
-        // Not over a connection that is to be replaced, nor before what is to be sent again (K2).
-        if completed.is_well() {
-            open.send_pushed();
+        if completed.allows_sending() {
+            sender.send_queued();
         }
     }
-}
-
-fn down<C: Caller>(running: &Running<C>, during: &'static str, error: RedisError, since: Instant) {
-    running.set(Condition::Down(Failure::new(&running.connection.settings, during, error, since)));
 }

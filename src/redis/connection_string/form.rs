@@ -1,4 +1,4 @@
-//! Which of the forms a connection string has.
+//! Finds out which form a connection string has.
 
 use super::mistake::Mistake;
 use super::target::Target;
@@ -8,7 +8,7 @@ use super::{stackexchange, unix, url};
 ///
 /// # Errors
 ///
-/// Every mistake that can be seen, at least one.
+/// Every mistake that was found, at least one.
 pub(in crate::redis) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     let text = text.trim();
     if text.is_empty() {
@@ -41,12 +41,12 @@ pub(in crate::redis) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
 }
 
 enum Form<'a> {
-    /// What follows `//`.
+    /// With the text after `//`.
     Url {
         tls: bool,
         rest: &'a str,
     },
-    /// What follows the scheme and its colon.
+    /// With the text after the scheme and its colon.
     Unix {
         rest: &'a str,
     },
@@ -63,7 +63,7 @@ impl<'a> Form<'a> {
             return Self::StackExchange;
         };
         if scheme.contains([',', '=']) {
-            // The colon stands in a later option.
+            // The colon is in a later option.
             return Self::StackExchange;
         }
         match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {

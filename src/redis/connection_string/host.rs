@@ -1,4 +1,4 @@
-//! A host and a port, as all forms write them.
+//! Reads a host and a port, which all forms write in the same way.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -41,7 +41,7 @@ fn split(text: &str) -> Result<(Host<'_>, Option<&str>), &'static str> {
         };
     }
     match text.split_once(':') {
-        // `::1:6379` is an address as a whole, too, so nothing is guessed.
+        // `::1:6379` is also an address as a whole, so it is refused.
         Some((_, port)) if port.contains(':') => {
             Err("more than one colon; write an IPv6 address in brackets, such as [::1]:6379")
         }
@@ -67,7 +67,7 @@ fn checked(host: Host<'_>, tls: bool) -> Result<String, &'static str> {
     if host.len() > LONGEST {
         return Err("longer than 253 characters");
     }
-    // Servers listen on such an address; nobody can be reached at one.
+    // A server can listen on such an address, but a client cannot connect to it.
     if host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
         return Err("0.0.0.0 and [::] stand for every address of a machine; name one, such as localhost");
     }

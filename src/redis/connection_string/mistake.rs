@@ -1,8 +1,8 @@
-//! [`Mistake`]: one thing that is wrong with a connection string, told without repeating any of its values.
+//! [`Mistake`]: one mistake in a connection string, described without any of its values.
 
 use crate::BuildProblem;
 
-/// A part of the string by name, what is wrong with it, and what is allowed.
+/// The name of a part of the string, what is wrong with it, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::redis) struct Mistake {
     part: String,
@@ -14,7 +14,7 @@ impl Mistake {
         Self { part: part.into(), reason: reason.into() }
     }
 
-    /// The option at `position`, counted from 1, which nobody knows.
+    /// An unknown option, the one at `position`, counted from 1.
     pub(super) fn unknown(option: Named<'_>, position: usize, allowed: &str) -> Self {
         match option.printable() {
             Some(name) => Self::new(format!("option {name:?}"), format!("unknown; allowed are {allowed}")),
@@ -36,30 +36,29 @@ impl From<Mistake> for BuildProblem {
     }
 }
 
-/// The name of an option, with what tells whether it may be printed.
+/// The name of an option, and what decides whether it may be printed.
 #[derive(Clone, Copy)]
 pub(super) struct Named<'a> {
     pub(super) name: &'a str,
     pub(super) value: &'a str,
-    /// Whether a password was given before it. A password that has a separator in it goes on in what looks like the
-    /// next option.
+    /// Whether a password was given before it. If a password has a separator in it, the rest of it looks like the next option.
     pub(super) after_password: bool,
 }
 
 impl<'a> Named<'a> {
     const LONGEST: usize = 32;
 
-    /// What the name of an option has in it whose value is a secret, in whatever spelling a client has it.
+    /// Parts of the names of options whose values are secrets, in the spellings of all clients.
     const SECRETS: [&'static str; 7] = ["pass", "pw", "auth", "secret", "token", "credential", "key"];
 
-    /// Whether the value is probably a password. For options that are not known.
+    /// Whether the value of an unknown option is probably a password.
     pub(super) fn is_secret(self) -> bool {
         let name = self.name.to_ascii_lowercase();
         Self::SECRETS.iter().any(|part| name.contains(part))
     }
 
-    /// The name, if it looks like one. Names of options are words of letters; `cGFzcw==` and `cGFz=` are a password in
-    /// Base64 of which the name was forgotten, and an `@` in the value is the end of a user and a password.
+    /// The name, if it looks like the name of an option: words of letters. `cGFzcw==` and `cGFz=` are a password in Base64 whose
+    /// name was left out, and an `@` in the value is the end of a user and a password.
     fn printable(self) -> Option<&'a str> {
         let Self { name, value, after_password } = self;
         let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic());

@@ -1,12 +1,10 @@
 //! Connection strings, as URLs and in the form of StackExchange.Redis.
 //!
-//! `form` tells which of them a text is, `url`, `unix` and `stackexchange` read one each, and all of them make a
-//! [`Target`]. [`RedisLockOptions::connection_string`](super::RedisLockOptions::connection_string) says what each form
-//! may hold.
+//! `form` finds out which form a text has; `url`, `unix` and `stackexchange` each read one, and all of them return a
+//! [`Target`]. [`RedisLockOptions::connection_string`](super::RedisLockOptions::connection_string) documents the forms.
 //!
-//! Two rules keep passwords out of what is printed. No error repeats a value: it names the part, and says what is
-//! allowed there. And the name of an unknown option is repeated only where it cannot be a piece of a password, see
-//! `mistake`.
+//! Two rules keep passwords out of errors. No error repeats a value: it names the part, and says what is allowed there. And
+//! an error repeats the name of an unknown option only if that cannot be a part of a password, see `mistake`.
 
 mod form;
 mod host;

@@ -1,4 +1,4 @@
-//! What follows the `?` of a URL.
+//! The parameters of a URL, after its `?`.
 
 use super::mistake::{Mistake, Named};
 use super::query_options::{Known, Role, find};
@@ -15,17 +15,17 @@ pub(super) struct Query {
     pub(super) password: Option<String>,
 }
 
-/// Where parameters stand.
+/// Which kind of URL the parameters are in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In a URL with a host, where a user and a password stand before it.
+    /// A URL with a host. The user and the password are before the host.
     AfterHost { tls: bool },
-    /// In that of a Unix socket, where a user and a password are parameters.
+    /// The URL of a Unix socket. The user and the password are parameters.
     AfterPath,
 }
 
 impl Query {
-    /// Reads `text`, in which the parameters that `seen` already has are one too many.
+    /// Reads `text`. A parameter in `seen` was given before, so that it is given twice if the text has it.
     pub(super) fn parse(text: &str, place: Place, mut seen: Vec<&'static str>, mistakes: &mut Vec<Mistake>) -> Self {
         let mut query = Self::default();
         let mut after_password = false;
@@ -83,7 +83,7 @@ impl Query {
 }
 
 impl Known {
-    /// Those of one effect of which only one can be meant go by one name.
+    /// What it sets. Two parameters that set the same count as one given twice; those with a rank do not.
     fn effect(self) -> &'static str {
         match self.role {
             Role::Database => "db",
@@ -111,7 +111,7 @@ impl Place {
 }
 
 fn text(value: &str) -> Result<String, &'static str> {
-    // Web forms mean a space by it, everything else a plus, so nothing is guessed.
+    // In web forms it means a space, everywhere else a plus, so it is refused.
     if value.contains('+') {
         return Err("write '+' as %2B, and a space as %20");
     }

@@ -1,8 +1,8 @@
-//! The parameters of URLs, and what each means here: our own, and those that clients of other makes have.
+//! The parameters of URLs, and what each means here: this crate's own, and those of other clients.
 //!
-//! One URL is often given to services in several languages. What another client's parameter says is taken where it means
-//! the same here, or is so anyway. What concerns only that client is ignored, and what would be relied on in vain is
-//! refused.
+//! Services in several languages often share one URL. A parameter of another client is used if it means the same here, or
+//! accepted if it says what is the case anyway. It is ignored if it concerns only that client, and refused if the author of
+//! the URL would rely on it in vain.
 
 use super::value::{self, Unit};
 
@@ -10,7 +10,7 @@ use super::value::{self, Unit};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
     Database,
-    /// Several parameters set it; the one with the highest rank counts.
+    /// If several parameters set it, the one with the highest rank counts.
     ConnectTimeout {
         rank: u8,
         unit: Unit,
@@ -22,20 +22,20 @@ pub(super) enum Role {
     Protocol,
     User,
     Password,
-    /// Accepted without effect: it is about a client of another make, and locks do not rely on it.
+    /// Accepted without effect: it concerns another client, and locks do not depend on it.
     Ignored,
-    /// Accepted with the values that say what is the case anyway, with TLS or without.
+    /// Accepted with values that say what is the case anyway, with TLS or without.
     Only {
         accepts: fn(&str, bool) -> bool,
         reason: &'static str,
     },
-    /// Without effect it would not do what was relied on.
+    /// Refused, since the author of the URL would rely on it in vain.
     Refused {
         reason: &'static str,
     },
 }
 
-/// One parameter, by the name in its usual spelling.
+/// One parameter, with the usual spelling of its name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) name: &'static str,
@@ -160,7 +160,7 @@ const KNOWN: &[Known] = &[
     Known { name: "write_timeout", role: Role::Ignored },
 ];
 
-/// The parameter of this name, in whatever case.
+/// The parameter of this name, in upper or lower case.
 pub(super) fn find(name: &str) -> Option<Known> {
     KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name)).copied()
 }

@@ -9,7 +9,7 @@ use super::{host, unix, value};
 const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_TLS_PORT: u16 = 6380;
 
-/// Reads a server and options, with commas between them and spaces around.
+/// Reads a server and options, separated by commas and spaces around them.
 pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     let mut read = Reader::default();
     let tokens = text.split(',').map(str::trim).filter(|token| !token.is_empty());
@@ -29,12 +29,12 @@ fn milliseconds(option: &'static str, text: &str) -> Result<Given, &'static str>
 #[derive(Default)]
 struct Reader<'a> {
     servers: Vec<&'a str>,
-    /// Whether something without a name follows a password.
+    /// Whether a token without a name follows a password.
     trailing: bool,
     seen: Vec<&'static str>,
     user: Option<String>,
     password: Option<String>,
-    /// Whether a password of any kind was given yet: what follows it may be the rest of it.
+    /// Whether a password of any kind came before: what follows may be the rest of it.
     after_password: bool,
     database: Option<i64>,
     ssl: bool,
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
     fn option(&mut self, name: &'a str, value: &'a str, position: usize) {
         let option = Named { name, value, after_password: self.after_password };
         if name.starts_with('$') {
-            // Its name is not repeated, for the same reason as that of an unknown one.
+            // The name is not repeated, for the same reason as that of an unknown option.
             let reason = "commands that are renamed or switched off are not supported";
             self.mistakes.push(Mistake::new(format!("option {position}, which starts with '$'"), reason));
             return;
@@ -89,8 +89,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing after a password is taken for a server: it would be looked up, and shown, and may be the rest of a
-    /// password that has a comma in it.
+    /// A token after a password is never taken for a server. It may be the rest of a password with a comma in it, and a server's
+    /// name is looked up and shown.
     fn server_given(&mut self, server: &'a str) {
         if self.after_password {
             self.trailing = true;
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
         }
         let server = match self.servers.as_slice() {
             [server] => *server,
-            // What stands after the password may have been meant for it.
+            // The token after the password may have been meant for the server.
             [] if self.trailing => return None,
             [] => {
                 self.mistakes.push(Mistake::new("host", "none is given; one server is needed, such as localhost:6379"));

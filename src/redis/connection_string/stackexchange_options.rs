@@ -12,26 +12,26 @@ pub(super) enum Role {
     /// Allowed if it is the host.
     SslHost,
     ConnectTimeout,
-    /// Several options set it; the one with the highest rank counts.
+    /// If several options set it, the one with the highest rank counts.
     ResponseTimeout {
         rank: u8,
     },
     KeepAlive,
     Protocol,
-    /// Accepted without effect: it is about a client of another make, and nobody relies on it here.
+    /// Accepted without effect: it concerns another client, and locks do not depend on it.
     Ignored,
-    /// Accepted with the values that say what is the case anyway.
+    /// Accepted with values that say what is the case anyway.
     Only {
         accepts: fn(&str) -> bool,
         reason: &'static str,
     },
-    /// Without effect it would not do what was relied on.
+    /// Refused, since the author of the string would rely on it in vain.
     Refused {
         reason: &'static str,
     },
 }
 
-/// One option, by the name in its usual spelling.
+/// One option, with the usual spelling of its name.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     pub(super) name: &'static str,
@@ -103,7 +103,7 @@ const KNOWN: &[Known] = &[
     Known { name: "maintRelaxedTimeout", role: Role::Ignored },
     Known { name: "maintRelaxedWindowMax", role: Role::Ignored },
     Known { name: "name", role: Role::Ignored },
-    // Of CSRedis, which has the same form.
+    // These four are of CSRedis, whose strings have the same form.
     Known { name: "idleTimeout", role: Role::Ignored },
     Known { name: "poolsize", role: Role::Ignored },
     Known { name: "preheat", role: Role::Ignored },
@@ -136,7 +136,7 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// The option of this name, in whatever case.
+/// The option of this name, in upper or lower case.
 pub(super) fn find(name: &str) -> Option<Known> {
     KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name)).copied()
 }

@@ -1,9 +1,9 @@
-//! [`Target`]: what a connection string says, whichever form it has.
+//! [`Target`]: the content of a connection string, independent of its form.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A server, and how to present oneself to it.
+/// A server, and the credentials and times for connecting to it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) server: Server,
@@ -12,20 +12,20 @@ pub(crate) struct Target {
     pub(crate) database: i64,
     pub(crate) connect_timeout: Option<Given>,
     pub(crate) response_timeout: Option<Given>,
-    /// How long a connection is idle before the system probes it.
+    /// How long a connection is idle before the operating system probes it.
     pub(crate) keep_alive: Option<Given>,
 }
 
-/// A time that an option gave.
+/// The time that an option gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Given {
     pub(crate) time: Duration,
     pub(crate) option: &'static str,
-    /// It was longer than the longest that is allowed, which is used instead.
+    /// It was above the maximum, which is used instead.
     pub(crate) shortened: bool,
 }
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Server {
     Tcp {
@@ -53,7 +53,7 @@ impl Target {
     }
 }
 
-/// Never the password.
+/// Shows neither the user nor the password.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")

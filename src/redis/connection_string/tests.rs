@@ -1,4 +1,4 @@
-//! Connection strings that are read, those that are refused, and what is said of them.
+//! Connection strings that are read, those that are refused, and the reasons.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ fn target(text: &str) -> Target {
     super::parse(text).unwrap_or_else(|mistakes| panic!("{text:?} is refused: {mistakes:?}"))
 }
 
-/// What is said of a string that is refused: part and reason, for each mistake.
+/// The part and the reason of each mistake in a string.
 fn refused(text: &str) -> Vec<(String, String)> {
     let mistakes = super::parse(text).err().unwrap_or_else(|| panic!("{text:?} is accepted"));
     assert!(!mistakes.is_empty(), "{text:?} is refused without a reason");
-    let told = mistakes.into_iter().map(|mistake| match BuildProblem::from(mistake) {
+    let problems = mistakes.into_iter().map(|mistake| match BuildProblem::from(mistake) {
         BuildProblem::ConnectionString { part, reason } => (part, reason),
         other => panic!("{text:?} is refused as {other:?}"),
     });
-    told.collect()
+    problems.collect()
 }
 
 fn parts(text: &str) -> Vec<String> {
@@ -127,9 +127,9 @@ fn timeouts_are_read_in_their_units() {
     }
 }
 
-/// Those who write such a time want a long one.
+/// Such a string was written for a client with longer time-outs.
 #[test]
-fn times_that_are_too_long_become_the_longest_that_is_allowed() {
+fn times_above_the_maximum_become_the_maximum() {
     for (text, option) in [
         ("redis://localhost?responseTimeout=60001", "responseTimeout"),
         ("redis://localhost?dial_timeout=5m", "dial_timeout"),
@@ -158,7 +158,7 @@ fn refused_for(expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn what_is_refused_of_urls_is_named() {
+fn the_refused_part_of_a_url_is_named() {
     refused_for(&[
         ("", "text"),
         (" \t\n", "text"),
@@ -223,7 +223,7 @@ fn what_is_refused_of_urls_is_named() {
 }
 
 #[test]
-fn what_is_refused_of_the_stackexchange_form_is_named() {
+fn the_refused_part_of_a_stackexchange_string_is_named() {
     refused_for(&[
         ("localhost:0", "port"),
         ("localhost:65536", "port"),
@@ -270,9 +270,10 @@ fn what_is_refused_of_the_stackexchange_form_is_named() {
     ]);
 }
 
-/// Parameters of other clients that cannot be kept are refused by their names, before any password.
+/// Parameters of other clients that would be relied on in vain are refused, and their names are repeated: no password is
+/// before them.
 #[test]
-fn what_cannot_be_kept_of_other_clients_parameters_is_named() {
+fn refused_parameters_of_other_clients_are_named() {
     refused_for(&[
         ("redis://localhost?family=6", "family"),
         ("redis://localhost?ssl_cert_reqs=required", "ssl_cert_reqs"),
@@ -309,7 +310,7 @@ fn what_cannot_be_kept_of_other_clients_parameters_is_named() {
     assert_eq!(parts("redis://localhost?password=a&max_pool=1"), ["password", "option 2"]);
 }
 
-/// Forms in which the strings of public repositories come, with other names and passwords.
+/// Strings as in public repositories, with other names and passwords.
 #[test]
 fn strings_as_they_are_found_in_public_files_are_read() {
     for (text, expected) in [
@@ -395,15 +396,15 @@ fn strings_as_they_are_found_in_public_files_are_read() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn every_mistake_is_reported_at_once() {
     assert_eq!(parts("redis://h!:0/a?b=c&db=x#d"), ["host", "port", "fragment", "database", "option \"b\"", "db"]);
     assert_eq!(parts("h!:0,ssl=a,foo=b,user=u"), ["ssl", "option \"foo\"", "host", "port", "user"]);
 }
 
 #[test]
-fn an_unknown_option_is_told_what_is_allowed() {
-    let told = refused("localhost,conectTimeout=5");
-    let (_, reason) = told.first().expect("one mistake");
+fn the_error_of_an_unknown_option_lists_the_allowed_ones() {
+    let mistakes = refused("localhost,conectTimeout=5");
+    let (_, reason) = mistakes.first().expect("one mistake");
     assert!(reason.contains("connectTimeout") && reason.contains("abortConnect"), "{reason}");
     assert!(!reason.contains("serviceName"), "{reason}");
 }
@@ -433,7 +434,7 @@ fn host() -> impl Strategy<Value = String> {
         any::<std::net::Ipv4Addr>().prop_map(|address| address.to_string()),
         any::<std::net::Ipv6Addr>().prop_map(|address| format!("[{address}]")),
     ]
-    .prop_filter("nobody can be reached at it", |host| host != "0.0.0.0" && host != "[::]")
+    .prop_filter("no server can be reached at it", |host| host != "0.0.0.0" && host != "[::]")
 }
 
 proptest! {
@@ -471,7 +472,7 @@ proptest! {
     }
 }
 
-/// What connection strings are made of, valid and not.
+/// Pieces of valid and invalid connection strings.
 fn piece() -> impl Strategy<Value = String> {
     const FIXED: &[&str] = &[
         "redis://",

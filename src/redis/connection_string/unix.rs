@@ -6,7 +6,7 @@ use super::target::{Server, Target};
 use super::url::refused_fragment;
 use super::value;
 
-/// Reads `/path` or `///path`, both with parameters, which is what follows the scheme.
+/// Reads the text after the scheme: `/path` or `///path`, with parameters.
 pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let (text, fragment) = text.split_once('#').map_or((text, None), |(text, fragment)| (text, Some(fragment)));
@@ -38,7 +38,7 @@ pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     }
 }
 
-/// A server at the socket with this path.
+/// The server at the socket with this path.
 pub(super) fn server(path: &str) -> Result<Server, &'static str> {
     if !cfg!(unix) {
         return Err("Unix sockets are not supported on this system");

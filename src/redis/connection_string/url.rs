@@ -8,11 +8,11 @@ use super::value;
 
 const DEFAULT_PORT: u16 = 6379;
 
-/// Reads `[user[:password]@]host[:port][/db][?parameters]`, which is what follows `//`.
+/// Reads the text after `//`: `[user[:password]@]host[:port][/db][?parameters]`.
 pub(super) fn parse(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
     let end = text.find(['/', '?', '#']).unwrap_or(text.len());
     let (authority, tail) = text.split_at_checked(end).unwrap_or((text, ""));
-    // Where a password has one of the separators in it, the parts are not what they seem: nothing else is looked at.
+    // If a password contains a separator, all parts are wrong. So this is the only mistake that is reported.
     if tail.contains('@') || authority.matches('@').count() > 1 {
         return Err(vec![Mistake::new(
             "user and password",
@@ -53,14 +53,14 @@ fn user_and_password(text: &str, mistakes: &mut Vec<Mistake>) -> (Option<String>
     let before = mistakes.len();
     let user = value::kept("user", value::decoded(user), mistakes);
     let password = password.map(|password| value::kept("password", value::decoded(password), mistakes));
-    // Half of what does not decode would only give a second mistake for the same cause.
+    // If one of them does not decode, the other alone would give a second mistake for the same cause.
     if mistakes.len() > before {
         return (None, None);
     }
     value::credentials(user, password.flatten(), mistakes)
 }
 
-/// The `redis` crate has one fragment, which switches TLS's checks off.
+/// The `redis` crate accepts one fragment, `#insecure`, which switches the checks of certificates off.
 pub(super) fn refused_fragment(fragment: &str) -> Mistake {
     let reason = if fragment.eq_ignore_ascii_case("insecure") {
         "#insecure is refused: certificates are always checked; trust one of your own with tls_root_certificates"

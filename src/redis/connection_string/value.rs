@@ -1,4 +1,4 @@
-//! Values of options. The reasons never repeat a value.
+//! Reads the values of options. The reasons of errors never repeat a value.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::mistake::Mistake;
 use super::target::Given;
 
-/// The value, or nothing and one mistake more.
+/// The value; or `None`, after adding a mistake.
 pub(super) fn kept<T>(
     part: &str,
     value: Result<T, impl Into<Cow<'static, str>>>,
@@ -24,7 +24,7 @@ pub(super) fn port(text: &str) -> Result<u16, &'static str> {
         .ok_or("a number from 1 to 65535 is needed")
 }
 
-/// The number of a database; how many there are, only the server knows.
+/// The number of a database. Only the server knows how many it has.
 pub(super) fn database(text: &str) -> Result<i64, &'static str> {
     digits(text)
         .and_then(|number| i32::try_from(number).ok())
@@ -35,30 +35,30 @@ pub(super) fn database(text: &str) -> Result<i64, &'static str> {
 /// The unit of a number that is written without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// Of a whole number, and no other unit can be written.
+    /// The number is whole, and no other unit is allowed.
     Milliseconds,
-    /// As Python and Go have it; others can be written, as in `500ms`.
+    /// As in Python and Go. Another unit may be written, as in `500ms`.
     Seconds,
-    /// It has to be written, since clients differ.
+    /// The unit has to be written, since clients differ.
     Written,
 }
 
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(10);
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest that Linux takes; a connection with a longer one cannot be made.
+/// The longest that Linux accepts. With a longer one connecting fails.
 const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(32_767);
 
-/// A time-out, of 10 ms or more. One that is longer than the longest becomes that: such a string was written for a client
-/// that does something else with it, and its author wanted a long one.
+/// Reads a time-out of 10 ms or more. One above the maximum becomes the maximum: such a string was written for a client with
+/// longer time-outs, and a long one was meant.
 pub(super) fn timeout(option: &'static str, text: &str, unit: Unit) -> Result<Given, &'static str> {
     let (time, reason) = match unit {
         Unit::Milliseconds => (milliseconds(text), "a number of milliseconds is needed, 10 or more"),
         Unit::Seconds => (
-            span(text, Some(1.0)),
+            duration(text, Some(1.0)),
             "a number of seconds is needed, or a time with its unit such as 500ms; 10ms or more",
         ),
         Unit::Written => (
-            span(text, None),
+            duration(text, None),
             "clients differ in its unit: write it, as in 500ms or 5s (10ms or more), or give responseTimeout, in \
              milliseconds",
         ),
@@ -73,14 +73,15 @@ fn bounded(option: &'static str, time: Duration, longest: Duration) -> Given {
 
 fn milliseconds(text: &str) -> Option<Duration> {
     let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // What is too large for the type is certainly too long.
+    // A number that is too large for the type is above the maximum as well.
     all_digits.then(|| text.parse().map_or(Duration::MAX, Duration::from_millis))
 }
 
-/// A time as Go and Lettuce write it: `1m30s`, `1.5s`, `500ms`; or a number alone, in so many seconds.
-fn span(text: &str, alone: Option<f64>) -> Option<Duration> {
-    // For go-redis this is no time-out at all.
-    if alone.is_some() && matches!(text, "-1" | "-2") {
+/// A time as Go and Lettuce write it: `1m30s`, `1.5s`, `500ms`. `bare_unit` is the unit of a number without one, in seconds, if
+/// such a number is allowed.
+fn duration(text: &str, bare_unit: Option<f64>) -> Option<Duration> {
+    // In go-redis these mean no time-out at all.
+    if bare_unit.is_some() && matches!(text, "-1" | "-2") {
         return Some(Duration::MAX);
     }
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
@@ -91,8 +92,8 @@ fn span(text: &str, alone: Option<f64>) -> Option<Duration> {
         let (number, after) = rest.split_at_checked(end)?;
         let end = after.bytes().position(is_number).unwrap_or(after.len());
         let (unit, after) = after.split_at_checked(end)?;
-        let minus_clock_drift = match unit {
-            "" if number.len() == text.len() => alone?,
+        let unit_seconds = match unit {
+            "" if number.len() == text.len() => bare_unit?,
             "ns" => 1e-9,
             "us" | "µs" | "μs" => 1e-6,
             "ms" => 1e-3,
@@ -102,13 +103,13 @@ fn span(text: &str, alone: Option<f64>) -> Option<Duration> {
             "d" => 86_400.0,
             _ => return None,
         };
-        seconds += number.parse::<f64>().ok()? * minus_clock_drift;
+        seconds += number.parse::<f64>().ok()? * unit_seconds;
         rest = after;
     }
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)).filter(|_| !text.is_empty())
 }
 
-/// Seconds; -1 and 0 stand for the default, as in StackExchange.Redis.
+/// Reads a number of seconds. -1 and 0 mean the default, as in StackExchange.Redis.
 pub(super) fn keep_alive(option: &'static str, text: &str) -> Result<Option<Given>, &'static str> {
     match text {
         "-1" => Ok(None),
@@ -126,7 +127,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// RESP3 carries the messages of waiters on the connection of the commands.
+/// Accepts RESP3 alone: with it notifications arrive on the connection of the commands.
 pub(super) fn protocol(text: &str) -> Result<(), &'static str> {
     if text == "3" || text.eq_ignore_ascii_case("resp3") {
         return Ok(());
@@ -149,13 +150,13 @@ pub(super) fn decoded(text: &str) -> Result<String, &'static str> {
 }
 
 fn digits(text: &str) -> Option<u64> {
-    // `parse` would take a sign as well.
+    // `parse` would accept a sign as well.
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| text.parse().ok()).flatten()
 }
 
-/// A user and a password that can be used together. An empty user is none; an empty password is one only with a
-/// user, whom the server may let in without.
+/// A user and a password that can be used together. An empty user is no user. An empty password is a password only with a
+/// user, since the server may have a user without one.
 pub(super) fn credentials(
     user: Option<String>,
     password: Option<String>,
@@ -166,7 +167,7 @@ pub(super) fn credentials(
         return (None, password.filter(|password| !password.is_empty()));
     }
     if password.is_none() {
-        // It would go unused: nobody is authenticated without a password. Often it is the password itself.
+        // Without a password the server is not told the user. Often the text is the password itself.
         mistakes.push(Mistake::new(
             "user",
             "without a password, which may be empty; in a URL, a password alone is written redis://:password@host",

@@ -34,7 +34,7 @@ impl Driver {
 
     /// Ends the provider's tasks once it is closed and the server has been told everything.
     pub(super) fn end_if_told(&self) {
-        if self.is_closed() && self.all_cancelled() && self.connection.is_telling_the_last() {
+        if self.is_closed() && self.all_cancelled() && self.connection.is_delivering_last_reply() {
             self.retire();
         }
     }

@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
 
 use super::Driver;
-use crate::redis::connection::Left;
+use crate::redis::connection::DriverExit;
 
 /// How long the thread waits for more once everything is answered: the guards of an ending runtime's other tasks are
 /// dropped one after the other.
@@ -88,8 +88,8 @@ impl Drop for Runs {
 
 impl Driver {
     /// A runtime has ended, and with it the task that drove the connection. Whether what has been pushed is seen to.
-    pub(super) fn drain_after_a_runtime(self: &Arc<Self>, left: Left, others: bool) -> bool {
-        let pending = self.frees_are_pending() || others && !self.connection.is_empty();
+    pub(super) fn drain_after_a_runtime(self: &Arc<Self>, left: DriverExit, others: bool) -> bool {
+        let pending = self.frees_are_pending() || others && !self.connection.is_queue_empty();
         if DRAINS.get() {
             return others && pending;
         }
@@ -105,7 +105,10 @@ impl Driver {
 
     /// A guard was dropped outside of every runtime, and none drives the connection.
     pub(super) fn drain_outside_of_runtimes(self: &Arc<Self>) {
-        if !self.connection.driver().is_taken() && self.frees_are_pending() && self.connection.trouble().is_none() {
+        if !self.connection.driver().is_taken()
+            && self.frees_are_pending()
+            && self.connection.unreachable_error().is_none()
+        {
             self.begin_to_drain(false);
             self.wait_until_drained();
         }
@@ -180,7 +183,7 @@ impl Driver {
                         sleep(AGAIN).await;
                         self.cancel_all_again();
                     }
-                    if self.connection.trouble().is_some() {
+                    if self.connection.unreachable_error().is_some() {
                         return false;
                     }
                     self.serve();

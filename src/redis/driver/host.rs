@@ -41,11 +41,11 @@ impl Host for Driver {
     }
 
     fn unreachable(&self) -> Option<LockError> {
-        self.connection.trouble()
+        self.connection.unreachable_error()
     }
 
     fn silence(&self) -> Option<LockError> {
-        self.connection.silence()
+        self.connection.disconnected_error()
     }
 
     fn has_notifications(&self) -> bool {

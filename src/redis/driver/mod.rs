@@ -50,7 +50,7 @@ use self::takeover::Watches;
 use self::work::Work;
 use super::acquire_slot::AcquireSlot;
 use super::clocks::Clocks;
-use super::connection::{Call, Caller, Connection, DriverSlot, Left, Reply};
+use super::connection::{Call, Caller, Connection, DriverExit, DriverSlot, Reply};
 use super::keys::Keys;
 use super::lease::RedisLease;
 use super::protocol::{Message, acquired, cancel_reply, owner_reply};
@@ -312,7 +312,7 @@ impl Caller for Driver {
         self.handle(&resource, event);
     }
 
-    fn heard(self: &Arc<Self>, message: &str) {
+    fn notified(self: &Arc<Self>, message: &str) {
         match Message::read(message, self.connection.keys()) {
             Some(Message::Granted(resource, grant)) => self.handle(&resource, Event::Granted(grant)),
             Some(Message::Wanted(resource, token)) => self.handle(&resource, Event::Wanted(token)),
@@ -325,9 +325,9 @@ impl Caller for Driver {
         self.cancel_all_again();
     }
 
-    fn abandoned(self: &Arc<Self>, left: Left) -> bool {
+    fn driver_ended(self: &Arc<Self>, exit: DriverExit) -> bool {
         let others = self.serve_elsewhere();
-        self.drain_after_a_runtime(left, others)
+        self.drain_after_a_runtime(exit, others)
     }
 }
 

@@ -49,7 +49,7 @@ async fn what_was_asked_again_and_is_not_sent_does_not_follow_its_own_release() 
     stage.driver().reconnected();
     stage.notifies_of_grant(token, 1_000_100_000);
     drop(Stage::taken(&waiter).unwrap());
-    let steps: Vec<_> = stage.driver().connection.take_pushed().map(|call| call.command.step).collect();
+    let steps: Vec<_> = stage.driver().connection.take_queued().map(|call| call.command.step).collect();
     assert_eq!(steps, [Step::Release], "nothing else is under this token");
     assert_eq!(stage.driver().len(), 0);
 }

@@ -6,7 +6,7 @@ use crate::LockError;
 use crate::backend::Release;
 use crate::engine;
 use crate::engine::Refusal;
-use crate::redis::connection::{Reply, was_cut};
+use crate::redis::connection::{Reply, was_closed_before_reply};
 use crate::redis::protocol::owner_reply;
 
 /// A reply, whose value `decode` reads.
@@ -20,7 +20,9 @@ pub(super) fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, Loc
             engine::Reply::Refused(Refusal { is_passing: is_passing(&error), has_not_run: has_not_run(&error), error })
         }
         Reply::NotSent(error) => engine::Reply::NotSent(error),
-        Reply::Indeterminate { error } => engine::Reply::Indeterminate { was_cut: was_cut(&error), error },
+        Reply::Indeterminate { error } => {
+            engine::Reply::Indeterminate { was_cut: was_closed_before_reply(&error), error }
+        }
     }
 }
 

@@ -16,7 +16,7 @@ impl Driver {
         if self.connection.driver().is_taken() && timers_are_driven() {
             return;
         }
-        self.connection.serve(self);
+        self.connection.ensure_driven(self);
         let Ok(runtime) = Handle::try_current() else { return };
         if timers_are_driven() {
             return;

@@ -57,7 +57,7 @@ impl Stage {
     pub(super) fn call_for(&self, resource: &Resource, is: impl Fn(&CallKind) -> bool) -> Call<CallKind> {
         self.driver()
             .connection
-            .take_pushed()
+            .take_queued()
             .find(|call| call.command.resource == *resource && is(&call.kind))
             .unwrap()
     }

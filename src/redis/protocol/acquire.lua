@@ -1,61 +1,61 @@
--- Takes a lock if it is free and nobody stands before us, or joins the queue.
+-- Takes a lock if it is free and no live waiter is before the caller, or joins the queue.
 --
 -- ARGV   1 the lease in milliseconds
---        2 'm' join the queue, to be told by message; 'p' join it, to ask again; 'n' do not join. After an 'm' the
---          claim lease in milliseconds: what a grant by message lasts, until its owner says that it has it
---        3 the deadline of our entry, as far as we know it
--- Answer number                                 ours, with that number; nobody is in the queue
---        1, number, time, others in the queue   ours
---        0, lease left, time, deadline          somebody else's; we are in the queue
---        3, lease left, time, deadline          the same, with a new entry: the one that we knew was dropped though it
---                                               had not come to its deadline
---        2, lease left, time, 0                 somebody else's; we are not in the queue
---        4, 0, time, 0                          not known: there are too many dead in the queue for one call. Ask again
+--        2 'm' join the queue, and wait for a notification; 'p' join it, and poll; 'n' do not join. After 'm' the claim
+--          lease in milliseconds: the lease of a grant by notification until its owner confirms it
+--        3 the deadline of the caller's entry, as far as the caller knows it
+-- Answer number                                 granted, with that number; the queue is empty
+--        1, number, time, others in the queue   granted
+--        0, lease left, time, deadline          another owner has it; the caller is in the queue
+--        3, lease left, time, deadline          the same, with a new entry: the known one was removed though it had not
+--                                               reached its deadline
+--        2, lease left, time, 0                 another owner has it; the caller is not in the queue
+--        4, 0, time, 0                          not decided: the queue has too many dead entries for one call. Repeat it
 --
--- Asking again with the same token is safe. The owner gets a new number, above all that were granted until then, and a
--- lease that begins now, unless it has a longer one by now: the question may come late.
+-- To repeat it with the same token is safe. The owner gets a new number, above all that were granted until then, and a lease
+-- that begins now, unless the present one ends later: the call may come late.
 
 --#include grant.lua
 
-local ttl = ARGV[rest]
+local ttl = ARGV[first_arg]
 
 --#for each lock
 
-if call('EXISTS', lock, queue) == 0 then return own(me, ttl) end
+if call('EXISTS', lock, queue) == 0 then return grant(my_token, ttl) end
 
 --#include queue.lua
 
-local mode, claim = string.match(ARGV[rest + 1], '^(%a)(%d*)$')
-local known = tonumber(ARGV[rest + 2])
+local mode, claim = string.match(ARGV[first_arg + 1], '^(%a)(%d*)$')
+local known = tonumber(ARGV[first_arg + 2])
 if claim == '' then claim = ttl end
 local owner = call('GET', lock)
 
-if owner == me then
+if owner == my_token then
   local lease = string.format('%d', math.max(call('PTTL', lock), tonumber(ttl)))
-  -- First, since it is allowed when memory is full, and after it the rest is.
+  -- First, since it is allowed when the server's memory is full, and after an allowed write the others are as well.
   call('PEXPIRE', lock, lease)
-  return { 1, own(me, lease), now, call('LLEN', queue) }
+  return { 1, grant(my_token, lease), now, call('LLEN', queue) }
 end
 
 local deadline, first, dropped
 if not owner then
   local number
-  if mode ~= 'n' then deadline, first, dropped = stand_in_line(claim, mode, known) end
-  owner, number = promote(call('LINDEX', queue, '0'), ttl)
+  if mode ~= 'n' then deadline, first, dropped = join_queue(claim, mode, known) end
+  owner, number = grant_next(call('LINDEX', queue, '0'), ttl)
   if not owner and call('EXISTS', queue) == 0 then
-    owner, number = me, own(me, ttl)
+    owner, number = my_token, grant(my_token, ttl)
   end
-  if owner == me then return { 1, number, now, call('LLEN', queue) } end
+  if owner == my_token then return { 1, number, now, call('LLEN', queue) } end
 end
 
--- Free, and not through with the dead: whoever asks next goes on.
-local unfinished = not owner and may_drop <= 0
+-- The lock is free, and not all dead entries are removed: the next call goes on with them.
+local unfinished = not owner and removals_left <= 0
 if mode == 'n' then
   if unfinished then return { 4, 0, now, 0 } end
   return { 2, call('PTTL', lock), now, 0 }
 end
-if not deadline then deadline, first, dropped = stand_in_line(claim, mode, known) end
--- The holder may hand the lock on within its own process, until it knows that others wait. Said each time that the
--- first in the queue asks, since a message may be lost.
-if first and owner then tell(owner, 'wanted:' .. owner .. ':' .. lock) end
+if not deadline then deadline, first, dropped = join_queue(claim, mode, known) end
+-- The holder may hand the lock over within its own process until it knows that other processes wait. It is notified each time
+-- that the first in the queue calls, since a notification may be lost.
+if first and owner then notify(owner, 'wanted:' .. owner .. ':' .. lock) end
 return { dropped and 3 or 0, unfinished and 0 or call('PTTL', lock), now, deadline }

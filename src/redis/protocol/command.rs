@@ -2,7 +2,7 @@
 
 use crate::LockError;
 
-/// Whether this client may use channels. Without them waiters ask again and again.
+/// Whether this client may publish notifications. If not, waiters poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) enum Publishing {
     Allowed,
@@ -11,7 +11,7 @@ pub(in crate::redis) enum Publishing {
 
 /// An answer that no script of this crate gives.
 pub(super) fn unexpected(answer: &::redis::Value) -> LockError {
-    // Never the answer itself: it is not known what is in it.
+    // Never the answer itself: it may contain a secret.
     let kind = match answer {
         ::redis::Value::Nil => "nothing",
         ::redis::Value::Int(_) => "another number",

@@ -1,7 +1,7 @@
-//! The Lua scripts, what they are called with, and what they answer.
+//! The Lua scripts, their arguments and their answers, and the notifications that they publish.
 //!
-//! The rules that they keep are numbered in `head.lua`, which is the beginning of each. Each is there twice, in the
-//! frames `one.lua` and `several.lua`: for one lock, and for several that are asked for at the same time.
+//! The invariants of the scripts are numbered in `head.lua`, with which each script begins. There are two forms of each
+//! script, framed by `one.lua` and `several.lua`: for one lock, and for several in one call.
 
 mod command;
 mod encode;
@@ -9,39 +9,39 @@ mod notification;
 mod reply;
 
 pub(super) use command::Publishing;
-pub(super) use encode::{Answers, MOST_IN_A_CALL, Manner, write};
+pub(super) use encode::{Answers, EncodeOptions, MAX_LOCKS_PER_COMMAND, encode};
 pub(super) use notification::Message;
 pub(super) use reply::{acquired, cancel_reply, owner_reply};
 
 use std::sync::LazyLock;
 
-/// A script, for one lock and for several. Most calls are for one, and cost less without what several need.
+/// A script, for one lock and for several. Most calls are for one, and cost the server less without what several need.
 pub(super) struct Script {
     one: Text,
     several: Text,
 }
 
-/// What the server is told of a script, and the digest by which it knows it afterwards.
+/// A script's text, and the digest by which the server knows it once it is loaded.
 struct Text {
     text: String,
     digest: String,
 }
 
 impl Script {
-    /// The script of this text: after the beginning that all share, with what it includes, and in the frame of each kind.
+    /// The script of this text, with the files that it includes, in both frames.
     fn new(body: &str) -> Self {
         let body = body
             .replace("--#include grant.lua", include_str!("grant.lua"))
             .replace("--#include queue.lua", include_str!("queue.lua"));
         let for_each = "--#for each lock";
-        let several = format!("{}\nend", body.replace(for_each, "local function one()"));
+        let several = format!("{}\nend", body.replace(for_each, "local function run()"));
         Self {
             one: Text::new(&include_str!("one.lua").replace("--#script", &body.replace(for_each, ""))),
             several: Text::new(&include_str!("several.lua").replace("--#script", &several)),
         }
     }
 
-    /// The commands that make it known to the server.
+    /// The commands that load both forms.
     fn load(&self) -> impl Iterator<Item = ::redis::Cmd> {
         [&self.one, &self.several].into_iter().map(|script| {
             let mut load = ::redis::cmd("SCRIPT");
@@ -63,12 +63,10 @@ macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
         $(
             $(#[$doc])*
-            pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-Script::new(include_str!($file))
-            });
+            pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!($file)));
         )*
 
-        /// Loads every script, as is to be done before the first is used. Returns how many commands that takes.
+        /// Appends the commands that load every script. Returns how many there are.
         pub(super) fn load_all(pipeline: &mut ::redis::Pipeline) -> usize {
             let loads = [$(&*$name),*].into_iter().flat_map(|script: &Script| script.load());
             loads.map(|load| _ = pipeline.add_command(load)).count()
@@ -79,10 +77,10 @@ Script::new(include_str!($file))
 scripts! {
     /// Takes the lock, or joins the queue for it.
     ACQUIRE = "acquire.lua";
-    /// Lets a lease begin anew.
+    /// Renews or extends a lease, or checks it.
     RENEW = "renew.lua";
     /// Frees a lock, or hands it on.
     RELEASE = "release.lua";
-    /// Takes an acquire back.
-    UNDO = "cancel.lua";
+    /// Cancels an acquire.
+    CANCEL = "cancel.lua";
 }

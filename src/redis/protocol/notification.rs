@@ -1,21 +1,21 @@
-//! What the scripts tell an inbox.
+//! The notifications that the scripts publish to an inbox.
 
 use crate::Resource;
 use crate::engine::{Grant, OwnerToken, ServerTime};
 use crate::redis::keys::Keys;
 
-/// A message to the process that a token belongs to.
+/// A notification to the process that a token belongs to.
 #[derive(Debug)]
 pub(in crate::redis) enum Message {
-    /// The lock is ours: whoever held it has handed it on.
+    /// The lock was handed over to us.
     Granted(Resource, Grant),
-    /// Others wait for a lock that is ours.
+    /// Other processes wait for a lock that is ours.
     Wanted(Resource, OwnerToken),
 }
 
 impl Message {
-    /// `granted:fence:time:waiting:token:key` or `wanted:token:key`. Anybody who may publish may write anything here:
-    /// what is neither is no message.
+    /// Reads `granted:fence:time:waiting:token:key` or `wanted:token:key`. Any client that may publish can write anything
+    /// here: `None` if it is neither.
     pub(in crate::redis) fn read(text: &str, keys: &Keys) -> Option<Self> {
         if let Some(rest) = text.strip_prefix("wanted:") {
             let (token, lock) = rest.split_once(':')?;

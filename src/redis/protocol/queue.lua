@@ -1,97 +1,98 @@
--- The queue: joining it, and handing a free lock to its first. Included, after grant.lua, where a script needs it.
+-- The wait queue: joining it, and granting a free lock to the first waiter. Included after grant.lua.
 
--- Tells the owner of a token. Returns how many heard it: nobody, if the token is another program's, which looks as
--- it likes and names no inbox.
-local function tell(token, message)
+-- Publishes a message to the inbox that a token names. Returns how many connections received it: 0 if this client may not
+-- publish, or if the token is that of another program and names no inbox.
+local function notify(token, message)
   if inboxes == '' or #token ~= 49 or string.sub(token, 17, 17) ~= '.' then return 0 end
   return call('PUBLISH', inboxes .. string.sub(token, 1, 16), message)
 end
 
--- Places and texts of the entries of the token that asks, as far as they are near an end of the queue (S6). An entry
--- that its owner does not know exactly, because an answer was lost, is mostly new or old.
-local function entries_of_mine()
+-- Positions and texts of the entries of the caller's token, as far as they are near an end of the queue (S6). If its owner
+-- does not know an entry exactly, because a reply was lost, the entry is most likely new or old, and so near an end.
+local function find_my_entries()
   local found = {}
   for _, from in ipairs({ 0, math.max(512, call('LLEN', queue) - 512) }) do
-    for at, entry in ipairs(call('LRANGE', queue, from, from + 511)) do
-      if string.sub(entry, -#me) == me then found[#found + 1] = { from + at - 1, entry } end
+    for index, entry in ipairs(call('LRANGE', queue, from, from + 511)) do
+      if string.sub(entry, -#my_token) == my_token then found[#found + 1] = { from + index - 1, entry } end
     end
   end
   return found
 end
 
--- Where the entry of the token that asks stands in the queue, or nil. One that is found nowhere is made anew: where it is
--- there all the same it is an entry too many, which is taken back when it is granted.
-local function place_of_mine(claim, mode, known)
-  local place = call('LPOS', queue, digits(known) .. ':' .. claim .. ':' .. mode .. ':' .. me)
-  if place then return place end
-  local first = entries_of_mine()[1]
+-- The position of the caller's entry in the queue, or nil. If it is not found the caller gets a new entry. Should the old
+-- one exist all the same, a grant to it reaches a caller that does not wait any more, which then cancels it.
+local function find_my_position(claim, mode, known)
+  local position = call('LPOS', queue, digits(known) .. ':' .. claim .. ':' .. mode .. ':' .. my_token)
+  if position then return position end
+  local first = find_my_entries()[1]
   return first and first[1]
 end
 
--- For how many milliseconds an entry counts as alive. With messages a process that is gone is noticed at once, and the
--- time only bounds what a cluster or a client without messages has to wait for it.
-local lives_for = { m = 15000, p = 3000 }
+-- For how many milliseconds an entry counts as alive, by its mode. With notifications a dead process is noticed at once, and
+-- this time only matters in a cluster or with a client that may not publish.
+local lifetimes = { m = 15000, p = 3000 }
 
--- Puts the token that asks into the queue, or lets its entry live on. Returns the entry's deadline in milliseconds,
--- whether the entry is the first, and whether it is a new one though the one before had not come to its deadline.
-local function stand_in_line(claim, mode, known)
-  local lives = lives_for[mode]
+-- Puts the caller's token into the queue, or renews its entry. Returns the entry's deadline in milliseconds, whether the
+-- entry is the first, and whether it is a new one though the previous one had not reached its deadline.
+local function join_queue(claim, mode, known)
+  local lifetime = lifetimes[mode]
   local present = math.floor(now / 1000)
-  local deadline = present + lives
-  local entry = digits(deadline) .. ':' .. claim .. ':' .. mode .. ':' .. me
-  local place = known and place_of_mine(claim, mode, known)
-  local dropped = not place and known and known > present and known - present <= lives_for.m
-  if not place then
-    place = call('RPUSH', queue, entry) - 1
-  elseif known - present < lives / 2 or known - present > lives then
-    call('LSET', queue, place, entry)
+  local deadline = present + lifetime
+  local entry = digits(deadline) .. ':' .. claim .. ':' .. mode .. ':' .. my_token
+  local position = known and find_my_position(claim, mode, known)
+  local dropped = not position and known and known > present and known - present <= lifetimes.m
+  if not position then
+    position = call('RPUSH', queue, entry) - 1
+  elseif known - present < lifetime / 2 or known - present > lifetime then
+    call('LSET', queue, position, entry)
   else
     deadline = known
   end
-  -- Longer than any entry lives, so that a queue whose processes are all gone disappears.
+  -- Longer than the lifetime of any entry, so that a queue whose processes are all dead disappears.
   call('PEXPIRE', queue, '60000')
-  return deadline, place == 0, dropped
+  return deadline, position == 0, dropped
 end
 
--- Whether an entry's process may be there still. A deadline that is further away than any is written was so before the
+-- Whether the process of an entry may be alive. A deadline further away than any lifetime was written before the server's
 -- clock was set back.
-local function lives_on(deadline, mode)
-  local lives = lives_for[mode]
-  return lives and deadline * 1000 >= now and deadline * 1000 <= now + 2000 * lives
+local function may_be_alive(deadline, mode)
+  local lifetime = lifetimes[mode]
+  return lifetime and deadline * 1000 >= now and deadline * 1000 <= now + 2000 * lifetime
 end
 
--- Grants a free lock to the first in the queue who is there to take it (S3). Returns its token and number, or
--- nothing: then the queue is empty, or its first comes for the lock by itself, or the dead before it are too many for
--- one call (S6), which has then none left to drop.
+-- Grants a free lock to the first live waiter in the queue (S3). Returns its token and the number of the grant, or nothing:
+-- then the queue is empty, or its first waiter polls and comes for the lock by itself, or there are more dead entries before
+-- it than one call may remove (S6), and removals_left is used up.
 --
--- The lease is the one that the entry asks for. `whole` is that of the token that asks, which hears of it at once.
-local function promote(first, whole)
-  local entries, at, dead, unheard = { first }, 1, 0, false
-  while entries[at] do
-    local deadline, claim, mode, token = string.match(entries[at], '^(%d+):(%d+):(%a):(.+)$')
-    local alive = token and lives_on(tonumber(deadline), mode)
-    local comes = alive and token ~= me and (mode == 'p' or inboxes == '')
-    -- Where one was gone more may be: they are looked for before they are granted anything, which is cheaper.
-    if unheard and alive and not comes and token ~= me then alive = tell(token, 'there') > 0 end
+-- The lease is the claim lease of the entry. `full_ttl` is that of the caller's token, which gets the answer at once.
+local function grant_next(first, full_ttl)
+  local entries, index, dead, met_dead_process = { first }, 1, 0, false
+  while entries[index] do
+    local deadline, claim, mode, token = string.match(entries[index], '^(%d+):(%d+):(%a):(.+)$')
+    local alive = token and may_be_alive(tonumber(deadline), mode)
+    local polls = alive and token ~= my_token and (mode == 'p' or inboxes == '')
+    -- Where one process is dead others may be. From then on each is looked for before it is granted the lock, which costs
+    -- less than a grant to a dead one.
+    if met_dead_process and alive and not polls and token ~= my_token then alive = notify(token, 'there') > 0 end
     if alive then
       if dead > 0 then call('LPOP', queue, dead) end
-      if comes then return end
-      -- Before it is told (S4).
-      local number = own(token, token == me and whole or claim)
+      if polls then return end
+      -- Granted before it is published (S4).
+      local number = grant(token, token == my_token and full_ttl or claim)
       call('LPOP', queue)
       local message = { 'granted', digits(number), digits(now), call('LLEN', queue), token, lock }
-      if token == me or tell(token, table.concat(message, ':')) > 0 then return token, number end
-      -- Nobody listens: that process is gone, and so is its place.
+      if token == my_token or notify(token, table.concat(message, ':')) > 0 then return token, number end
+      -- No connection received it: that process is dead. Its entry is removed already.
       call('DEL', lock)
-      dead, unheard = 0, true
+      dead, met_dead_process = 0, true
     else
       dead = dead + 1
     end
-    at, may_drop = at + 1, may_drop - 1
-    if not entries[at] then
+    index, removals_left = index + 1, removals_left - 1
+    if not entries[index] then
       if dead > 0 then call('LPOP', queue, dead) end
-      if may_drop <= 0 then return end
-      entries, at, dead = call('LRANGE', queue, '0', '63'), 1, 0
+      if removals_left <= 0 then return end
+      entries, index, dead = call('LRANGE', queue, '0', '63'), 1, 0
     end
   end
 end

@@ -1,4 +1,4 @@
-//! What the scripts answer.
+//! The answers of the scripts.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> 
     match kind {
         1 if first > 0 => Ok(Acquired::Granted { fence: first.unsigned_abs(), others_wait: last > 0 }),
         0 | 3 => Ok(Acquired::Queued {
-            // Negative where a lock of another make has no end, or the lock is kept for the first in the queue.
+            // Negative if another program's lock has no expiry, or the lock is free and kept for the first in the queue.
             lease_left: u64::try_from(first).ok().map(Duration::from_millis),
             at: ServerTime(at.unsigned_abs()),
             deadline: last.unsigned_abs(),

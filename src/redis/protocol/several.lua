@@ -1,22 +1,23 @@
--- A script for several locks.
+-- The frame of a script for several locks.
 
 local count = math.floor(#KEYS / 2)
-local rest = count + 2
+local first_arg = count + 2
 local fence = KEYS[2 * count + 1]
--- Those of the lock that is looked at.
-local lock, queue, me
+-- Of the lock whose turn it is.
+local lock, queue, my_token
 
 --#script
 
 local answers = {}
-for at = 1, count do
-  lock, queue, me = KEYS[2 * at - 1], KEYS[2 * at], ARGV[at + 1]
-  local done, answer = pcall(one)
-  if not done then
-    -- A text up to Redis 6.2, with the place in the script before it. Told as the server tells of a script that failed.
+for index = 1, count do
+  lock, queue, my_token = KEYS[2 * index - 1], KEYS[2 * index], ARGV[index + 1]
+  local succeeded, answer = pcall(run)
+  if not succeeded then
+    -- Up to Redis 6.2 the error is a string that begins with the line of the script. The answer has the form in which the
+    -- server reports the error of a script.
     local text = type(answer) == 'table' and answer.err or string.match(answer, '^@?user_script:%s*%d+:%s*%-?(.*)$') or answer
     answer = { err = text .. ' script: one of several' }
   end
-  answers[at] = answer
+  answers[index] = answer
 end
 return answers

@@ -1,58 +1,58 @@
-//! [`Places`]: what is due at one time.
+//! [`Slots`]: the timers of one time.
 
-/// One thing, or several in places that are given again.
+/// One timer, or several in slots that are used again.
 #[derive(Debug)]
-pub(super) enum Places<T> {
-    /// In place 0. Most times have no more, unless locks are very many.
+pub(super) enum Slots<T> {
+    /// In slot 0. Most times have one timer, unless there are very many locks.
     One(T),
     Many(Box<Many<T>>),
 }
 
-/// Places in rows, of which none but the first is ever moved, and that while it is small: one list that is moved whenever
-/// it has grown leaves holes behind, which an allocator can use for little else, and there may be very many things in all.
+/// Slots in rows. Only the first row is ever moved, while it is small. One list that is moved whenever it grows would leave
+/// holes in the allocator's memory that fit little else, and there may be very many timers.
 #[derive(Debug)]
 pub(super) struct Many<T> {
-    /// All but the last are of [`ROW`] places.
-    rows: Vec<Vec<Place<T>>>,
-    /// The free place that is taken next: the end, if there is none.
+    /// All but the last have [`ROW`] slots.
+    rows: Vec<Vec<Slot<T>>>,
+    /// The free slot that is taken next. The end, if none is free.
     free: u32,
     taken: u32,
 }
 
-/// A thing, or the free place that is taken after this one.
+/// A timer, or the free slot that is taken after this one.
 #[derive(Debug)]
-pub(super) enum Place<T> {
+pub(super) enum Slot<T> {
     Taken(T),
     Free(u32),
 }
 
-/// Of half a kilobyte, with things of sixteen bytes.
+/// Half a kilobyte, with timers of sixteen bytes.
 const ROW: usize = 32;
 
-pub(super) type IntoIter<T> = std::iter::Flatten<std::vec::IntoIter<Vec<Place<T>>>>;
+pub(super) type IntoIter<T> = std::iter::Flatten<std::vec::IntoIter<Vec<Slot<T>>>>;
 
-impl<T> Places<T> {
-    /// Takes a place.
-    pub(super) fn add(&mut self, thing: T) -> u32 {
+impl<T> Slots<T> {
+    /// Puts a timer into a slot.
+    pub(super) fn add(&mut self, timer: T) -> u32 {
         if let Self::Many(many) = self {
-            return many.add(thing);
+            return many.add(timer);
         }
         let many = Box::new(Many { rows: Vec::new(), free: 0, taken: 0 });
         if let Self::One(first) = std::mem::replace(self, Self::Many(many))
             && let Self::Many(many) = self
         {
             many.add(first);
-            return many.add(thing);
+            return many.add(timer);
         }
         0
     }
 
-    /// Gives a place back. `true` if nothing is left: then the whole is to be dropped.
-    pub(super) fn remove(&mut self, place: u32) -> bool {
+    /// Frees a slot. `true` if no timer is left: then the whole is to be dropped.
+    pub(super) fn remove(&mut self, slot: u32) -> bool {
         match self {
-            Self::One(_) => place == 0,
+            Self::One(_) => slot == 0,
             Self::Many(many) => {
-                many.remove(place);
+                many.remove(slot);
                 many.taken == 0
             }
         }
@@ -68,38 +68,38 @@ impl<T> Places<T> {
 }
 
 impl<T> Many<T> {
-    fn add(&mut self, thing: T) -> u32 {
-        let place = self.free;
+    fn add(&mut self, timer: T) -> u32 {
+        let slot = self.free;
         self.taken += 1;
-        if let Some(free) = self.place(place) {
-            if let Place::Free(next) = std::mem::replace(free, Place::Taken(thing)) {
+        if let Some(free) = self.slot_mut(slot) {
+            if let Slot::Free(next) = std::mem::replace(free, Slot::Taken(timer)) {
                 self.free = next;
             }
-            return place;
+            return slot;
         }
-        self.free = place.saturating_add(1);
+        self.free = slot.saturating_add(1);
         match self.rows.last_mut() {
-            Some(last) if last.len() < ROW => last.push(Place::Taken(thing)),
+            Some(last) if last.len() < ROW => last.push(Slot::Taken(timer)),
             _ => {
-                // The first may stay the only one, and short: it grows up to a row as it is filled.
+                // The first row may stay the only one, and short. It grows as it is filled.
                 let mut row = Vec::with_capacity(if self.rows.is_empty() { 2 } else { ROW });
-                row.push(Place::Taken(thing));
+                row.push(Slot::Taken(timer));
                 self.rows.push(row);
             }
         }
-        place
+        slot
     }
 
-    fn place(&mut self, place: u32) -> Option<&mut Place<T>> {
-        let place = place as usize;
-        self.rows.get_mut(place / ROW)?.get_mut(place % ROW)
+    fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot<T>> {
+        let slot = slot as usize;
+        self.rows.get_mut(slot / ROW)?.get_mut(slot % ROW)
     }
 
-    fn remove(&mut self, place: u32) {
+    fn remove(&mut self, slot: u32) {
         let next = self.free;
-        if let Some(taken @ Place::Taken(_)) = self.place(place) {
-            *taken = Place::Free(next);
-            self.free = place;
+        if let Some(taken @ Slot::Taken(_)) = self.slot_mut(slot) {
+            *taken = Slot::Free(next);
+            self.free = slot;
             self.taken -= 1;
         }
     }
@@ -109,10 +109,10 @@ impl<T> Many<T> {
     }
 }
 
-impl<T> Place<T> {
-    pub(super) fn taken(self) -> Option<T> {
+impl<T> Slot<T> {
+    pub(super) fn into_timer(self) -> Option<T> {
         match self {
-            Self::Taken(thing) => Some(thing),
+            Self::Taken(timer) => Some(timer),
             Self::Free(_) => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use ::redis::{ErrorKind, RedisError};
 
-/// When an error came.
+/// In what situation an error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Context {
     /// While a connection was being made.
@@ -40,11 +40,11 @@ pub(super) fn of(error: &RedisError, Context { connecting, tls }: Context) -> Op
         return None;
     }
     if !tls {
-        // A server with TLS closes the connection, or sends an alert, which is no RESP.
+        // A server with TLS closes the connection, or sends a TLS alert, which is not RESP.
         let closed = error.is_connection_dropped() && !error.is_connection_refusal();
         return (closed || error.kind() == ErrorKind::Parse).then_some(MAYBE_TLS);
     }
-    // The errors of the TLS library come as texts, inside those of input and output.
+    // The errors of the TLS library are inside I/O errors, and only their texts can be told apart.
     [
         ("CaUsedAsEndEntity", OWN_AUTHORITY),
         ("UnsupportedCertVersion", VERSION_1),

@@ -1,0 +1,123 @@
+//! [`DriverGuard`]: a connection that a task drives, and the calls that fail because they cannot be sent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use tokio::time::Instant;
+
+use super::driver::Generation;
+use super::failure::{Failure, connection_closed};
+use super::{Caller, Condition, Connection, DriverExit, Reply};
+
+/// A connection that is driven by a task. The drop ends that, also if the task ends with its runtime or never began. If the
+/// task was deposed before, the drop changes nothing.
+pub(super) struct DriverGuard<C: Caller> {
+    pub(super) connection: Arc<Connection<C>>,
+    pub(super) caller: Arc<C>,
+    pub(super) generation: Generation,
+    /// The task has ended by itself, and not with its runtime.
+    finished: AtomicBool,
+}
+
+impl<C: Caller> DriverGuard<C> {
+    pub(super) fn new(connection: &Arc<Connection<C>>, caller: &Arc<C>, generation: Generation) -> Self {
+        Self {
+            connection: Arc::clone(connection),
+            caller: Arc::clone(caller),
+            generation,
+            finished: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the connection is retired and every call has its reply.
+    pub(super) fn finish(&self) {
+        self.finished.store(true, SeqCst);
+    }
+
+    pub(super) fn set_condition(&self, condition: Condition) {
+        self.connection.set_condition(self.generation, condition);
+    }
+
+    /// Whether the connection is retired and no call waits to be sent.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        self.connection.retired.load(SeqCst) && self.connection.is_queue_empty()
+    }
+
+    /// Fails the calls in the queue, since the server is out of reach. Where calls may wait for the next connection (K4),
+    /// only those whose time is up fail. Returns when to call this again.
+    pub(super) fn fail_waiting_calls(&self) -> Option<Instant> {
+        if !self.connection.driver.is_current(self.generation) {
+            return None;
+        }
+        match self.connection.condition() {
+            Condition::Broken(failure) => self.fail_overdue_calls(&failure),
+            Condition::Down(failure) if failure.is_not_here() => self.fail_overdue_calls(&failure),
+            _ => {
+                self.fail_all_calls();
+                None
+            }
+        }
+    }
+
+    fn fail_all_calls(&self) {
+        let connection = &self.connection;
+        loop {
+            let calls = connection.queue.lock().take(usize::MAX);
+            if calls.is_empty() {
+                return;
+            }
+            let error = connection.disconnected_error().unwrap_or_else(|| {
+                Failure::new(&connection.settings, "connecting", connection_closed(), Instant::now()).to_error()
+            });
+            for call in calls {
+                connection.answer(&self.caller, call, Reply::NotSent(error.clone()));
+            }
+        }
+    }
+
+    /// Returns when the time of the next call is up.
+    fn fail_overdue_calls(&self, failure: &Failure) -> Option<Instant> {
+        let connection = &self.connection;
+        let now = Instant::now();
+        let (mut kept, mut overdue, mut next) = (Vec::new(), Vec::new(), None);
+        {
+            // Under one hold of the mutex: a withdrawal finds each call that has not failed.
+            let mut queue = connection.queue.lock();
+            for mut call in queue.take(usize::MAX) {
+                match call.may_wait_for(now, connection.settings.response_timeout) {
+                    Some(left) => {
+                        next = Some(next.map_or(now + left, |next: Instant| next.min(now + left)));
+                        kept.push(call);
+                    }
+                    None => overdue.push(call),
+                }
+            }
+            queue.put_back(kept);
+        }
+        for call in overdue {
+            connection.answer(&self.caller, call, Reply::NotSent(failure.to_error()));
+        }
+        next
+    }
+}
+
+impl<C: Caller> Drop for DriverGuard<C> {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        let exit = DriverExit {
+            within_reach: connection.unreachable_error().is_none(),
+            may_block: connection.driver.may_block_while_dropping(self.generation),
+        };
+        self.set_condition(Condition::Starting);
+        if !connection.driver.resign(self.generation) {
+            // Deposed: another task drives the connection, or did.
+            return;
+        }
+        // The queue is looked at after the resignation. A caller that found the connection driven a moment before did not
+        // start another supervisor; its call is failed here (K1).
+        let goes_on = !self.finished.load(SeqCst) && self.caller.driver_ended(exit);
+        if !goes_on {
+            self.fail_all_calls();
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! [`Condition`]: whether the server can be reached, as far as is known.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::driver::Generation;
+use super::{Caller, Connection, Failure, ServerFacts};
+use crate::LockError;
+use crate::redis::protocol::Publishing;
+
+/// The condition of the connection.
+#[derive(Debug, Clone)]
+pub(in crate::redis) enum Condition {
+    /// Not needed yet, or being made for the first time.
+    Starting,
+    Up {
+        publishing: Publishing,
+    },
+    /// It broke just now, and the next one is being made: calls wait for that one.
+    Broken(Failure),
+    /// The server is out of reach.
+    Down(Failure),
+}
+
+impl Condition {
+    /// Whether it begins or ends the time in which a connection is replaced that was closed, or whose server was not the
+    /// right one. A silent connection is not among those.
+    fn is_change(&self) -> bool {
+        match self {
+            Self::Broken(failure) => failure.is_closed() || failure.is_not_here(),
+            Self::Up { .. } => true,
+            Self::Starting | Self::Down(_) => false,
+        }
+    }
+}
+
+impl<C: Caller> Connection<C> {
+    /// The condition of the connection.
+    pub(in crate::redis) fn condition(&self) -> Condition {
+        self.condition.lock().clone()
+    }
+
+    /// Sets the condition, unless the supervisor was deposed (K6).
+    pub(super) fn set_condition(&self, generation: Generation, new: Condition) {
+        let mut condition = self.condition.lock();
+        if self.driver.is_current(generation) {
+            if new.is_change() {
+                self.changes.fetch_add(1, SeqCst);
+            }
+            *condition = new;
+        }
+    }
+
+    /// What the server said of itself when the latest connection was made.
+    pub(in crate::redis) fn facts(&self) -> ServerFacts {
+        self.facts.lock().clone()
+    }
+
+    /// Why a call would fail at once, if it would: the server is out of reach.
+    pub(in crate::redis) fn unreachable_error(&self) -> Option<LockError> {
+        match &*self.condition.lock() {
+            Condition::Down(failure) if !failure.is_not_here() => Some(failure.to_error()),
+            _ => None,
+        }
+    }
+
+    /// Why there is no connection at this moment, if there was one or an attempt failed. As long as there is none the
+    /// latest reply of the server may be an old one.
+    pub(in crate::redis) fn disconnected_error(&self) -> Option<LockError> {
+        match &*self.condition.lock() {
+            Condition::Broken(failure) | Condition::Down(failure) => Some(failure.to_error()),
+            Condition::Starting | Condition::Up { .. } => None,
+        }
+    }
+
+    /// How often a connection was closed, or its server not the right one, and how often another was made.
+    pub(in crate::redis) fn changes(&self) -> usize {
+        self.changes.load(SeqCst)
+    }
+
+    /// Whether a connection that was closed, or whose server was not the right one, is being replaced, or was replaced since
+    /// [`changes`](Self::changes) returned this number. Then the replacement may have delayed a caller's reply.
+    pub(in crate::redis) fn has_changed_since(&self, changes: usize) -> bool {
+        let condition = self.condition.lock();
+        match &*condition {
+            Condition::Broken(_) => condition.is_change(),
+            Condition::Down(failure) => failure.is_not_here(),
+            Condition::Starting | Condition::Up { .. } => self.changes() != changes,
+        }
+    }
+}

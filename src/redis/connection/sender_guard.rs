@@ -1,0 +1,93 @@
+//! [`SenderGuard`]: the supervisor's hold of the sender.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::batch::SendMode;
+use super::completed_batch::CompletedBatch;
+use super::connect::ReadyConnection;
+use super::driver::Generation;
+use super::driver_guard::DriverGuard;
+use super::sender::Sender;
+use super::{Caller, Connection};
+
+/// The sender while its connection is up. When it is dropped the sender is closed, and what was in flight is in doubt.
+///
+/// Once its supervisor has been deposed it finds no sender, also if the next supervisor has opened one meanwhile (K6).
+pub(super) struct SenderGuard<'a, C: Caller> {
+    connection: &'a Arc<Connection<C>>,
+    generation: Generation,
+}
+
+impl<'a, C: Caller> SenderGuard<'a, C> {
+    pub(super) async fn open(driver: &'a DriverGuard<C>, ready: &ReadyConnection) -> Self {
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        let DriverGuard { connection, caller, generation, .. } = driver;
+        let new = Sender::new(caller, ready, *generation, waker);
+        {
+            let mut sender = connection.sender.lock();
+            if connection.driver.is_current(*generation) {
+                *sender = Some(new);
+            }
+        }
+        Self { connection, generation: *generation }
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Sender<C>) -> T) -> Option<T> {
+        self.connection.sender.lock().as_mut().filter(|sender| sender.is_of(self.generation)).map(look)
+    }
+
+    /// Sends one batch of what was enqueued, if there is room for another. Returns whether it did.
+    pub(super) fn send_queued(&self) -> bool {
+        let send = |sender: &mut Sender<C>| {
+            let waiting = self.connection.queue.lock().len();
+            sender.has_room(waiting) && sender.send_queued(self.connection)
+        };
+        self.with(send).unwrap_or(false)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.with(|sender| sender.in_flight() == 0).unwrap_or(true)
+    }
+
+    /// The next batch that has its replies. Waits for ever while nothing is in flight.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a batch that has not come out stays in flight.
+    pub(super) async fn next_completed(&self) -> CompletedBatch<C> {
+        poll_fn(|cx| self.with(|sender| sender.poll_next(cx)).unwrap_or(Poll::Pending)).await
+    }
+
+    pub(super) fn end_delivery(&self, mode: SendMode) {
+        self.with(|sender| sender.end_delivery(mode));
+    }
+
+    /// Leaves a batch with the sender, which delivers its replies if this task is never polled again.
+    pub(super) fn keep_undelivered(&self, completed: CompletedBatch<C>) {
+        self.with(|sender| sender.keep_undelivered(completed));
+    }
+
+    pub(super) fn take_undelivered(&self) -> Option<CompletedBatch<C>> {
+        self.with(Sender::take_undelivered).flatten()
+    }
+
+    /// Closes the sender if nothing is in flight and this says that nothing is left to be sent, in one step: afterwards
+    /// nothing is sent. Returns whether it did.
+    pub(super) fn close_if(&self, nothing_left: impl FnOnce() -> bool) -> bool {
+        let mut sender = self.connection.sender.lock();
+        let closed =
+            sender.take_if(|sender| sender.is_of(self.generation) && sender.in_flight() == 0 && nothing_left());
+        drop(sender);
+        closed.is_some()
+    }
+}
+
+impl<C: Caller> Drop for SenderGuard<'_, C> {
+    fn drop(&mut self) {
+        let closed = self.connection.sender.lock().take_if(|sender| sender.is_of(self.generation));
+        // Not under the mutex: this delivers replies, and the caller may flush then.
+        drop(closed);
+    }
+}

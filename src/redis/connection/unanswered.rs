@@ -1,0 +1,74 @@
+//! [`Unanswered`]: how many calls have no reply yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use tokio::sync::Notify;
+
+use super::{Call, Caller, Connection};
+use crate::sync::assert_outside;
+
+/// Counts the calls without a reply, so that a closing provider can wait until there is none.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered {
+    count: AtomicUsize,
+    /// The last call without a reply got one.
+    all_answered: Notify,
+}
+
+impl Unanswered {
+    pub(super) fn add_one(&self) {
+        self.count.fetch_add(1, SeqCst);
+    }
+
+    /// One call less is without a reply. Wakes the tasks that wait until there is none.
+    pub(super) fn remove_one(&self) {
+        assert_outside();
+        if self.count.fetch_sub(1, SeqCst) == 1 {
+            self.all_answered.notify_waiters();
+        }
+    }
+}
+
+impl<C: Caller> Connection<C> {
+    /// Waits until every call has its reply.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: it only looks.
+    pub(in crate::redis) async fn drained(&self) {
+        loop {
+            // Before the look: a reply that comes between the look and the wait is noticed as well.
+            let all_answered = self.unanswered.all_answered.notified();
+            if self.is_drained() {
+                return;
+            }
+            all_answered.await;
+        }
+    }
+
+    /// Whether every call has its reply.
+    pub(in crate::redis) fn is_drained(&self) -> bool {
+        self.unanswered.count.load(SeqCst) == 0
+    }
+
+    /// Whether no call is without a reply but the one whose reply is being delivered.
+    pub(in crate::redis) fn is_delivering_last_reply(&self) -> bool {
+        self.unanswered.count.load(SeqCst) <= 1
+    }
+}
+
+/// A call that was taken back before it was sent. It gets no reply (K1): the caller that withdrew it knows.
+///
+/// To be dropped outside every mutex: the drop may wake a task that waits until all calls have their reply.
+#[must_use = "it is to be dropped outside every mutex"]
+pub(in crate::redis) struct Withdrawn<C: Caller> {
+    pub(super) connection: Arc<Connection<C>>,
+    pub(super) _call: Call<C::CallKind>,
+}
+
+impl<C: Caller> Drop for Withdrawn<C> {
+    fn drop(&mut self) {
+        self.connection.unanswered.remove_one();
+    }
+}
