@@ -35,7 +35,7 @@ pub(crate) use packed_time::PackedInstant;
 pub use releasing::{Release, Releasing};
 pub use term::Term;
 #[cfg(any(feature = "memory", feature = "redis"))]
-pub(crate) use waiter_limit::{DEFAULT_MOST, WaiterLimit, WaiterPermit};
+pub(crate) use waiter_limit::{DEFAULT_MOST, WaiterAdmission, WaiterLimit, WaiterPermit};
 #[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use watchers::Wakers;
 pub(crate) use watchers::Watcher;

@@ -3,6 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+/// Whether a caller that has to wait is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaiterAdmission {
+    /// If there is room.
+    New,
+    /// In any case: it was let in before, and waits again through no fault of its own.
+    Again,
+}
+
 /// How many may wait in one process, unless a provider is told otherwise.
 ///
 /// A hundred thousand waiting requests take some hundred megabytes with what a server keeps for each of them: more than

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::action::AcquireResult;
 use super::cancel::Unacknowledged;
 use super::command::{CallKind, Joining, Step};
-use super::event::WaiterAdmission;
 use super::host::{Context, Host, Waiter};
 use super::lock::{Lock, State};
 use super::owner_token::OwnerToken;
@@ -14,6 +13,7 @@ use super::reply::{Acquired, Refusal, Reply};
 use super::request::{OnServerFailure, PendingRequest, Phase, Queued};
 use super::ttl_millis::TtlMillis;
 use crate::LockError;
+use crate::backend::WaiterAdmission;
 
 /// For how long a waiter relies on notifications before it asks again. A lost notification costs no more than this, and a
 /// holder of another program, which notifies no one, is noticed gone within it. Ten seconds of waiting are about eleven
@@ -39,7 +39,7 @@ impl<H: Host> Lock<H> {
         &mut self,
         waiter: &H::Waiter,
         admission: WaiterAdmission,
-        ticket: &mut u64,
+        ticket: &mut Option<u64>,
         cx: &mut Context<'_, H>,
     ) {
         if cx.host.is_closed() {
@@ -71,8 +71,9 @@ impl<H: Host> Lock<H> {
         if self.waiters.is_empty() {
             cx.on_failure = OnServerFailure::Fail;
         }
-        *ticket = cx.ticket();
-        self.waiters.join(*ticket, waiter.clone(), permit);
+        let drawn = cx.ticket();
+        *ticket = Some(drawn);
+        self.waiters.join(drawn, waiter.clone(), permit);
     }
 
     /// Asks the server for the lock, on behalf of the callers that wait here (R3).

@@ -11,6 +11,7 @@ use super::host::Host;
 use super::owner_token::OwnerToken;
 use super::release::ReleaseAnswer;
 use super::reply::{Acquired, Reply, ServerTime};
+use crate::backend::WaiterAdmission;
 
 /// What happens to a lock: in this process, on the server, or because time has passed.
 pub(crate) enum Event<'a, H: Host> {
@@ -18,7 +19,7 @@ pub(crate) enum Event<'a, H: Host> {
     Join {
         waiter: &'a H::Waiter,
         admission: WaiterAdmission,
-        ticket: &'a mut u64,
+        ticket: &'a mut Option<u64>,
     },
     /// A caller wants the lock at once or not at all.
     TryNow {
@@ -102,13 +103,4 @@ pub(crate) struct Grant {
     pub(crate) at: ServerTime,
     /// Others stand in the server's wait queue behind us.
     pub(crate) others_wait: bool,
-}
-
-/// Whether a caller that has to wait is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WaiterAdmission {
-    /// If there is room.
-    New,
-    /// In any case: it was let in before, and waits again through no fault of its own.
-    Again,
 }

@@ -85,7 +85,7 @@ mod wait_queue;
 pub(crate) use self::action::{AcquireResult, Actions};
 pub(crate) use self::cancel::{Cancellations, Cancelled};
 pub(crate) use self::command::{CallKind, Command, Joining, Step};
-pub(crate) use self::event::{Event, Grant, WaiterAdmission};
+pub(crate) use self::event::{Event, Grant};
 pub(crate) use self::extend::ExtendAnswer;
 pub(crate) use self::host::{Context, Epoch, Host, Lease, Waiter};
 pub(crate) use self::lock::Lock;

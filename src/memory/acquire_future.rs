@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, Outcome, WaiterAdmission};
+use super::attempt::{Attempt, Outcome};
 use super::waiting_caller::{Look, WaitingCaller};
-use crate::backend::{Acquired, GrantedLease, tell_lease_left};
+use crate::backend::{Acquired, GrantedLease, WaiterAdmission, tell_lease_left};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::types::{Wait, time_after};
 use crate::{LockError, LockOptions};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::backend::in_process::{
     Arrival, Entry, Holder, InProcessLease, NameHash, Shard, Table, Ticket, Waiter, has_end, lasts_untaken, term,
 };
-use crate::backend::{GrantedLease, LeaseState};
+use crate::backend::{GrantedLease, LeaseState, WaiterAdmission};
 use crate::sync::now;
 use crate::types::Wait;
 use crate::{FencingToken, LockError, LockOptions, Resource};
@@ -24,15 +24,6 @@ pub(super) struct Attempt<'a> {
     pub(super) options: &'a LockOptions,
     pub(super) wait: Wait,
     pub(super) admission: WaiterAdmission,
-}
-
-/// Whether somebody who has to wait is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WaiterAdmission {
-    /// If there is room.
-    New,
-    /// In any case: it was let in long ago, whatever the queue is like by now.
-    Again,
 }
 
 /// What came of an attempt.

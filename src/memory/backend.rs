@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::acquire_future::AcquireFuture;
-use super::attempt::{Attempt, Outcome, WaiterAdmission};
+use super::attempt::{Attempt, Outcome};
 use super::waiting_caller::WaitingCaller;
 use crate::backend::in_process::{InProcessLease, NameHash, NotGranted, QueuePosition, Shard, has_end};
-use crate::backend::{Acquired, Acquiring, BoxFuture, GrantedLease, LockBackend};
+use crate::backend::{Acquired, Acquiring, BoxFuture, GrantedLease, LockBackend, WaiterAdmission};
 use crate::types::LockRequestRef;
 use crate::{LockError, LockRequest};
 

@@ -13,8 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::acquire_slot::{AcquireResult, AcquireSlot};
 use super::backend::Backend;
 use super::lease::RedisLease;
-use crate::backend::{Acquired, Lease, tell_lease_left};
-use crate::engine::{WaiterAdmission, minus_clock_drift};
+use crate::backend::{Acquired, Lease, WaiterAdmission, tell_lease_left};
+use crate::engine::{Event, minus_clock_drift};
 use crate::types::{Wait, time_after};
 use crate::{LockError, LockOptions, LockRequest, Resource};
 
@@ -81,13 +81,12 @@ impl Attempt {
         admission: WaiterAdmission,
     ) -> Self {
         let waiter = AcquireSlot::new(options, Arc::clone(backend));
-        let ticket = match wait {
-            Wait::No => {
-                backend.driver().try_now(resource, &waiter);
-                None
-            }
-            Wait::AtMost(_) | Wait::Forever => Some(backend.driver().join(resource, &waiter, admission)),
+        let mut ticket = None;
+        let event = match wait {
+            Wait::No => Event::TryNow { waiter: &waiter },
+            Wait::AtMost(_) | Wait::Forever => Event::Join { waiter: &waiter, admission, ticket: &mut ticket },
         };
+        backend.driver().handle(resource, event);
         Self { waiter, ticket }
     }
 }
@@ -150,7 +149,10 @@ impl Future for AcquireFuture {
                     *this.until = Some(least.min(now + LOOK_AGAIN));
                     continue;
                 }
-                match this.backend.driver().time_is_up(this.resource, ticket, &attempt.waiter, until) {
+                let mut again = None;
+                let event = Event::TimeIsUp { ticket, waiter: &attempt.waiter, until, again: &mut again };
+                this.backend.driver().handle(this.resource, event);
+                match again {
                     Some(again) => up_at = again,
                     // Answered; or another thread is about to do it, which then wakes this task.
                     None if attempt.waiter.is_answered() => continue,
@@ -190,7 +192,7 @@ impl PinnedDrop for AcquireFuture {
             drop(lease.release());
         }
         if let Some(ticket) = attempt.ticket {
-            this.backend.driver().leave(this.resource, ticket);
+            this.backend.driver().handle(this.resource, Event::Leave { ticket });
         }
     }
 }

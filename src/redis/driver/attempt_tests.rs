@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use ::redis::Value;
 
 use super::stage::{CallKind, Stage};
-use crate::engine::WaiterAdmission;
+use crate::engine::Event;
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
 use crate::redis::connection::Call;
 
@@ -19,7 +19,7 @@ impl Stage {
     /// A caller comes who does not wait; what the server is asked for it.
     fn tries(&self) -> (Arc<AcquireSlot>, Call<CallKind>) {
         let attempt = self.caller();
-        self.driver().try_now(&self.resource, &attempt);
+        self.tries_now(&attempt);
         (attempt, self.call(|kind| matches!(kind, CallKind::Attempt(..))))
     }
 
@@ -75,10 +75,10 @@ async fn an_attempt_is_not_refused_for_one_who_is_leaving() {
 async fn whoever_waited_before_an_attempt_and_left_is_passed_over() {
     let stage = Stage::new();
     let first = stage.caller();
-    let ticket = stage.driver().join(&stage.resource, &first, WaiterAdmission::New);
+    let ticket = stage.joins(&stage.resource, &first);
     let (attempt, call) = stage.tries();
     let later = stage.in_line(&stage.resource);
-    stage.driver().leave(&stage.resource, ticket);
+    stage.driver().handle(&stage.resource, Event::Leave { ticket });
     stage.grants(call);
     assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))), "who waits now came after it");
     assert!(answer(&later).is_none());

@@ -48,7 +48,6 @@ use self::reply::{read, read_release};
 use self::table::Table;
 use self::takeover::Watches;
 use self::work::Work;
-use super::acquire_slot::AcquireSlot;
 use super::clocks::Clocks;
 use super::connection::{Call, Caller, Connection, DriverExit, DriverSlot, Reply};
 use super::keys::Keys;
@@ -60,7 +59,6 @@ use super::timer_queue::{self, TimerQueue};
 use crate::backend::{Lease as _, Release, Releasing, WaiterLimit};
 use crate::engine::{
     CallKind, Cancellations, Cancelled, Command, Event, ExtendAnswer, InboxId, Lock, OwnerToken, ReleaseAnswer, Step,
-    WaiterAdmission,
 };
 use crate::{LockError, Resource};
 
@@ -110,37 +108,6 @@ impl Driver {
         })
     }
 
-    /// A caller wants the lock, and is ready to wait. Returns its ticket.
-    pub(super) fn join(&self, resource: &Resource, waiter: &Arc<AcquireSlot>, admission: WaiterAdmission) -> u64 {
-        let mut ticket = 0;
-        self.handle(resource, Event::Join { waiter, admission, ticket: &mut ticket });
-        ticket
-    }
-
-    /// A caller wants the lock at once or not at all.
-    pub(super) fn try_now(&self, resource: &Resource, waiter: &Arc<AcquireSlot>) {
-        self.handle(resource, Event::TryNow { waiter });
-    }
-
-    /// A waiting caller goes away, whatever it came to.
-    pub(super) fn leave(&self, resource: &Resource, ticket: u64) {
-        self.handle(resource, Event::Leave { ticket });
-    }
-
-    /// A caller's time has been up since `until`. It has an answer then, or soon, unless this returns the time at which it
-    /// is to look again.
-    pub(super) fn time_is_up(
-        &self,
-        resource: &Resource,
-        ticket: u64,
-        waiter: &Arc<AcquireSlot>,
-        until: Instant,
-    ) -> Option<Instant> {
-        let mut again = None;
-        self.handle(resource, Event::TimeIsUp { ticket, waiter, until, again: &mut again });
-        again
-    }
-
     /// A guard is done with its lease.
     pub(super) fn release(&self, lease: &Arc<RedisLease>) -> Releasing {
         let mut answer = ReleaseAnswer::default();
@@ -162,7 +129,7 @@ impl Driver {
     }
 
     /// Hands an event to a resource's lock, and does what follows.
-    fn handle(&self, resource: &Resource, event: Event<'_, Self>) {
+    pub(super) fn handle(&self, resource: &Resource, event: Event<'_, Self>) {
         let mut work = Work::default();
         self.table.handle(self, resource, event, &mut work);
         self.perform(work);
@@ -334,6 +301,7 @@ impl Caller for Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redis::acquire_slot::AcquireSlot;
 
     /// What a process keeps of each lock that it holds, of which there may be a hundred thousand. An allocator adds eight
     /// bytes to each allocation and rounds it up to sixteen; a few bytes more here may be sixteen there.

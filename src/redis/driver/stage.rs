@@ -9,8 +9,8 @@ use ::redis::Value;
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::backend::GrantedLease;
-use crate::engine::{self, Event, Grant, OwnerToken, WaiterAdmission};
+use crate::backend::{GrantedLease, WaiterAdmission};
+use crate::engine::{self, Event, Grant, OwnerToken};
 use crate::redis::RedisLockOptions;
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
 use crate::redis::backend::Backend;
@@ -72,10 +72,22 @@ impl Stage {
         self.driver().handle(&self.resource, Event::Granted(grant));
     }
 
-    /// A caller who waits in line.
+    /// A caller joins the wait queue. Returns its ticket.
+    pub(super) fn joins(&self, resource: &Resource, waiter: &Arc<AcquireSlot>) -> u64 {
+        let (admission, mut ticket) = (WaiterAdmission::New, None);
+        self.driver().handle(resource, Event::Join { waiter, admission, ticket: &mut ticket });
+        ticket.unwrap()
+    }
+
+    /// A caller who does not wait.
+    pub(super) fn tries_now(&self, waiter: &Arc<AcquireSlot>) {
+        self.driver().handle(&self.resource, Event::TryNow { waiter });
+    }
+
+    /// A caller who waits in the queue.
     pub(super) fn in_line(&self, resource: &Resource) -> Arc<AcquireSlot> {
         let waiter = AcquireSlot::new(Self::options(), Arc::clone(&self.backend));
-        self.driver().join(resource, &waiter, WaiterAdmission::New);
+        self.joins(resource, &waiter);
         waiter
     }
 

@@ -82,7 +82,7 @@ async fn an_attempt_that_was_on_its_way_during_a_suspend_is_made_again() {
     let is_try = |kind: &CallKind| matches!(kind, CallKind::Attempt(..));
     let begin = || {
         let waiter = AcquireSlot::new(Stage::options(), Arc::clone(&stage.backend));
-        stage.driver().try_now(&stage.resource, &waiter);
+        stage.tries_now(&waiter);
         let call = stage.call(is_try);
         stage.driver().clocks.suspend(MINUTE);
         let token = call.command.token;

@@ -185,7 +185,7 @@ fn a_watcher_may_drop_a_guard_when_a_renewal_finds_the_lock_lost() {
 fn a_watcher_may_drop_a_guard_when_the_lock_is_granted_anew() {
     on_stage(|stage| {
         let attempt = AcquireSlot::new(Stage::options(), Arc::clone(&stage.backend));
-        stage.driver().try_now(&stage.resource, &attempt);
+        stage.tries_now(&attempt);
         let call = stage.call(|kind| matches!(kind, CallKind::Attempt(..)));
         let (guard, ran, _lost) = stage.watched();
         stage.answers(call, Value::Int(2_000));
