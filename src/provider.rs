@@ -10,7 +10,7 @@
 //! | [`Acquiring`], [`Releasing`] | the futures of an acquire and a release |
 //! | [`Acquired`] | the output of [`Acquiring`] |
 //!
-//! The futures need no box if the result is known at once. [`Lease::is_granted_by`] and [`tell_lease_left`] are optional, and
+//! The futures need no box if the result is known at once. [`Lease::granted_by`] and [`tell_lease_left`] are optional, and
 //! give better answers to refused requests.
 //!
 //! A request for a lock passes through them in this order:

@@ -11,11 +11,9 @@ use bytes::Bytes;
 use tower_layer::Layer;
 
 use super::config::LayerConfig;
+use super::refusal_response::OnRefusal;
 use super::{Attached, Detachable, HoldUntil, HttpLockService, OnDisconnect, Refusal};
 use crate::{DistributedLockProvider, LockOptions, Locking, OnLost};
-
-/// The closure of [`HttpLockLayer::on_refusal`].
-pub(super) type OnRefusal = Arc<dyn Fn(&Refusal, &Parts) -> Response<Bytes> + Send + Sync>;
 
 /// Runs HTTP requests under a lock.
 ///

@@ -1,6 +1,7 @@
 //! Writes a refusal: as a problem of RFC 9457, or as the status of a gRPC call.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use ::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use ::http::request::Parts;
@@ -9,7 +10,6 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::Refusal;
-use super::layer::OnRefusal;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const GRPC: &[u8] = b"application/grpc";
@@ -17,6 +17,9 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// What is percent-encoded in `grpc-message`, besides everything that is not ASCII.
 const GRPC_ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+
+/// The closure of [`HttpLockLayer::on_refusal`].
+pub(super) type OnRefusal = Arc<dyn Fn(&Refusal, &Parts) -> Response<Bytes> + Send + Sync>;
 
 /// The form of a request's refusal. It is read from the request before the request is passed on.
 pub(super) enum Style {

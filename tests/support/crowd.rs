@@ -121,7 +121,7 @@ impl<C: Fn() -> usize + Send + Sync + 'static> Crowd<C> {
         let refused = self.waits.create_lock("name-0".try_into().unwrap(), narrow).unwrap().try_acquire(LIMIT).await;
         let error = refused.expect_err("nobody may wait for it");
         assert!(matches!(error, LockError::TooManyWaiters), "{error:?}");
-        assert!(error.to_string().contains("this name"), "{error}");
+        assert!(error.to_string().contains("this lock"), "{error}");
         drop(guards);
     }
 

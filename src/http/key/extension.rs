@@ -1,4 +1,4 @@
-//! [`extension`]: a value that a layer outside put into the request, such as the authenticated user.
+//! [`Extension`]: what a layer outside found out about the request, such as who sent it.
 
 use std::any::type_name;
 use std::fmt;
@@ -6,33 +6,7 @@ use std::sync::Arc;
 
 use ::http::Extensions;
 
-use super::{Key, KeyError};
-
-/// The value that `read` takes from the request's extension of type `T`. It must not be empty.
-///
-/// For keys that the client must not choose: a layer outside authenticates the request and puts what it knows into the
-/// extensions. A request without the extension did not come through that layer. That is a mistake in the program, and is
-/// answered with 500.
-///
-/// If some requests need no lock, use a closure over the request instead.
-///
-/// # Examples
-///
-/// ```
-/// use orchestrix_locking::key;
-///
-/// #[derive(Clone)]
-/// struct User {
-///     tenant: String,
-/// }
-///
-/// let by_tenant = key::extension::<User>(|user| user.tenant.clone()).prefixed("tenant");
-/// # let _ = by_tenant;
-/// ```
-pub fn extension<T: Send + Sync + 'static>(read: impl Fn(&T) -> String + Send + Sync + 'static) -> Key {
-    let read = move |extensions: &Extensions| extensions.get().map(&read);
-    Key::from_extension(Extension { type_name: type_name::<T>(), read: Arc::new(read) })
-}
+use super::KeyError;
 
 /// `None` if there is no such extension.
 type Read = dyn Fn(&Extensions) -> Option<String> + Send + Sync;
@@ -44,6 +18,11 @@ pub(super) struct Extension {
 }
 
 impl Extension {
+    pub(super) fn new<T: Send + Sync + 'static>(read: impl Fn(&T) -> String + Send + Sync + 'static) -> Self {
+        let read = move |extensions: &Extensions| extensions.get().map(&read);
+        Self { type_name: type_name::<T>(), read: Arc::new(read) }
+    }
+
     pub(super) fn value(&self, extensions: &Extensions) -> Result<String, KeyError> {
         match (self.read)(extensions) {
             None => Err(KeyError::MissingExtension { type_name: self.type_name }),

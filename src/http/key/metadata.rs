@@ -1,27 +1,14 @@
-//! [`metadata`]: a gRPC metadata value.
+//! [`BinaryMetadata`]: a value that gRPC clients send beside the message, as base64.
 
 use ::http::{HeaderMap, HeaderName};
 use tonic::metadata::MetadataMap;
 
-use super::source::header_value;
-use super::{Key, KeyError, header};
-
-/// The gRPC metadata `name`. The call must have it exactly once, and it must not be empty.
-///
-/// ASCII metadata is used like a [`header`]. Metadata whose name ends with `-bin` is base64 on the wire, with or without
-/// padding. It is decoded, so both spellings are one key. A value that is not base64, or that does not encode UTF-8, is
-/// refused with `INVALID_ARGUMENT`.
-pub fn metadata(name: impl TryInto<HeaderName>) -> Key {
-    match name.try_into() {
-        Ok(name) if name.as_str().ends_with("-bin") => Key::from_binary_metadata(BinaryMetadata { name }),
-        Ok(name) => header(name),
-        Err(_) => Key::impossible_header(),
-    }
-}
+use super::KeyError;
+use super::header_value::header_value;
 
 #[derive(Debug, Clone)]
 pub(super) struct BinaryMetadata {
-    name: HeaderName,
+    pub(super) name: HeaderName,
 }
 
 impl BinaryMetadata {

@@ -29,9 +29,11 @@
 //! # let _ = (by_account, by_tenant_and_path, by_request);
 //! ```
 
+mod constructors;
 mod error;
 mod extension;
 mod extract;
+mod header_value;
 #[cfg(feature = "tonic")]
 mod metadata;
 #[cfg(feature = "axum")]
@@ -39,12 +41,12 @@ mod path_param;
 mod source;
 mod target;
 
-pub use error::KeyError;
-pub use extension::extension;
-pub use extract::HttpKey;
 #[cfg(feature = "tonic")]
-pub use metadata::metadata;
+pub use constructors::metadata;
 #[cfg(feature = "axum")]
-pub use path_param::path_param;
-pub use source::{Key, constant, header, method_and_path, parts, path};
+pub use constructors::path_param;
+pub use constructors::{constant, extension, header, method_and_path, parts, path};
+pub use error::KeyError;
+pub use extract::HttpKey;
+pub use source::Key;
 pub(super) use target::path as path_of;

@@ -1,4 +1,4 @@
-//! [`path_param`]: a parameter of the route that axum matched.
+//! [`PathParam`]: a parameter of the route that axum matched.
 
 use std::mem;
 use std::pin::pin;
@@ -11,19 +11,11 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum_core::extract::FromRequestParts;
 use smol_str::SmolStr;
 
-use super::{Key, KeyError};
-
-/// The parameter `name` of the route that axum matched, percent-decoded once. Works in nested routers too.
-///
-/// The layer must be inside the routing: add it with `Router::route_layer`, `Router::layer`, `MethodRouter::route_layer` or
-/// `MethodRouter::layer`. A parameter that the route does not have is a mistake in the program, and is answered with 500.
-pub fn path_param(name: impl Into<String>) -> Key {
-    Key::from_path_param(PathParam { name: name.into().into() })
-}
+use super::KeyError;
 
 #[derive(Debug, Clone)]
 pub(super) struct PathParam {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
 }
 
 impl PathParam {

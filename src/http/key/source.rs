@@ -1,9 +1,9 @@
-//! [`Key`], and the functions that make one.
+//! [`Key`]: a place in a request, and the name that is made of what stands there.
 
 use std::borrow::Cow;
 use std::iter::once;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Request};
+use ::http::{HeaderName, Request};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::extension::Extension;
@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+pub(super) enum Source {
     Header(Result<HeaderName, KeyError>),
     Path,
     MethodAndPath,
@@ -50,91 +50,13 @@ impl<'r> From<Cow<'r, str>> for Value<'r> {
     }
 }
 
-/// The value of the header `name`. The request must have it exactly once, and it must be UTF-8 and not empty.
-///
-/// A repeated header is refused with 400: the handler might read the other value.
-///
-/// `host` is the authority that the request is sent to, in every version of HTTP:
-///
-/// - It is the authority of the request's target: the pseudo-header `:authority` in HTTP/2, the absolute form in HTTP/1.
-///   If the target has none, it is the header `Host`.
-/// - It is in lower case, without user information.
-/// - The port is part of it if the client wrote one: `example.com` and `example.com:443` are two names.
-/// - A header `Host` that differs from the target's authority is refused with 400, since the handler may read the header.
-///
-/// The parts of a `cookie` that HTTP/2 has split are joined again. Pseudo-headers such as `:path` are not headers: see
-/// [`path`] and [`method_and_path`].
-pub fn header(name: impl TryInto<HeaderName>) -> Key {
-    Key::new(Source::Header(name.try_into().map_err(|_| KeyError::ImpossibleHeader)))
-}
-
-/// The request's path without the query, not decoded: `/a%62` and `/ab` are two keys.
-///
-/// Routers decode paths, so both may be one route. If a client could gain by writing a path in another way, use
-/// `path_param`, which is decoded.
-///
-/// A CONNECT has no path. Its target is used instead, such as `example.com:443`, in the form of `host` in [`header`].
-///
-/// With the `axum` feature it is the whole path in a nested router too, where the request shows only the rest.
-pub fn path() -> Key {
-    Key::new(Source::Path)
-}
-
-/// The request's method, a space and its [`path`], such as `POST /orders/42`.
-///
-/// An extended CONNECT (RFC 8441), which opens a web socket over HTTP/2, is named as a GET: over HTTP/1 it would be one.
-pub fn method_and_path() -> Key {
-    Key::new(Source::MethodAndPath)
-}
-
-/// One name for all requests. They run one after the other.
-pub fn constant(name: impl Into<String>) -> Key {
-    Key::new(Source::Constant(name.into()))
-}
-
-/// The values of several keys as one name, joined by [`Resource::from_parts`]: requests with different values never share a
-/// lock. Every key must have a value.
-///
-/// # Examples
-///
-/// ```
-/// # use orchestrix_locking::{Resource, key};
-/// // A request with `x-tenant: shop` and `x-order: 42` takes the lock of this name:
-/// let key = key::parts([key::header("x-tenant"), key::header("x-order")]).prefixed("order");
-/// let name = Resource::from_parts(["order", "shop", "42"])?;
-/// # let _ = key;
-/// # Ok::<(), orchestrix_locking::LockError>(())
-/// ```
-pub fn parts(keys: impl IntoIterator<Item = Key>) -> Key {
-    Key::new(Source::Parts(keys.into_iter().collect()))
-}
-
 impl Key {
-    fn new(source: Source) -> Self {
+    pub(super) fn new(source: Source) -> Self {
         Self { source, prefixes: Vec::new() }
     }
 
-    #[cfg(feature = "axum")]
-    pub(super) fn from_path_param(param: super::path_param::PathParam) -> Self {
-        Self::new(Source::PathParam(param))
-    }
-
-    pub(super) fn from_extension(extension: Extension) -> Self {
-        Self::new(Source::Extension(extension))
-    }
-
-    #[cfg(feature = "tonic")]
-    pub(super) fn from_binary_metadata(metadata: super::metadata::BinaryMetadata) -> Self {
-        Self::new(Source::BinaryMetadata(metadata))
-    }
-
-    #[cfg(feature = "tonic")]
-    pub(super) fn impossible_header() -> Self {
-        Self::new(Source::Header(Err(KeyError::ImpossibleHeader)))
-    }
-
-    /// Puts `prefix` before the value, joined by [`Resource::from_parts`]. With [`parts`] it comes before the first value. A
-    /// second prefix comes before the name that the first one made.
+    /// Puts `prefix` before the value, joined by [`Resource::from_parts`]. With [`parts`](super::parts) it comes before the first
+    /// value. A second prefix comes before the name that the first one made.
     ///
     /// # Examples
     ///
@@ -205,24 +127,5 @@ impl Key {
 impl<B> HttpKey<B> for Key {
     fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError> {
         self.name(&self.value(request)?).map(Some)
-    }
-}
-
-pub(super) fn header_value<'r>(name: &HeaderName, headers: &'r HeaderMap) -> Result<&'r str, KeyError> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().ok_or_else(|| KeyError::MissingHeader { name: name.clone() })?;
-    if values.next().is_some() {
-        return Err(KeyError::RepeatedHeader { name: name.clone() });
-    }
-    text_of(name, value)
-}
-
-pub(super) fn text_of<'r>(name: &HeaderName, value: &'r HeaderValue) -> Result<&'r str, KeyError> {
-    // Not `to_str`, which accepts only ASCII.
-    match std::str::from_utf8(value.as_bytes()) {
-        // With a prefix an empty value would be a valid name.
-        Ok("") => Err(KeyError::EmptyHeader { name: name.clone() }),
-        Ok(value) => Ok(value),
-        Err(_) => Err(KeyError::HeaderNotUtf8 { name: name.clone() }),
     }
 }

@@ -8,7 +8,7 @@ use ::http::uri::Authority;
 use ::http::{HeaderMap, HeaderName, Method, Request, Uri, Version};
 
 use super::KeyError;
-use super::source::{header_value, text_of};
+use super::header_value::{header_value, text_of};
 
 /// The value of a header, or its equivalent in the request's version of HTTP.
 pub(super) fn header<'r, B>(name: &HeaderName, request: &'r Request<B>) -> Result<Cow<'r, str>, KeyError> {
