@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::in_process::InProcessLease;
-use super::{Acquired, Lease, Release, Releasing};
+use super::{Lease, Release, Releasing};
 use crate::{FencingToken, Resource, telemetry};
 
 /// A lease that has just been granted, with the right to release it: what a backend answers an acquire with.
@@ -18,6 +18,7 @@ enum Kind {
     /// A lease that others may know, or that may end by itself.
     Shared { lease: Arc<dyn Lease>, released: bool },
     /// One that is shared only when a handle or a loss signal needs it.
+    #[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "there is none then"))]
     InProcess(InProcessLease),
 }
 
@@ -39,7 +40,7 @@ impl GrantedLease {
     /// `None`.
     #[cfg(feature = "memory")]
     #[inline]
-    pub(crate) fn in_process_at(place: &mut Acquired, lease: InProcessLease) -> Option<&mut InProcessLease> {
+    pub(crate) fn in_process_at(place: &mut super::Acquired, lease: InProcessLease) -> Option<&mut InProcessLease> {
         *place = Ok(Some(Self::in_process(lease)));
         match place {
             Ok(Some(Self(Kind::InProcess(lease)))) => Some(lease),
