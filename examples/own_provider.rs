@@ -241,7 +241,7 @@ impl QueuedAcquire {
                     self.0 = None;
                     return WaitResult::Granted(lease.into());
                 }
-                LeaseStatus::Released | LeaseStatus::Lost => return WaitResult::Ended,
+                _ => return WaitResult::Ended,
             }
             if until.is_some_and(|until| until <= Instant::now()) {
                 return WaitResult::TimedOut;

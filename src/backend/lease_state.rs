@@ -31,6 +31,7 @@ use crate::{FencingToken, Resource};
 
 /// How a lease stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LeaseStatus {
     /// Not granted yet.
     Pending,

@@ -3,6 +3,7 @@
 /// What happens to a handler whose client is gone. See
 /// [`HttpLockLayer::on_disconnect`](crate::HttpLockLayer::on_disconnect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnDisconnect {
     /// It is dropped at its current `.await`, and then the lock is freed. The default.
     #[default]

@@ -72,10 +72,20 @@ pub enum LockError {
 /// The value of an option that is out of its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedValue {
+    given: String,
+    allowed: String,
+}
+
+impl RefusedValue {
     /// The value that was given.
-    pub given: String,
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+
     /// The range or the values that are allowed.
-    pub allowed: String,
+    pub fn allowed(&self) -> &str {
+        &self.allowed
+    }
 }
 
 impl fmt::Display for RefusedValue {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 use smol_str::{SmolStr, SmolStrBuilder};
 
@@ -15,7 +16,8 @@ use crate::LockError;
 ///
 /// # Errors
 ///
-/// The conversions return [`LockError::InvalidResource`] with a [`ResourceError`] as its source.
+/// The conversions return [`LockError::InvalidResource`] with a [`ResourceError`] as its source; [`FromStr`], and so
+/// `str::parse`, returns that alone.
 ///
 /// # Examples
 ///
@@ -172,10 +174,9 @@ impl From<ResourceError> for LockError {
 impl TryFrom<&str> for Resource {
     type Error = LockError;
 
+    #[inline]
     fn try_from(name: &str) -> Result<Self, LockError> {
-        // Checked before the copy, so an overlong name is not copied.
-        validate(name)?;
-        Ok(Self(SmolStr::new(name)))
+        Ok(name.parse::<Self>()?)
     }
 }
 
@@ -210,11 +211,14 @@ impl From<&Resource> for Resource {
     }
 }
 
-impl std::str::FromStr for Resource {
-    type Err = LockError;
+/// With the reason itself as its error, which [`TryFrom`] gives as the source of a [`LockError`].
+impl FromStr for Resource {
+    type Err = ResourceError;
 
-    fn from_str(name: &str) -> Result<Self, LockError> {
-        Self::try_from(name)
+    fn from_str(name: &str) -> Result<Self, ResourceError> {
+        // Checked before it is copied: an overlong name costs nothing.
+        validate(name)?;
+        Ok(Self(SmolStr::new(name)))
     }
 }
 

@@ -24,6 +24,7 @@ fn bad_names_say_why() {
     assert_eq!(no_parts.to_string(), "invalid resource name: it has no parts; at least one part is needed");
     assert_eq!(*reason(&no_parts), ResourceError::NoParts);
     assert_eq!(*reason(&Resource::try_from("").unwrap_err()), ResourceError::Empty);
+    assert_eq!("".parse::<Resource>(), Err(ResourceError::Empty));
 }
 
 #[test]
