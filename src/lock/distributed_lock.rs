@@ -172,6 +172,17 @@ impl DistributedLock {
         AcquireWithin::new(self, Wait::from(timeout))
     }
 
+    /// [`acquire_within`](Self::acquire_within), by the name that a time-out of a call mostly has: when the time is up,
+    /// that is an error, [`LockError::Busy`]. Where it is none, take [`try_acquire`](Self::try_acquire), which has `Ok(None)`
+    /// for it.
+    ///
+    /// # Cancel safety, errors and panics
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    pub fn acquire_timeout(&self, timeout: Duration) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
+        self.acquire_within(timeout)
+    }
+
     /// Acquires the lock, waiting for as long as it takes.
     ///
     /// # Cancel safety

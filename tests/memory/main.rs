@@ -22,6 +22,7 @@ mod model;
 mod options;
 mod polling;
 mod registration;
+mod request;
 mod resource;
 mod sharing;
 mod soak;
