@@ -172,9 +172,8 @@ impl DistributedLock {
         AcquireWithin::new(self, Wait::from(timeout))
     }
 
-    /// [`acquire_within`](Self::acquire_within), by the name that a time-out of a call mostly has: when the time is up,
-    /// that is an error, [`LockError::Busy`]. Where it is none, take [`try_acquire`](Self::try_acquire), which has `Ok(None)`
-    /// for it.
+    /// The same as [`acquire_within`](Self::acquire_within), by the name that tokio's users expect: a time-out is an error,
+    /// [`LockError::Busy`]. If it is none for you, use [`try_acquire`](Self::try_acquire), which returns `Ok(None)` then.
     ///
     /// # Cancel safety, errors and panics
     ///
