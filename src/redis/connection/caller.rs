@@ -28,12 +28,12 @@ pub(in crate::redis) trait Caller: Send + Sync + 'static {
     /// The supervisor has ended with its runtime, so that another runtime has to
     /// [drive the connection](super::Connection::ensure_driven). Returns whether another one will: then the queue is kept
     /// for it, and otherwise every call in it fails.
-    fn driver_ended(self: &Arc<Self>, exit: DriverExit) -> bool;
+    fn supervisor_ended(self: &Arc<Self>, exit: SupervisorExit) -> bool;
 }
 
 /// How a supervisor ended that was not retired.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::redis) struct DriverExit {
+pub(in crate::redis) struct SupervisorExit {
     /// As far as is known the server can be reached.
     pub(in crate::redis) within_reach: bool,
     /// The present thread is about to end a runtime, and may be blocked.

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 
 use super::connect::{ReadyConnection, Signals};
 use super::sender::Sender;
-use super::{Call, Caller, Connection, DriverExit, Reply};
+use super::{Call, Caller, Connection, Reply, SupervisorExit};
 use crate::Resource;
 use crate::engine::{Command, Joining, Step};
 use crate::engine::{InboxId, OwnerToken};
@@ -42,7 +42,7 @@ impl Caller for Answered {
 
     fn reconnected(self: &Arc<Self>) {}
 
-    fn driver_ended(self: &Arc<Self>, _exit: DriverExit) -> bool {
+    fn supervisor_ended(self: &Arc<Self>, _exit: SupervisorExit) -> bool {
         false
     }
 }
@@ -59,13 +59,13 @@ impl Scene {
         let connection = Arc::new(Connection::new(settings, Keys::new("p:"), InboxId::random().unwrap()));
         let (near, far) = duplex(1 << 16);
         tokio::spawn(answer_each_command(far));
-        let (shared, driver) =
+        let (shared, connected) =
             MultiplexedConnection::new_with_config(&RedisConnectionInfo::default(), near, AsyncConnectionConfig::new())
                 .await
                 .unwrap();
-        tokio::spawn(driver);
+        tokio::spawn(connected);
         let ready = ReadyConnection { shared, publishing: Publishing::Allowed, signals: Arc::new(Signals::default()) };
-        let generation = connection.driver.claim(&Handle::current()).unwrap();
+        let generation = connection.task.claim(&Handle::current()).unwrap();
         let caller = Arc::new(Answered::default());
         *connection.sender.lock() = Some(Sender::new(&caller, &ready, generation, Waker::noop().clone()));
         Self { connection, caller }

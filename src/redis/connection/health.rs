@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::driver::Generation;
+use super::task_slot::Generation;
 use super::{Caller, Connection, Failure, ServerFacts};
 use crate::LockError;
 use crate::redis::protocol::Publishing;
@@ -42,7 +42,7 @@ impl<C: Caller> Connection<C> {
     /// Sets the condition, unless the supervisor was deposed (K6).
     pub(super) fn set_condition(&self, generation: Generation, new: Condition) {
         let mut condition = self.condition.lock();
-        if self.driver.is_current(generation) {
+        if self.task.is_current(generation) {
             if new.is_change() {
                 self.changes.fetch_add(1, SeqCst);
             }

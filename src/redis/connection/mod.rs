@@ -33,8 +33,6 @@ mod call_queue;
 mod caller;
 mod completed_batch;
 mod connect;
-mod driver;
-mod driver_guard;
 mod error_class;
 mod failure;
 #[cfg(test)]
@@ -47,15 +45,17 @@ mod sender;
 mod sender_guard;
 mod shared;
 mod supervisor;
+mod supervisor_guard;
+mod task_slot;
 mod unanswered;
 
 pub(super) use call::Call;
-pub(super) use caller::{Caller, DriverExit, Reply};
+pub(super) use caller::{Caller, Reply, SupervisorExit};
 pub(super) use connect::{pool, pool_error};
-pub(super) use driver::{Driven, DriverSlot, Generation, Probe, RuntimeNumber};
 pub(super) use failure::{Failure, was_closed_before_reply};
 pub(super) use health::Condition;
 pub(super) use hello::ServerFacts;
 pub(super) use redact::redact;
 pub(super) use shared::Connection;
+pub(super) use task_slot::{Generation, Probe, RuntimeNumber, TaskSlot, WatchedTask};
 pub(super) use unanswered::Withdrawn;

@@ -9,8 +9,8 @@ use tokio::runtime::{Handle, Id};
 use super::batch::{Batch, SendMode};
 use super::completed_batch::CompletedBatch;
 use super::connect::{ReadyConnection, Signals};
-use super::driver::Generation;
 use super::in_flight::InFlight;
+use super::task_slot::Generation;
 use super::{Caller, Connection};
 use crate::redis::protocol::Publishing;
 

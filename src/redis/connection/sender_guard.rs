@@ -7,9 +7,9 @@ use std::task::Poll;
 use super::batch::SendMode;
 use super::completed_batch::CompletedBatch;
 use super::connect::ReadyConnection;
-use super::driver::Generation;
-use super::driver_guard::DriverGuard;
 use super::sender::Sender;
+use super::supervisor_guard::SupervisorGuard;
+use super::task_slot::Generation;
 use super::{Caller, Connection};
 
 /// The sender while its connection is up. When it is dropped the sender is closed, and what was in flight is in doubt.
@@ -21,13 +21,13 @@ pub(super) struct SenderGuard<'a, C: Caller> {
 }
 
 impl<'a, C: Caller> SenderGuard<'a, C> {
-    pub(super) async fn open(driver: &'a DriverGuard<C>, ready: &ReadyConnection) -> Self {
+    pub(super) async fn open(guard: &'a SupervisorGuard<C>, ready: &ReadyConnection) -> Self {
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
-        let DriverGuard { connection, caller, generation, .. } = driver;
+        let SupervisorGuard { connection, caller, generation, .. } = guard;
         let new = Sender::new(caller, ready, *generation, waker);
         {
             let mut sender = connection.sender.lock();
-            if connection.driver.is_current(*generation) {
+            if connection.task.is_current(*generation) {
                 *sender = Some(new);
             }
         }

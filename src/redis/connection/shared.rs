@@ -8,13 +8,14 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::call_queue::CallQueue;
-use super::driver_guard::DriverGuard;
 use super::sender::Sender;
+use super::supervisor_guard::SupervisorGuard;
 use super::unanswered::Unanswered;
-use super::{Call, Caller, Condition, Driven, DriverSlot, Generation, Reply, ServerFacts, Withdrawn, supervisor};
+use super::{Call, Caller, Condition, Generation, Reply, ServerFacts, TaskSlot, WatchedTask, Withdrawn, supervisor};
 use crate::engine::{InboxId, OwnerToken};
 use crate::redis::keys::Keys;
 use crate::redis::settings::Settings;
+use crate::sync::assert_outside;
 
 /// The calls to one server, and the connection that carries them.
 pub(in crate::redis) struct Connection<C: Caller> {
@@ -32,7 +33,7 @@ pub(in crate::redis) struct Connection<C: Caller> {
     /// See [`changes`](Self::changes).
     pub(super) changes: AtomicUsize,
     pub(super) unanswered: Unanswered,
-    pub(super) driver: Arc<DriverSlot>,
+    pub(super) task: Arc<TaskSlot>,
     pub(super) retired: AtomicBool,
     /// The connection is being given up because the server is silent, and not because it was closed.
     pub(super) silent: AtomicBool,
@@ -53,7 +54,7 @@ impl<C: Caller> Connection<C> {
             facts: Mutex::default(),
             changes: AtomicUsize::new(0),
             unanswered: Unanswered::default(),
-            driver: Arc::default(),
+            task: Arc::default(),
             silent: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             connected_before: AtomicBool::new(false),
@@ -95,6 +96,7 @@ impl<C: Caller> Connection<C> {
     /// No call is left without either: each caller flushes after it has enqueued. If another thread is sending at that
     /// moment, the call may have come too late for its batch; then this wakes the supervisor.
     pub(in crate::redis) fn flush(self: &Arc<Self>) {
+        assert_outside();
         if let Some(Some(sender)) = self.sender.try_lock().as_deref_mut()
             && sender.may_send_here()
         {
@@ -140,24 +142,24 @@ impl<C: Caller> Connection<C> {
     ///
     /// Not under a mutex that a reply needs: if the runtime is ending, the calls in the queue get their replies here.
     pub(in crate::redis) fn ensure_driven(self: &Arc<Self>, caller: &Arc<C>) {
-        if self.driver.is_taken() || self.retired.load(SeqCst) && self.is_queue_empty() {
+        if self.task.is_taken() || self.retired.load(SeqCst) && self.is_queue_empty() {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
-        let Some(generation) = self.driver.claim(&runtime) else { return };
-        let guard = DriverGuard::new(self, caller, generation);
-        runtime.spawn(Driven::new(&self.driver, generation, supervisor::supervise(guard)));
+        let Some(generation) = self.task.claim(&runtime) else { return };
+        let guard = SupervisorGuard::new(self, caller, generation);
+        runtime.spawn(WatchedTask::new(&self.task, generation, supervisor::supervise(guard)));
     }
 
     /// Which task drives the connection.
-    pub(in crate::redis) fn driver(&self) -> &DriverSlot {
-        &self.driver
+    pub(in crate::redis) fn task(&self) -> &TaskSlot {
+        &self.task
     }
 
     /// Deposes a supervisor whose runtime is not run any more. What was in flight over its connection is in doubt (K1);
     /// what was not sent waits for the next supervisor. `false` if this one has ended by itself.
     pub(in crate::redis) fn depose(&self, generation: Generation) -> bool {
-        if !self.driver.resign(generation) {
+        if !self.task.resign(generation) {
             return false;
         }
         // From here on the old supervisor changes nothing that it finds (K6).

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::batch::SendMode;
 use super::completed_batch::{BatchResult, CompletedBatch};
 use super::connect::{ReadyConnection, connect};
-use super::driver_guard::DriverGuard;
 use super::failure::{Failure, connection_closed, timed_out, without_secrets};
 use super::sender_guard::SenderGuard;
+use super::supervisor_guard::SupervisorGuard;
 use super::{Caller, Condition};
 use crate::redis::jitter::jittered;
 use crate::redis::protocol::Publishing;
@@ -34,8 +34,8 @@ const DELAYS: [Duration; 6] = [
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// Drives the connection until it is retired.
-pub(super) async fn supervise<C: Caller>(driver: DriverGuard<C>) {
-    let DriverGuard { connection, caller, .. } = &driver;
+pub(super) async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
+    let SupervisorGuard { connection, caller, .. } = &guard;
     let settings = &connection.settings;
     // Since when there has been no connection, and how many attempts have failed since.
     let (mut since, mut failures) = (Instant::now(), 0_usize);
@@ -44,9 +44,9 @@ pub(super) async fn supervise<C: Caller>(driver: DriverGuard<C>) {
     let mut events =
         ConnectionEvents::new(&settings.server, &settings.prefix, &connection.inbox, settings.response_timeout);
     loop {
-        match attempt(&driver, failures).await {
+        match attempt(&guard, failures).await {
             Ok(ready) => {
-                driver.set_condition(Condition::Up { publishing: ready.publishing });
+                guard.set_condition(Condition::Up { publishing: ready.publishing });
                 let permitted = ready.publishing == Publishing::Allowed;
                 let as_before = permitted || !std::mem::replace(&mut permitted_before, permitted);
                 events.made(as_before);
@@ -55,16 +55,16 @@ pub(super) async fn supervise<C: Caller>(driver: DriverGuard<C>) {
                 }
                 let up = Instant::now();
                 let mut worked = false;
-                let ended = exchange(&driver, &ready, &mut worked).await;
+                let ended = exchange(&guard, &ready, &mut worked).await;
                 ready.signals.end();
-                let Some(error) = ended else { return driver.finish() };
+                let Some(error) = ended else { return guard.finish() };
                 let at_once = !worked && up.elapsed() < SHORTEST_LIFE;
                 failures = if at_once { failures + 1 } else { 0 };
                 since = Instant::now();
                 let failure = Failure::new(settings, "keeping a connection", without_secrets(settings, error), since);
                 events.broke(&failure.reason());
                 // Calls wait for the next connection, also while the attempt is put off (K4).
-                driver.set_condition(Condition::Broken(failure));
+                guard.set_condition(Condition::Broken(failure));
             }
             Err(error) => {
                 failures += 1;
@@ -73,64 +73,64 @@ pub(super) async fn supervise<C: Caller>(driver: DriverGuard<C>) {
                 // A first connection that was accepted and closed before it was ready is like one that broke: the next
                 // attempt is likely to succeed.
                 let may_succeed = failures == 1 && failure.is_cut_off();
-                driver.set_condition(if may_succeed { Condition::Broken(failure) } else { Condition::Down(failure) });
+                guard.set_condition(if may_succeed { Condition::Broken(failure) } else { Condition::Down(failure) });
             }
         }
         if failures > 0 {
-            pause(&driver, failures).await;
+            pause(&guard, failures).await;
         }
-        if driver.has_nothing_left() {
-            return driver.finish();
+        if guard.has_nothing_left() {
+            return guard.finish();
         }
     }
 }
 
 /// Makes a connection. A call waits for the first attempt, but not for longer than for a reply. During later attempts each
 /// call that is not to wait for the server fails at once (K4).
-async fn attempt<C: Caller>(driver: &DriverGuard<C>, failures: usize) -> Result<ReadyConnection, RedisError> {
-    let connection = &driver.connection;
+async fn attempt<C: Caller>(guard: &SupervisorGuard<C>, failures: usize) -> Result<ReadyConnection, RedisError> {
+    let connection = &guard.connection;
     let settings = &connection.settings;
     let began = Instant::now();
     let mut unreachable_at = Some(began + settings.response_timeout).filter(|_| failures == 0);
     let mut overdue_at = None;
     if failures > 0 {
         // Calls that wait for the server may have less time left than this attempt takes.
-        overdue_at = driver.fail_waiting_calls();
+        overdue_at = guard.fail_waiting_calls();
     }
-    let mut connecting = pin!(timeout(settings.connect_timeout, connect(connection, &driver.caller)));
+    let mut connecting = pin!(timeout(settings.connect_timeout, connect(connection, &guard.caller)));
     loop {
         tokio::select! {
             made = &mut connecting => return made.unwrap_or_else(|_| Err(timed_out())),
             () = sleep_until(unreachable_at.unwrap_or(began)), if unreachable_at.is_some() => {
                 unreachable_at = None;
-                driver.set_condition(Condition::Down(Failure::timed_out(settings, "connecting", began)));
-                overdue_at = driver.fail_waiting_calls();
+                guard.set_condition(Condition::Down(Failure::timed_out(settings, "connecting", began)));
+                overdue_at = guard.fail_waiting_calls();
             }
             () = connection.wake_supervisor.notified(), if unreachable_at.is_none() => {
-                overdue_at = driver.fail_waiting_calls();
+                overdue_at = guard.fail_waiting_calls();
             }
             () = sleep_until(overdue_at.unwrap_or(began)), if overdue_at.is_some() => {
-                overdue_at = driver.fail_waiting_calls();
+                overdue_at = guard.fail_waiting_calls();
             }
         }
     }
 }
 
 /// Puts the next attempt off. A call that is made meanwhile fails at once, or waits for that attempt (K4).
-async fn pause<C: Caller>(driver: &DriverGuard<C>, failures: usize) {
+async fn pause<C: Caller>(guard: &SupervisorGuard<C>, failures: usize) {
     let delay = DELAYS.get(failures.saturating_sub(1)).or(DELAYS.last()).copied().unwrap_or_default();
     // There are several attempts in the shortest time for which a call waits.
-    let delay = delay.min(driver.connection.settings.response_timeout / 4);
+    let delay = delay.min(guard.connection.settings.response_timeout / 4);
     let until = Instant::now() + jittered(delay);
     loop {
-        let overdue_at = driver.fail_waiting_calls();
-        if driver.has_nothing_left() {
+        let overdue_at = guard.fail_waiting_calls();
+        if guard.has_nothing_left() {
             return;
         }
         tokio::select! {
             () = sleep_until(until) => return,
             () = sleep_until(overdue_at.unwrap_or(until)), if overdue_at.is_some() => {}
-            () = driver.connection.wake_supervisor.notified() => {}
+            () = guard.connection.wake_supervisor.notified() => {}
         }
     }
 }
@@ -138,12 +138,12 @@ async fn pause<C: Caller>(driver: &DriverGuard<C>, failures: usize) {
 /// Sends what is enqueued and delivers the replies, until the connection breaks: then it returns why. `None` once the
 /// connection is retired and every call has its reply. Notes whether any batch came back.
 async fn exchange<C: Caller>(
-    driver: &DriverGuard<C>,
+    guard: &SupervisorGuard<C>,
     ready: &ReadyConnection,
     worked: &mut bool,
 ) -> Option<RedisError> {
-    let connection = &driver.connection;
-    let sender = SenderGuard::open(driver, ready).await;
+    let connection = &guard.connection;
+    let sender = SenderGuard::open(guard, ready).await;
     loop {
         loop {
             consume_budget().await;
@@ -151,7 +151,7 @@ async fn exchange<C: Caller>(
                 break;
             }
         }
-        if sender.close_if(|| driver.has_nothing_left()) {
+        if sender.close_if(|| guard.has_nothing_left()) {
             return None;
         }
         tokio::select! {

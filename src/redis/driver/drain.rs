@@ -22,7 +22,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
 
 use super::Driver;
-use crate::redis::connection::DriverExit;
+use crate::redis::connection::SupervisorExit;
 
 /// How long the thread waits for more once everything is answered: the guards of an ending runtime's other tasks are
 /// dropped one after the other.
@@ -88,7 +88,7 @@ impl Drop for Runs {
 
 impl Driver {
     /// A runtime has ended, and with it the task that drove the connection. Whether what has been pushed is seen to.
-    pub(super) fn drain_after_a_runtime(self: &Arc<Self>, left: DriverExit, others: bool) -> bool {
+    pub(super) fn drain_after_a_runtime(self: &Arc<Self>, left: SupervisorExit, others: bool) -> bool {
         let pending = self.frees_are_pending() || others && !self.connection.is_queue_empty();
         if DRAINS.get() {
             return others && pending;
@@ -105,7 +105,7 @@ impl Driver {
 
     /// A guard was dropped outside of every runtime, and none drives the connection.
     pub(super) fn drain_outside_of_runtimes(self: &Arc<Self>) {
-        if !self.connection.driver().is_taken()
+        if !self.connection.task().is_taken()
             && self.frees_are_pending()
             && self.connection.unreachable_error().is_none()
         {
@@ -164,7 +164,7 @@ impl Driver {
         if others {
             // Where the provider is used still it is better driven.
             let begun = async {
-                while !self.connection.driver().is_taken() {
+                while !self.connection.task().is_taken() {
                     sleep(TICK).await;
                 }
             };

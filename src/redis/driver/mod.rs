@@ -49,7 +49,7 @@ use self::table::Table;
 use self::takeover::Watches;
 use self::work::Work;
 use super::clocks::Clocks;
-use super::connection::{Call, Caller, Connection, DriverExit, DriverSlot, Reply};
+use super::connection::{Call, Caller, Connection, Reply, SupervisorExit, TaskSlot};
 use super::keys::Keys;
 use super::lease::RedisLease;
 use super::protocol::{Message, acquired, cancel_reply, owner_reply};
@@ -69,7 +69,7 @@ pub(super) struct Driver {
     cancellations: Mutex<Cancellations>,
     timers: TimerQueue<TimerEvent>,
     /// Which task runs the timer queue.
-    timer_task: Arc<DriverSlot>,
+    timer_task: Arc<TaskSlot>,
     watches: Watches,
     drain: Drain,
     runtimes: Runtimes,
@@ -292,7 +292,7 @@ impl Caller for Driver {
         self.cancel_all_again();
     }
 
-    fn driver_ended(self: &Arc<Self>, exit: DriverExit) -> bool {
+    fn supervisor_ended(self: &Arc<Self>, exit: SupervisorExit) -> bool {
         let others = self.serve_elsewhere();
         self.drain_after_a_runtime(exit, others)
     }

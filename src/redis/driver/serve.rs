@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::Driver;
-use crate::redis::connection::{Driven, Generation};
+use crate::redis::connection::{Generation, WatchedTask};
 
 impl Driver {
     /// Sees to it that the connection and the timer queue are driven, in the present runtime if in no other. A caller that
     /// waits for a reply calls [`serve_from_here`](Self::serve_from_here) afterwards, so that it is not left alone with it.
     pub(in crate::redis) fn serve(self: &Arc<Self>) {
         let timers_are_driven = || self.timer_task.is_taken() || self.timers.has_ended();
-        if self.connection.driver().is_taken() && timers_are_driven() {
+        if self.connection.task().is_taken() && timers_are_driven() {
             return;
         }
         self.connection.ensure_driven(self);
@@ -23,7 +23,7 @@ impl Driver {
         }
         let Some(generation) = self.timer_task.claim(&runtime) else { return };
         let running = TimersRun(Arc::clone(self), generation);
-        runtime.spawn(Driven::new(&self.timer_task, generation, async move {
+        runtime.spawn(WatchedTask::new(&self.timer_task, generation, async move {
             let TimersRun(driver, _) = &running;
             driver.timers.run(|timer, event| driver.due(timer, event)).await;
         }));

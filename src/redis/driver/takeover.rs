@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::Driver;
-use crate::redis::connection::{DriverSlot, Probe, RuntimeNumber};
+use crate::redis::connection::{Probe, RuntimeNumber, TaskSlot};
 
 /// In which runtimes there is a task that watches the drivers.
 #[derive(Debug, Default)]
@@ -97,17 +97,17 @@ impl Driver {
 
     /// Whether a driver is a task of another runtime.
     fn is_driven_elsewhere(&self, here: RuntimeNumber) -> bool {
-        self.connection.driver().is_elsewhere(here) || self.timer_task.is_elsewhere(here)
+        self.connection.task().is_elsewhere(here) || self.timer_task.is_elsewhere(here)
     }
 
     fn probe(&self, here: RuntimeNumber) -> Probes {
-        let of = |driver: &DriverSlot| if driver.is_elsewhere(here) { driver.probe() } else { None };
-        Probes { connection: of(self.connection.driver()), timers: of(&self.timer_task) }
+        let of = |driver: &TaskSlot| if driver.is_elsewhere(here) { driver.probe() } else { None };
+        Probes { connection: of(self.connection.task()), timers: of(&self.timer_task) }
     }
 
     /// Deposes the drivers that have not been polled since they were probed.
     fn take_over(&self, probes: Probes) {
-        if let Some(stuck) = probes.connection.and_then(|probe| self.connection.driver().not_run_since(probe)) {
+        if let Some(stuck) = probes.connection.and_then(|probe| self.connection.task().not_run_since(probe)) {
             self.connection.depose(stuck);
         }
         if let Some(stuck) = probes.timers.and_then(|probe| self.timer_task.not_run_since(probe))
@@ -128,7 +128,7 @@ struct Probes {
 impl Probes {
     fn are_answered(self, driver: &Driver) -> bool {
         let answered =
-            |probe: Option<Probe>, driver: &DriverSlot| probe.is_none_or(|probe| driver.not_run_since(probe).is_none());
-        answered(self.connection, driver.connection.driver()) && answered(self.timers, &driver.timer_task)
+            |probe: Option<Probe>, driver: &TaskSlot| probe.is_none_or(|probe| driver.not_run_since(probe).is_none());
+        answered(self.connection, driver.connection.task()) && answered(self.timers, &driver.timer_task)
     }
 }

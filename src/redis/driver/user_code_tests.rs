@@ -17,7 +17,7 @@ use crate::backend::LockBackend;
 use crate::engine::{Command, Step};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::backend::Backend;
-use crate::redis::connection::{Call, Caller, DriverExit, Reply};
+use crate::redis::connection::{Call, Caller, Reply, SupervisorExit};
 use crate::types::Wait;
 use crate::{LockError, LockGuard, LockRequest, Resource};
 
@@ -321,7 +321,7 @@ fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
     on_stage(|stage| {
         let (waker, ran) = stage.hostile();
         let _waiting = stage.waits(Wait::Forever, &waker);
-        stage.driver().driver_ended(DriverExit { within_reach: false, may_block: false });
+        stage.driver().supervisor_ended(SupervisorExit { within_reach: false, may_block: false });
         ran
     });
 }

@@ -1,17 +1,17 @@
-//! [`DriverGuard`]: a connection that a task drives, and the calls that fail because they cannot be sent.
+//! [`SupervisorGuard`]: a connection that a task drives, and the calls that fail because they cannot be sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use tokio::time::Instant;
 
-use super::driver::Generation;
 use super::failure::{Failure, connection_closed};
-use super::{Caller, Condition, Connection, DriverExit, Reply};
+use super::task_slot::Generation;
+use super::{Caller, Condition, Connection, Reply, SupervisorExit};
 
 /// A connection that is driven by a task. The drop ends that, also if the task ends with its runtime or never began. If the
 /// task was deposed before, the drop changes nothing.
-pub(super) struct DriverGuard<C: Caller> {
+pub(super) struct SupervisorGuard<C: Caller> {
     pub(super) connection: Arc<Connection<C>>,
     pub(super) caller: Arc<C>,
     pub(super) generation: Generation,
@@ -19,7 +19,7 @@ pub(super) struct DriverGuard<C: Caller> {
     finished: AtomicBool,
 }
 
-impl<C: Caller> DriverGuard<C> {
+impl<C: Caller> SupervisorGuard<C> {
     pub(super) fn new(connection: &Arc<Connection<C>>, caller: &Arc<C>, generation: Generation) -> Self {
         Self {
             connection: Arc::clone(connection),
@@ -46,7 +46,7 @@ impl<C: Caller> DriverGuard<C> {
     /// Fails the calls in the queue, since the server is out of reach. Where calls may wait for the next connection (K4),
     /// only those whose time is up fail. Returns when to call this again.
     pub(super) fn fail_waiting_calls(&self) -> Option<Instant> {
-        if !self.connection.driver.is_current(self.generation) {
+        if !self.connection.task.is_current(self.generation) {
             return None;
         }
         match self.connection.condition() {
@@ -101,21 +101,21 @@ impl<C: Caller> DriverGuard<C> {
     }
 }
 
-impl<C: Caller> Drop for DriverGuard<C> {
+impl<C: Caller> Drop for SupervisorGuard<C> {
     fn drop(&mut self) {
         let connection = &self.connection;
-        let exit = DriverExit {
+        let exit = SupervisorExit {
             within_reach: connection.unreachable_error().is_none(),
-            may_block: connection.driver.may_block_while_dropping(self.generation),
+            may_block: connection.task.may_block_while_dropping(self.generation),
         };
         self.set_condition(Condition::Starting);
-        if !connection.driver.resign(self.generation) {
+        if !connection.task.resign(self.generation) {
             // Deposed: another task drives the connection, or did.
             return;
         }
         // The queue is looked at after the resignation. A caller that found the connection driven a moment before did not
         // start another supervisor; its call is failed here (K1).
-        let goes_on = !self.finished.load(SeqCst) && self.caller.driver_ended(exit);
+        let goes_on = !self.finished.load(SeqCst) && self.caller.supervisor_ended(exit);
         if !goes_on {
             self.fail_all_calls();
         }

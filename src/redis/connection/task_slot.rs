@@ -1,9 +1,9 @@
-//! [`DriverSlot`]: which task drives something, and whether its runtime still runs that task.
+//! [`TaskSlot`]: which task drives something, and whether its runtime still runs that task.
 //!
 //! A provider's tasks run in a runtime of the application. That runtime can end, which drops the tasks. It can also live on
 //! without being run: a current-thread runtime that is kept after its `block_on` has returned. Then its tasks neither go on
 //! nor end, and a task in another runtime has to take their work over. A task that was deposed in this way may run again
-//! later. So each driver has a generation, and one whose generation is over ends at its next poll, before it changes
+//! later. So each task has a generation, and one whose generation is over ends at its next poll, before it changes
 //! anything.
 
 use std::hash::{Hash, Hasher};
@@ -19,18 +19,18 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Says which task drives something. At most one does at a time.
 #[derive(Debug, Default)]
-pub(in crate::redis) struct DriverSlot {
-    /// Odd: the generation of the present driver. Even: there is none.
+pub(in crate::redis) struct TaskSlot {
+    /// Odd: the generation of the present task. Even: there is none.
     generation: AtomicU64,
-    /// The runtime of the present driver. Written before its generation is.
+    /// The runtime of the present task. Written before its generation is.
     runtime: AtomicU64,
-    /// The number of the latest probe, and that of the latest one before a poll of the present driver.
+    /// The number of the latest probe, and that of the latest one before a poll of the present task.
     sent: AtomicU64,
     answered: AtomicU64,
     task: Mutex<Option<Task>>,
 }
 
-/// The driver's task, once it has been polled.
+/// The present task, once it has been polled.
 #[derive(Debug)]
 struct Task {
     generation: Generation,
@@ -38,7 +38,7 @@ struct Task {
     thread: ThreadId,
 }
 
-/// The time of one driver, from its claim to its resignation.
+/// The time of one task, from its claim to its resignation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) struct Generation(u64);
 
@@ -46,15 +46,15 @@ pub(in crate::redis) struct Generation(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) struct RuntimeNumber(u64);
 
-/// A wake-up of a driver, to find out whether its runtime polls it.
+/// A wake-up of the task, to find out whether its runtime polls it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::redis) struct Probe {
     generation: Generation,
     number: u64,
 }
 
-impl DriverSlot {
-    /// Makes a task of this runtime the driver. `None` if there is a driver.
+impl TaskSlot {
+    /// Lets a task of this runtime take the slot. `None` if it is taken.
     pub(in crate::redis) fn claim(&self, runtime: &Handle) -> Option<Generation> {
         // Under the mutex, so that no other claim writes its runtime between this one's runtime and generation.
         let mut task = self.task.lock();
@@ -72,7 +72,7 @@ impl DriverSlot {
         Some(generation)
     }
 
-    /// Ends the time of a driver. `false` if it had ended before.
+    /// Ends the time of a task. `false` if it had ended before.
     pub(in crate::redis) fn resign(&self, generation: Generation) -> bool {
         self.generation.compare_exchange(generation.0, generation.0 + 1, SeqCst, SeqCst).is_ok()
     }
@@ -85,12 +85,12 @@ impl DriverSlot {
         self.generation.load(SeqCst) == generation.0
     }
 
-    /// Whether there is a driver that is a task of another runtime than this.
+    /// Whether the present task is one of another runtime than this.
     pub(in crate::redis) fn is_elsewhere(&self, here: RuntimeNumber) -> bool {
         self.is_taken() && self.runtime.load(SeqCst) != here.0
     }
 
-    /// Wakes the driver, whose next poll answers the probe. `None` while there is no driver.
+    /// Wakes the present task, whose next poll answers the probe. `None` while there is none.
     pub(in crate::redis) fn probe(&self) -> Option<Probe> {
         let generation = Generation(self.generation.load(SeqCst));
         if generation.0.is_multiple_of(2) {
@@ -104,16 +104,16 @@ impl DriverSlot {
         Some(Probe { generation, number })
     }
 
-    /// The driver, if it has not been polled since the probe was sent.
+    /// The present task, if it has not been polled since the probe was sent.
     pub(in crate::redis) fn not_run_since(&self, probe: Probe) -> Option<Generation> {
         (self.is_current(probe.generation) && self.answered.load(SeqCst) < probe.number).then_some(probe.generation)
     }
 
-    /// Whether the present thread may be blocked while it drops a driver's task: it is about to end a runtime, and runs nothing
+    /// Whether the present thread may be blocked while it drops the present task: it is about to end a runtime, and runs nothing
     /// else.
     ///
     /// A current-thread runtime may be ended in the background by a thread on which another runtime runs tasks, which must not
-    /// be blocked. That is hardly ever the thread on which the driver was polled. So only that thread may be blocked.
+    /// be blocked. That is hardly ever the thread on which the task was polled. So only that thread may be blocked.
     pub(in crate::redis) fn may_block_while_dropping(&self, generation: Generation) -> bool {
         if std::thread::panicking() {
             return false;
@@ -173,23 +173,23 @@ impl Hasher for Number {
     }
 }
 
-/// A driver's work, which ends at the first poll after its generation has ended.
+/// The work of such a task, which ends at the first poll after its generation has ended.
 #[pin_project]
-pub(in crate::redis) struct Driven<F> {
-    slot: Arc<DriverSlot>,
+pub(in crate::redis) struct WatchedTask<F> {
+    slot: Arc<TaskSlot>,
     generation: Generation,
     was_polled: bool,
     #[pin]
     work: F,
 }
 
-impl<F> Driven<F> {
-    pub(in crate::redis) fn new(slot: &Arc<DriverSlot>, generation: Generation, work: F) -> Self {
+impl<F> WatchedTask<F> {
+    pub(in crate::redis) fn new(slot: &Arc<TaskSlot>, generation: Generation, work: F) -> Self {
         Self { slot: Arc::clone(slot), generation, was_polled: false, work }
     }
 }
 
-impl<F: Future<Output = ()>> Future for Driven<F> {
+impl<F: Future<Output = ()>> Future for WatchedTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -218,10 +218,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_driver_at_a_time_and_each_of_a_generation_of_its_own() {
+    fn one_task_at_a_time_and_each_of_a_generation_of_its_own() {
         let (one, two) =
             (Builder::new_current_thread().build().unwrap(), Builder::new_current_thread().build().unwrap());
-        let slot = DriverSlot::default();
+        let slot = TaskSlot::default();
         assert!(slot.probe().is_none() && !slot.is_taken());
         let first = slot.claim(one.handle()).unwrap();
         assert!(slot.is_taken() && slot.claim(two.handle()).is_none());
@@ -234,11 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_is_answered_by_a_poll_and_a_deposed_driver_ends() {
+    fn a_probe_is_answered_by_a_poll_and_a_deposed_task_ends() {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let slot = Arc::new(DriverSlot::default());
+        let slot = Arc::new(TaskSlot::default());
         let generation = slot.claim(runtime.handle()).unwrap();
-        let task = runtime.spawn(Driven::new(&slot, generation, std::future::pending()));
+        let task = runtime.spawn(WatchedTask::new(&slot, generation, std::future::pending()));
         let probe = slot.probe().unwrap();
         assert_eq!(slot.not_run_since(probe), Some(generation), "not polled yet");
         runtime.block_on(tokio::task::yield_now());
