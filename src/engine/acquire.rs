@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::action::AcquireResult;
-use super::cancel::Unacknowledged;
-use super::command::{CallKind, Joining, Step};
-use super::host::{Context, Host, Waiter};
+use super::command::{CallKind, Joining, OnServerFailure, Step, Unacknowledged};
+use super::context::Context;
+use super::host::{Host, Waiter};
 use super::lock::{Lock, State};
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::reply::{Acquired, Refusal, Reply};
-use super::request::{OnServerFailure, PendingRequest, Phase, Queued};
+use super::request::{PendingRequest, Phase, Queued};
 use super::ttl_millis::TtlMillis;
 use crate::LockError;
 use crate::backend::WaiterAdmission;

@@ -6,9 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::cancel::Unacknowledged;
-use super::command::{Call, CallKind, Step};
-use super::extend::Extension;
+use super::command::{Call, CallKind, Extension, Step, Unacknowledged};
 use super::host::{Host, Lease};
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;

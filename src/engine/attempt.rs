@@ -1,28 +1,16 @@
 //! Callers who do not wait: one question to the server each.
 
 use super::action::AcquireResult;
-use super::cancel::Unacknowledged;
-use super::command::{CallKind, Joining, Step};
+use super::command::{Attempt, CallKind, Joining, Step, Unacknowledged};
+use super::context::Context;
 use super::grant::arrived_too_late;
-use super::host::{Context, Epoch, Host, Waiter};
+use super::host::{Host, Waiter};
 use super::lock::{Lock, State};
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::reply::{Acquired, Refusal, Reply};
 use super::wait_queue::Arrival;
 use crate::LockError;
-
-/// An attempt of a caller who does not wait.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempt {
-    arrival: Arrival,
-    /// The epoch in which it was last sent.
-    epoch: Epoch,
-    /// It was granted before, in another epoch.
-    granted_before: bool,
-    /// The connection was closed before the first reply, and it was sent anew under another token.
-    sent_anew: bool,
-}
 
 impl<H: Host> Lock<H> {
     /// A caller wants the lock at once or not at all.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::command::{Command, Step};
+use super::command::{Command, Step, Unacknowledged};
 use super::host::Host;
 use super::owner_token::OwnerToken;
 use super::reply::{CancelReply, Reply};
@@ -46,16 +46,6 @@ enum Phase {
     InFlight,
     /// It is sent again at this time.
     Waiting(Instant),
-}
-
-/// How many acquires of an owner token may run yet, over a connection that was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Unacknowledged {
-    None,
-    /// The only one that there was. It may run yet, so that "not found" is inconclusive.
-    One,
-    /// One of several. It may run yet, so that "found" is inconclusive too: that may have been another.
-    Several,
 }
 
 /// What becomes of a cancellation.

@@ -1,6 +1,7 @@
 //! The end of a provider.
 
-use super::host::{Context, Host, Lease};
+use super::context::Context;
+use super::host::{Host, Lease};
 use super::lock::Lock;
 use crate::LockError;
 

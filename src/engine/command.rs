@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::attempt::Attempt;
-use super::cancel::Unacknowledged;
-use super::extend::Extension;
-use super::host::Host;
+use super::host::{Epoch, Host};
 use super::owner_token::OwnerToken;
 use super::ttl_millis::TtlMillis;
+use super::wait_queue::Arrival;
 use crate::backend::Release;
 use crate::{LockError, Resource};
 
@@ -81,6 +79,47 @@ pub(crate) enum CallKind<H: Host> {
     Cancel { lease: TtlMillis, unacknowledged: Unacknowledged },
     /// The same, sent again.
     CancelAgain,
+}
+
+/// An attempt of a caller who does not wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    pub(super) arrival: Arrival,
+    /// The epoch in which it was last sent.
+    pub(super) epoch: Epoch,
+    /// It was granted before, in another epoch.
+    pub(super) granted_before: bool,
+    /// The connection was closed before the first reply, and it was sent anew under another token.
+    pub(super) sent_anew: bool,
+}
+
+/// An extension that a guard has asked for. Large, and seldom among calls that are queued by the thousand.
+#[derive(Debug)]
+pub(crate) struct Extension<H: Host> {
+    pub(super) lease: H::Lease,
+    pub(super) duration: Duration,
+    pub(super) answer: oneshot::Sender<Result<bool, LockError>>,
+}
+
+/// What becomes of a request that the server does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnServerFailure {
+    /// Its callers fail: the server has never said that another owner holds the lock.
+    Fail,
+    /// The same, and it has been sent anew once, because the connection was closed before the reply.
+    FailAnew,
+    /// It is sent again. Its callers wait already; until now for a holder of this process.
+    Retry,
+}
+
+/// How many acquires of an owner token may run yet, over a connection that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Unacknowledged {
+    None,
+    /// The only one that there was. It may run yet, so that "not found" is inconclusive.
+    One,
+    /// One of several. It may run yet, so that "found" is inconclusive too: that may have been another.
+    Several,
 }
 
 impl Command {

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::attempt::Attempt;
-use super::command::Step;
-use super::extend::{ExtendAnswer, Extension};
+use super::command::{Attempt, Extension, Step};
 use super::host::Host;
 use super::owner_token::OwnerToken;
-use super::release::ReleaseAnswer;
 use super::reply::{Acquired, Reply, ServerTime};
-use crate::backend::WaiterAdmission;
+use crate::LockError;
+use crate::backend::{Release, WaiterAdmission};
 
 /// What happens to a lock: in this process, on the server, or because time has passed.
 pub(crate) enum Event<'a, H: Host> {
@@ -103,4 +102,30 @@ pub(crate) struct Grant {
     pub(crate) at: ServerTime,
     /// Others stand in the server's wait queue behind us.
     pub(crate) others_wait: bool,
+}
+
+/// What a release comes to.
+#[derive(Debug)]
+pub(crate) enum ReleaseAnswer {
+    /// Known at once, without a word to the server.
+    Known(Release),
+    /// The server has been asked.
+    Asked(oneshot::Receiver<Result<Release, LockError>>),
+}
+
+impl Default for ReleaseAnswer {
+    /// That of a lock that is not ours.
+    fn default() -> Self {
+        Self::Known(Release::AlreadyLost)
+    }
+}
+
+/// What an extension comes to.
+#[derive(Debug, Default)]
+pub(crate) enum ExtendAnswer {
+    /// The lock is not ours any more, and nothing was changed.
+    #[default]
+    Lost,
+    /// The server has been asked, or will be.
+    Asked(oneshot::Receiver<Result<bool, LockError>>),
 }

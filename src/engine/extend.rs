@@ -8,32 +8,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::command::{CallKind, Step};
-use super::host::{Context, Host, Lease};
+use super::command::{CallKind, Extension, Step};
+use super::context::Context;
+use super::event::ExtendAnswer;
+use super::host::{Host, Lease};
 use super::lock::Lock;
 use super::minus_clock_drift;
 use super::owner_token::OwnerToken;
 use super::ownership::{Counted, Extending, Ownership};
 use super::reply::{Refusal, Reply};
 use crate::LockError;
-
-/// An extension that a guard has asked for. Large, and seldom among calls that are queued by the thousand.
-#[derive(Debug)]
-pub(crate) struct Extension<H: Host> {
-    pub(super) lease: H::Lease,
-    pub(super) duration: Duration,
-    pub(super) answer: oneshot::Sender<Result<bool, LockError>>,
-}
-
-/// What an extension comes to.
-#[derive(Debug, Default)]
-pub(crate) enum ExtendAnswer {
-    /// The lock is not ours any more, and nothing was changed.
-    #[default]
-    Lost,
-    /// The server has been asked, or will be.
-    Asked(oneshot::Receiver<Result<bool, LockError>>),
-}
 
 impl<H: Host> Lock<H> {
     /// A guard wants its lease to end so long from now.

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::acquire::RECHECK;
 use super::action::AcquireResult;
-use super::host::{Context, Host};
+use super::context::Context;
+use super::host::Host;
 use super::lock::Lock;
 use super::request::PendingRequest;
 use super::ttl_millis::TtlMillis;

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::action::AcquireResult;
-use super::cancel::Unacknowledged;
-use super::command::{CallKind, Step};
-use super::host::{Context, Host, Waiter};
+use super::command::{CallKind, OnServerFailure, Step, Unacknowledged};
+use super::context::Context;
+use super::host::{Host, Waiter};
 use super::lock::{Lock, State};
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::reply::Reply;
-use super::request::OnServerFailure;
 use super::ttl_millis::TtlMillis;
 use super::wait_queue::Arrival;
 use crate::LockError;

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::action::Actions;
 use super::owner_token::{InboxId, OwnerToken};
-use super::request::OnServerFailure;
 use crate::backend::{LeaseState, WaiterLimit};
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
@@ -89,36 +87,3 @@ pub(crate) trait Lease: Clone + fmt::Debug {
 /// The numbers wrap after 65 536 epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Epoch(pub(crate) u16);
-
-/// What an event is handled in.
-pub(crate) struct Context<'a, H: Host> {
-    pub(crate) host: &'a H,
-    pub(crate) resource: &'a Resource,
-    /// The time, read once under the mutex. Where it is used it is a moment old, which is the safe side for everything that
-    /// begins then (R2).
-    pub(crate) now: Instant,
-    pub(crate) actions: &'a mut Actions<H>,
-    /// The number of the next caller. It rises under the mutex, so that a caller with a lower one came first.
-    next_ticket: &'a mut u64,
-    /// What becomes of a request that begins at the end of this event and that the server does not answer.
-    pub(super) on_failure: OnServerFailure,
-}
-
-impl<'a, H: Host> Context<'a, H> {
-    pub(crate) fn new(
-        host: &'a H,
-        resource: &'a Resource,
-        now: Instant,
-        next_ticket: &'a mut u64,
-        actions: &'a mut Actions<H>,
-    ) -> Self {
-        Self { host, resource, now, actions, next_ticket, on_failure: OnServerFailure::Retry }
-    }
-
-    /// The number of a caller that has just come.
-    pub(super) fn ticket(&mut self) -> u64 {
-        let ticket = *self.next_ticket;
-        *self.next_ticket += 1;
-        ticket
-    }
-}

@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
+use super::context::Context;
 use super::event::Event;
-use super::host::{Context, Host};
+use super::host::Host;
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::request::PendingRequest;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cancel::Unacknowledged;
-use super::command::Step;
+use super::command::{Step, Unacknowledged};
+use super::context::Context;
 use super::event::Grant;
-use super::host::{Context, Epoch, Host};
+use super::host::{Epoch, Host};
 use super::lock::Lock;
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
@@ -79,7 +79,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::engine::request::{OnServerFailure, Queued};
+    use crate::engine::command::OnServerFailure;
+    use crate::engine::request::Queued;
 
     const TTL: Duration = Duration::from_secs(30);
 

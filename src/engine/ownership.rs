@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU8;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::extend::Extension;
+use super::command::Extension;
 use super::host::{Epoch, Host, Lease, Waiter};
 use super::minus_clock_drift;
 use super::owner_token::{InboxId, OwnerToken, Secret};
-use super::renew::renewal_due;
 use super::request::PendingRequest;
 use super::ttl_millis::TtlMillis;
 use crate::FencingToken;
@@ -24,6 +24,12 @@ const LONGEST_RUN_BEFORE_OTHERS: Duration = Duration::from_millis(5);
 /// For how long there may be local hand-overs without a word from the server, which says whether others wait: not every
 /// waiter can notify us.
 const LONGEST_RUN_UNHEARD: Duration = Duration::from_secs(1);
+
+/// Renewals are put together: a process that holds many locks renews those that are due at about the same time in the same
+/// pipelines. A lease is renewed earlier by this part of it at most, and by no more than this time: renewals that are due at
+/// once go before everything else that the server is asked, and take memory until they are answered.
+const TOGETHER: u32 = 100;
+const LONGEST_TOGETHER: Duration = Duration::from_millis(10);
 
 /// The lower ten bits of a fencing token count the holders of one ownership (R6).
 const HOLDER_BITS: u32 = 10;
@@ -196,8 +202,13 @@ impl<H: Host> Ownership<H> {
             return end; // No renewal carries it further.
         }
         let retry_at = self.unsettled.as_ref().and_then(|unsettled| unsettled.retry_at);
-        let due = renewal_due(self, ttl);
+        let due = self.renewal_due(ttl);
         retry_at.map_or(due, |retry_at| due.max(retry_at.instant())).min(end)
+    }
+
+    /// The time at which two thirds of the lease are left, or a little before. An extension to a longer lease puts it off.
+    pub(super) fn renewal_due(&self, ttl: Duration) -> Instant {
+        together(self.ends().checked_sub(self.length(ttl) / 3 * 2).unwrap_or(self.ends()), ttl)
     }
 
     /// A renewal that is due is tried again at this time.
@@ -380,6 +391,15 @@ impl<H: Host> Ownership<H> {
         let limit = self.holder.as_ref().and_then(|holder| holder.state().limit());
         limit.map_or(self.ends(), |limit| limit.min(self.ends()))
     }
+}
+
+/// The time just before `due` at which leases of this length are renewed: the same for all that are due soon after each
+/// other.
+fn together(due: Instant, ttl: Duration) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let step = (ttl / TOGETHER).min(LONGEST_TOGETHER).as_nanos().max(1);
+    let beyond = due.saturating_duration_since(*FIRST).as_nanos() % step;
+    u64::try_from(beyond).ok().and_then(|beyond| due.checked_sub(Duration::from_nanos(beyond))).unwrap_or(due)
 }
 
 #[cfg(test)]

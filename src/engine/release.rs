@@ -3,26 +3,11 @@
 use tokio::sync::oneshot;
 
 use super::command::{CallKind, Step};
-use super::host::{Context, Host, Lease};
+use super::context::Context;
+use super::event::ReleaseAnswer;
+use super::host::{Host, Lease};
 use super::lock::{Lock, State};
-use crate::LockError;
 use crate::backend::Release;
-
-/// What a release comes to.
-#[derive(Debug)]
-pub(crate) enum ReleaseAnswer {
-    /// Known at once, without a word to the server.
-    Known(Release),
-    /// The server has been asked.
-    Asked(oneshot::Receiver<Result<Release, LockError>>),
-}
-
-impl Default for ReleaseAnswer {
-    /// That of a lock that is not ours.
-    fn default() -> Self {
-        Self::Known(Release::AlreadyLost)
-    }
-}
 
 impl<H: Host> Lock<H> {
     /// A guard is done with its lease.

@@ -1,43 +1,20 @@
 //! Keeping an ownership: renewals, and checks after a connection broke.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::command::{CallKind, Step};
-use super::host::{Context, Host, Lease};
+use super::context::Context;
+use super::host::{Host, Lease};
 use super::lock::Lock;
 use super::minus_clock_drift;
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::reply::Reply;
 
-/// Renewals are put together: a process that holds many locks renews those that are due at about the same time in the same
-/// pipelines. A lease is renewed earlier by this part of it at most, and by no more than this time: renewals that are due at
-/// once go before everything else that the server is asked, and take memory until they are answered.
-const TOGETHER: u32 = 100;
-const LONGEST_TOGETHER: Duration = Duration::from_millis(10);
-
 /// How soon a renewal that did not get through is tried again, as a part of the lease, and within which bounds.
 const RETRY: u32 = 12;
 const SOONEST_RETRY: Duration = Duration::from_millis(2);
 const LATEST_RETRY: Duration = Duration::from_secs(1);
-
-/// The time at which two thirds of the lease are left, or a little before. An extension to a longer lease puts it off.
-pub(super) fn renewal_due<H: Host>(ownership: &Ownership<H>, ttl: Duration) -> Instant {
-    let ends = ownership.ends();
-    together(ends.checked_sub(ownership.length(ttl) / 3 * 2).unwrap_or(ends), ttl)
-}
-
-/// The time just before `due` at which leases of this length are renewed: the same for all that are due soon after each
-/// other.
-fn together(due: Instant, ttl: Duration) -> Instant {
-    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let step = (ttl / TOGETHER).min(LONGEST_TOGETHER).as_nanos().max(1);
-    let beyond = due.saturating_duration_since(*FIRST).as_nanos() % step;
-    u64::try_from(beyond).ok().and_then(|beyond| due.checked_sub(Duration::from_nanos(beyond))).unwrap_or(due)
-}
 
 impl<H: Host> Lock<H> {
     /// The deadline of an ownership has come: its end, or a renewal.
@@ -116,7 +93,7 @@ impl<H: Host> Ownership<H> {
     fn renew(&mut self, cx: &mut Context<'_, H>) {
         let Some(holder) = &self.holder else { return };
         let Some(ttl) = holder.renewal().filter(|_| holder.is_taken()) else { return };
-        if self.is_renewing() || self.is_extending() || cx.now < renewal_due(self, ttl) {
+        if self.is_renewing() || self.is_extending() || cx.now < self.renewal_due(ttl) {
             return;
         }
         let left = holder.state().limit().map(|limit| limit.saturating_duration_since(cx.now));

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cancel::Unacknowledged;
-use super::command::{Joining, Step};
+use super::command::{Joining, OnServerFailure, Step, Unacknowledged};
 use super::host::Epoch;
 use super::owner_token::OwnerToken;
 use super::reply::ServerTime;
@@ -48,17 +47,6 @@ pub(super) enum Phase {
     InFlight(PackedInstant),
     /// It is asked again at this time, if no notification comes before.
     Waiting(PackedInstant),
-}
-
-/// What becomes of a request that the server does not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OnServerFailure {
-    /// Its callers fail: the server has never said that another owner holds the lock.
-    Fail,
-    /// The same, and it has been sent anew once, because the connection was closed before the reply.
-    FailAnew,
-    /// It is sent again. Its callers wait already; until now for a holder of this process.
-    Retry,
 }
 
 /// What the server last said of our place in its wait queue.

@@ -30,6 +30,7 @@ const FLOORS: &[&[&str]] = &[
     &["tower"],
     &["registry"],
     &["memory", "redis"],
+    &["engine"],
     &["lock"],
     &["backend"],
     &["telemetry"],
