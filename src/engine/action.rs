@@ -24,8 +24,8 @@ pub(crate) struct Actions<H: Host> {
     /// Most events have one at most, which needs no allocation.
     first_call: Option<Call<H>>,
     more_calls: Vec<Call<H>>,
-    first_answer: Option<(H::Waiter, AcquireResult<H>)>,
-    more_answers: Vec<(H::Waiter, AcquireResult<H>)>,
+    first_answer: Option<(H::Waiter, AcquireResult<H::Lease>)>,
+    more_answers: Vec<(H::Waiter, AcquireResult<H::Lease>)>,
     /// Watchers of leases that were lost, or may end earlier than was known.
     pub(crate) watchers: Vec<Wakers>,
     /// Extensions that have a result.
@@ -43,8 +43,8 @@ pub(crate) type Extended = Result<bool, LockError>;
 
 /// What an acquire comes to.
 #[derive(Debug)]
-pub(crate) enum AcquireResult<H: Host> {
-    Granted(H::Lease),
+pub(crate) enum AcquireResult<L> {
+    Granted(L),
     /// Another caller or process holds the lock; what is left of its lease, if that is known.
     Busy {
         lease_left: Option<TtlMillis>,
@@ -91,7 +91,7 @@ impl<H: Host> Actions<H> {
     }
 
     /// Answers a caller.
-    pub(super) fn answer(&mut self, waiter: H::Waiter, result: AcquireResult<H>) {
+    pub(super) fn answer(&mut self, waiter: H::Waiter, result: AcquireResult<H::Lease>) {
         match &self.first_answer {
             None => self.first_answer = Some((waiter, result)),
             Some(_) => self.more_answers.push((waiter, result)),
@@ -104,7 +104,7 @@ impl<H: Host> Actions<H> {
     }
 
     /// The answers to callers. One that finds its caller gone is to be given back: a lease is released.
-    pub(crate) fn take_answers(&mut self) -> impl Iterator<Item = (H::Waiter, AcquireResult<H>)> {
+    pub(crate) fn take_answers(&mut self) -> impl Iterator<Item = (H::Waiter, AcquireResult<H::Lease>)> {
         self.first_answer.take().into_iter().chain(self.more_answers.drain(..))
     }
 

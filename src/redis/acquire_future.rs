@@ -44,7 +44,7 @@ pub(super) struct AcquireFuture {
 
 /// Where the answer comes; with a ticket, if the caller waits in the queue.
 struct Attempt {
-    waiter: Arc<AcquireSlot>,
+    waiter: Arc<AcquireSlot<Backend>>,
     ticket: Option<u64>,
 }
 
@@ -172,7 +172,7 @@ impl Future for AcquireFuture {
 }
 
 /// The error of a caller that took its lease up when that was over.
-fn taken_too_late(lease: &RedisLease, options: &LockOptions) -> LockError {
+fn taken_too_late(lease: &RedisLease<Backend>, options: &LockOptions) -> LockError {
     let ttl = options.configured_ttl();
     let asked = lease.state().ends().and_then(|ends| ends.checked_sub(minus_clock_drift(ttl)));
     let took = asked.map_or(Duration::ZERO, |asked| asked.elapsed()).as_millis();

@@ -5,33 +5,32 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-use super::backend::Backend;
-use super::driver::Driver;
+use super::lease::{LeaseOwner, RedisLease};
 use crate::sync::assert_outside;
 use crate::{LockOptions, engine};
 
 /// One acquire, from its call to its answer.
 #[derive(Debug)]
-pub(super) struct AcquireSlot {
+pub(super) struct AcquireSlot<B: LeaseOwner> {
     options: LockOptions,
-    backend: Arc<Backend>,
-    slot: Mutex<Slot>,
+    backend: Arc<B>,
+    slot: Mutex<Slot<B>>,
 }
 
 /// What an acquire comes to.
-pub(super) type AcquireResult = engine::AcquireResult<Driver>;
+pub(super) type AcquireResult<B> = engine::AcquireResult<Arc<RedisLease<B>>>;
 
 #[derive(Debug)]
-enum Slot {
+enum Slot<B: LeaseOwner> {
     /// The caller waits, and is woken with this.
     Pending(Option<Waker>),
-    Answered(AcquireResult),
+    Answered(AcquireResult<B>),
     /// The caller has its answer, or has gone away.
     Gone,
 }
 
-impl AcquireSlot {
-    pub(super) fn new(options: LockOptions, backend: Arc<Backend>) -> Arc<Self> {
+impl<B: LeaseOwner> AcquireSlot<B> {
+    pub(super) fn new(options: LockOptions, backend: Arc<B>) -> Arc<Self> {
         Arc::new(Self { options, backend, slot: Mutex::new(Slot::Pending(None)) })
     }
 
@@ -44,13 +43,13 @@ impl AcquireSlot {
         &self.options
     }
 
-    pub(super) fn backend(&self) -> &Arc<Backend> {
+    pub(super) fn backend(&self) -> &Arc<B> {
         &self.backend
     }
 
     /// Leaves the answer where the caller finds it. The waker is to be woken outside every mutex. An answer that comes back
     /// found the caller gone.
-    pub(super) fn answer(&self, answer: AcquireResult) -> Result<Option<Waker>, AcquireResult> {
+    pub(super) fn answer(&self, answer: AcquireResult<B>) -> Result<Option<Waker>, AcquireResult<B>> {
         let mut slot = self.slot.lock();
         match &mut *slot {
             Slot::Pending(waker) => {
@@ -66,7 +65,7 @@ impl AcquireSlot {
     ///
     /// A waker is neither cloned nor dropped under the mutex: both are code of a user's, and a waker may be the last that
     /// keeps a task, and with it a guard.
-    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<AcquireResult> {
+    pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<AcquireResult<B>> {
         match &mut *self.slot.lock() {
             Slot::Pending(Some(waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
             Slot::Pending(_) => {}
@@ -83,7 +82,7 @@ impl AcquireSlot {
     }
 
     /// Takes the answer, if it is there and is not a lease.
-    pub(super) fn take_refusal(&self) -> Option<AcquireResult> {
+    pub(super) fn take_refusal(&self) -> Option<AcquireResult<B>> {
         match &mut *self.slot.lock() {
             Slot::Pending(_) | Slot::Answered(AcquireResult::Granted(_)) => None,
             slot => match slot.take_answer() {
@@ -111,7 +110,7 @@ impl AcquireSlot {
     }
 
     /// The caller goes away. Returns the answer that it did not take.
-    pub(super) fn leave(&self) -> Option<AcquireResult> {
+    pub(super) fn leave(&self) -> Option<AcquireResult<B>> {
         let left = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
         match left {
             Slot::Answered(answer) => Some(answer),
@@ -124,8 +123,8 @@ impl AcquireSlot {
     }
 }
 
-impl Slot {
-    fn take_answer(&mut self) -> Poll<AcquireResult> {
+impl<B: LeaseOwner> Slot<B> {
+    fn take_answer(&mut self) -> Poll<AcquireResult<B>> {
         if !matches!(self, Self::Answered(_)) {
             return Poll::Pending;
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_redis::Pool;
 use parking_lot::Mutex;
@@ -9,13 +10,16 @@ use tokio::runtime::{Handle, Id};
 
 use super::acquire_future::AcquireFuture;
 use super::driver::Driver;
+use super::lease::{LeaseOwner, RedisLease};
+use super::runtimes::Runtimes;
 use super::settings::Settings;
-use crate::backend::{Acquiring, LockBackend};
+use crate::backend::{Acquiring, LockBackend, Releasing};
+use crate::engine::ExtendAnswer;
 use crate::{LockError, LockRequest};
 
 /// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
 pub(super) struct Backend {
-    driver: Arc<Driver>,
+    driver: Arc<Driver<Self>>,
     /// For what is not about locks. Made when it is needed first, and anew in another runtime: its connections are driven
     /// by the one in which they were made, which may not be run any more.
     pool: Mutex<Option<(Id, Pool)>>,
@@ -26,7 +30,7 @@ impl Backend {
         Ok(Arc::new(Self { driver: Arc::new(Driver::new(settings)?), pool: Mutex::new(None) }))
     }
 
-    pub(super) fn driver(&self) -> &Arc<Driver> {
+    pub(super) fn driver(&self) -> &Arc<Driver<Self>> {
         &self.driver
     }
 
@@ -56,6 +60,24 @@ impl LockBackend for Backend {
             Ok(waiting) => Acquiring::pending(waiting),
             Err(refused) => Acquiring::ready(refused),
         }
+    }
+}
+
+impl LeaseOwner for Backend {
+    fn extend(&self, lease: &Arc<RedisLease<Self>>, duration: Duration) -> ExtendAnswer {
+        let answer = self.driver.extend(lease, duration);
+        self.driver.serve_from_here();
+        answer
+    }
+
+    fn release(&self, lease: &Arc<RedisLease<Self>>) -> Releasing {
+        let releasing = self.driver.release(lease);
+        self.driver.serve_from_here();
+        releasing
+    }
+
+    fn runtimes(&self) -> &Runtimes {
+        self.driver.runtimes()
     }
 }
 

@@ -8,19 +8,30 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::backend::Backend;
-use super::runtimes::Place;
+use super::runtimes::{Place, Runtimes};
 use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, Releasing, Term};
 use crate::engine::{ExtendAnswer, TtlMillis};
 use crate::{FencingToken, LockError, LockOptions, Resource};
+
+/// What granted a lease, and keeps what belongs to it on the server.
+pub(super) trait LeaseOwner: fmt::Debug + Send + Sync + Sized + 'static {
+    /// Asks for another end of a lease.
+    fn extend(&self, lease: &Arc<RedisLease<Self>>, duration: Duration) -> ExtendAnswer;
+
+    /// Gives a lease back.
+    fn release(&self, lease: &Arc<RedisLease<Self>>) -> Releasing;
+
+    /// The runtimes of the guards of its leases.
+    fn runtimes(&self) -> &Runtimes;
+}
 
 /// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.
 ///
 /// Of its options it keeps what renewals need, and of its runtime the place among the provider's: there may be very
 /// many leases.
-pub(super) struct RedisLease {
+pub(super) struct RedisLease<B: LeaseOwner> {
     state: LeaseState,
-    backend: Arc<Backend>,
+    backend: Arc<B>,
     /// The length that renewals give it; `None` if it is not renewed.
     renewal: Option<TtlMillis>,
     /// Whether a guard has come for it: nothing renews a lease for which nobody came. And where, if it is to be renewed:
@@ -30,7 +41,7 @@ pub(super) struct RedisLease {
 
 const TAKEN: u32 = 1;
 
-impl RedisLease {
+impl<B: LeaseOwner> RedisLease<B> {
     /// A lease of `length` from `from` on.
     pub(super) fn new(
         resource: Resource,
@@ -38,7 +49,7 @@ impl RedisLease {
         from: Instant,
         length: Duration,
         options: LockOptions,
-        backend: Arc<Backend>,
+        backend: Arc<B>,
     ) -> Arc<Self> {
         let term = Term::new(from, length).max_hold(options.configured_max_hold());
         let state = LeaseState::held(resource, fence, term);
@@ -48,10 +59,10 @@ impl RedisLease {
 
     /// A guard comes for it. `false` if it has ended before.
     pub(super) fn take(&self) -> bool {
-        let place = if self.renewal.is_some() { self.backend.driver().runtimes().enter() } else { None };
+        let place = if self.renewal.is_some() { self.backend.runtimes().enter() } else { None };
         let taken = place.map_or(TAKEN, |Place(at)| at.saturating_add(1 + TAKEN));
         if let Some(place) = runtime_of(self.taken.swap(taken, Relaxed)) {
-            self.backend.driver().runtimes().leave(place);
+            self.backend.runtimes().leave(place);
         }
         self.state.is_held()
     }
@@ -68,7 +79,7 @@ impl RedisLease {
 
     /// The runtime of the guard that came for it, where renewals can go on if the provider's own has ended.
     pub(super) fn runtime(&self) -> Option<Handle> {
-        self.backend.driver().runtimes().get(runtime_of(self.taken.load(Relaxed))?)
+        self.backend.runtimes().get(runtime_of(self.taken.load(Relaxed))?)
     }
 }
 
@@ -77,22 +88,21 @@ fn runtime_of(taken: u32) -> Option<Place> {
     taken.checked_sub(1 + TAKEN).map(Place)
 }
 
-impl Drop for RedisLease {
+impl<B: LeaseOwner> Drop for RedisLease<B> {
     fn drop(&mut self) {
         if let Some(place) = runtime_of(*self.taken.get_mut()) {
-            self.backend.driver().runtimes().leave(place);
+            self.backend.runtimes().leave(place);
         }
     }
 }
 
-impl Lease for RedisLease {
+impl<B: LeaseOwner> Lease for RedisLease<B> {
     fn state(&self) -> &LeaseState {
         &self.state
     }
 
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
-        let answer = self.backend.driver().extend(&self, duration);
-        self.backend.driver().serve_from_here();
+        let answer = self.backend.extend(&self, duration);
         Box::pin(async move {
             match answer {
                 ExtendAnswer::Lost => Ok(false),
@@ -108,9 +118,7 @@ impl Lease for RedisLease {
     }
 
     fn release(self: Arc<Self>) -> Releasing {
-        let releasing = self.backend.driver().release(&self);
-        self.backend.driver().serve_from_here();
-        releasing
+        self.backend.release(&self)
     }
 
     fn granted_by(&self) -> Option<BackendId> {
@@ -118,7 +126,7 @@ impl Lease for RedisLease {
     }
 }
 
-impl fmt::Debug for RedisLease {
+impl<B: LeaseOwner> fmt::Debug for RedisLease<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLease").field("state", &self.state).finish_non_exhaustive()
     }

@@ -40,7 +40,8 @@ mod settings_tests;
 mod slot;
 mod timer_queue;
 mod tls;
+mod warning;
 
-pub use check::RedisWarning;
 pub use options::RedisLockOptions;
 pub use provider::RedisLockProvider;
+pub use warning::RedisWarning;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::backend::Backend;
-use super::check::{self, RedisWarning};
 use super::options::RedisLockOptions;
+use super::{RedisWarning, check};
 use crate::backend::{BoxFuture, LockBackend};
 use crate::telemetry;
 use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};

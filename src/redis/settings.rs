@@ -6,9 +6,10 @@ use std::time::Duration;
 use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use ::redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 
+use super::RedisLockOptions;
 use super::connection_string::{self, Given, Server, Target};
 use super::tls;
-use super::{RedisLockOptions, RedisWarning};
+use super::warning::RedisWarning;
 use crate::{BuildError, BuildProblem, LockError};
 
 /// The checked options of a provider.

@@ -9,15 +9,16 @@ use ::redis::Value;
 use super::stage::{CallKind, Stage};
 use crate::engine::Event;
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
+use crate::redis::backend::Backend;
 use crate::redis::connection::Call;
 
 impl Stage {
-    fn caller(&self) -> Arc<AcquireSlot> {
+    fn caller(&self) -> Arc<AcquireSlot<Backend>> {
         AcquireSlot::new(Self::options(), Arc::clone(&self.backend))
     }
 
     /// A caller comes who does not wait; what the server is asked for it.
-    fn tries(&self) -> (Arc<AcquireSlot>, Call<CallKind>) {
+    fn tries(&self) -> (Arc<AcquireSlot<Backend>>, Call<CallKind>) {
         let attempt = self.caller();
         self.tries_now(&attempt);
         (attempt, self.call(|kind| matches!(kind, CallKind::Attempt(..))))
@@ -29,7 +30,7 @@ impl Stage {
     }
 }
 
-fn answer(waiter: &AcquireSlot) -> Option<AcquireResult> {
+fn answer(waiter: &AcquireSlot<Backend>) -> Option<AcquireResult<Backend>> {
     match waiter.poll(&Context::from_waker(std::task::Waker::noop())) {
         Poll::Ready(answer) => Some(answer),
         Poll::Pending => None,

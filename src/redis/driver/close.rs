@@ -7,8 +7,9 @@ use tokio::time::{sleep, timeout};
 
 use super::Driver;
 use crate::engine::Event;
+use crate::redis::lease::LeaseOwner;
 
-impl Driver {
+impl<B: LeaseOwner> Driver<B> {
     /// Releases every lock and ends every wait, and waits until the server has been told, for as long as the options say.
     ///
     /// # Cancel safety

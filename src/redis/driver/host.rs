@@ -12,13 +12,13 @@ use crate::engine::{Epoch, Host, InboxId, Lease, OwnerToken, Waiter};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::connection::Condition;
 use crate::redis::jitter::jittered;
-use crate::redis::lease::RedisLease;
+use crate::redis::lease::{LeaseOwner, RedisLease};
 use crate::redis::protocol::Publishing;
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
-impl Host for Driver {
-    type Waiter = Arc<AcquireSlot>;
-    type Lease = Arc<RedisLease>;
+impl<B: LeaseOwner> Host for Driver<B> {
+    type Waiter = Arc<AcquireSlot<B>>;
+    type Lease = Arc<RedisLease<B>>;
 
     fn epoch(&self) -> Epoch {
         self.clocks.epoch()
@@ -69,8 +69,8 @@ impl Host for Driver {
     }
 }
 
-impl Waiter for Arc<AcquireSlot> {
-    type Lease = Arc<RedisLease>;
+impl<B: LeaseOwner> Waiter for Arc<AcquireSlot<B>> {
+    type Lease = Arc<RedisLease<B>>;
 
     fn options(&self) -> &LockOptions {
         AcquireSlot::options(self)
@@ -80,12 +80,12 @@ impl Waiter for Arc<AcquireSlot> {
         AcquireSlot::is_gone(self)
     }
 
-    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> Arc<RedisLease> {
+    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> Arc<RedisLease<B>> {
         RedisLease::new(resource.clone(), fence, from, length, *self.options(), Arc::clone(self.backend()))
     }
 }
 
-impl Lease for Arc<RedisLease> {
+impl<B: LeaseOwner> Lease for Arc<RedisLease<B>> {
     fn state(&self) -> &LeaseState {
         (**self).state()
     }

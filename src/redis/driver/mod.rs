@@ -14,7 +14,8 @@
 #[cfg(test)]
 mod attempt_tests;
 mod close;
-mod drain;
+mod drain_thread;
+mod drain_wait;
 #[cfg(test)]
 mod extend_tests;
 mod host;
@@ -32,6 +33,7 @@ mod table;
 mod takeover;
 #[cfg(test)]
 mod user_code_tests;
+mod watches;
 mod work;
 
 use std::fmt;
@@ -43,15 +45,15 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::drain::Drain;
+use self::drain_wait::Drain;
 use self::reply::{read, read_release};
 use self::table::Table;
-use self::takeover::Watches;
+use self::watches::Watches;
 use self::work::Work;
 use super::clocks::Clocks;
 use super::connection::{Call, Caller, Connection, Reply, SupervisorExit, TaskSlot};
 use super::keys::Keys;
-use super::lease::RedisLease;
+use super::lease::{LeaseOwner, RedisLease};
 use super::protocol::{Message, acquired, cancel_reply, owner_reply};
 use super::runtimes::Runtimes;
 use super::settings::Settings;
@@ -63,9 +65,9 @@ use crate::engine::{
 use crate::{LockError, Resource};
 
 /// Every lock of one provider.
-pub(super) struct Driver {
+pub(super) struct Driver<B: LeaseOwner> {
     pub(super) connection: Arc<Connection<Self>>,
-    table: Table,
+    table: Table<B>,
     cancellations: Mutex<Cancellations>,
     timers: TimerQueue<TimerEvent>,
     /// Which task runs the timer queue.
@@ -88,7 +90,7 @@ enum TimerEvent {
     Cancel(Box<OwnerToken>),
 }
 
-impl Driver {
+impl<B: LeaseOwner> Driver<B> {
     pub(super) fn new(settings: Settings) -> Result<Self, LockError> {
         let keys = Keys::new(settings.prefix.as_str());
         let waiter_limit = WaiterLimit::new(settings.max_waiters_in_total);
@@ -109,7 +111,7 @@ impl Driver {
     }
 
     /// A guard is done with its lease.
-    pub(super) fn release(&self, lease: &Arc<RedisLease>) -> Releasing {
+    pub(super) fn release(&self, lease: &Arc<RedisLease<B>>) -> Releasing {
         let mut answer = ReleaseAnswer::default();
         self.handle(lease.state().resource(), Event::Release { lease, answer: &mut answer });
         match answer {
@@ -122,7 +124,7 @@ impl Driver {
     }
 
     /// A guard wants its lease to end so long from now.
-    pub(super) fn extend(&self, lease: &Arc<RedisLease>, duration: Duration) -> ExtendAnswer {
+    pub(super) fn extend(&self, lease: &Arc<RedisLease<B>>, duration: Duration) -> ExtendAnswer {
         let mut answer = ExtendAnswer::default();
         self.handle(lease.state().resource(), Event::Extend { lease, duration, answer: &mut answer });
         answer
@@ -240,13 +242,13 @@ impl Driver {
     }
 }
 
-impl fmt::Debug for Driver {
+impl<B: LeaseOwner> fmt::Debug for Driver<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("server", &self.connection.settings().server).finish_non_exhaustive()
     }
 }
 
-impl Caller for Driver {
+impl<B: LeaseOwner> Caller for Driver<B> {
     type CallKind = CallKind<Self>;
 
     fn answered(self: &Arc<Self>, call: Call<Self::CallKind>, reply: Reply) {
@@ -302,19 +304,24 @@ impl Caller for Driver {
 mod tests {
     use super::*;
     use crate::redis::acquire_slot::AcquireSlot;
+    use crate::redis::backend::Backend;
 
     /// What a process keeps of each lock that it holds, of which there may be a hundred thousand. An allocator adds eight
     /// bytes to each allocation and rounds it up to sixteen; a few bytes more here may be sixteen there.
     #[test]
     fn what_is_kept_by_the_hundred_thousand_is_small() {
         let counts = 2 * size_of::<usize>();
-        assert!(size_of::<table::Entry>() <= 120, "{}", size_of::<table::Entry>());
-        assert!(size_of::<Lock<Driver>>() <= 96, "{}", size_of::<Lock<Driver>>());
-        assert!(size_of::<RedisLease>() + counts <= 136, "{}", size_of::<RedisLease>() + counts);
+        assert!(size_of::<table::Entry<Backend>>() <= 120, "{}", size_of::<table::Entry<Backend>>());
+        assert!(size_of::<Lock<Driver<Backend>>>() <= 96, "{}", size_of::<Lock<Driver<Backend>>>());
+        assert!(size_of::<RedisLease<Backend>>() + counts <= 136, "{}", size_of::<RedisLease<Backend>>() + counts);
         // Gone with the answer. What has its place afterwards should fill it, or the rest of it is never used again: they
         // are allocated in sixteens like the entry and the lease.
-        assert!(size_of::<AcquireSlot>() + counts <= 120, "{}", size_of::<AcquireSlot>() + counts);
+        assert!(size_of::<AcquireSlot<Backend>>() + counts <= 120, "{}", size_of::<AcquireSlot<Backend>>() + counts);
         assert!(size_of::<TimerEvent>() <= 16, "{}", size_of::<TimerEvent>());
-        assert!(size_of::<Call<CallKind<Driver>>>() <= 104, "{}", size_of::<Call<CallKind<Driver>>>());
+        assert!(
+            size_of::<Call<CallKind<Driver<Backend>>>>() <= 104,
+            "{}",
+            size_of::<Call<CallKind<Driver<Backend>>>>()
+        );
     }
 }

@@ -7,8 +7,9 @@ use tokio::runtime::Handle;
 
 use super::Driver;
 use crate::redis::connection::{Generation, WatchedTask};
+use crate::redis::lease::LeaseOwner;
 
-impl Driver {
+impl<B: LeaseOwner> Driver<B> {
     /// Sees to it that the connection and the timer queue are driven, in the present runtime if in no other. A caller that
     /// waits for a reply calls [`serve_from_here`](Self::serve_from_here) afterwards, so that it is not left alone with it.
     pub(in crate::redis) fn serve(self: &Arc<Self>) {
@@ -73,9 +74,9 @@ impl Driver {
 
 /// Says that a task runs the timer queue. Dropped, also with its runtime or before it began, it does not any more; if another
 /// task has taken over before, nothing changes.
-struct TimersRun(Arc<Driver>, Generation);
+struct TimersRun<B: LeaseOwner>(Arc<Driver<B>>, Generation);
 
-impl Drop for TimersRun {
+impl<B: LeaseOwner> Drop for TimersRun<B> {
     fn drop(&mut self) {
         if self.0.timer_task.resign(self.1) {
             self.0.serve_elsewhere();

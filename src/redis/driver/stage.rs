@@ -18,7 +18,7 @@ use crate::redis::connection::{Call, Caller, Reply};
 use crate::{LockGuard, LockOptions, Resource};
 
 /// What a call of this provider is for.
-pub(super) type CallKind = engine::CallKind<Driver>;
+pub(super) type CallKind = engine::CallKind<Driver<Backend>>;
 
 pub(super) const TTL: Duration = Duration::from_secs(30);
 
@@ -35,7 +35,7 @@ impl Stage {
         Self { backend, resource: Resource::try_from("account-1").unwrap() }
     }
 
-    pub(super) fn driver(&self) -> &Arc<Driver> {
+    pub(super) fn driver(&self) -> &Arc<Driver<Backend>> {
         self.backend.driver()
     }
 
@@ -73,19 +73,19 @@ impl Stage {
     }
 
     /// A caller joins the wait queue. Returns its ticket.
-    pub(super) fn joins(&self, resource: &Resource, waiter: &Arc<AcquireSlot>) -> u64 {
+    pub(super) fn joins(&self, resource: &Resource, waiter: &Arc<AcquireSlot<Backend>>) -> u64 {
         let (admission, mut ticket) = (WaiterAdmission::New, None);
         self.driver().handle(resource, Event::Join { waiter, admission, ticket: &mut ticket });
         ticket.unwrap()
     }
 
     /// A caller who does not wait.
-    pub(super) fn tries_now(&self, waiter: &Arc<AcquireSlot>) {
+    pub(super) fn tries_now(&self, waiter: &Arc<AcquireSlot<Backend>>) {
         self.driver().handle(&self.resource, Event::TryNow { waiter });
     }
 
     /// A caller who waits in the queue.
-    pub(super) fn in_line(&self, resource: &Resource) -> Arc<AcquireSlot> {
+    pub(super) fn in_line(&self, resource: &Resource) -> Arc<AcquireSlot<Backend>> {
         let waiter = AcquireSlot::new(Self::options(), Arc::clone(&self.backend));
         self.joins(resource, &waiter);
         waiter
@@ -99,7 +99,7 @@ impl Stage {
     }
 
     /// The lock that a caller was granted, if it has been.
-    pub(super) fn taken(waiter: &AcquireSlot) -> Option<LockGuard> {
+    pub(super) fn taken(waiter: &AcquireSlot<Backend>) -> Option<LockGuard> {
         match waiter.poll(&Context::from_waker(Waker::noop())) {
             Poll::Ready(AcquireResult::Granted(lease)) => {
                 assert!(lease.take());

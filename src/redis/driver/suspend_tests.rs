@@ -11,6 +11,7 @@ use ::redis::Value;
 use super::stage::{CallKind, Stage, TTL};
 use crate::engine::{Step, minus_clock_drift};
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
+use crate::redis::backend::Backend;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -32,11 +33,11 @@ fn granted() -> Value {
 }
 
 /// The lease of a grant that was asked for now.
-fn is_a_whole_lease(stage: &Stage, waiter: &AcquireSlot) {
+fn is_a_whole_lease(stage: &Stage, waiter: &AcquireSlot<Backend>) {
     is_a_lease_of(TTL, stage, waiter);
 }
 
-fn is_a_lease_of(length: Duration, stage: &Stage, waiter: &AcquireSlot) {
+fn is_a_lease_of(length: Duration, stage: &Stage, waiter: &AcquireSlot<Backend>) {
     let guard = Stage::taken(waiter).unwrap();
     assert_eq!(guard.remaining(), minus_clock_drift(length));
     drop(guard);

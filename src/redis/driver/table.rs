@@ -11,41 +11,42 @@ use super::work::Work;
 use super::{Driver, TimerEvent};
 use crate::Resource;
 use crate::engine::{Context, Event, Lock};
+use crate::redis::lease::LeaseOwner;
 use crate::redis::timer_queue;
 use crate::sync::Inside;
 
 /// Many more than threads, so that two seldom meet at one.
 const SHARDS: usize = 64;
 
-pub(super) struct Table {
-    shards: Box<[Mutex<Shard>]>,
+pub(super) struct Table<B: LeaseOwner> {
+    shards: Box<[Mutex<Shard<B>>]>,
     hasher: RandomState,
 }
 
-#[derive(Default)]
-struct Shard {
+struct Shard<B: LeaseOwner> {
     /// A table has room for up to twice as many as there are, so that a row is a pointer, and the entry, with its name, has
     /// a place of its own.
-    rows: HashTable<Box<Entry>>,
+    rows: HashTable<Box<Entry<B>>>,
     next_ticket: u64,
 }
 
 /// One resource's lock, and the timer of its deadline.
-pub(super) struct Entry {
+pub(super) struct Entry<B: LeaseOwner> {
     resource: Resource,
-    lock: Lock<Driver>,
+    lock: Lock<Driver<B>>,
     timer: Option<timer_queue::Entry>,
 }
 
 /// A shard under its mutex. No code of a user runs while it exists.
-struct Locked<'a> {
-    shard: MutexGuard<'a, Shard>,
+struct Locked<'a, B: LeaseOwner> {
+    shard: MutexGuard<'a, Shard<B>>,
     _inside: Inside,
 }
 
-impl Table {
+impl<B: LeaseOwner> Table<B> {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+        let shard = || Mutex::new(Shard { rows: HashTable::new(), next_ticket: 0 });
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,14 +57,20 @@ impl Table {
         self.hasher.hash_one(resource.as_str())
     }
 
-    fn lock(&self, hash: u64) -> Locked<'_> {
+    fn lock(&self, hash: u64) -> Locked<'_, B> {
         #[expect(clippy::indexing_slicing, reason = "the remainder is less than the length")]
         let shard = self.shards[shard_number(hash)].lock();
         Locked { shard, _inside: Inside::enter() }
     }
 
     /// Hands an event to a resource's lock. A resource without an entry has a lock that is free.
-    pub(super) fn handle(&self, driver: &Driver, resource: &Resource, event: Event<'_, Driver>, work: &mut Work) {
+    pub(super) fn handle(
+        &self,
+        driver: &Driver<B>,
+        resource: &Resource,
+        event: Event<'_, Driver<B>>,
+        work: &mut Work<B>,
+    ) {
         let hash = self.hash(resource);
         let mut locked = self.lock(hash);
         // Under the mutex, so that the time does not go back from one event to the next.
@@ -87,7 +94,13 @@ impl Table {
     }
 
     /// A timer is due. If no lock waits for it any more, it was removed at this moment.
-    pub(super) fn deadline_reached(&self, driver: &Driver, hash: u64, timer: timer_queue::Entry, work: &mut Work) {
+    pub(super) fn deadline_reached(
+        &self,
+        driver: &Driver<B>,
+        hash: u64,
+        timer: timer_queue::Entry,
+        work: &mut Work<B>,
+    ) {
         let mut locked = self.lock(hash);
         let now = Instant::now();
         let Shard { rows, next_ticket } = &mut *locked.shard;
@@ -100,7 +113,7 @@ impl Table {
     }
 
     /// Hands an event to every lock, and does what follows, shard by shard.
-    pub(super) fn handle_each<'a>(&self, driver: &Driver, event: impl Fn() -> Event<'a, Driver>) {
+    pub(super) fn handle_each<'a>(&self, driver: &Driver<B>, event: impl Fn() -> Event<'a, Driver<B>>) {
         for shard in &self.shards {
             let mut work = Work::default();
             {
@@ -118,14 +131,14 @@ impl Table {
     }
 
     /// Looks at a resource's lock, if there is an entry.
-    pub(super) fn look<T>(&self, resource: &Resource, look: impl FnOnce(&Lock<Driver>) -> T) -> Option<T> {
+    pub(super) fn look<T>(&self, resource: &Resource, look: impl FnOnce(&Lock<Driver<B>>) -> T) -> Option<T> {
         let hash = self.hash(resource);
         let locked = self.lock(hash);
         locked.shard.rows.find(hash, |entry| entry.resource == *resource).map(|entry| look(&entry.lock))
     }
 
     /// Looks at every lock, each under its shard's mutex.
-    pub(super) fn look_at_each(&self, mut look: impl FnMut(&Lock<Driver>)) {
+    pub(super) fn look_at_each(&self, mut look: impl FnMut(&Lock<Driver<B>>)) {
         for shard in &self.shards {
             let shard = shard.lock();
             let _inside = Inside::enter();
@@ -145,22 +158,22 @@ fn shard_number(hash: u64) -> usize {
     usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0)
 }
 
-fn remove_if_idle(row: OccupiedEntry<'_, Box<Entry>>) {
+fn remove_if_idle<B: LeaseOwner>(row: OccupiedEntry<'_, Box<Entry<B>>>) {
     if row.get().lock.is_idle() {
         debug_assert!(row.get().timer.is_none(), "a lock without a deadline has a timer");
         row.remove();
     }
 }
 
-impl Entry {
+impl<B: LeaseOwner> Entry<B> {
     fn handle(
         &mut self,
-        driver: &Driver,
+        driver: &Driver<B>,
         hash: u64,
-        event: Event<'_, Driver>,
+        event: Event<'_, Driver<B>>,
         now: Instant,
         next_ticket: &mut u64,
-        work: &mut Work,
+        work: &mut Work<B>,
     ) {
         self.lock.handle(event, &mut Context::new(driver, &self.resource, now, next_ticket, &mut work.actions));
         if work.actions.reschedule {
@@ -175,7 +188,7 @@ impl Entry {
     }
 
     /// Sets the timer to the lock's deadline.
-    fn reschedule(&mut self, driver: &Driver, hash: u64) {
+    fn reschedule(&mut self, driver: &Driver<B>, hash: u64) {
         let deadline = self.lock.deadline();
         if let (Some(timer), Some(deadline)) = (self.timer, deadline)
             && timer.is_at(deadline)

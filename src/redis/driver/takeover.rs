@@ -11,45 +11,20 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::Driver;
 use crate::redis::connection::{Probe, RuntimeNumber, TaskSlot};
-
-/// In which runtimes there is a task that watches the drivers.
-#[derive(Debug, Default)]
-pub(super) struct Watches(Mutex<Vec<RuntimeNumber>>);
-
-impl Watches {
-    /// Whether there is one in any.
-    pub(super) fn any(&self) -> bool {
-        !self.0.lock().is_empty()
-    }
-
-    /// Notes one more. `false` if this runtime has one.
-    fn add(&self, runtime: RuntimeNumber) -> bool {
-        let mut watches = self.0.lock();
-        let new = !watches.contains(&runtime);
-        if new {
-            watches.push(runtime);
-        }
-        new
-    }
-
-    fn remove(&self, runtime: RuntimeNumber) {
-        self.0.lock().retain(|watch| *watch != runtime);
-    }
-}
+use crate::redis::lease::LeaseOwner;
 
 /// A watch that is noted. Dropped it is not any more, also with its runtime.
-struct Watch {
-    driver: Weak<Driver>,
+struct Watch<B: LeaseOwner> {
+    driver: Weak<Driver<B>>,
     runtime: RuntimeNumber,
 }
 
-impl Drop for Watch {
+impl<B: LeaseOwner> Drop for Watch<B> {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.upgrade() {
             driver.watches.remove(self.runtime);
@@ -62,7 +37,7 @@ impl Drop for Watch {
 const STEPS: u32 = 4;
 const DEPOSED_AFTER: u32 = 3;
 
-impl Driver {
+impl<B: LeaseOwner> Driver<B> {
     /// Has the drivers watched from this runtime, if they are of another one.
     pub(super) fn watch_from(self: &Arc<Self>, runtime: &Handle) {
         let here = RuntimeNumber::of(runtime);
@@ -126,7 +101,7 @@ struct Probes {
 }
 
 impl Probes {
-    fn are_answered(self, driver: &Driver) -> bool {
+    fn are_answered<B: LeaseOwner>(self, driver: &Driver<B>) -> bool {
         let answered =
             |probe: Option<Probe>, driver: &TaskSlot| probe.is_none_or(|probe| driver.not_run_since(probe).is_none());
         answered(self.connection, driver.connection.task()) && answered(self.timers, &driver.timer_task)

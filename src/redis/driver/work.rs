@@ -5,24 +5,30 @@ use tokio::time::Instant;
 use super::Driver;
 use crate::engine::{AcquireResult, Actions, CallKind, Command};
 use crate::redis::connection::{Call, Withdrawn};
+use crate::redis::lease::LeaseOwner;
 use crate::sync::assert_outside;
 use crate::{Resource, telemetry};
 
 /// What follows from one event or several that were handled under one mutex.
-#[derive(Default)]
-pub(super) struct Work {
-    pub(super) actions: Actions<Driver>,
+pub(super) struct Work<B: LeaseOwner> {
+    pub(super) actions: Actions<Driver<B>>,
     /// Calls were queued, and are to be sent.
     queued: bool,
     /// A call that was taken out of the queue. A caller may be waiting until all calls have their reply.
-    withdrawn: Option<Withdrawn<Driver>>,
+    withdrawn: Option<Withdrawn<Driver<B>>>,
     /// A resource for which notifications do not arrive.
     unnotified: Option<Resource>,
 }
 
-impl Driver {
+impl<B: LeaseOwner> Default for Work<B> {
+    fn default() -> Self {
+        Self { actions: Actions::default(), queued: false, withdrawn: None, unnotified: None }
+    }
+}
+
+impl<B: LeaseOwner> Driver<B> {
     /// Queues the calls that follow from an event, in their order. Under the mutex under which it was handled.
-    pub(super) fn queue(&self, resource: &Resource, work: &mut Work) {
+    pub(super) fn queue(&self, resource: &Resource, work: &mut Work<B>) {
         if let Some(token) = work.actions.withdraw.take() {
             work.withdrawn = self.connection.withdraw(token);
         }
@@ -41,7 +47,7 @@ impl Driver {
     }
 
     /// Does the rest. It may run code of a user, so that no mutex of ours may be held.
-    pub(super) fn perform(&self, work: Work) {
+    pub(super) fn perform(&self, work: Work<B>) {
         let Work { mut actions, queued, withdrawn, unnotified } = work;
         if queued {
             self.connection.flush();

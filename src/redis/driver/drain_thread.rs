@@ -13,16 +13,16 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
 
 use super::Driver;
 use crate::redis::connection::SupervisorExit;
+use crate::redis::lease::LeaseOwner;
 
 /// How long the thread waits for more once everything is answered: the guards of an ending runtime's other tasks are
 /// dropped one after the other.
@@ -41,42 +41,10 @@ thread_local! {
     static DRAINS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The thread that finishes what ended runtimes have left, if there is one.
-#[derive(Debug, Default)]
-pub(super) struct Drain {
-    runs: AtomicBool,
-    /// Until when anything waits for it (D3). Kept until everything is answered, or as long again.
-    until: Mutex<Option<Instant>>,
-    /// Everything is answered, or the thread has ended.
-    changed: Condvar,
-}
-
-impl Drain {
-    /// Until when the present outage is waited for. `None` if it has been for long enough.
-    fn begin(&self, longest: Duration) -> Option<Instant> {
-        let now = Instant::now();
-        let mut until = self.until.lock();
-        match *until {
-            Some(until) if now < until => Some(until),
-            Some(until) if now < until + longest => None,
-            _ => {
-                let new = now + longest;
-                *until = Some(new);
-                Some(new)
-            }
-        }
-    }
-
-    fn everything_is_answered(&self) {
-        *self.until.lock() = None;
-        self.changed.notify_all();
-    }
-}
-
 /// Says that the thread runs. Dropped it does not any more.
-struct Runs(Arc<Driver>);
+struct Runs<B: LeaseOwner>(Arc<Driver<B>>);
 
-impl Drop for Runs {
+impl<B: LeaseOwner> Drop for Runs<B> {
     fn drop(&mut self) {
         self.0.drain.runs.store(false, SeqCst);
         // Under the mutex: a waiter that has just looked would miss it.
@@ -86,7 +54,7 @@ impl Drop for Runs {
     }
 }
 
-impl Driver {
+impl<B: LeaseOwner> Driver<B> {
     /// A runtime has ended, and with it the task that drove the connection. Whether what has been pushed is seen to.
     pub(super) fn drain_after_a_runtime(self: &Arc<Self>, left: SupervisorExit, others: bool) -> bool {
         let pending = self.frees_are_pending() || others && !self.connection.is_queue_empty();
@@ -206,7 +174,7 @@ impl Driver {
     }
 }
 
-fn drain_in_thread(runs: &Runs, others: bool, until: Instant) {
+fn drain_in_thread<B: LeaseOwner>(runs: &Runs<B>, others: bool, until: Instant) {
     DRAINS.set(true);
     if let Ok(runtime) = Builder::new_current_thread().enable_all().build() {
         runtime.block_on(runs.0.drain(others, until));

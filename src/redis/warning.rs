@@ -1,0 +1,72 @@
+//! [`RedisWarning`]: what an operator should know of a server.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Something about a server that works but may not suit locks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedisWarning {
+    /// The server removes keys when its memory is full, and may remove locks.
+    MayEvict {
+        /// The server's `maxmemory-policy`.
+        policy: String,
+    },
+    /// The user has no permission for the channels of the notifications to waiters, so that waiters poll.
+    NoMessages,
+    /// The server is older than 6.2, the oldest version that has all the commands that are needed.
+    OldServer {
+        /// The server's version.
+        version: String,
+    },
+    /// The user has no permission for `INFO`, so that the server's settings are not known. `INFO` is not sent again: each
+    /// refusal is a line in the server's `ACL LOG`.
+    NotPermitted,
+    /// The server is a node of a Redis Cluster, which is not supported. Locks work if the slots of their names are on this
+    /// node; the others fail with `MOVED`. A check tries names in all parts of the slots, and fails if one of them fails.
+    Cluster,
+    /// A time-out of the connection string is above the maximum, which is used instead.
+    LongTimeout {
+        /// The option's usual name.
+        option: String,
+        /// The time-out that is used.
+        used: Duration,
+    },
+    /// Something about the server could not be found out. Locks work all the same.
+    Unknown {
+        /// What is not known, as the end of the sentence "it is not known …".
+        what: String,
+        /// Why it is not.
+        why: String,
+    },
+}
+
+impl fmt::Display for RedisWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MayEvict { policy } => write!(
+                f,
+                "the server removes keys when its memory is full (maxmemory-policy {policy}), and with them locks that \
+                 are held: use noeviction"
+            ),
+            Self::NoMessages => f.write_str(
+                "the user has no permission for the channels of the key prefix: waiters poll instead of being notified",
+            ),
+            Self::OldServer { version } => {
+                write!(f, "the server's version is {version}: waiting for a lock needs 6.2 or newer")
+            }
+            Self::NotPermitted => {
+                f.write_str("the user has no permission for INFO: whether the server removes keys is not known")
+            }
+            Self::Cluster => f.write_str(
+                "the server is a node of a Redis Cluster, which is not supported: locks whose slots are on other nodes \
+                 fail with MOVED",
+            ),
+            Self::LongTimeout { option, used } => write!(
+                f,
+                "{option} of the connection string is longer than the longest that is allowed, {used:?}, which is used"
+            ),
+            Self::Unknown { what, why } => write!(f, "it is not known {what}: {why}"),
+        }
+    }
+}
