@@ -8,24 +8,24 @@ use super::GrantedLease;
 use super::future::{Answer, BoxFuture};
 use crate::LockError;
 
-/// What comes of an acquire: a lease, `None` if another caller still holds the lock, or an error.
+/// The result of an acquire: a lease, `None` if another caller still holds the lock, or an error.
 pub type Acquired = Result<Option<GrantedLease>, LockError>;
 
-/// An acquire under way.
+/// An acquire in progress.
 ///
-/// Made by a [`LockBackend`](super::LockBackend). Dropping it is the cancellation.
+/// Made by a [`LockBackend`](super::LockBackend). Dropping it cancels the acquire.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquiring(Answer<Acquired>);
 
 impl Acquiring {
-    /// The answer, known at once.
+    /// A result that is known already. It needs no allocation.
     #[inline]
     pub fn ready(answer: Acquired) -> Self {
         Self(Answer::Ready(Some(answer)))
     }
 
-    /// An answer that takes a while.
+    /// A result that is not known yet: the future resolves with it.
     pub fn pending<F>(answer: F) -> Self
     where
         F: Future<Output = Acquired> + Send + 'static,
@@ -33,7 +33,7 @@ impl Acquiring {
         Self(Answer::Pending(Box::pin(answer)))
     }
 
-    /// Puts an answer that is known into its place, and otherwise returns the future of it.
+    /// Writes a result that is known already to `place`. Otherwise returns the future that resolves with it.
     pub(super) fn into_place(self, place: &mut Acquired) -> Option<BoxFuture<'static, Acquired>> {
         match self.0 {
             Answer::Pending(future) => Some(future),
@@ -41,7 +41,7 @@ impl Acquiring {
                 *place = answer;
                 None
             }
-            // The backend took the answer itself.
+            // The backend has polled this future itself and taken the result.
             Answer::Ready(None) => Some(Box::pin(std::future::pending())),
         }
     }

@@ -1,11 +1,12 @@
-//! [`BackendId`]: by which two backends are told apart.
+//! [`BackendId`]: tells two backends apart.
 
-/// Which backend granted a lease. It means something while the backend lives, which a lease of it sees to.
+/// Identifies the backend that granted a lease. It is valid while the backend lives, and each lease keeps its backend
+/// alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BackendId(usize);
 
 impl BackendId {
-    /// That of the backend at this place.
+    /// The id of the backend at this address.
     pub fn of<B: ?Sized>(backend: &B) -> Self {
         Self(std::ptr::from_ref(backend).addr())
     }

@@ -1,4 +1,4 @@
-//! [`BoxFuture`], and the answers of a backend, which need no box when they are there at once.
+//! [`BoxFuture`], and [`Answer`]: a result of a backend, which needs no box if it is known already.
 
 use std::fmt;
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 /// A boxed future that can be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// An answer that is known, or a future of it.
+/// A result that is known already, or the future that resolves with it.
 pub(super) enum Answer<T> {
     Ready(Option<T>),
     Pending(BoxFuture<'static, T>),
@@ -17,7 +17,7 @@ pub(super) enum Answer<T> {
 impl<T> Answer<T> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         match self {
-            // Polled again after its answer was taken: pending for ever, as the contract of `Future` allows.
+            // Polled again after the result was taken: pending for ever, as the contract of `Future` allows.
             Self::Ready(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
             Self::Pending(future) => future.as_mut().poll(cx),
         }

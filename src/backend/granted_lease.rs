@@ -1,4 +1,4 @@
-//! [`GrantedLease`]: a lease that a backend has granted, and that is released when this is dropped.
+//! [`GrantedLease`]: a lease that a backend has granted. Dropping it releases the lease.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,36 +7,36 @@ use super::in_process::InProcessLease;
 use super::{Lease, Release, Releasing};
 use crate::{FencingToken, Resource, telemetry};
 
-/// A lease that has just been granted, with the right to release it: what a backend answers an acquire with.
+/// A lease that has just been granted, with the right to release it. A backend returns it from an acquire.
 ///
-/// Dropping it releases the lease, so that a lock is never left behind by a caller who has gone meanwhile.
-/// [`LockGuard`](crate::LockGuard) is made of it.
+/// Dropping it releases the lease, so that a caller that was cancelled meanwhile leaves no lock behind.
+/// A [`LockGuard`](crate::LockGuard) wraps it.
 #[must_use = "the lease is released when this is dropped"]
 pub struct GrantedLease(Kind);
 
 enum Kind {
-    /// A lease that others may know, or that may end by itself.
+    /// A lease that a handle or a loss signal may share, or that may end by itself.
     Shared { lease: Arc<dyn Lease>, released: bool },
-    /// One that is shared only when a handle or a loss signal needs it.
+    /// A lease in this process, shared only when the first handle or loss signal needs it.
     #[cfg_attr(not(feature = "memory"), expect(dead_code, reason = "there is none then"))]
     InProcess(InProcessLease),
 }
 
 impl GrantedLease {
-    /// A lease that was granted by a provider's own means.
+    /// A lease that a provider has granted.
     #[inline]
     pub fn new(lease: Arc<dyn Lease>) -> Self {
         Self(Kind::Shared { lease, released: false })
     }
 
-    /// A lease that nothing but its guard knows yet.
+    /// A lease that only its guard refers to.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn in_process(lease: InProcessLease) -> Self {
         Self(Kind::InProcess(lease))
     }
 
-    /// The same for one that is not granted yet, in the place of the answer, for the grant to be written there too. Never
+    /// Writes a lease that is not granted yet to the place of the result, where the grant is then written too. Never
     /// `None`.
     #[cfg(feature = "memory")]
     #[inline]
@@ -48,7 +48,7 @@ impl GrantedLease {
         }
     }
 
-    /// What is locked.
+    /// The resource that is locked.
     pub fn resource(&self) -> &Resource {
         match &self.0 {
             Kind::Shared { lease, .. } => lease.state().resource(),
@@ -56,7 +56,7 @@ impl GrantedLease {
         }
     }
 
-    /// The number of the grant. See [`FencingToken`].
+    /// The fencing token of this grant. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
         match &self.0 {
             Kind::Shared { lease, .. } => lease.state().fencing_token(),
@@ -64,7 +64,7 @@ impl GrantedLease {
         }
     }
 
-    /// Whether the lease lasts still, by the clock.
+    /// Whether the lock is held, by the clock.
     #[inline]
     pub fn is_held(&self) -> bool {
         match &self.0 {
@@ -73,7 +73,7 @@ impl GrantedLease {
         }
     }
 
-    /// The lease as handles and loss signals see it, made for the first of them.
+    /// The lease as handles and loss signals share it. Made at the first call.
     pub fn share(&self) -> Arc<dyn Lease> {
         match &self.0 {
             Kind::Shared { lease, .. } => Arc::clone(lease),
@@ -89,7 +89,8 @@ impl GrantedLease {
         }
     }
 
-    /// Releases the lease, once, if that needs no waiting. Otherwise it is to be [released later](Self::release_later).
+    /// Releases the lease if that needs no waiting. `None`: call [`release_later`](Self::release_later) instead. To be
+    /// called once.
     #[inline]
     pub(crate) fn release_at_once(&mut self) -> Option<Release> {
         let release = match &mut self.0 {
@@ -100,14 +101,15 @@ impl GrantedLease {
             Kind::InProcess(lease) => lease.release(),
         };
         if release == Release::AlreadyLost {
-            self.tell_of_loss();
+            self.report_loss();
         }
         Some(release)
     }
 
+    /// Begins the release, after [`release_at_once`](Self::release_at_once) has returned `None`.
     pub(crate) fn release_later(&self) -> Releasing {
         if !self.is_held() {
-            self.tell_of_loss();
+            self.report_loss();
         }
         match &self.0 {
             Kind::Shared { lease, .. } => Arc::clone(lease).release(),
@@ -116,13 +118,13 @@ impl GrantedLease {
     }
 
     #[cold]
-    fn tell_of_loss(&self) {
-        let closed = match &self.0 {
+    fn report_loss(&self) {
+        let was_closed = match &self.0 {
             Kind::Shared { lease, .. } => lease.state().was_closed(),
             Kind::InProcess(lease) => lease.was_closed(),
         };
-        let tell = if closed { telemetry::closed } else { telemetry::lost };
-        tell(self.resource(), self.fencing_token());
+        let report = if was_closed { telemetry::closed } else { telemetry::lost };
+        report(self.resource(), self.fencing_token());
     }
 }
 
@@ -133,7 +135,7 @@ impl Drop for GrantedLease {
             Kind::InProcess(lease) => lease.is_due(),
         };
         if is_due && self.release_at_once().is_none() {
-            // The provider goes on with the release when its future is dropped.
+            // The provider continues the release when this future is dropped.
             drop(self.release_later());
         }
     }
@@ -145,7 +147,7 @@ impl<L: Lease> From<Arc<L>> for GrantedLease {
     }
 }
 
-/// Never the owner's secret, which a provider's lease may have.
+/// Shows no owner token, which a provider's lease may contain.
 impl fmt::Debug for GrantedLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GrantedLease")

@@ -1,4 +1,4 @@
-//! [`Lease`]: one granted lock, as its provider sees it.
+//! [`Lease`]: one granted lock, implemented by its provider.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,41 +7,40 @@ use std::time::Duration;
 use super::{BackendId, BoxFuture, LeaseState, Release, Releasing};
 use crate::LockError;
 
-/// One granted lock. What stands behind a [`LockGuard`](crate::LockGuard); written by the author of a provider.
+/// One granted lock, behind a [`LockGuard`](crate::LockGuard). The author of a provider implements it.
 pub trait Lease: fmt::Debug + Send + Sync + 'static {
-    /// The lease's fence, deadline and loss. The provider tells it of grant, renewal and loss; guards and
-    /// handles read it.
+    /// The lease's fencing token, end and loss. The provider records grant, renewal and loss in it; guards and handles
+    /// read it.
     fn state(&self) -> &LeaseState;
 
-    /// Makes the lease last for `duration` from now, also if that is shorter than what is left.
+    /// Sets the end of the lease to `duration` from now, also if that is earlier than its present end.
     ///
-    /// `true` if it was done; `false` if the lock was no longer ours, and then nothing was changed: a lost
-    /// lease is never revived. The duration has been validated.
+    /// `true` if it was done. `false` if the lock was lost before: then nothing was changed, and a lost lease is never
+    /// revived. The duration has been validated: 10 ms to 24 h.
     ///
     /// # Errors
     ///
-    /// [`LockError::Unavailable`] or [`LockError::Backend`]. The lease is then as it was, or, where a shorter one was
-    /// asked for without an answer, believed to be that.
+    /// [`LockError::Unavailable`] or [`LockError::Backend`]. The lease is then unchanged. The exception is a shortening
+    /// that has no reply: it may have been done, so the lease ends at the earlier of both times.
     fn extend(self: Arc<Self>, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>>;
 
-    /// Frees the lock if it is still ours, and nobody else's lock ever.
+    /// Releases the lock if this lease still owns it. Never releases the lock of another owner.
     ///
-    /// Called once, also when the guard is dropped: inside or outside a runtime, on any thread, perhaps while
-    /// a panic unwinds. From the call on the release is the provider's: it goes on if the [`Releasing`] is
-    /// dropped. The call must not block.
+    /// Called once, also when the guard is dropped: inside or outside a runtime, on any thread, perhaps while a panic
+    /// unwinds. The call must not block. The provider completes the release even if the [`Releasing`] is dropped.
     fn release(self: Arc<Self>) -> Releasing;
 
-    /// The same for a provider whose answer is there at once: it costs no count of references and no future. Asked
-    /// first; `None`, as by default, has changed nothing, and [`release`](Self::release) is called.
+    /// Releases the lock as [`release`](Self::release) does, for a provider that knows the result at once. It needs no
+    /// reference count and no future. Called first. `None`, the default, means that nothing was changed; then
+    /// [`release`](Self::release) is called.
     fn release_at_once(&self) -> Option<Release> {
         None
     }
 
-    /// The backend that granted the lease, or one that shares its locks with it: that from which another caller asks in
-    /// vain for the lock of the same name.
+    /// The id of the backend that granted the lease. Backends that share their locks have one id.
     ///
-    /// By it `HttpLockLayer` finds that a request which asks for a lock holds it already, and refuses it at once.
-    /// With `None`, as by default, such a request waits for itself until its wait is over. See
+    /// `HttpLockLayer` uses it to find that a request already holds the lock that it asks for, and refuses that request
+    /// at once. With `None`, the default, such a request waits for itself until its wait is over. See
     /// [`LockBackend::id`](super::LockBackend::id).
     fn granted_by(&self) -> Option<BackendId> {
         None

@@ -1,42 +1,42 @@
-//! What is left of the lease of a holder who is not done in time: what a backend tells a layer beside `Ok(None)`.
+//! The remaining lease of the holder, which a backend reports to a layer in addition to `Ok(None)`.
 //!
 //! # How it works
 //!
-//! `Ok(None)` has no room for a hint, and a backend that is asked afterwards has forgotten the waiter, and with it what
-//! the server said of the lock. So the hint goes beside the answer: the backend leaves it with the thread, in the same
-//! call that gives the answer, and the layer takes it from there before that call returns. The layer clears the place
-//! first, so that it never takes what was left for another.
+//! `Ok(None)` cannot carry a hint. The backend cannot be asked afterwards either: it has removed the waiter by then,
+//! and with it what the server said of the lock. So the backend stores the hint in a thread-local, in the same poll in
+//! which it returns `Ok(None)`, and the layer takes it right after that poll, on the same thread. The layer clears the
+//! thread-local before the poll, so that it never takes the hint of another acquire.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 thread_local! {
-    static LEFT: Cell<Option<Duration>> = const { Cell::new(None) };
+    static LEASE_LEFT: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
-/// Tells for how long the holder's lease lasts yet. Called by a [`LockBackend`](super::LockBackend), in the poll in which
-/// its future answers `Ok(None)`; after any other answer, and in any other place, it has no effect.
+/// Reports how long the holder's lease still lasts. A [`LockBackend`](super::LockBackend) calls it in the poll in which
+/// its future returns `Ok(None)`. With any other result, and at any other time, it has no effect.
 ///
-/// `HttpLockLayer` makes a `Retry-After` of it, but only where that is of use to a client. A holder who is alive renews
-/// its lease when a third of it is over, and releases its lock long before the lease ends. So the lease counts only if
-/// less than three fifths of `ttl` are left of it: then it is not renewed, most likely because its holder is gone. `ttl`
-/// is the length of a lease of that lock; the waiter's own is the best guess, where the holder's is not known.
+/// `HttpLockLayer` computes `Retry-After` from it, but only if that helps the client. A live holder renews its lease
+/// when a third of it is over, and releases the lock long before the lease ends. So the hint is used only if less than
+/// three fifths of `ttl` are left: then the lease was not renewed, most likely because its holder is gone. `ttl` is the
+/// length of the holder's lease; pass the waiter's own `ttl` if the holder's is not known.
 pub fn tell_lease_left(left: Duration, ttl: Duration) {
-    LEFT.set(is_overdue(left, ttl).then_some(left));
+    LEASE_LEFT.set(is_renewal_overdue(left, ttl).then_some(left));
 }
 
-/// Forgets what was told before.
+/// Discards the hint of an earlier acquire.
 pub(crate) fn clear() {
-    LEFT.set(None);
+    LEASE_LEFT.set(None);
 }
 
-/// What was told since it was cleared.
+/// Takes the hint that was reported since the last [`clear`].
 #[cfg(feature = "http")]
 pub(crate) fn take() -> Option<Duration> {
-    LEFT.take()
+    LEASE_LEFT.take()
 }
 
-fn is_overdue(left: Duration, ttl: Duration) -> bool {
+fn is_renewal_overdue(left: Duration, ttl: Duration) -> bool {
     left < ttl / 5 * 3
 }
 
@@ -52,14 +52,14 @@ mod tests {
             [(TTL, false), (TTL * 2 / 3, false), (TTL * 3 / 5, false), (TTL / 2, true), (Duration::ZERO, true)]
         {
             tell_lease_left(left, TTL);
-            assert_eq!(LEFT.take(), hint.then_some(left));
+            assert_eq!(LEASE_LEFT.take(), hint.then_some(left));
         }
     }
 
     #[test]
-    fn what_was_told_before_is_forgotten() {
+    fn a_cleared_hint_is_gone() {
         tell_lease_left(TTL / 3, TTL);
         clear();
-        assert_eq!(LEFT.take(), None);
+        assert_eq!(LEASE_LEFT.take(), None);
     }
 }

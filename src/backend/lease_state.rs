@@ -1,20 +1,21 @@
-//! [`LeaseState`]: fence, deadline and loss of one lease, the same for every provider.
+//! [`LeaseState`]: fencing token, end and loss of one lease, the same for every provider.
 //!
 //! # How it works
 //!
-//! Whether a lease is held is one number, `ends`: the time at which it ends, or one of four marks (not yet
-//! granted, released, lost, no end). Everybody changes it by compare-and-exchange, so that of a renewal, a release and
-//! a loss at the same moment exactly one happens; or under a mutex under which everybody does (`in_process`).
+//! Whether a lease is held is one number, `ends`: the time at which it ends, or one of four marks (not yet granted,
+//! released, lost, no end). It is changed by compare-and-exchange, so that exactly one of a release and a loss at the
+//! same time succeeds, and a renewal only while neither has. The exception is a lease without an end (`in_process`):
+//! every change of it happens under one mutex, so that a plain write is enough.
 //!
 //! The invariants, cited by number below:
 //!
 //! - **L1** A lease is granted once. `PENDING` never comes back.
-//! - **L2** What has ended stays ended: nothing leads away from `RELEASED` or `LOST`.
-//! - **L3** The clock decides, not a flag that somebody has to set in time. Whoever looks after the end sees
-//!   a lost lease, and makes that final (L2) before saying so. Hence a renewal that comes back too late
-//!   cannot revive a lease that somebody has been told is lost.
-//! - **L4** A watcher that went to sleep is woken by every change that could end the lease before the time
-//!   the watcher knows. Watching and waking happen under one mutex; `ends` is written before it is taken.
+//! - **L2** An end is final: `RELEASED` and `LOST` are never left.
+//! - **L3** The clock decides whether a lease is held; no task has to set a flag in time. A reader that finds the end
+//!   in the past first makes the loss final (L2), and then reports it. So a renewal whose reply comes too late cannot
+//!   revive a lease that was reported as lost.
+//! - **L4** A watcher that sleeps is woken by every change that could end the lease before the end that the watcher
+//!   knows. Watching and waking happen under one mutex; `ends` is written before that mutex is taken.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release as ReleaseOrder};
 use std::task::Context;
@@ -24,30 +25,30 @@ use tokio::time::Instant;
 
 use super::Release;
 use super::Term;
-use super::packed_time::{LOST, NO_END, PENDING, RELEASED, written};
+use super::packed_time::{LOST, NO_END, PENDING, RELEASED, packed};
 use super::watchers::{Wakers, Watcher, Watchers};
 use crate::sync::{AtomicU64, Mutex, assert_outside, now};
 use crate::{FencingToken, Resource};
 
-/// How a lease stands.
+/// The status of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaseStatus {
     /// Not granted yet.
     Pending,
-    /// Ours, until this time unless it is renewed; `None` if it does not end by itself.
+    /// Held until this time, unless it is renewed. `None` if it does not end by itself.
     Held(Option<Instant>),
-    /// Given back by ourselves.
+    /// Ended by the holder's release.
     Released,
-    /// No longer ours, and not by our own release.
+    /// Ended in any other way than by the holder's release.
     Lost,
 }
 
-/// Fence, deadline and loss of one lease.
+/// Fencing token, end and loss of one lease.
 ///
-/// A provider makes one for each acquire, tells it of grant, renewal, release and loss, and returns it from
-/// [`Lease::state`](super::Lease::state). Guards and handles read it. Whether the lease is held is decided by the clock each
-/// time somebody asks, and a lease that was seen to be lost stays lost.
+/// A provider makes one for each acquire, records grant, renewal, release and loss in it, and returns it from
+/// [`Lease::state`](super::Lease::state). Guards and handles read it. Each read decides by the clock whether the lease
+/// is held, and a lease that was once read as lost stays lost.
 #[derive(Debug)]
 pub struct LeaseState {
     pub(super) resource: Resource,
@@ -62,8 +63,8 @@ pub(super) struct Inner {
     pub(super) watchers: Watchers,
 }
 
-/// Set in the fence of a lease that was held when its provider closed. A fence fits a signed number, so that the bit is
-/// free: there may be very many leases, and a field would cost each eight bytes.
+/// Set in the fence of a lease that was held when its provider closed. A fencing token fits a signed number, so this
+/// bit is free. A field of its own would cost eight bytes for each lease, and a process may hold very many.
 const CLOSED: u64 = 1 << 63;
 
 impl LeaseState {
@@ -82,12 +83,12 @@ impl LeaseState {
         Self {
             resource,
             fence: AtomicU64::new(fence.get()),
-            ends: AtomicU64::new(written(term.ends())),
+            ends: AtomicU64::new(packed(term.ends())),
             inner: Mutex::new(Inner { term: Some(term), watchers: Watchers::default() }),
         }
     }
 
-    /// Grants a pending lease. `false` if it was not pending any more (L1), and then nothing was changed.
+    /// Grants a pending lease. `false` if it was no longer pending (L1): then nothing was changed.
     pub fn grant(&self, fence: FencingToken, term: Term) -> bool {
         let mut inner = self.inner.lock();
         if self.ends.load(Acquire) != PENDING {
@@ -95,44 +96,46 @@ impl LeaseState {
         }
         inner.term = Some(term);
         self.fence.store(fence.get(), Relaxed);
-        // Publishes the fence: whoever reads a time here reads the fence that belongs to it.
-        self.ends.compare_exchange(PENDING, written(term.ends()), ReleaseOrder, Relaxed).is_ok()
+        // Publishes the fence: a thread that reads a time from `ends` also reads the fence of this grant.
+        self.ends.compare_exchange(PENDING, packed(term.ends()), ReleaseOrder, Relaxed).is_ok()
     }
 
-    /// Lets a held lease last for `lease` from `from` on, but not beyond its [limit](Term::limit). `false` if
-    /// it is not held at `now`, and then nothing was changed, or if the new end has passed at `now`, which is a loss.
+    /// Sets the end of a held lease to `lease` after `from`, but not beyond its [limit](Term::limit).
     ///
-    /// `from` is the time from which the backend certainly counts: with a server, the time before the
-    /// command was sent.
+    /// `false` if the lease is not held at `now`: then nothing was changed. Also `false` if the new end has passed at
+    /// `now`: then the lease is lost.
     ///
-    /// Where the new end is earlier than the known one, or is a loss, this wakes whoever watches the lease: call it outside
-    /// every mutex that a release needs.
+    /// `from` is a time that is no later than the one from which the backend counts. With a server it is the time
+    /// before the command was sent.
+    ///
+    /// Wakes the watchers of the lease if it ends earlier than before, or is lost. Call it outside every mutex that a
+    /// release needs.
     pub fn renew(&self, now: Instant, from: Instant, lease: Duration) -> bool {
-        let (renewed, wakers) = self.renew_untold(now, from, lease);
+        let (renewed, wakers) = self.renew_without_waking(now, from, lease);
         wakers.wake();
         renewed
     }
 
-    /// The same, and leaves it to the caller to wake those who watch, outside every mutex.
-    pub(crate) fn renew_untold(&self, now: Instant, from: Instant, lease: Duration) -> (bool, Wakers) {
+    /// As [`renew`](Self::renew), but returns the watchers. The caller wakes them outside every mutex.
+    pub(crate) fn renew_without_waking(&self, now: Instant, from: Instant, lease: Duration) -> (bool, Wakers) {
         let wakers = {
             let mut inner = self.inner.lock();
             let Some(term) = inner.term else { return (false, Wakers::default()) };
             let term = term.restarted(from, lease);
-            // The answer came after the new lease's own end: nobody may believe in it.
+            // The reply came after the end of the new lease: it must not be reported as held.
             if term.ends().is_some_and(|ends| ends <= now) {
                 drop(inner);
-                return (false, self.lose_untold(now).unwrap_or_default());
+                return (false, self.lose_without_waking(now).unwrap_or_default());
             }
             loop {
                 let before = self.ends.load(Acquire);
                 if !self.held_at(before, || now) {
                     return (false, Wakers::default());
                 }
-                let ends = written(term.ends());
+                let ends = packed(term.ends());
                 if self.ends.compare_exchange(before, ends, ReleaseOrder, Relaxed).is_ok() {
                     inner.term = Some(term);
-                    // Only an earlier end than the known one needs a watcher's attention (L4).
+                    // A watcher sleeps until the end that it knows. Only an earlier end has to wake it (L4).
                     break (ends < before).then(|| inner.watchers.take());
                 }
             }
@@ -140,15 +143,15 @@ impl LeaseState {
         (true, wakers.unwrap_or_default())
     }
 
-    /// Ends the lease because it is no longer ours, and wakes whoever watches. `false` if it had ended.
+    /// Ends the lease as lost, and wakes its watchers. `false` if it had ended before.
     ///
     /// Call it outside every mutex that a release needs: a waker may run code that drops a guard.
     pub fn lose(&self, now: Instant) -> bool {
-        self.lose_untold(now).map(Wakers::wake).is_some()
+        self.lose_without_waking(now).map(Wakers::wake).is_some()
     }
 
-    /// The same, and leaves it to the caller to wake those who watch, outside every mutex.
-    pub(crate) fn lose_untold(&self, now: Instant) -> Option<Wakers> {
+    /// As [`lose`](Self::lose), but returns the watchers. The caller wakes them outside every mutex.
+    pub(crate) fn lose_without_waking(&self, now: Instant) -> Option<Wakers> {
         let wakers = {
             let mut inner = self.inner.lock();
             loop {
@@ -157,7 +160,7 @@ impl LeaseState {
                     return None;
                 }
                 if self.ends.compare_exchange(before, LOST, ReleaseOrder, Relaxed).is_ok() {
-                    inner.term = inner.term.map(|term| term.over(now));
+                    inner.term = inner.term.map(|term| term.ended(now));
                     break inner.watchers.take();
                 }
             }
@@ -165,40 +168,39 @@ impl LeaseState {
         Some(wakers)
     }
 
-    /// Ends the lease because its provider closes, as [`lose`](Self::lose) does. To guards and handles it is a loss: they
-    /// are told of it in the same way. Events and metrics report it as closed, and not as lost. `false` if the lease had
-    /// ended.
+    /// Ends the lease because its provider closes. To guards and handles this is a loss, as with [`lose`](Self::lose).
+    /// Events and metrics report it as closed, and not as lost. `false` if the lease had ended before.
     pub fn close(&self, now: Instant) -> bool {
         self.mark_closed();
         self.lose(now)
     }
 
-    /// Notes that the lease, if it is held, ends because its provider closes. To be called just before it is lost.
+    /// Marks a held lease as ended by the close of its provider. To be called just before the lease is lost.
     pub(crate) fn mark_closed(&self) {
         if self.is_held() {
             self.fence.fetch_or(CLOSED, Relaxed);
         }
     }
 
-    /// Whether the lease was lost, and only because its provider closed.
+    /// Whether the lease was held when its provider closed.
     pub(crate) fn was_closed(&self) -> bool {
         self.fence.load(Relaxed) & CLOSED != 0
     }
 
-    /// Ends the lease because we give it back: [`Release::AlreadyLost`] if it is lost by now.
+    /// Ends the lease by the holder's release. [`Release::AlreadyLost`] if it was lost before.
     #[inline]
     pub fn release(&self) -> Release {
-        self.released_by(now)
+        self.release_by_clock(now)
     }
 
-    /// The same, for whoever has read the clock just now.
+    /// As [`release`](Self::release), for a caller that has just read the clock.
     #[cfg(feature = "redis")]
     pub(crate) fn release_at(&self, now: Instant) -> Release {
-        self.released_by(|| now)
+        self.release_by_clock(|| now)
     }
 
     #[inline]
-    fn released_by(&self, now: impl Fn() -> Instant) -> Release {
+    fn release_by_clock(&self, now: impl Fn() -> Instant) -> Release {
         loop {
             let before = self.ends.load(Acquire);
             if before != PENDING && !self.held_at(before, &now) {
@@ -210,19 +212,19 @@ impl LeaseState {
         }
     }
 
-    /// The name of what is locked.
+    /// The resource that is locked.
     #[inline]
     pub fn resource(&self) -> &Resource {
         &self.resource
     }
 
-    /// The lease's fence; 0 before it is granted.
+    /// The fencing token of the lease; 0 before it is granted.
     #[inline]
     pub fn fencing_token(&self) -> FencingToken {
         FencingToken::saturating(self.fence.load(Relaxed) & !CLOSED)
     }
 
-    /// Whether the lock is ours, by the clock.
+    /// Whether the lock is held, by the clock.
     #[inline]
     pub fn is_held(&self) -> bool {
         self.held_at(self.ends.load(Acquire), now)
@@ -234,12 +236,12 @@ impl LeaseState {
         self.ends.load(Acquire) == PENDING
     }
 
-    /// How the lease stands, by the clock.
+    /// The status of the lease, by the clock.
     pub fn standing(&self) -> LeaseStatus {
         match self.ends.load(Acquire) {
             PENDING => LeaseStatus::Pending,
             RELEASED => LeaseStatus::Released,
-            // Not looked up: a loss in between would give it an end, where its watcher may have no timer.
+            // The end is not read from the term: a loss in between would set one, and the watcher may have no timer.
             NO_END => LeaseStatus::Held(None),
             ends if self.held_at(ends, now) => LeaseStatus::Held(self.ends()),
             _ => match self.ends.load(Acquire) {
@@ -249,34 +251,35 @@ impl LeaseState {
         }
     }
 
-    /// The end of the lease as it looks now, also after it. Before the grant it means nothing.
+    /// The present end of the lease, which may be in the past. Meaningless before the grant.
     pub fn expires_at(&self) -> Instant {
         let now = now();
         let mut inner = self.inner.lock();
-        inner.term.as_mut().map_or(now, |term| term.look(now))
+        inner.term.as_mut().map_or(now, |term| term.begin(now).expires_at(now))
     }
 
-    /// What is left of the lease; zero if it is not held.
+    /// How long the lease still lasts; zero if it is not held.
     pub fn remaining(&self) -> Duration {
         if self.is_held() { self.expires_at().saturating_duration_since(now()) } else { Duration::ZERO }
     }
 
-    /// The time at which the lease ends if nobody does anything, or `None` if it does not end by itself.
+    /// The time at which the lease ends unless it is renewed or extended. `None` if it does not end by itself.
     pub fn ends(&self) -> Option<Instant> {
         if self.ends.load(Acquire) == NO_END { None } else { self.inner.lock().term.and_then(|term| term.ends()) }
     }
 
-    /// The latest end that the lease may ever have: when it was taken away, if it was.
+    /// The latest end that the lease can have: its [limit](Term::limit), or the time of its loss.
     pub(crate) fn limit(&self) -> Option<Instant> {
         self.inner.lock().term.and_then(|term| term.limit())
     }
 
-    /// How the lease stands, and whom to wake when that may have changed (L4).
+    /// The status of the lease. Leaves the task's waker, to be woken when the lease may end earlier than this status
+    /// says (L4).
     pub(crate) fn watch(&self, cx: &Context<'_>, watcher: &mut Option<Watcher>) -> LeaseStatus {
         let waker = cx.waker();
-        let is_known = self.inner.lock().watchers.has(*watcher, waker);
-        if !is_known {
-            // Neither cloned nor dropped under the mutex: a waker's vtable is code of a user's.
+        let is_registered = self.inner.lock().watchers.has(*watcher, waker);
+        if !is_registered {
+            // Neither cloned nor dropped under the mutex: both run the user's code.
             assert_outside();
             let waker = waker.clone();
             let replaced = self.inner.lock().watchers.watch(waker, watcher);
@@ -285,7 +288,7 @@ impl LeaseState {
         self.standing()
     }
 
-    /// Gives a watcher's place up.
+    /// Removes a watcher.
     pub(crate) fn forget(&self, watcher: Watcher) {
         let waker = self.inner.lock().watchers.forget(watcher);
         drop(waker);
@@ -301,9 +304,9 @@ impl LeaseState {
         }
     }
 
-    /// The same for one that ends at a time.
+    /// As [`held_at`](Self::held_at), for a lease that ends at a time.
     fn lasts_at(&self, mut ends: u64, now: Instant) -> bool {
-        let now = written(Some(now));
+        let now = packed(Some(now));
         loop {
             if matches!(ends, PENDING | RELEASED | LOST) {
                 return false;
@@ -313,7 +316,7 @@ impl LeaseState {
             }
             match self.ends.compare_exchange(ends, LOST, ReleaseOrder, Acquire) {
                 Ok(_) => return false,
-                // Renewed, released or lost between our look and now: look again.
+                // Renewed, released or lost since `ends` was read: decide again.
                 Err(changed) => ends = changed,
             }
         }

@@ -1,4 +1,4 @@
-//! [`LockBackend`]: what grants a lock.
+//! [`LockBackend`]: grants locks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,34 +7,34 @@ use super::{Acquired, Acquiring, BackendId, BoxFuture};
 use crate::LockRequest;
 use crate::types::LockRequestRef;
 
-/// Grants locks. What stands behind a [`DistributedLock`](crate::DistributedLock); written by the author of a provider.
+/// Grants locks, behind a [`DistributedLock`](crate::DistributedLock). The author of a provider implements it.
 pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
-    /// Acquires the lock that is asked for, or joins the queue for it.
+    /// Acquires the requested lock, or joins its wait queue.
     ///
-    /// The options have been validated. The call itself must not block; where the answer is known at once it
-    /// is best given as [`Acquiring::ready`], which costs no box.
+    /// The options have been validated. The call itself must not block. If the result is known at once, return
+    /// [`Acquiring::ready`], which needs no allocation.
     ///
-    /// # What must hold
+    /// # Contract
     ///
-    /// - The answer is `Ok(Some(_))` with a [`GrantedLease`](super::GrantedLease), `Ok(None)` if another caller holds the
-    ///   lock and the wait is over, or an error. `Ok(None)` is an answer of the backend: silence is
-    ///   [`LockError::Unavailable`](crate::LockError::Unavailable).
+    /// - The result is `Ok(Some(_))` with a [`GrantedLease`](super::GrantedLease), `Ok(None)` if another caller holds
+    ///   the lock and the wait is over, or an error. `Ok(None)` is a reply of the backend. If the backend does not
+    ///   reply, the result is [`LockError::Unavailable`](crate::LockError::Unavailable).
     /// - Waiters are served in the order in which they came. A newcomer does not overtake them.
-    /// - At most [`LockOptions::configured_max_waiters`](crate::LockOptions::configured_max_waiters) wait in this process;
-    ///   one more gets [`LockError::TooManyWaiters`](crate::LockError::TooManyWaiters) if it was ready to wait, and
-    ///   `Ok(None)` if it was not.
-    /// - A dropped [`Acquiring`] leaves nothing behind: no lock, no place in a queue, no entry in a map. That
-    ///   includes one that has been granted the lock and has not been polled since.
+    /// - At most [`LockOptions::configured_max_waiters`](crate::LockOptions::configured_max_waiters) callers wait in
+    ///   this process. One more gets [`LockError::TooManyWaiters`](crate::LockError::TooManyWaiters) if it is ready to
+    ///   wait, and `Ok(None)` if it is not.
+    /// - A dropped [`Acquiring`] leaves nothing behind: no lock, no waiter, no entry in a map. That includes an acquire
+    ///   that was granted the lock and has not been polled since.
     fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring;
 
-    /// The same for a caller who has a place for the answer: one that is known at once is put into `answer`, which was
-    /// `Ok(None)` before, and then there is no future. What is put there beside a future is dropped.
+    /// As [`acquire`](Self::acquire), for a caller that has a place for the result. A result that is known at once is
+    /// written to `answer`, which is `Ok(None)` before the call, and no future is returned. If a future is returned,
+    /// `answer` is ignored and dropped.
     ///
-    /// This is what is called for every acquire. Unless a backend says otherwise it asks [`acquire`](Self::acquire),
-    /// which is all that most need. One for which nanoseconds count makes the lease where it stays,
-    /// and copies no more of the request than it keeps. Then both have to
-    /// answer alike, and what must hold for `acquire` holds for both: the future that is returned leaves nothing behind
-    /// when it is dropped.
+    /// Every acquire calls this method. The default calls [`acquire`](Self::acquire), which is enough for most
+    /// backends. A backend whose grants take only nanoseconds can implement it: it then writes the lease where the
+    /// caller keeps it, and copies no more of the request than it needs. Both methods must have the same results, and
+    /// the contract of `acquire` applies to both: a dropped future leaves nothing behind.
     fn acquire_into(
         self: Arc<Self>,
         request: LockRequestRef<'_>,
@@ -43,8 +43,8 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
         self.acquire(request.to_request()).into_place(answer)
     }
 
-    /// By which its leases are [known](super::Lease::granted_by). Its address, unless the backend says otherwise: one that
-    /// shares its locks with others has to.
+    /// The id that its leases return from [`Lease::granted_by`](super::Lease::granted_by). The default is its address.
+    /// Backends that share their locks have to return one id.
     fn id(&self) -> BackendId {
         BackendId::of(self)
     }

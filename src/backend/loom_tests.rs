@@ -1,7 +1,7 @@
-//! Renewal, expiry, release and loss of one lease at the same moment, in every interleaving.
+//! Renewal, expiry, release and loss of one lease at the same time, in every interleaving.
 //!
-//! One [`LeaseState`] and nothing around it. Where time passes, a thread moves the model's clock on; elsewhere it stands
-//! still. Every interleaving, but for the two models of three threads in time, which state their bound.
+//! The models have one [`LeaseState`] and nothing around it. Where time passes, a thread advances the model's clock;
+//! elsewhere it stands still. All interleavings are explored, except in the two models that state a bound.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -51,13 +51,13 @@ fn loom_renew_and_lose() {
         let lease = lease(now, HOUR);
         let losing = beside(&lease, move |lease| lease.lose(now));
         lease.renew(now, now, 2 * HOUR);
-        assert!(losing.join().unwrap(), "nobody else ended it");
+        assert!(losing.join().unwrap(), "no other thread ends it");
         assert_eq!(lease.standing(), LeaseStatus::Lost, "a renewal revived a lost lease");
         assert!(!lease.renew(now, now, HOUR), "a lost lease was renewed");
     });
 }
 
-/// A release and a loss: exactly one wins, and the other hears of it.
+/// A release and a loss: exactly one succeeds, and the other reports that.
 #[test]
 fn loom_release_and_lose() {
     explore(Complete, || {
@@ -71,8 +71,9 @@ fn loom_release_and_lose() {
     });
 }
 
-/// A renewal that was in time, and comes back when somebody sees that the lease has ended: if that one was told
-/// "lost", it stays so, and the renewal says no (L3); if the renewal was first, nobody is told "lost".
+/// A renewal that was sent in time, and whose reply arrives while another thread finds that the lease has ended. If
+/// that thread read "lost", the loss is final and the renewal fails (L3). If the renewal was first, no thread reads
+/// "lost".
 #[test]
 fn loom_renew_and_expiry() {
     static RENEWED: AtomicUsize = AtomicUsize::new(0);
@@ -80,13 +81,13 @@ fn loom_renew_and_expiry() {
     explore_in_time(Complete, || {
         let granted = now();
         let lease = lease(granted, SHORT);
-        let looking = beside(&lease, |lease| {
+        let reading = beside(&lease, |lease| {
             advance(SHORT);
             lease.is_held()
         });
         let renewed = lease.renew(granted, granted, HOUR);
-        let seen_held = looking.join().unwrap();
-        assert_eq!(seen_held, renewed, "told that the lease is lost, and renewed; or held, and not renewed");
+        let read_held = reading.join().unwrap();
+        assert_eq!(read_held, renewed, "read as lost, and renewed; or read as held, and not renewed");
         assert_eq!(lease.standing() == LeaseStatus::Lost, !renewed);
         assert!(lease.is_held() == renewed);
         if renewed { &RENEWED } else { &REFUSED }.fetch_add(1, Relaxed);
@@ -94,16 +95,17 @@ fn loom_renew_and_expiry() {
     assert!(RENEWED.load(Relaxed) > 0 && REFUSED.load(Relaxed) > 0, "both can be first");
 }
 
-/// A release and the end of the lease, beside somebody who looks: whoever was told that it is lost is right.
+/// A release at the end of the lease, with a thread that reads the status: once it has read "lost" or "released", that
+/// is how the lease ended.
 #[test]
 fn loom_release_and_expiry() {
     explore_in_time(Complete, || {
         let lease = lease(now(), SHORT);
         let passing = beside(&lease, |_| advance(SHORT));
-        let looking = beside(&lease, |lease| (lease.is_held(), lease.standing()));
+        let reading = beside(&lease, |lease| (lease.is_held(), lease.standing()));
         let release = lease.release();
         passing.join().unwrap();
-        let (held, standing) = looking.join().unwrap();
+        let (held, standing) = reading.join().unwrap();
         let expected = if release == Release::Released { LeaseStatus::Released } else { LeaseStatus::Lost };
         assert_eq!(lease.standing(), expected);
         assert!(held || !matches!(standing, LeaseStatus::Held(_)), "a lease came back");
@@ -131,8 +133,8 @@ fn loom_renew_release_and_expiry() {
     });
 }
 
-/// A lease that is made shorter while somebody watches, and ends: the watcher is woken, by the change or by its own
-/// timer (L4).
+/// A lease that is shortened while a task watches it, and that then ends: the watcher is woken, by the change or by its
+/// own timer (L4).
 #[test]
 fn loom_a_watcher_hears_of_an_earlier_end() {
     explore_in_time(Bounded(4), || {
@@ -189,15 +191,15 @@ fn loom_grant_and_lose() {
     });
 }
 
-/// Whoever reads that a lease is held reads the fence that belongs to it (L1).
+/// A thread that reads that a lease is held also reads the fence of its grant (L1).
 #[test]
 fn loom_grant_publishes_the_fence() {
     explore(Complete, || {
         let now = now();
         let lease = Arc::new(LeaseState::pending(Resource::try_from("name").unwrap()));
-        let looking = beside(&lease, |lease| lease.is_held().then(|| lease.fencing_token().get()));
+        let reading = beside(&lease, |lease| lease.is_held().then(|| lease.fencing_token().get()));
         lease.grant(FencingToken::new(7).unwrap(), Term::new(now, HOUR));
-        assert!(matches!(looking.join().unwrap(), None | Some(7)), "held, with another fence");
+        assert!(matches!(reading.join().unwrap(), None | Some(7)), "held, with another fence");
     });
 }
 
@@ -216,7 +218,7 @@ fn loom_renew_release_and_lose() {
     });
 }
 
-/// Whoever watches is woken by a loss, or sees it (L4).
+/// A watcher is woken by a loss, or reads it when it registers (L4).
 #[test]
 fn loom_a_watcher_hears_of_a_loss() {
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -236,6 +238,6 @@ fn loom_a_watcher_hears_of_a_loss() {
         let mut watcher = None;
         let seen = lease.watch(&Context::from_waker(&waker), &mut watcher);
         assert!(losing.join().unwrap());
-        assert!(seen == LeaseStatus::Lost || heard.0.load(SeqCst), "a watcher slept through a loss");
+        assert!(seen == LeaseStatus::Lost || heard.0.load(SeqCst), "a watcher was not woken by a loss");
     });
 }

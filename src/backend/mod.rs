@@ -1,4 +1,5 @@
-//! What providers are made of: the traits that a backend implements, and the state of a lease that is the same everywhere.
+//! What providers are made of: the traits that a backend implements, and the state of a lease, the same for all of
+//! them.
 
 mod acquiring;
 mod backend_id;
@@ -35,7 +36,7 @@ pub(crate) use packed_time::PackedInstant;
 pub use releasing::{Release, Releasing};
 pub use term::Term;
 #[cfg(any(feature = "memory", feature = "redis"))]
-pub(crate) use waiter_limit::{DEFAULT_MOST, WaiterAdmission, WaiterLimit, WaiterPermit};
+pub(crate) use waiter_limit::{DEFAULT_MAX_WAITERS, WaiterAdmission, WaiterLimit, WaiterPermit};
 #[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use watchers::Wakers;
 pub(crate) use watchers::Watcher;

@@ -1,11 +1,11 @@
-//! What stands for a lease in this process where no provider makes one: there is none.
+//! Stands in for `in_process` without the feature `memory`: there are no leases of this process.
 
 use std::sync::Arc;
 
 use super::{Lease, Release};
 use crate::{FencingToken, Resource};
 
-/// None.
+/// Cannot be constructed.
 pub(crate) enum InProcessLease {}
 
 impl InProcessLease {

@@ -1,4 +1,4 @@
-//! [`Releasing`]: the future of a release, and [`Release`], what comes of it.
+//! [`Releasing`]: the future of a release, and [`Release`], its result.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,28 +10,27 @@ use crate::LockError;
 /// How a release ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Release {
-    /// The lock was ours until now, and is free.
+    /// The lock was held until this release, and is free now.
     Released,
-    /// The lock had been lost before: the lease had ended, or the lock had been taken away on the backend. Nothing was
-    /// changed.
+    /// The lock was lost before: its lease had ended, or the backend reported another owner. Nothing was changed.
     AlreadyLost,
 }
 
-/// A release under way. It goes on in the background if this is dropped.
+/// A release in progress. It continues in the background if this is dropped.
 ///
 /// Made by a [`Lease`](super::Lease).
 #[derive(Debug)]
-#[must_use = "the release goes on without it, but its answer is lost"]
+#[must_use = "the release continues without it, but its result is lost"]
 pub struct Releasing(Answer<Result<Release, LockError>>);
 
 impl Releasing {
-    /// The answer, known at once.
+    /// A result that is known already.
     pub fn ready(answer: Result<Release, LockError>) -> Self {
         Self(Answer::Ready(Some(answer)))
     }
 
-    /// An answer that takes a while. The future only waits for it: the release itself is done by something
-    /// that the provider owns.
+    /// A result that is not known yet. The future only waits for it: the release itself must be done by a task or value
+    /// of the provider, so that it continues when the future is dropped.
     pub fn pending<F>(answer: F) -> Self
     where
         F: Future<Output = Result<Release, LockError>> + Send + 'static,

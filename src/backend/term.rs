@@ -1,4 +1,4 @@
-//! [`Term`]: how long a lease lasts.
+//! [`Term`]: the start, the length and the limit of a lease.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::packed_time::{PackedDuration, PackedInstant};
 use crate::types::time_after;
 
-/// When a lease ends if nobody does anything.
+/// When a lease ends unless it is renewed or extended.
 ///
 /// # Examples
 ///
@@ -18,19 +18,19 @@ use crate::types::time_after;
 ///
 /// let now = Instant::now();
 /// let ttl = Duration::from_secs(30);
-/// // On a server that has to be asked for every renewal:
+/// // A server needs a command for each renewal, so the lease has an end:
 /// assert_eq!(Term::new(now, ttl).ends(), Some(now + ttl));
-/// // Where a living guard is renewal enough:
+/// // In one process the lease is renewed as long as its guard lives:
 /// assert_eq!(Term::new(now, ttl).self_renewing(ttl).ends(), None);
 /// ```
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Term {
-    /// `None` until somebody looks, see [`of_a_living_guard`](Self::of_a_living_guard).
+    /// `None` until an end is first read, see [`of_a_living_guard`](Self::of_a_living_guard).
     from: Option<PackedInstant>,
     lease: PackedDuration,
     renewed: Option<PackedDuration>,
-    /// [`PackedInstant::NEVER`] for none.
+    /// [`PackedInstant::NEVER`] if there is none.
     limit: PackedInstant,
 }
 
@@ -41,9 +41,9 @@ impl Term {
         Self { from: Some(from.into()), lease: PackedDuration::from(lease), renewed: None, limit: PackedInstant::NEVER }
     }
 
-    /// A lease that renews itself and has no limit, and so never ends by itself: nothing hangs on when it began but the
-    /// times that it shows. Those count from the first look, as if it had been renewed then, so that nobody reads the
-    /// clock for a lease that nobody looks at.
+    /// A lease that renews itself and has no limit, and so never ends by itself. Its start only affects the times that
+    /// it shows. Those count from the first read, as if it had been renewed then, so that a grant does not read the
+    /// clock.
     #[cfg(feature = "memory")]
     #[inline]
     pub(crate) fn of_a_living_guard(ttl: Duration) -> Self {
@@ -51,21 +51,21 @@ impl Term {
         Self { from: None, lease: ttl, renewed: Some(ttl), limit: PackedInstant::NEVER }
     }
 
-    /// Begins at the first look, unless it has begun.
-    pub(super) fn look(&mut self, now: Instant) -> Instant {
+    /// Sets the start to `now`, if it has none yet.
+    pub(super) fn begin(&mut self, now: Instant) -> &Self {
         self.from.get_or_insert(now.into());
-        self.expires_at(now)
+        self
     }
 
-    /// The lease renews itself, by `ttl` at every third of it, for as long as it is neither released nor
-    /// lost. For providers in whose backend that takes no step: the lease then has no end of its own, and
-    /// still shows the times that a renewed lease shows.
+    /// The lease is renewed by `ttl` whenever a third of it is over, until it is released or lost. For providers whose
+    /// backend needs no step for a renewal: the lease then has no end of its own, and shows the times that a renewed
+    /// lease shows.
     pub fn self_renewing(mut self, ttl: Duration) -> Self {
         self.renewed = Some(PackedDuration::from(ttl));
         self
     }
 
-    /// The longest hold, counted from the start: the lease ends then at the latest.
+    /// Limits the hold: the lease ends `max_hold` after its start at the latest.
     pub fn max_hold(mut self, max_hold: Option<Duration>) -> Self {
         // A time too far away to be written down is no limit.
         let limit = self.from.zip(max_hold).and_then(|(from, max_hold)| time_after(from.instant(), max_hold));
@@ -73,7 +73,7 @@ impl Term {
         self
     }
 
-    /// The time at which the lease ends if nobody does anything, or `None` if it does not.
+    /// The time at which the lease ends unless it is renewed or extended. `None` if it does not end by itself.
     #[inline]
     pub fn ends(&self) -> Option<Instant> {
         match self.from {
@@ -82,12 +82,12 @@ impl Term {
         }
     }
 
-    /// The latest end that the lease may ever have.
+    /// The latest end that the lease can have.
     pub fn limit(&self) -> Option<Instant> {
         (self.limit != PackedInstant::NEVER).then(|| self.limit.instant())
     }
 
-    /// The end of the lease as it looks at `now`: for a lease that renews itself, as its latest renewal left it.
+    /// The end of the lease as of `now`. For a lease that renews itself: the end that its latest renewal has set.
     pub fn expires_at(&self, now: Instant) -> Instant {
         let now = PackedInstant::from(now);
         let from = self.from.unwrap_or(now);
@@ -106,13 +106,13 @@ impl Term {
         self.capped(granted.max(renewed)).instant()
     }
 
-    /// The same lease, of another length from another time on.
+    /// The same lease with another start and length.
     pub(super) fn restarted(self, from: Instant, lease: Duration) -> Self {
         Self { from: Some(from.into()), lease: PackedDuration::from(lease), ..self }
     }
 
-    /// The same lease, taken away at this time.
-    pub(super) fn over(self, at: Instant) -> Self {
+    /// The same lease, ended at this time at the latest.
+    pub(super) fn ended(self, at: Instant) -> Self {
         Self { limit: self.limit.min(at.into()), ..self }
     }
 

@@ -1,94 +1,96 @@
-//! Who is to be woken when a lease changes.
+//! [`Watchers`]: the wakers of the tasks that watch one lease.
 //!
-//! A waker is a user's: to wake, clone or drop one runs code of theirs, which may drop a guard and so need any mutex of
-//! ours. Nothing here does any of these. Wakers come in and go out by value, and whoever has them is outside.
+//! Waking, cloning or dropping a waker runs the user's code, which may drop a guard and so need any mutex of this
+//! crate. Nothing under the mutex does any of these: wakers are passed in and out by value, and the caller wakes or
+//! drops them after it has released the mutex.
 
 use std::task::Waker;
 
 use crate::sync::assert_outside;
 
-/// The wakers of those who watch one lease.
+/// The watchers of one lease.
 ///
-/// Nearly every lease has one watcher at most, the layer that runs a request under it, so that one has its
-/// place here and costs no allocation; and most have none, so that several take no room before they are there.
+/// Nearly every lease has at most one watcher: the layer that runs a request under it. So a single waker is stored
+/// inline and needs no allocation. Most leases have none, so the list for several watchers is allocated only when
+/// needed.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     wakers: Wakers,
-    /// The place of the one who is alone.
-    place_of_one: u32,
-    /// Where to look for the next place that nobody has.
-    next: u32,
+    /// The id of the watcher in [`Wakers::One`].
+    single_id: u32,
+    /// The first candidate for the next id.
+    next_id: u32,
 }
 
-/// The wakers of one lease. To be woken by whoever takes them out of it.
+/// The wakers of one lease. The caller that takes them has to wake them.
 ///
-/// Nobody is `Several(None)`: a third variant would take a word more, since a waker leaves room for the mark of one.
+/// No waker is `Several(None)`: a third variant would take one more word, since a waker has a niche for only one.
 #[derive(Debug)]
-#[must_use = "whoever watches has to be woken"]
+#[must_use = "the watchers have to be woken"]
 pub(crate) enum Wakers {
     One(Waker),
     Several(Option<Box<Several>>),
 }
 
-/// Those who watch, and their places. Once there are several they stay here, also if they are fewer again.
+/// Several watchers with their ids. Once allocated the list stays, also if fewer are left.
 #[derive(Debug, Default)]
 pub(crate) struct Several(Vec<(u32, Waker)>);
 
-/// A place among the watchers, kept between polls.
+/// The id of a watcher of one lease, kept between polls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Watcher(u32);
 
 impl Watchers {
-    /// Whether this waker, or one that wakes the same task, is in the place that `watcher` has.
+    /// Whether `watcher` is registered with this waker, or with one that wakes the same task.
     pub(super) fn has(&mut self, watcher: Option<Watcher>, waker: &Waker) -> bool {
-        watcher.and_then(|Watcher(place)| self.place(place)).is_some_and(|present| present.will_wake(waker))
+        watcher.and_then(|Watcher(id)| self.waker_of(id)).is_some_and(|present| present.will_wake(waker))
     }
 
-    /// Notes whom to wake, in the place that `watcher` has or in a new one. Returns the waker that was there,
-    /// to be dropped outside the caller's mutex.
+    /// Registers the waker under the id of `watcher`, or under a new one. Returns the replaced waker, to be dropped
+    /// outside the caller's mutex.
     pub(super) fn watch(&mut self, waker: Waker, watcher: &mut Option<Watcher>) -> Option<Waker> {
-        if let Some(Watcher(place)) = *watcher
-            && let Some(present) = self.place(place)
+        if let Some(Watcher(id)) = *watcher
+            && let Some(present) = self.waker_of(id)
         {
             return Some(std::mem::replace(present, waker));
         }
-        // They begin anew after 2^32. Whoever has watched since then keeps its own.
-        while self.place(self.next).is_some() {
-            self.next = self.next.wrapping_add(1);
+        // Ids wrap after 2^32 registrations. A watcher that is registered still keeps its id.
+        while self.waker_of(self.next_id).is_some() {
+            self.next_id = self.next_id.wrapping_add(1);
         }
-        let place = self.next;
-        self.next = self.next.wrapping_add(1);
-        self.add(place, waker);
-        *watcher = Some(Watcher(place));
+        let id = self.next_id;
+        self.next_id = self.next_id.wrapping_add(1);
+        self.add(id, waker);
+        *watcher = Some(Watcher(id));
         None
     }
 
-    fn add(&mut self, place: u32, waker: Waker) {
+    fn add(&mut self, id: u32, waker: Waker) {
         self.wakers = match std::mem::take(&mut self.wakers) {
             Wakers::Several(None) => {
-                self.place_of_one = place;
+                self.single_id = id;
                 Wakers::One(waker)
             }
             Wakers::One(one) => {
-                let both = vec![(self.place_of_one, one), (place, waker)];
+                let both = vec![(self.single_id, one), (id, waker)];
                 Wakers::Several(Some(Box::new(Several(both))))
             }
             Wakers::Several(Some(mut several)) => {
-                several.0.push((place, waker));
+                several.0.push((id, waker));
                 Wakers::Several(Some(several))
             }
         };
     }
 
-    /// Gives a place up. The waker is returned so that it is dropped outside the caller's mutex.
-    pub(super) fn forget(&mut self, Watcher(place): Watcher) -> Option<Waker> {
+    /// Removes a watcher. Its waker is returned, to be dropped outside the caller's mutex.
+    pub(super) fn forget(&mut self, Watcher(id): Watcher) -> Option<Waker> {
         match &mut self.wakers {
             Wakers::Several(several) => {
                 let several = several.as_mut()?;
-                let at = several.0.iter().position(|(its, _)| *its == place)?;
+                let at = several.0.iter().position(|(its, _)| *its == id)?;
                 Some(several.0.swap_remove(at).1)
             }
-            Wakers::One(_) if self.place_of_one != place => None,
+            Wakers::One(_) if self.single_id != id => None,
             Wakers::One(_) => {
                 let Wakers::One(waker) = self.take() else { return None };
                 Some(waker)
@@ -96,23 +98,23 @@ impl Watchers {
         }
     }
 
-    /// Empties every place. To be woken by the caller, outside its mutex.
+    /// Removes all watchers. The caller wakes them outside its mutex.
     pub(super) fn take(&mut self) -> Wakers {
         std::mem::take(&mut self.wakers)
     }
 
-    fn place(&mut self, place: u32) -> Option<&mut Waker> {
+    fn waker_of(&mut self, id: u32) -> Option<&mut Waker> {
         match &mut self.wakers {
-            Wakers::One(waker) => (self.place_of_one == place).then_some(waker),
+            Wakers::One(waker) => (self.single_id == id).then_some(waker),
             Wakers::Several(several) => {
-                several.as_mut()?.0.iter_mut().find(|(its, _)| *its == place).map(|(_, waker)| waker)
+                several.as_mut()?.0.iter_mut().find(|(its, _)| *its == id).map(|(_, waker)| waker)
             }
         }
     }
 }
 
 impl Default for Wakers {
-    /// None.
+    /// No waker.
     fn default() -> Self {
         Self::Several(None)
     }
@@ -125,7 +127,7 @@ impl Wakers {
         matches!(self, Self::Several(None))
     }
 
-    /// Outside every mutex of ours.
+    /// Wakes the watchers. To be called outside every mutex of this crate.
     pub(crate) fn wake(self) {
         assert_outside();
         match self {
@@ -154,39 +156,39 @@ mod tests {
         }
     }
 
-    /// One who watches for as long as it takes, beside very many who come and go, keeps its place and is woken.
+    /// A watcher that stays while very many come and go keeps its id, and is woken.
     #[test]
-    fn a_place_is_nobody_elses_however_many_came_since() {
+    fn ids_that_are_in_use_are_not_given_again() {
         let mut watchers = Watchers::default();
         let mut watch = || {
             let woken = Arc::new(Woken::default());
             let waker = Waker::from(Arc::clone(&woken));
-            let mut place = None;
-            assert!(watchers.watch(waker, &mut place).is_none());
-            // As if all numbers but this one had been given since.
-            watchers.next = 0;
-            (woken, place)
+            let mut id = None;
+            assert!(watchers.watch(waker, &mut id).is_none());
+            // As if all other ids had been given since.
+            watchers.next_id = 0;
+            (woken, id)
         };
         let all = [watch(), watch(), watch()];
-        let places: Vec<_> = all.iter().map(|(_, place)| place.map(|Watcher(place)| place)).collect();
-        assert_eq!(places, [Some(0), Some(1), Some(2)]);
+        let ids: Vec<_> = all.iter().map(|(_, id)| id.map(|Watcher(id)| id)).collect();
+        assert_eq!(ids, [Some(0), Some(1), Some(2)]);
         watchers.take().wake();
         assert!(all.iter().all(|(woken, _)| woken.0.load(SeqCst)));
     }
 
-    /// Alone or among several, forgotten or asked again: woken is whoever watches, and nobody else.
+    /// With one or several watchers, registered once or again: exactly those that were not removed are woken.
     #[test]
-    fn whoever_is_forgotten_is_not_woken() {
+    fn a_removed_watcher_is_not_woken() {
         for (count, forgotten) in [(1, 0), (2, 0), (2, 1), (3, 1)] {
             let mut watchers = Watchers::default();
             let mut all: Vec<_> = (0..count).map(|_| (Arc::new(Woken::default()), None)).collect();
             for _ in 0..2 {
-                for (woken, place) in &mut all {
+                for (woken, id) in &mut all {
                     let waker = Waker::from(Arc::clone(woken));
-                    assert!(watchers.has(*place, &waker) || watchers.watch(waker, place).is_none());
+                    assert!(watchers.has(*id, &waker) || watchers.watch(waker, id).is_none());
                 }
             }
-            assert!(all.get(forgotten).and_then(|(_, place)| watchers.forget((*place)?)).is_some());
+            assert!(all.get(forgotten).and_then(|(_, id)| watchers.forget((*id)?)).is_some());
             watchers.take().wake();
             let woken: Vec<_> = all.iter().map(|(woken, _)| woken.0.load(SeqCst)).collect();
             assert_eq!(woken, (0..count).map(|at| at != forgotten).collect::<Vec<_>>());

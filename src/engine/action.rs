@@ -110,7 +110,7 @@ impl<H: Host> Actions<H> {
 
     /// Ends a lease that is no longer ours.
     pub(super) fn lose(&mut self, lease: &H::Lease, now: Instant) {
-        if let Some(watchers) = lease.state().lose_untold(now) {
+        if let Some(watchers) = lease.state().lose_without_waking(now) {
             self.wake(watchers);
         }
     }
@@ -118,7 +118,7 @@ impl<H: Host> Actions<H> {
     /// Lets a lease last for `length` from `from` on. `false` if it has ended.
     #[must_use]
     pub(super) fn renew(&mut self, lease: &H::Lease, now: Instant, from: Instant, length: Duration) -> bool {
-        let (renewed, watchers) = lease.state().renew_untold(now, from, length);
+        let (renewed, watchers) = lease.state().renew_without_waking(now, from, length);
         self.wake(watchers);
         renewed
     }

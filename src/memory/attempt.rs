@@ -9,7 +9,8 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use crate::backend::in_process::{
-    Arrival, Entry, Holder, InProcessLease, NameHash, Shard, Table, Ticket, Waiter, has_end, lasts_untaken, term,
+    AcquireOutcome, Entry, Holder, InProcessLease, NameHash, Shard, Table, Ticket, Waiter, has_end, term,
+    unclaimed_lease,
 };
 use crate::backend::{GrantedLease, LeaseState, WaiterAdmission};
 use crate::sync::now;
@@ -51,12 +52,12 @@ impl Shard {
         if has_end(attempt.options) {
             return self.attempt_with_end(attempt, clock);
         }
-        self.enter_alone(self.table.lock(), attempt, clock)
+        self.enter_in_process(self.table.lock(), attempt, clock)
     }
 
     /// The critical section for a lease that its guard alone knows.
     #[inline(never)]
-    pub(super) fn enter_alone(
+    pub(super) fn enter_in_process(
         self: &Arc<Self>,
         table: impl DerefMut<Target = Table>,
         attempt: Attempt<'_>,
@@ -111,9 +112,9 @@ impl Shard {
         if table.is_closed() {
             return Err(LockError::Closed);
         }
-        let (entered, wake) = match table.arrive(attempt.hash, attempt.resource, holder, clock) {
-            Arrival::Granted(fence) => return Ok(Entered::Granted(fence)),
-            Arrival::Held(entry, ticket, wake) => (self.join(entry, ticket, attempt), wake),
+        let (entered, wake) = match table.acquire(attempt.hash, attempt.resource, holder, clock) {
+            AcquireOutcome::Granted(fence) => return Ok(Entered::Granted(fence)),
+            AcquireOutcome::Held(entry, ticket, wake) => (self.join(entry, ticket, attempt), wake),
         };
         drop(table);
         wake.wake();
@@ -126,21 +127,21 @@ impl Shard {
         if wait == Wait::No {
             return Ok(Entered::Busy);
         }
-        let seat = match admission {
+        let permit = match admission {
             WaiterAdmission::New if options.configured_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
                 return Err(LockError::TooManyWaiters);
             }
-            WaiterAdmission::New => self.room.enter().ok_or(LockError::TooManyWaitersInTotal)?,
-            WaiterAdmission::Again => self.room.enter_again(),
+            WaiterAdmission::New => self.waiter_limit.enter().ok_or(LockError::TooManyWaitersInTotal)?,
+            WaiterAdmission::Again => self.waiter_limit.enter_again(),
         };
         entry.join(
             ticket,
             Waiter {
-                lasts: lasts_untaken(options),
+                unclaimed_lease: unclaimed_lease(options),
                 has_end: has_end(options),
                 // Woken for nothing until the first poll leaves its waker, and finds what happened by then.
                 waker: Waker::noop().clone(),
-                _seat: seat,
+                _permit: permit,
             },
         );
         Ok(Entered::Queued(ticket))

@@ -41,7 +41,7 @@ impl LockBackend for Shard {
         let lease = GrantedLease::in_process_at(answer, InProcessLease::ungranted(resource.clone(), hash, self))?;
         let NotGranted { shard, table } = lease.grant(options.configured_ttl())?;
         let (shard, clock) = (Arc::clone(shard), OnceCell::new());
-        let outcome = shard.enter_alone(table, attempt, &clock);
+        let outcome = shard.enter_in_process(table, attempt, &clock);
         shard.answer_or_wait(outcome, attempt, clock, answer)
     }
 }

@@ -10,7 +10,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::lock_info::{self, LockInfo};
 use crate::backend::in_process::Shard;
-use crate::backend::{BoxFuture, DEFAULT_MOST, WaiterLimit};
+use crate::backend::{BoxFuture, DEFAULT_MAX_WAITERS, WaiterLimit};
 use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
 /// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis. For a
@@ -49,7 +49,7 @@ pub struct InMemoryLockProvider {
     shards: Arc<[Arc<Shard>]>,
     /// Seeded at random, so that names chosen by others cannot be made to collide.
     hasher: DefaultHashBuilder,
-    room: Arc<WaiterLimit>,
+    waiter_limit: Arc<WaiterLimit>,
 }
 
 impl InMemoryLockProvider {
@@ -59,9 +59,9 @@ impl InMemoryLockProvider {
         let shards = available_parallelism().map_or(1, usize::from).saturating_mul(32).next_power_of_two();
         let hasher = DefaultHashBuilder::default();
         let first_fence = first_fence(SystemTime::now());
-        let room = WaiterLimit::new(DEFAULT_MOST);
-        let shard = |_| Arc::new(Shard::new(hasher.clone(), first_fence).in_room(&room));
-        Self { shards: (0..shards).map(shard).collect(), hasher, room }
+        let waiter_limit = WaiterLimit::new(DEFAULT_MAX_WAITERS);
+        let shard = |_| Arc::new(Shard::new(hasher.clone(), first_fence).with_waiter_limit(&waiter_limit));
+        Self { shards: (0..shards).map(shard).collect(), hasher, waiter_limit }
     }
 
     /// How many callers may wait at once over all names, holders not counted: one more gets
@@ -84,13 +84,13 @@ impl InMemoryLockProvider {
     /// ```
     #[must_use]
     pub fn max_waiters_in_total(self, most: usize) -> Self {
-        self.room.set_most(most);
+        self.waiter_limit.set_max(most);
         self
     }
 
     /// How many callers wait at present, over all names, holders not counted.
     pub fn waiters_in_total(&self) -> usize {
-        self.room.taken()
+        self.waiter_limit.taken()
     }
 
     /// How many names are locked or waited for.
@@ -158,7 +158,7 @@ impl fmt::Debug for InMemoryLockProvider {
     }
 }
 
-/// Microseconds since 1970, with room below for 1024 grants in each.
+/// Microseconds since 1970, with waiter_limit below for 1024 grants in each.
 fn first_fence(now: SystemTime) -> u64 {
     let micros = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
     // 53 bits last until the year 2255 and leave the token positive as a signed 64-bit number.

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::backend::LeaseState;
 use crate::backend::in_process::{
-    DepartedWaiter, Entry, Holder, InProcessLease, QueuePosition, ReleasedHolder, Shard, SharedLease, has_end,
-    lasts_untaken, term,
+    DepartedWaiter, Entry, Holder, InProcessLease, QueuePosition, ReleasedHolder, Shard, SharedLease, has_end, term,
+    unclaimed_lease,
 };
 use crate::sync::now;
 use crate::{FencingToken, LockOptions};
@@ -65,7 +65,7 @@ impl WaitingCaller {
                 if table.is_closed() {
                     return Look::Closed;
                 }
-                let (entry, wake) = table.settle(&self.position, clock);
+                let (entry, wake) = table.replace_expired_holder(&self.position, clock);
                 (entry.map_or(Some(Look::Again), |entry| self.look_at(entry, options, waker, &mut spare)), wake)
             };
             wake.wake();
@@ -84,7 +84,7 @@ impl WaitingCaller {
         waker: &Waker,
         spare: &mut Option<Waker>,
     ) -> Option<Look> {
-        if let Holder::Untaken(of, ends) = entry.holder
+        if let Holder::Unclaimed(of, ends) = entry.holder
             && of == self.position.ticket
         {
             return Some(self.take(entry, ends, options));
@@ -110,7 +110,7 @@ impl WaitingCaller {
             return Look::Again;
         }
         // Counted from the grant, with all that it may last beyond the time for coming.
-        let since = ends.checked_sub(lasts_untaken(options)).unwrap_or(ends);
+        let since = ends.checked_sub(unclaimed_lease(options)).unwrap_or(ends);
         let state = LeaseState::held(self.position.resource.clone(), entry.fence, term(options, since));
         let lease = self.shard.lease(state, self.position.hash);
         entry.holder = Holder::Shared(Arc::clone(&lease));
@@ -133,7 +133,7 @@ impl WaitingCaller {
         let (left, gone) = {
             let mut table = self.shard.table.lock();
             let left = table.leave(&self.position);
-            let gone = if left.is_none() { table.hand_on(&self.position) } else { None };
+            let gone = if left.is_none() { table.hand_over_unclaimed(&self.position) } else { None };
             (left, gone)
         };
         left.map(DepartedWaiter::wake).or_else(|| gone.map(ReleasedHolder::wake)).unwrap_or_default();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::tls::{Certificates, Identity};
-use crate::backend::DEFAULT_MOST;
+use crate::backend::DEFAULT_MAX_WAITERS;
 
 /// The Redis or Valkey server of a provider, and how it is used.
 ///
@@ -177,7 +177,7 @@ impl Default for RedisLockOptions {
             connect_timeout: None,
             response_timeout: None,
             close_timeout: Duration::from_secs(5),
-            max_waiters_in_total: DEFAULT_MOST,
+            max_waiters_in_total: DEFAULT_MAX_WAITERS,
             certificates: Certificates::default(),
         }
     }

@@ -1,15 +1,17 @@
-//! What is left to do when a table's mutex is free: wakers are woken, and what was in the table is dropped.
+//! Work that is deferred until the table's mutex is free: waking wakers, and dropping what the table contained.
 
 use std::task::Waker;
 
 use super::holder::Holder;
 use super::waiter::Waiter;
 
-/// Who is to be woken once the table's mutex is free.
+/// The wakers to be woken once the table's mutex is free.
 #[derive(Debug, Default)]
-#[must_use = "whoever is granted a lock has to be woken"]
+#[must_use = "a waiter that was granted a lock has to be woken"]
 pub(crate) struct WakeList {
+    /// Of the waiter that was granted the lock.
     pub(crate) granted: Option<Waker>,
+    /// Of the first waiter, which has to know of another end of the holder's lease (M6).
     pub(crate) first: Option<Waker>,
 }
 
@@ -25,8 +27,8 @@ impl WakeList {
     }
 }
 
-/// A waiter that has left, to be dropped once the table's mutex is free: its waker may be the last that keeps a
-/// task, and with it a guard.
+/// A waiter that has left the queue, to be dropped once the table's mutex is free: its waker may be the last reference
+/// to a task, and that task may own a guard.
 #[derive(Debug)]
 pub(crate) struct DepartedWaiter {
     pub(crate) _waiter: Waiter,
@@ -39,9 +41,9 @@ impl DepartedWaiter {
     }
 }
 
-/// A holder that has gone, to be dropped once the table's mutex is free, and who is to be woken then.
+/// A holder whose lease has ended, to be dropped once the table's mutex is free, and the wakers to be woken then.
 #[derive(Debug)]
-#[must_use = "whoever is granted a lock has to be woken"]
+#[must_use = "a waiter that was granted a lock has to be woken"]
 pub(crate) struct ReleasedHolder {
     pub(crate) _holder: Holder,
     pub(crate) wake: WakeList,

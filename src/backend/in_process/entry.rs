@@ -1,4 +1,4 @@
-//! [`Entry`]: one name of the table. The invariants are numbered in `table`.
+//! [`Entry`]: one held lock in the table. The invariants are numbered in `table`.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -14,24 +14,25 @@ use super::waiter::Waiter;
 use crate::backend::{LeaseState, Term};
 use crate::{FencingToken, Resource};
 
-/// A lock that is held, and who waits for it. Of 64 bytes, so that finding one is a shift and not a product: its hash is
-/// worked out again when the table grows, which is seldom.
+/// A held lock and its waiters. It has 64 bytes, so that its address is computed with a shift instead of a
+/// multiplication. So it does not keep its hash, which is computed again when the table grows.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) resource: Resource,
-    /// The holder's.
+    /// The holder's fencing token.
     pub(crate) fence: FencingToken,
     pub(crate) holder: Holder,
-    /// In the order of arrival (M4). Made for the first who waits.
+    /// In the order of arrival (M4). Allocated for the first waiter.
     pub(crate) queue: Option<Box<Queue<Waiter>>>,
 }
 
 impl Entry {
-    /// The holder's lease as others see it, made for the first of them. `None` if nobody has come for it.
+    /// The holder's lease, to be shared: made at the first call. `None` if the lock was granted to a waiter that has
+    /// not claimed it yet.
     pub(crate) fn share(&mut self, make: impl FnOnce(LeaseState) -> Arc<SharedLease>) -> Option<Arc<SharedLease>> {
         let ttl = match &self.holder {
             Holder::Shared(lease) => return Some(Arc::clone(lease)),
-            Holder::Untaken(..) => return None,
+            Holder::Unclaimed(..) => return None,
             Holder::InProcess(ttl) => *ttl,
         };
         let state = LeaseState::held(self.resource.clone(), self.fence, Term::of_a_living_guard(ttl));
@@ -48,19 +49,20 @@ impl Entry {
         self.queue.as_ref().and_then(|queue| queue.first()).is_some_and(|(first, _)| first == ticket)
     }
 
-    /// Puts somebody at the end of the queue (M4).
+    /// Appends a waiter to the queue (M4).
     pub(crate) fn join(&mut self, ticket: Ticket, waiter: Waiter) {
         self.queue.get_or_insert_default().push(ticket, waiter);
     }
 
-    /// Grants the lock to the first waiter in place of a holder that has ended, who is returned. `None` if nobody waits.
+    /// Grants the lock to the first waiter, and returns the holder that it replaces, whose lease has ended. `None` if
+    /// no caller waits.
     #[inline]
     pub(crate) fn grant_first(
         &mut self,
         fences: &mut Fences,
         now: impl FnOnce() -> Instant,
     ) -> Option<(Holder, WakeList)> {
-        // A lock that nobody waits for, nearly every one, needs neither a look at the queue nor one at the clock.
+        // Nearly every lock has no waiters. Then the clock is not read.
         if self.waiters() == 0 { None } else { self.grant_next(fences, now()) }
     }
 
@@ -68,23 +70,23 @@ impl Entry {
         let (ticket, next) = self.queue.as_mut()?.pop_first()?;
         self.fence = fences.next();
         // A lease ends within a day, and a clock does not.
-        let ends = now.checked_add(next.lasts).unwrap_or(now);
-        let before = std::mem::replace(&mut self.holder, Holder::Untaken(ticket, ends));
-        // A lease that will renew itself once it is taken has no end to tell of. Should its waiter never come, the others
-        // look again by themselves (M6).
+        let ends = now.checked_add(next.unclaimed_lease).unwrap_or(now);
+        let before = std::mem::replace(&mut self.holder, Holder::Unclaimed(ticket, ends));
+        // A lease that renews itself once it is claimed has no end that the first waiter has to know of. If it is never
+        // claimed, the other waiters check again by their own timers (M6).
         let first = if next.has_end { self.wake_first() } else { WakeList::default() };
         Some((before, WakeList { granted: Some(next.waker), ..first }))
     }
 
-    /// The waker of somebody who waits. `None` if it is not in the queue.
+    /// The waker of a waiter. `None` if it is not in the queue.
     pub(crate) fn waker_mut(&mut self, ticket: Ticket) -> Option<&mut Waker> {
         Some(&mut self.queue.as_mut()?.get_mut(ticket)?.waker)
     }
 
-    /// The first waiter's waker, if there is an end of the holder's lease that it has to know of (M6).
+    /// The first waiter's waker, if the holder's lease has an end that this waiter has to know of (M6).
     ///
-    /// Taken and not cloned, since a clone is code of a user's, and this is under the mutex. The waiter looks once it is
-    /// woken, and leaves another. What happens until then it finds when it looks.
+    /// Taken and not cloned, since a clone runs the user's code, and this is under the mutex. Once woken, the waiter
+    /// polls and leaves its waker again. What happens in between it finds at that poll.
     pub(crate) fn wake_first(&mut self) -> WakeList {
         if self.holder.ends().is_none() {
             return WakeList::default();
@@ -96,7 +98,7 @@ impl Entry {
         }
     }
 
-    /// The lease of the holder, if it is shared, and the wakers of everybody who waits.
+    /// The lease of the holder, if it is shared, and the wakers of all waiters.
     pub(crate) fn into_parts(self) -> (Option<Arc<SharedLease>>, impl Iterator<Item = Waker>) {
         let waiters = self.queue.into_iter().flat_map(|queue| queue.into_waiters());
         (self.holder.into_shared(), waiters.map(|waiter| waiter.waker))

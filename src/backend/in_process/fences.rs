@@ -1,4 +1,4 @@
-//! [`Fences`]: the fencing tokens of a table.
+//! [`Fences`]: issues the fencing tokens of a table.
 
 use crate::FencingToken;
 

@@ -1,4 +1,4 @@
-//! [`InProcessLease`]: a lease that its guard alone knows, and that takes no allocation.
+//! [`InProcessLease`]: a lease that only its guard refers to. It needs no allocation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,19 @@ use super::shard::{Shard, TableGuard};
 use crate::backend::{Lease, Release};
 use crate::{FencingToken, Resource};
 
-/// A lease that has no end of its own and has not been shown to anybody: neither a handle nor a signal looks at it.
+/// A lease that has no end of its own and is not shared with a handle or a loss signal.
 ///
-/// Nearly every lock in memory is held and released without anybody asking. Such a lease needs no state that is shared
-/// and counted: its entry in the table says that it is held (M8), and a [`Lease`] is made of it for the first who has to
-/// share it.
-// In this order, and the state as wide as its neighbour: so guards are moved in pieces that were each written as one,
-// also where an error could stand in their place. Anything else would keep the processor waiting.
+/// Nearly every lock in memory is acquired and released without either. Such a lease needs no reference-counted state:
+/// its entry in the table says that it is held (M8). The first handle or loss signal makes a [`Lease`] of it.
+// The order of the fields and the width of `state` matter: a guard is moved in 16-byte pieces. If a piece was written
+// by two smaller stores just before, the load of it stalls, since store forwarding fails.
 #[repr(C)]
 pub(crate) struct InProcessLease {
     resource: Resource,
     shard: Arc<Shard>,
     fence: FencingToken,
     state: State,
-    /// By which the table finds it again.
+    /// The hash by which the table finds the entry.
     hash: NameHash,
 }
 
@@ -34,14 +33,15 @@ enum State {
     Released,
 }
 
-/// The shard of a lease that was not granted, still locked: the name is taken, or the shard is closed or due to be swept.
+/// The shard of a lease that was not granted, still locked: the lock is held, or the shard is closed or due for a
+/// sweep.
 pub(crate) struct NotGranted<'a> {
     pub(crate) shard: &'a Arc<Shard>,
     pub(crate) table: TableGuard<'a>,
 }
 
 impl InProcessLease {
-    /// One that is not granted yet, to be written where it stays.
+    /// A lease that is not granted yet, to be written where the caller keeps it.
     #[inline]
     pub(crate) fn ungranted(resource: Resource, hash: NameHash, shard: Arc<Shard>) -> Self {
         Self { resource, shard, fence: FencingToken::saturating(0), state: State::Ungranted, hash }
@@ -51,11 +51,12 @@ impl InProcessLease {
         Self { resource, shard, fence, state: State::Granted, hash }
     }
 
-    /// Grants the lease if the name is free: `None` then. Otherwise the shard is left locked for the caller to go on.
+    /// Grants the lease if the lock is free, and returns `None`. Otherwise the shard stays locked, and the caller
+    /// continues.
     #[inline]
     pub(crate) fn grant(&mut self, ttl: Duration) -> Option<NotGranted<'_>> {
         let mut table = self.shard.table.lock();
-        if table.arrive_in_process(self.hash, &self.resource, ttl, &mut self.fence) {
+        if table.acquire_in_process(self.hash, &self.resource, ttl, &mut self.fence) {
             self.state = State::Granted;
             return None;
         }
@@ -72,32 +73,33 @@ impl InProcessLease {
         self.fence
     }
 
-    /// Whether the lock is held still.
+    /// Whether the lock is held.
     #[inline]
     pub(crate) fn is_held(&self) -> bool {
         self.state == State::Granted && self.shard.is_open()
     }
 
-    /// Whether the provider has closed, which is the only way in which such a lease is lost.
+    /// Whether the provider has closed. Such a lease is lost in no other way.
     #[inline]
     pub(crate) fn was_closed(&self) -> bool {
         !self.shard.is_open()
     }
 
-    /// Whether it was granted and has not been released: then a drop releases it.
+    /// Whether it was granted and has not been released. Then a drop has to release it.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.state == State::Granted
     }
 
-    /// Frees the lock if it is still ours, and tells those with whom it was shared.
+    /// Releases the lock if this lease still holds it. Handles that share the lease read it as released from then on.
     #[inline]
     pub(crate) fn release(&mut self) -> Release {
         self.state = State::Released;
         self.shard.release_in_process(self.hash, self.fence)
     }
 
-    /// The lease to share: the same for every caller while it is held, and one that is lost after that.
+    /// The lease for handles and loss signals: the same one at every call while the lock is held, and a lost one after
+    /// the provider has closed.
     pub(crate) fn share(&self) -> Arc<dyn Lease> {
         self.shard.share(&self.resource, self.hash, self.fence)
     }

@@ -1,11 +1,15 @@
-//! The locks of one process: who holds them, and who waits.
+//! The locks of one process: their holders and their waiters.
 //!
-//! What a provider in this process is built on. It has no timers and no futures: `shard` is the part of the locks that one
-//! mutex guards; `table` says what is true of them (the invariants are numbered there), and `hash` how a name is found;
-//! `entry` is one name of it, `holder` has its lock, `wait_queue` and `waiter` are the callers behind it, `fences` are the
-//! tokens, `queue_position` is where a caller waits. `lease` is a lease that its guard alone knows, `shared_lease` any
-//! other, and `state` what both leave to [`LeaseState`](super::LeaseState). `deferred` is what is left to do once the mutex
-//! is free.
+//! The memory provider is built on this module, which has no timers and no futures:
+//!
+//! - `shard`: the locks that one mutex guards.
+//! - `table`: the transitions of these locks, and the numbered invariants. `hash`: how a resource is found in it.
+//! - `entry`: one lock in the table. `holder`: the lease of its holder. `wait_queue`, `waiter`: the callers that wait
+//!   for it. `fences`: the fencing tokens.
+//! - `queue_position`: the position of one waiting caller, by which the table finds it.
+//! - `lease`: a lease that only its guard refers to. `shared_lease`: any other lease. `state`: what both use of
+//!   [`LeaseState`](super::LeaseState).
+//! - `deferred`: what is left to do once the mutex is free.
 
 mod deferred;
 mod entry;
@@ -28,7 +32,7 @@ pub(crate) use holder::Holder;
 pub(crate) use lease::{InProcessLease, NotGranted};
 pub(crate) use queue_position::QueuePosition;
 pub(crate) use shard::Shard;
-pub(crate) use shared_lease::{SharedLease, has_end, lasts_untaken, term};
-pub(crate) use table::{Arrival, Table};
+pub(crate) use shared_lease::{SharedLease, has_end, term, unclaimed_lease};
+pub(crate) use table::{AcquireOutcome, Table};
 pub(crate) use wait_queue::Ticket;
 pub(crate) use waiter::Waiter;

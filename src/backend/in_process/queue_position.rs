@@ -1,11 +1,11 @@
-//! [`QueuePosition`]: where a caller waits.
+//! [`QueuePosition`]: the position of a waiting caller.
 
 use super::hash::NameHash;
 use super::wait_queue::Ticket;
 use crate::Resource;
 
-/// A place in the queue for a name, or what became of it: the table says whether it is in the queue still, or the lock has
-/// been granted to it (M2).
+/// The position of a caller in a wait queue. The table tells whether the caller is still in the queue, was granted the
+/// lock, or neither (M2).
 #[derive(Debug)]
 pub(crate) struct QueuePosition {
     pub(crate) resource: Resource,

@@ -11,88 +11,90 @@ use super::entry::Entry;
 use super::hash::NameHash;
 use super::shared_lease::{LeaseOwner, SharedLease};
 use super::table::Table;
-use crate::backend::{DEFAULT_MOST, LeaseState, Release, Term, WaiterLimit, Wakers};
+use crate::backend::{DEFAULT_MAX_WAITERS, LeaseState, Release, Term, WaiterLimit, Wakers};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, now};
 use crate::{FencingToken, Resource};
 
-/// One part of a provider's locks. Every step on a lock is one critical section of its shard's mutex, which
-/// is never held while something is woken, polled, cloned or dropped that is not ours.
+/// One part of a provider's locks. Every transition of a lock is one critical section of its shard's mutex. No value of
+/// the user's is woken, polled, cloned or dropped while the mutex is held.
 ///
-/// Each shard has its own reference count, so that threads on different names do not meet there either.
+/// Each shard has a reference count of its own, so that threads with different names do not contend for one.
 #[derive(Debug)]
 #[repr(align(128))] // Two shards never share a cache line, nor a pair of lines that is fetched together.
 pub(crate) struct Shard {
     pub(crate) table: Mutex<Table>,
-    /// Set inside the critical section that closes the table, for those who look without its mutex (M8).
+    /// Set inside the critical section that closes the table. Read without the mutex by leases that are not shared
+    /// (M8).
     closed: AtomicBool,
     pub(crate) hasher: DefaultHashBuilder,
-    /// Shared by all shards, and asked only by whoever has to wait.
-    pub(crate) room: Arc<WaiterLimit>,
+    /// Shared by all shards. Used only by callers that have to wait.
+    pub(crate) waiter_limit: Arc<WaiterLimit>,
 }
 
 /// The locks of a shard, while its mutex is locked.
 pub(crate) type TableGuard<'a> = MutexGuard<'a, Table>;
 
 impl Shard {
-    /// One with a waiting room of its own.
+    /// A shard with a waiter limit of its own.
     pub(crate) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
         let table = Mutex::new(Table::new(hasher.clone(), first_fence));
-        Self { table, closed: AtomicBool::new(false), hasher, room: WaiterLimit::new(DEFAULT_MOST) }
+        Self { table, closed: AtomicBool::new(false), hasher, waiter_limit: WaiterLimit::new(DEFAULT_MAX_WAITERS) }
     }
 
-    /// The same with a room that others share.
-    pub(crate) fn in_room(self, room: &Arc<WaiterLimit>) -> Self {
-        Self { room: Arc::clone(room), ..self }
+    /// The same shard with a waiter limit that other shards share.
+    pub(crate) fn with_waiter_limit(self, waiter_limit: &Arc<WaiterLimit>) -> Self {
+        Self { waiter_limit: Arc::clone(waiter_limit), ..self }
     }
 
-    /// A lease that is granted by this shard.
+    /// A lease that this shard grants.
     pub(crate) fn lease(self: &Arc<Self>, state: LeaseState, hash: NameHash) -> Arc<SharedLease> {
         Arc::new(SharedLease { state, hash, owner: Arc::<Self>::clone(self) })
     }
 
     /// Ends every lease and every wait.
     pub(crate) fn close(&self) {
-        let (told, leases, wakers) = {
+        let (watchers, leases, wakers) = {
             let mut table = self.table.lock();
             let now = now();
-            // First of all: a guard whose lease nobody shares has no other sign of it.
+            // A guard whose lease is not shared learns of the close only by this flag.
             self.closed.store(true, ReleaseOrder);
             let (leases, wakers): (Vec<_>, Vec<_>) = table.close(now).into_iter().map(Entry::into_parts).unzip();
             let leases: Vec<_> = leases.into_iter().flatten().collect();
-            // Inside the critical section, as every change of a lease without an end; and every lock is let go before
-            // anybody is told.
+            // Inside the critical section, as is every change of a lease without an end. All leases end before any
+            // watcher is woken.
             for lease in &leases {
                 lease.state.mark_closed();
             }
-            let told: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_untold(now)).collect();
-            (told, leases, wakers)
+            let watchers: Vec<_> = leases.iter().filter_map(|lease| lease.state.lose_without_waking(now)).collect();
+            (watchers, leases, wakers)
         };
         drop(leases);
-        told.into_iter().for_each(Wakers::wake);
+        watchers.into_iter().for_each(Wakers::wake);
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Whether it was not closed yet, without the mutex.
+    /// Whether the shard is not closed. Does not take the mutex.
     #[inline]
     pub(super) fn is_open(&self) -> bool {
         !self.closed.load(Acquire)
     }
 
-    /// Ends a lease that its guard alone knows, or knew, and hands the lock on.
+    /// Ends the lease of a [`Holder::InProcess`](super::Holder::InProcess), also if it has been shared since, and hands
+    /// the lock over.
     #[inline]
     pub(super) fn release_in_process(&self, hash: NameHash, fence: FencingToken) -> Release {
         let mut table = self.table.lock();
-        if table.release_lonely(hash, fence) {
+        if table.release_uncontended(hash, fence) {
             return Release::Released;
         }
-        let gone = table.release_in_process(hash, fence);
+        let released = table.release_in_process(hash, fence);
         drop(table);
-        let Some(gone) = gone else { return Release::AlreadyLost };
-        gone.wake();
+        let Some(released) = released else { return Release::AlreadyLost };
+        released.wake();
         Release::Released
     }
 
-    /// The lease that others are to see of one that its guard alone knew.
+    /// Makes a lease that handles and loss signals can share, of one that only its guard refers to.
     pub(super) fn share(
         self: &Arc<Self>,
         resource: &Resource,
@@ -107,7 +109,7 @@ impl Shard {
             }
             table.closed_at().unwrap_or_else(now)
         };
-        // It ended when all were closed, and shows that time.
+        // The lease ended when the shard was closed, and shows that time.
         let state = LeaseState::held(resource.clone(), fence, Term::new(closed_at, Duration::ZERO));
         state.lose(closed_at);
         self.lease(state, hash)
@@ -121,7 +123,7 @@ impl Shard {
         self.table.lock().len()
     }
 
-    /// The lease of an entry's holder, as others see it, or `None` if nobody has come for it.
+    /// The lease of an entry's holder, to be shared. `None` if it has not been claimed yet.
     pub(crate) fn shared(self: &Arc<Self>, entry: &mut Entry) -> Option<Arc<SharedLease>> {
         entry.share(|state| {
             let hash = NameHash::of(state.resource(), &self.hasher);
@@ -135,8 +137,8 @@ impl LeaseOwner for Shard {
         let (renewed, watchers, wake) = {
             let mut table = self.table.lock();
             let now = now();
-            let (renewed, watchers) = lease.state.renew_untold(now, now, duration);
-            // The end may have moved nearer (M6).
+            let (renewed, watchers) = lease.state.renew_without_waking(now, now, duration);
+            // The end may be earlier than before (M6).
             let entry = if renewed { table.get(lease.hash, lease.state.resource()) } else { None };
             (renewed, watchers, entry.map(Entry::wake_first))
         };
@@ -146,14 +148,14 @@ impl LeaseOwner for Shard {
     }
 
     fn release(&self, lease: &SharedLease) -> Release {
-        let (release, gone) = {
+        let (release, released) = {
             let mut table = self.table.lock();
-            // Inside the critical section, so that nobody finds an entry whose holder was released (M2).
+            // Inside the critical section, so that no thread finds an entry whose holder was released (M2).
             let release = lease.state.release_alone();
-            (release, table.succeed(lease))
+            (release, table.hand_over(lease))
         };
-        if let Some(gone) = gone {
-            gone.wake();
+        if let Some(released) = released {
+            released.wake();
         }
         release
     }

@@ -1,4 +1,4 @@
-//! [`SharedLease`]: a lease that others than its guard know.
+//! [`SharedLease`]: a lease that more than its guard refers to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use crate::LockError;
 use crate::LockOptions;
 use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, Release, Releasing, Term};
 
-/// A lease that others than its guard know: one with an end of its own from its grant on, and any other from when
-/// somebody shares it (M8).
+/// A lease that more than its guard refers to. A lease with an end of its own is one from its grant on, any other lease
+/// from the time at which a handle or a loss signal first needs it (M8).
 ///
-/// The guard of one with an end keeps it while it is in the table, also when it leaks; one that was shared by its guard
-/// may be the table's alone. So what leaves the table is dropped once its mutex is free, unless it had an end.
+/// A guard owns its lease with an end, also if the guard leaks; so the table's reference is never the last one. The
+/// table may have the last reference to a lease that was shared later. So a holder that leaves the table is dropped
+/// after the mutex is free, unless its lease had an end.
 #[derive(Debug)]
 pub(crate) struct SharedLease {
     pub(crate) state: LeaseState,
@@ -24,31 +25,32 @@ pub(crate) struct SharedLease {
     pub(crate) owner: Arc<dyn LeaseOwner>,
 }
 
-/// Where such leases are granted: what a lease asks of its shard, which knows more of leases than they of it.
+/// What a lease needs of its shard. A trait, so that this module does not depend on `shard`, which depends on this one.
 pub(crate) trait LeaseOwner: fmt::Debug + Send + Sync {
-    /// Gives a lease another length from now on. `false` if it has ended.
+    /// Sets the end of a lease to `duration` from now. `false` if it has ended.
     fn extend(&self, lease: &SharedLease, duration: Duration) -> bool;
 
-    /// Ends a lease and hands the lock on.
+    /// Ends a lease and hands the lock over.
     fn release(&self, lease: &SharedLease) -> Release;
 }
 
-/// Whether a lease with these options ends even if its guard lives. In one process a living guard is renewal enough.
+/// Whether a lease with these options ends while its guard lives. In one process a living guard renews its lease by
+/// itself.
 #[inline]
 pub(crate) fn has_end(options: &LockOptions) -> bool {
     !options.configured_auto_renew() || options.configured_max_hold().is_some()
 }
 
-/// A lease with an end that begins at its grant.
+/// The term of a lease with an end, counted from its grant.
 pub(crate) fn term(options: &LockOptions, granted: Instant) -> Term {
     let ttl = options.configured_ttl();
     let term = Term::new(granted, ttl).max_hold(options.configured_max_hold());
     if options.configured_auto_renew() { term.self_renewing(ttl) } else { term }
 }
 
-/// How long a grant lasts that its waiter has not come for. There is no guard before that, and it may never come: so
-/// nothing renews the lease.
-pub(crate) fn lasts_untaken(options: &LockOptions) -> Duration {
+/// How long a grant lasts that its waiter has not claimed. Before the claim there is no guard, so nothing renews the
+/// lease, and a waiter may never be polled again.
+pub(crate) fn unclaimed_lease(options: &LockOptions) -> Duration {
     let ttl = options.configured_ttl();
     options.configured_max_hold().map_or(ttl, |max_hold| max_hold.min(ttl))
 }

@@ -1,24 +1,24 @@
-//! [`Table`]: who holds what, and who waits for it. No clock, no mutex and no waking of its own.
+//! [`Table`]: the holders and waiters of the locks of one shard. It has no mutex and wakes no task.
 //!
-//! # What is always true
+//! # Invariants
 //!
-//! - **M1** A name has an entry exactly while somebody holds it; who waits, waits for a holder. When a holder
-//!   goes, the first waiter becomes the holder in the same step, or the entry goes too.
-//! - **M2** Whoever waits is in one of three places: in exactly one queue; the holder of exactly one entry, and has not
-//!   come for it; or in neither, and then its grant has ended, or all is closed. A lease that somebody was given is the
-//!   holder of exactly one entry, or it has ended and never comes back.
-//! - **M3** A holder is replaced only when its lease has ended by the clock or by its own release. So two
-//!   holders' times never overlap.
-//! - **M4** Queues are in the order of arrival, and only the first is served. A newcomer is granted the lock
-//!   at once only if there is no entry.
-//! - **M5** Fences rise with every grant.
-//! - **M6** The first waiter knows when the holder's lease ends if nobody does anything: it is woken when it
-//!   becomes first, and when that end moves nearer. Every waiter looks again after a while besides, so that none
-//!   depends on another's being polled: a first waiter may never be, and neither may one that was granted the lock.
-//! - **M7** After closing there are no entries, and none come.
-//! - **M8** A lease that its guard alone knows has no state but its entry: it is held from its grant, or from when its
-//!   waiter came for it, to its release, or to the closing, and nothing else ends it. Sharing it changes nothing of that: what was made for others then ends in the
-//!   same step, before anybody else is granted the lock.
+//! - **M1** A resource has an entry exactly while it is held. Every waiter waits for a holder. When a holder's lease
+//!   ends, the first waiter becomes the holder in the same step, or the entry is removed.
+//! - **M2** A waiter is in exactly one of three states: in one queue; granted, as the unclaimed holder of one entry; or
+//!   neither, and then its grant has ended or the table is closed. A claimed lease is the holder of exactly one entry,
+//!   or it has ended for ever.
+//! - **M3** A holder is replaced only when its lease has ended, by the clock or by its own release. So the holds of two
+//!   holders never overlap.
+//! - **M4** Queues are in the order of arrival, and only the first waiter is served. A newcomer is granted the lock at
+//!   once only if there is no entry, or no waiter behind a holder whose lease has ended.
+//! - **M5** Fencing tokens rise with every grant.
+//! - **M6** The first waiter knows the end of the holder's lease: it is woken when it becomes first, and when that end
+//!   becomes earlier. Every waiter also checks again after its own TTL. So no waiter depends on another one's being
+//!   polled: a first waiter may never be polled again, and neither may one that was granted the lock.
+//! - **M7** After the close there are no entries, and none are added.
+//! - **M8** A lease that only its guard refers to has no state but its entry. It is held from its grant, or from the
+//!   claim by its waiter, until its release or the close, and nothing else ends it. Sharing it does not change that:
+//!   the shared state ends in the same step, before another caller is granted the lock.
 
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -45,19 +45,19 @@ pub(crate) struct Table {
     fences: Fences,
     ticket: u64,
     closed: Option<Instant>,
-    /// The size at which leases that expired with their guards leaked are looked for.
+    /// The number of entries at which the table is swept: expired leases of leaked guards are removed.
     sweep_at: usize,
 }
 
-/// What a newcomer finds.
-pub(crate) enum Arrival<'a> {
-    /// The lock was free, and has been granted to it.
+/// What an acquire finds.
+pub(crate) enum AcquireOutcome<'a> {
+    /// The lock was free, and is granted.
     Granted(FencingToken),
-    /// Somebody holds the lock; perhaps since this very moment.
+    /// Another caller holds the lock: one that held it before, or a waiter that was granted it in this step.
     Held(&'a mut Entry, Ticket, WakeList),
 }
 
-/// The smallest table that is swept or shrunk.
+/// The smallest number of entries at which a table is swept or shrunk.
 const SMALL: usize = 256;
 
 impl Table {
@@ -92,21 +92,22 @@ impl Table {
         self.entries.find_mut(hash.whole(), |entry| entry.resource == *resource)
     }
 
-    /// The entry of a lease of [`Holder::InProcess`], whether it has been shared by now or not. `None` after closing (M8).
+    /// The entry of a lease that was granted as [`Holder::InProcess`], whether it has been shared since or not. `None`
+    /// after the close (M8).
     pub(crate) fn get_in_process(&mut self, hash: NameHash, fence: FencingToken) -> Option<&mut Entry> {
         self.entries.find_mut(hash.whole(), |entry| entry.fence == fence)
     }
 
-    /// Grants a lease to a newcomer, if the name has no entry (M1, M4) or the entry's holder has ended and nobody waits
-    /// (M3). Otherwise the first who waits replaces a holder that has ended.
+    /// Grants the lock to a newcomer if there is no entry (M1, M4), or if the holder's lease has ended and no caller
+    /// waits (M3). Otherwise the first waiter replaces a holder whose lease has ended.
     #[inline]
-    pub(crate) fn arrive(
+    pub(crate) fn acquire(
         &mut self,
         hash: NameHash,
         resource: &Resource,
         holder: impl FnOnce(FencingToken) -> Holder,
         clock: &OnceCell<Instant>,
-    ) -> Arrival<'_> {
+    ) -> AcquireOutcome<'_> {
         if self.entries.len() >= self.sweep_at {
             self.sweep();
         }
@@ -118,7 +119,7 @@ impl Table {
             Slot::Vacant(slot) => {
                 let fence = self.fences.next();
                 slot.insert(Entry { resource: resource.clone(), fence, holder: holder(fence), queue: None });
-                return Arrival::Granted(fence);
+                return AcquireOutcome::Granted(fence);
             }
             Slot::Occupied(held) => held.into_mut(),
         };
@@ -126,24 +127,23 @@ impl Table {
         if !entry.holder.is_held_at(|| *clock.get_or_init(now)) {
             let Some((_, granted)) = entry.grant_first(&mut self.fences, now) else {
                 entry.fence = self.fences.next();
-                // Who ended with its time has its guard still, so that this is not the last of it.
+                // A lease that ended by the clock still has its guard. So this drops no last reference under the mutex.
                 entry.holder = holder(entry.fence);
-                return Arrival::Granted(entry.fence);
+                return AcquireOutcome::Granted(entry.fence);
             };
             wake = granted;
         }
         self.ticket += 1;
-        Arrival::Held(entry, Ticket(self.ticket), wake)
+        AcquireOutcome::Held(entry, Ticket(self.ticket), wake)
     }
 
-    /// Grants a lease that its guard alone knows, if the name has no entry (M1, M4), which is nearly always, and writes its
-    /// fence where the guard will have it. `false` if it was not done: then [`arrive`](Self::arrive) has the answer.
+    /// Grants a lease that only its guard refers to if the resource has no entry (M1, M4), and writes its fencing token
+    /// to the place where the guard keeps it. `false` if it was not granted: then call [`acquire`](Self::acquire).
     ///
-    /// Never inlined: the caller then has the fence in memory and not in a register, written before the mutex is free, and
-    /// moves the guard in wide pieces that were each written as one. A piece that was written in two just before would
-    /// keep the processor waiting for both.
+    /// Never inlined, so that the token is written to memory before the mutex is free. The caller then moves the guard
+    /// in 16-byte pieces, each written by one store; a piece written by two stores just before would stall the load.
     #[inline(never)]
-    pub(crate) fn arrive_in_process(
+    pub(crate) fn acquire_in_process(
         &mut self,
         hash: NameHash,
         resource: &Resource,
@@ -168,22 +168,23 @@ impl Table {
         }
     }
 
-    /// Looks after a waiter's name: replaces a holder that has ended at the clock's time (M3), unless it is that waiter.
-    pub(crate) fn settle(
+    /// Replaces the holder of a waiter's lock if its lease has ended by the clock (M3), unless that waiter is the
+    /// holder. Returns the entry, if there still is one.
+    pub(crate) fn replace_expired_holder(
         &mut self,
-        place: &QueuePosition,
+        position: &QueuePosition,
         clock: &OnceCell<Instant>,
     ) -> (Option<&mut Entry>, WakeList) {
-        let same = |entry: &Entry| entry.resource == place.resource;
-        let Ok(mut held) = self.entries.find_entry(place.hash.whole(), same) else {
+        let same = |entry: &Entry| entry.resource == position.resource;
+        let Ok(mut held) = self.entries.find_entry(position.hash.whole(), same) else {
             return (None, WakeList::default());
         };
         let holder = &held.get().holder;
-        if holder.awaits(place.ticket) || holder.is_held_at(|| *clock.get_or_init(now)) {
+        if holder.is_unclaimed_by(position.ticket) || holder.is_held_at(|| *clock.get_or_init(now)) {
             return (Some(held.into_mut()), WakeList::default());
         }
-        // The next lease begins now and not at the clock's time, which may have been read before the mutex was free. A
-        // holder that has ended with its time has its guard still, so that this is not the last of it.
+        // The next lease begins now, and not at the time of `clock`, which may have been read before the mutex was
+        // taken. A lease that ended by the clock still has its guard, so this drops no last reference under the mutex.
         let Some((_, wake)) = held.get_mut().grant_first(&mut self.fences, now) else {
             held.remove();
             return (None, WakeList::default());
@@ -191,44 +192,46 @@ impl Table {
         (Some(held.into_mut()), wake)
     }
 
-    /// Takes a waiter out of its queue. `None` if it was not there: the lock has been granted to it, or its grant has
-    /// ended (M2).
-    pub(crate) fn leave(&mut self, place: &QueuePosition) -> Option<DepartedWaiter> {
-        let entry = self.get(place.hash, &place.resource)?;
-        let was_first = entry.is_first(place.ticket);
-        let waiter = entry.queue.as_mut()?.remove(place.ticket)?;
+    /// Removes a waiter from its queue. `None` if it is not there: it was granted the lock, or its grant has ended
+    /// (M2).
+    pub(crate) fn leave(&mut self, position: &QueuePosition) -> Option<DepartedWaiter> {
+        let entry = self.get(position.hash, &position.resource)?;
+        let was_first = entry.is_first(position.ticket);
+        let waiter = entry.queue.as_mut()?.remove(position.ticket)?;
         Some(DepartedWaiter { _waiter: waiter, wake: if was_first { entry.wake_first() } else { WakeList::default() } })
     }
 
-    /// Hands a lock on that was granted to a waiter who will not come for it. `None` if its grant has ended (M2).
-    pub(crate) fn hand_on(&mut self, place: &QueuePosition) -> Option<ReleasedHolder> {
-        let granted = |entry: &Entry| entry.holder.awaits(place.ticket) && entry.resource == place.resource;
-        let held = self.entries.find_entry(place.hash.whole(), granted).ok()?;
-        let gone = succeed(held, &mut self.fences);
+    /// Hands over a lock that was granted to a waiter that will not claim it. `None` if the grant has ended (M2).
+    pub(crate) fn hand_over_unclaimed(&mut self, position: &QueuePosition) -> Option<ReleasedHolder> {
+        let granted =
+            |entry: &Entry| entry.holder.is_unclaimed_by(position.ticket) && entry.resource == position.resource;
+        let held = self.entries.find_entry(position.hash.whole(), granted).ok()?;
+        let released = hand_over_entry(held, &mut self.fences);
         self.shrink();
-        Some(gone)
+        Some(released)
     }
 
-    /// Replaces a holder that has ended by the first waiter, or removes its entry (M1, M3).
+    /// Replaces a holder whose lease has ended by the first waiter, or removes its entry (M1, M3).
     ///
-    /// Does nothing if `lease` is not the holder any more.
-    pub(crate) fn succeed(&mut self, lease: &SharedLease) -> Option<ReleasedHolder> {
+    /// Does nothing if `lease` is no longer the holder's.
+    pub(crate) fn hand_over(&mut self, lease: &SharedLease) -> Option<ReleasedHolder> {
         let held = self.entries.find_entry(lease.hash.whole(), |entry| entry.holder.is(lease)).ok()?;
-        let gone = succeed(held, &mut self.fences);
+        let released = hand_over_entry(held, &mut self.fences);
         self.shrink();
-        Some(gone)
+        Some(released)
     }
 
-    /// Ends the lease of [`Holder::InProcess`] with this fence if nobody else knows it and nobody waits: nearly every one, and
-    /// then nobody has to be told. `false` if it was not done.
+    /// Ends the lease of a [`Holder::InProcess`] with this fence, if it is not shared and no caller waits. That is the
+    /// usual case, and no task has to be woken. `false` if it was not done.
     #[inline]
-    pub(crate) fn release_lonely(&mut self, hash: NameHash, fence: FencingToken) -> bool {
+    pub(crate) fn release_uncontended(&mut self, hash: NameHash, fence: FencingToken) -> bool {
         let Ok(held) = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence) else { return false };
         let entry = held.get();
         if entry.queue.is_some() || !matches!(entry.holder, Holder::InProcess(_)) {
             return false;
         }
-        // Nothing of it has to be dropped but its name, as was just seen. The compiler does not know, and would look again.
+        // Only the resource has to be dropped, as was just checked. The compiler does not know that, and would check
+        // again.
         let (Entry { resource, holder, queue, .. }, _) = held.remove();
         std::mem::forget((holder, queue));
         drop(resource);
@@ -236,25 +239,26 @@ impl Table {
         true
     }
 
-    /// The same for any such lease, shared by now or not. Goes on as [`succeed`](Self::succeed). `None` after closing (M8).
+    /// As [`release_uncontended`](Self::release_uncontended) with waiters or a shared lease, and continues as
+    /// [`hand_over`](Self::hand_over). `None` after the close (M8).
     pub(crate) fn release_in_process(&mut self, hash: NameHash, fence: FencingToken) -> Option<ReleasedHolder> {
         let held = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence).ok()?;
         if let Holder::Shared(lease) = &held.get().holder {
             lease.state.release_alone();
         }
-        let gone = succeed(held, &mut self.fences);
+        let released = hand_over_entry(held, &mut self.fences);
         self.shrink();
-        Some(gone)
+        Some(released)
     }
 
-    /// Empties the table for good (M7). What is returned has to be ended by the caller.
+    /// Closes and empties the table (M7). The caller has to end the leases and the waits that are returned.
     pub(crate) fn close(&mut self, now: Instant) -> HashTable<Entry> {
         self.closed.get_or_insert(now);
         std::mem::take(&mut self.entries)
     }
 
-    /// Removes entries whose guard was leaked and whose lease has expired: nobody else would, unless somebody
-    /// asked for that very name. Looked for only when the table has doubled, so that it costs little.
+    /// Removes entries whose guard was leaked and whose lease has expired. Otherwise such an entry would stay until a
+    /// caller asks for the same name. Done only when the number of entries has doubled, so that it costs little.
     #[cold]
     fn sweep(&mut self) {
         let clock = OnceCell::new();
@@ -262,7 +266,7 @@ impl Table {
         self.sweep_at = self.entries.len().saturating_mul(2).max(SMALL);
     }
 
-    /// Gives back the memory of a table that was large once.
+    /// Frees the memory of a table that was large before.
     #[inline]
     fn shrink(&mut self) {
         if self.entries.is_empty() && self.entries.capacity() > SMALL {
@@ -272,9 +276,9 @@ impl Table {
     }
 }
 
-/// Replaces a holder that has ended by the first waiter. Without one the entry goes (M1).
+/// Replaces a holder whose lease has ended by the first waiter. Without waiters the entry is removed (M1).
 #[inline]
-fn succeed(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> ReleasedHolder {
+fn hand_over_entry(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> ReleasedHolder {
     if let Some((holder, wake)) = held.get_mut().grant_first(fences, now) {
         return ReleasedHolder { _holder: holder, wake };
     }

@@ -1,31 +1,31 @@
-//! [`Queue`]: who waits for one name, in the order of arrival.
+//! [`Queue`]: the waiters of one resource, in the order of arrival.
 
 use std::collections::VecDeque;
 
-/// A place in a queue.
+/// The number of a waiter in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(pub(super) u64);
 
 /// The waiters by their tickets, which rise from the front to the back.
 ///
-/// A place whose waiter has gone stays behind empty, so that leaving costs no more than finding the place. The first
-/// place is never empty, so that finding the first costs nothing; and of many places at most half are, so that those who
-/// come and go behind one who stays take no memory in the end.
+/// A waiter that leaves has its place set to `None`, so that leaving costs no more than a search. The first place is
+/// never empty, so that the first waiter is found at once. Of more than [`MIN_PLACES`] places at most half are empty,
+/// so that waiters that come and go behind one that stays do not use more and more memory.
 #[derive(Debug)]
 pub(crate) struct Queue<W> {
     places: VecDeque<(Ticket, Option<W>)>,
     waiting: usize,
 }
 
-/// The fewest places that are worth being tidied up.
-const FEW: usize = 32;
+/// A queue of no more places is not compacted.
+const MIN_PLACES: usize = 32;
 
 impl<W> Queue<W> {
     pub(super) fn len(&self) -> usize {
         self.waiting
     }
 
-    /// At the end: the ticket is higher than every other.
+    /// Appends a waiter. Its ticket must be higher than all others.
     pub(super) fn push(&mut self, ticket: Ticket, waiter: W) {
         self.waiting += 1;
         self.places.push_back((ticket, Some(waiter)));
@@ -40,20 +40,20 @@ impl<W> Queue<W> {
     }
 
     pub(super) fn get_mut(&mut self, ticket: Ticket) -> Option<&mut W> {
-        self.place(ticket)?.as_mut()
+        self.waiter_slot(ticket)?.as_mut()
     }
 
     pub(super) fn pop_first(&mut self) -> Option<(Ticket, W)> {
         let (ticket, waiter) = self.places.pop_front()?;
         self.waiting -= 1;
-        self.tidy();
+        self.compact();
         waiter.map(|waiter| (ticket, waiter))
     }
 
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<W> {
-        let waiter = self.place(ticket)?.take()?;
+        let waiter = self.waiter_slot(ticket)?.take()?;
         self.waiting -= 1;
-        self.tidy();
+        self.compact();
         Some(waiter)
     }
 
@@ -61,8 +61,8 @@ impl<W> Queue<W> {
         self.places.into_iter().filter_map(|(_, waiter)| waiter)
     }
 
-    fn place(&mut self, ticket: Ticket) -> Option<&mut Option<W>> {
-        // Whoever looks has most often just come.
+    fn waiter_slot(&mut self, ticket: Ticket) -> Option<&mut Option<W>> {
+        // The usual search is by a waiter that has just joined.
         if self.places.back().is_some_and(|(last, _)| *last == ticket) {
             return self.places.back_mut().map(|(_, waiter)| waiter);
         }
@@ -70,17 +70,17 @@ impl<W> Queue<W> {
         self.places.get_mut(at).map(|(_, waiter)| waiter)
     }
 
-    fn tidy(&mut self) {
+    fn compact(&mut self) {
         while let Some((_, None)) = self.places.front() {
             self.places.pop_front();
         }
         while let Some((_, None)) = self.places.back() {
             self.places.pop_back();
         }
-        if self.places.len() > FEW.max(2 * self.waiting) {
+        if self.places.len() > MIN_PLACES.max(2 * self.waiting) {
             self.places.retain(|(_, waiter)| waiter.is_some());
         }
-        if self.places.capacity() > FEW.max(4 * self.places.len()) {
+        if self.places.capacity() > MIN_PLACES.max(4 * self.places.len()) {
             self.places.shrink_to(2 * self.places.len());
         }
     }
@@ -110,9 +110,9 @@ mod tests {
         Some(number)
     }
 
-    /// Whoever leaves, and in whatever order: the others are served in the order of arrival, each once (M4).
+    /// Waiters leave in several orders. The others are served in the order of arrival, each once (M4).
     #[test]
-    fn those_who_stay_are_served_in_order() {
+    fn remaining_waiters_are_served_in_order() {
         for step in [1, 7, 30, 77, 99] {
             let mut queue = queue(0..100);
             let left: Vec<_> = (0..100).map(|at| at * step % 100).take(60).collect();
@@ -140,19 +140,19 @@ mod tests {
         !queue.places.iter().any(|(_, waiter)| *waiter == Some(number))
     }
 
-    /// One who waits for ever, and a million who come and go behind it, each with one more behind: no memory is kept.
+    /// One waiter stays, and a million come and go behind it, each with one more behind: no memory is kept.
     #[test]
-    fn who_comes_and_goes_behind_one_who_stays_takes_no_memory() {
+    fn waiters_that_come_and_go_behind_another_take_no_memory() {
         let mut queue = queue(0..2);
         for number in 2..1_000_000 {
             queue.push(Ticket(number), number);
             assert_eq!(queue.remove(Ticket(number - 1)), Some(number - 1));
-            assert!(queue.places.capacity() <= 4 * FEW, "{} places", queue.places.capacity());
+            assert!(queue.places.capacity() <= 4 * MIN_PLACES, "{} places", queue.places.capacity());
         }
         assert_eq!((pop(&mut queue), pop(&mut queue), pop(&mut queue)), (Some(0), Some(999_999), None));
     }
 
-    /// A queue that was long once is as small as its waiters allow.
+    /// A queue that was long before uses no more memory than its waiters need.
     #[test]
     fn a_long_queue_gives_its_memory_back() {
         let mut queue = queue(0..100_000);

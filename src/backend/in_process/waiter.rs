@@ -1,4 +1,4 @@
-//! [`Waiter`]: a caller in a queue, as the table knows it.
+//! [`Waiter`]: a caller in a queue, as the table stores it.
 
 use std::task::Waker;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use crate::backend::WaiterPermit;
 /// A caller in a queue.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// For how long a grant is the caller's before it has come for it.
-    pub(crate) lasts: Duration,
-    /// Whether its lease has an end after that too.
+    /// How long a grant to this caller lasts until the caller has claimed it.
+    pub(crate) unclaimed_lease: Duration,
+    /// Whether its lease has an end after the claim too.
     pub(crate) has_end: bool,
     pub(crate) waker: Waker,
-    /// Given back with the place, however that ends.
-    pub(crate) _seat: WaiterPermit,
+    /// Returned when the waiter is granted the lock or leaves.
+    pub(crate) _permit: WaiterPermit,
 }
