@@ -1,4 +1,4 @@
-//! [`AcquireFuture`]: the future of a caller who waits for a lock.
+//! [`AcquireFuture`]: the future of a caller that waits for a lock.
 
 use std::cell::OnceCell;
 use std::future::Future;
@@ -9,36 +9,36 @@ use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Outcome};
-use super::waiting_caller::{Look, WaitingCaller};
+use super::waiting_caller::{WaitStatus, WaitingCaller};
 use crate::backend::{Acquired, GrantedLease, WaiterAdmission, tell_lease_left};
 use crate::sync::{Sleep, now, sleep_until};
 use crate::types::{Wait, time_after};
 use crate::{LockError, LockOptions};
 
-/// Waits in the queue until the lock is granted, its time is up, or the provider is closed.
+/// Waits in the queue until the lock is granted, the wait is over, or the provider is closed.
 #[pin_project(PinnedDrop)]
 pub(super) struct AcquireFuture {
-    /// `None` once it is done: the lock was taken, or the place was given up.
+    /// `None` once the acquire has a result.
     caller: Option<WaitingCaller>,
     options: LockOptions,
     wait: Wait,
-    until: Option<Instant>,
-    /// The time when it joined the queue, if anybody asked for it, for the first look. That is too early by what passed
-    /// since then: an end that passed meanwhile is one that the timer finds to have passed.
-    joined: OnceCell<Instant>,
+    deadline: Option<Instant>,
+    /// The time at which the caller joined the queue, if the clock was read then. The first poll uses it in place of
+    /// the present time. If the holder's lease has ended since, the timer is up at once, and the next check finds that.
+    joined_at: OnceCell<Instant>,
     #[pin]
     timer: Option<Sleep>,
 }
 
 impl AcquireFuture {
-    pub(super) fn new(caller: WaitingCaller, options: LockOptions, wait: Wait, joined: OnceCell<Instant>) -> Self {
-        let until = match wait {
-            Wait::No => Some(*joined.get_or_init(now)),
-            // A time too far away to be written down is as long as it takes.
-            Wait::AtMost(time) => time_after(*joined.get_or_init(now), time),
+    pub(super) fn new(caller: WaitingCaller, options: LockOptions, wait: Wait, joined_at: OnceCell<Instant>) -> Self {
+        let deadline = match wait {
+            Wait::No => Some(*joined_at.get_or_init(now)),
+            // A time that `Instant` cannot represent is no deadline.
+            Wait::AtMost(time) => time_after(*joined_at.get_or_init(now), time),
             Wait::Forever => None,
         };
-        Self { caller: Some(caller), options, wait, until, joined, timer: None }
+        Self { caller: Some(caller), options, wait, deadline, joined_at, timer: None }
     }
 }
 
@@ -49,34 +49,35 @@ impl Future for AcquireFuture {
         let mut this = self.project();
         loop {
             let Some(caller) = &mut *this.caller else { return Poll::Pending };
-            // Read once a turn, and not at all by whoever finds the lock granted.
-            let clock = std::mem::take(this.joined);
-            // Whoever has no timer has most likely not left its waker yet.
-            let spare = this.timer.is_none().then(|| cx.waker().clone());
-            let ends = match caller.look(this.options, cx.waker(), spare, &clock) {
-                Look::Wait(ends) => ends,
-                Look::InProcess(fence) => {
+            // Read at most once in each iteration, and not at all if the lock was granted.
+            let clock = std::mem::take(this.joined_at);
+            // Without a timer this is most likely the first poll, so the waker has to be left.
+            let new_waker = this.timer.is_none().then(|| cx.waker().clone());
+            let ends = match caller.check(this.options, cx.waker(), new_waker, &clock) {
+                WaitStatus::Wait(ends) => ends,
+                WaitStatus::InProcess(fence) => {
                     let granted = this.caller.take().map(|caller| GrantedLease::in_process(caller.into_lease(fence)));
                     return Poll::Ready(Ok(granted));
                 }
-                Look::Shared(lease) => {
+                WaitStatus::Shared(lease) => {
                     *this.caller = None;
                     return Poll::Ready(Ok(Some(lease.into())));
                 }
-                Look::Closed => {
+                WaitStatus::Closed => {
                     *this.caller = None;
                     return Poll::Ready(Err(LockError::Closed));
                 }
-                // Granted, and expired before anybody came for it: a new attempt has the answer.
-                Look::Again => {
-                    // Its time may be up.
-                    let wait = if this.until.is_some_and(|until| now() >= until) { Wait::No } else { *this.wait };
-                    let place = &mut caller.position;
-                    let (resource, hash, options) = (&place.resource, place.hash, &*this.options);
+                // The lock was granted, and the grant expired before this poll: attempt again.
+                WaitStatus::Expired => {
+                    // The deadline may have passed meanwhile.
+                    let wait =
+                        if this.deadline.is_some_and(|deadline| now() >= deadline) { Wait::No } else { *this.wait };
+                    let position = &mut caller.position;
+                    let (resource, hash, options) = (&position.resource, position.hash, &*this.options);
                     let attempt = Attempt { resource, hash, options, wait, admission: WaiterAdmission::Again };
-                    let answer = match caller.shard.attempt(attempt, this.joined) {
+                    let answer = match caller.shard.attempt(attempt, this.joined_at) {
                         Ok(Outcome::Queued(ticket)) => {
-                            place.ticket = ticket;
+                            position.ticket = ticket;
                             continue;
                         }
                         Ok(Outcome::Granted(lease)) => Ok(Some(lease)),
@@ -88,28 +89,28 @@ impl Future for AcquireFuture {
                 }
             };
             let now = *clock.get_or_init(now);
-            if this.until.is_some_and(|until| now >= until) {
-                if let Some(left) = caller.leave(now) {
-                    if let Some(lease_left) = left.lease_left {
+            if this.deadline.is_some_and(|deadline| now >= deadline) {
+                if let Some(still_held) = caller.leave(now) {
+                    if let Some(lease_left) = still_held.lease_left {
                         tell_lease_left(lease_left, this.options.configured_ttl());
                     }
                     *this.caller = None;
                     return Poll::Ready(Ok(None));
                 }
-                continue; // Granted at the last moment.
+                continue; // The lock was granted since the check.
             }
-            // Without an end to wait for it looks again after its own TTL (M6).
-            let again = ends.or_else(|| time_after(now, this.options.configured_ttl()));
-            let Some(up_at) = earlier(*this.until, again) else { return Poll::Pending };
+            // If the holder's lease has no known end, check again after this caller's own TTL (M6).
+            let recheck_at = ends.or_else(|| time_after(now, this.options.configured_ttl()));
+            let Some(wake_at) = earlier(*this.deadline, recheck_at) else { return Poll::Pending };
             match this.timer.as_mut().as_pin_mut() {
-                // One that is up earlier than it has to be costs a look, and setting it anew costs as much.
-                Some(timer) if timer.deadline() <= up_at => {}
-                Some(timer) => timer.reset(up_at),
-                None => this.timer.set(Some(sleep_until(up_at))),
+                // A timer that is up too early costs one check, and so does resetting it.
+                Some(timer) if timer.deadline() <= wake_at => {}
+                Some(timer) => timer.reset(wake_at),
+                None => this.timer.set(Some(sleep_until(wake_at))),
             }
             if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                 ready!(timer.poll(cx));
-                // The timer counts in milliseconds and may be early by a part of one: then it is set anew.
+                // The timer has a resolution of a millisecond and may be early by less than one. Then it is set again.
                 this.timer.set(None);
             }
         }

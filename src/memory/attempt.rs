@@ -1,5 +1,5 @@
-//! [`Attempt`]: the ways to a lock. At once with a lease that its guard alone knows, at once with one that has an end, or
-//! into the queue.
+//! [`Attempt`]: one try for a lock. It is granted at once, with a lease that has an end or with one that only its guard
+//! refers to, or it joins the wait queue.
 
 use std::cell::OnceCell;
 use std::ops::DerefMut;
@@ -17,7 +17,7 @@ use crate::sync::now;
 use crate::types::Wait;
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
-/// What a caller asks for.
+/// One try of a caller for a lock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attempt<'a> {
     pub(super) resource: &'a Resource,
@@ -27,14 +27,14 @@ pub(super) struct Attempt<'a> {
     pub(super) admission: WaiterAdmission,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 pub(super) enum Outcome {
     Granted(GrantedLease),
     Queued(Ticket),
     Busy,
 }
 
-/// What came of entering the table.
+/// The result of the critical section of an attempt.
 enum Entered {
     Granted(FencingToken),
     Queued(Ticket),
@@ -42,8 +42,8 @@ enum Entered {
 }
 
 impl Shard {
-    /// Grants the lock, or joins the queue if the caller would wait. Whoever is granted a lease with an end has asked for
-    /// the time, and `clock` tells it.
+    /// Grants the lock, or joins the queue if the caller waits. `clock` is read if the grant or the check of the holder
+    /// needs the time.
     pub(super) fn attempt(
         self: &Arc<Self>,
         attempt: Attempt<'_>,
@@ -55,7 +55,7 @@ impl Shard {
         self.enter_in_process(self.table.lock(), attempt, clock)
     }
 
-    /// The critical section for a lease that its guard alone knows.
+    /// The attempt for a lease that only its guard refers to.
     #[inline(never)]
     pub(super) fn enter_in_process(
         self: &Arc<Self>,
@@ -79,13 +79,13 @@ impl Shard {
         })
     }
 
-    /// The same for a lease with an end, which its guard shares with the table from the beginning.
+    /// The attempt for a lease with an end, which its guard shares with the table from the start.
     fn attempt_with_end(
         self: &Arc<Self>,
         attempt: Attempt<'_>,
         clock: &OnceCell<Instant>,
     ) -> Result<Outcome, LockError> {
-        // Made before the mutex is taken, so that others do not wait for the clock.
+        // The clock is read before the mutex is taken, so that other threads do not wait for it.
         let term = term(attempt.options, *clock.get_or_init(now));
         let mut granted = None;
         let holder = |fence| {
@@ -101,7 +101,7 @@ impl Shard {
         })
     }
 
-    /// The critical section of an attempt, from the mutex's being taken: `holder` is asked for if the lock is free.
+    /// The critical section of an attempt, once the mutex is locked. `holder` is called if the lock is free.
     fn enter(
         &self,
         mut table: impl DerefMut<Target = Table>,
@@ -121,14 +121,14 @@ impl Shard {
         entered
     }
 
-    /// Joins the queue for a name that somebody holds, unless it is not to wait.
+    /// Joins the wait queue of a held lock, unless the caller does not wait.
     fn join(&self, entry: &mut Entry, ticket: Ticket, attempt: Attempt<'_>) -> Result<Entered, LockError> {
         let Attempt { options, wait, admission, .. } = attempt;
         if wait == Wait::No {
             return Ok(Entered::Busy);
         }
         let permit = match admission {
-            WaiterAdmission::New if options.configured_max_waiters().is_some_and(|most| entry.waiters() >= most) => {
+            WaiterAdmission::New if options.configured_max_waiters().is_some_and(|max| entry.waiters() >= max) => {
                 return Err(LockError::TooManyWaiters);
             }
             WaiterAdmission::New => self.waiter_limit.enter().ok_or(LockError::TooManyWaitersInTotal)?,
@@ -139,7 +139,7 @@ impl Shard {
             Waiter {
                 unclaimed_lease: unclaimed_lease(options),
                 has_end: has_end(options),
-                // Woken for nothing until the first poll leaves its waker, and finds what happened by then.
+                // The first poll leaves the task's waker, and finds what has happened by then.
                 waker: Waker::noop().clone(),
                 _permit: permit,
             },

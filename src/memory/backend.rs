@@ -1,4 +1,4 @@
-//! A shard as a [`LockBackend`]: a lock is granted where its lease stays, or its caller waits for it.
+//! A shard as a [`LockBackend`]: a lease is granted in the caller's place, or the caller waits.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -36,8 +36,8 @@ impl LockBackend for Shard {
             let outcome = self.attempt(attempt, &clock);
             return self.answer_or_wait(outcome, attempt, clock, answer);
         }
-        // Written where it stays before the mutex is taken, and all that the grant adds before it is free: the processor
-        // has then written what the guard is moved with, and need not wait for it.
+        // The lease is written to its place before the mutex is taken, and the grant completes it before the mutex is
+        // free. So all stores are done when the caller moves the guard, and its loads do not stall.
         let lease = GrantedLease::in_process_at(answer, InProcessLease::ungranted(resource.clone(), hash, self))?;
         let NotGranted { shard, table } = lease.grant(options.configured_ttl())?;
         let (shard, clock) = (Arc::clone(shard), OnceCell::new());
@@ -47,7 +47,7 @@ impl LockBackend for Shard {
 }
 
 impl Shard {
-    /// Puts the answer into its place, or returns the future that waits for it.
+    /// Writes the result to its place, or returns the future that waits for it.
     #[inline(never)]
     fn answer_or_wait(
         self: Arc<Self>,

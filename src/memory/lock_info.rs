@@ -1,4 +1,4 @@
-//! [`LockInfo`]: a lock as diagnostics show it.
+//! [`LockInfo`]: a held lock, for diagnostics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use crate::{FencingToken, Resource};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockInfo {
-    /// What is locked.
+    /// The resource that is locked.
     pub resource: Resource,
-    /// The holder's token.
+    /// The holder's fencing token.
     pub fencing_token: FencingToken,
-    /// What is left of the holder's lease; zero if it has expired and the lock has not been asked for since.
+    /// How long the holder's lease still lasts; zero if it has expired and no caller has asked for the lock since.
     pub remaining: Duration,
-    /// How many wait for it.
+    /// How many callers wait for it.
     pub waiters: usize,
 }
 
-/// What a shard knows of one name.
+/// The state of one lock of a shard.
 pub(super) fn inspect(shard: &Arc<Shard>, resource: &Resource) -> Option<LockInfo> {
     let hash = NameHash::of(resource, &shard.hasher);
     shard.table.lock().get(hash, resource).map(|entry| info(shard, entry))
 }
 
-/// What a shard knows of every name.
+/// The state of every lock of a shard.
 pub(super) fn snapshot(shard: &Arc<Shard>) -> Vec<LockInfo> {
     shard.table.lock().entries().map(|entry| info(shard, entry)).collect()
 }

@@ -1,12 +1,14 @@
-//! The provider of locks within one process, over [`in_process`](crate::backend::in_process), which keeps them.
+//! The provider of locks within one process. The locks themselves are in [`in_process`](crate::backend::in_process).
 //!
-//! `provider` is the face, `lock_info` what it shows of a lock; `backend` grants a lock or makes its caller wait; `attempt`
-//! is one try for a lock; `waiting_caller` is a caller in a queue, and `acquire_future` is what it polls.
+//! - `provider`: the public type. `lock_info`: what it reports about a lock.
+//! - `backend`: grants a lock, or returns the future that waits for it. `attempt`: one try for a lock.
+//! - `waiting_caller`: a caller in a wait queue. `acquire_future`: the future that it polls.
 //!
-//! A lock passes through them in this order: the provider picks the shard of the name; the shard looks into
-//! its table and grants a lease at once, or puts the caller into a queue and returns the future that waits for it.
-//! There is no background task, and no timer without a caller that waits on it: an expired lease is noticed by the next
-//! caller for the lock, and a lease that is renewed while its guard lives needs no renewing.
+//! An acquire passes through them in this order: the provider selects the shard of the name; the shard grants a lease
+//! from its table, or appends the caller to a wait queue and returns the future that waits.
+//!
+//! There is no background task, and every timer belongs to a waiting caller. The next caller for a lock finds that its
+//! lease has expired. A lease that is renewed while its guard lives needs no step for that.
 
 mod acquire_future;
 mod attempt;

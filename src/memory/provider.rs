@@ -1,4 +1,4 @@
-//! [`InMemoryLockProvider`].
+//! [`InMemoryLockProvider`]: locks within one process.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -13,19 +13,17 @@ use crate::backend::in_process::Shard;
 use crate::backend::{BoxFuture, DEFAULT_MAX_WAITERS, WaiterLimit};
 use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
-/// Locks in this process's memory, for a service with one copy, for tests, and for a start without Redis. For a
-/// service with several copies there is `RedisLockProvider` (feature `redis`).
+/// Locks in the memory of this process: for a service that runs as one process, for tests, and for a start without
+/// Redis. If several processes share the locks, use `RedisLockProvider` (feature `redis`).
 ///
-/// It behaves as a distributed lock does, down to the details: leases expire, are renewed, are lost
-/// and are extended; waiters are served strictly in the order in which they came; every grant has a fencing
-/// token. Time is tokio's clock, so that tests can pause it.
+/// It behaves as a distributed lock does: leases expire, are renewed, extended and lost; waiters are served strictly in
+/// the order in which they came; every grant has a fencing token. It uses tokio's clock, so that tests can pause time.
 ///
-/// Two names never share a lock. A name takes memory only while it is held or waited for. A clone
-/// has the same locks; two providers made with [`new`](Self::new) know nothing of each
-/// other.
+/// Two names never share a lock. A name uses memory only while its lock is held. A clone has the same locks; two
+/// providers made with [`new`](Self::new) have separate ones.
 ///
-/// Tokens start from the wall clock at the provider's making and rise from there, so that they go on rising
-/// over a restart, unless the wall clock was set back.
+/// Fencing tokens start from the wall clock when the provider is made, and rise from there. So they keep rising over a
+/// restart, unless the wall clock was set back.
 ///
 /// # Examples
 ///
@@ -47,7 +45,7 @@ use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Re
 #[derive(Clone)]
 pub struct InMemoryLockProvider {
     shards: Arc<[Arc<Shard>]>,
-    /// Seeded at random, so that names chosen by others cannot be made to collide.
+    /// Randomly seeded, so that clients cannot choose names that collide.
     hasher: DefaultHashBuilder,
     waiter_limit: Arc<WaiterLimit>,
 }
@@ -55,7 +53,7 @@ pub struct InMemoryLockProvider {
 impl InMemoryLockProvider {
     /// A provider without any locks.
     pub fn new() -> Self {
-        // Many more shards than threads, so that two threads seldom meet at one.
+        // Many more shards than threads, so that two threads rarely contend for one.
         let shards = available_parallelism().map_or(1, usize::from).saturating_mul(32).next_power_of_two();
         let hasher = DefaultHashBuilder::default();
         let first_fence = first_fence(SystemTime::now());
@@ -64,15 +62,15 @@ impl InMemoryLockProvider {
         Self { shards: (0..shards).map(shard).collect(), hasher, waiter_limit }
     }
 
-    /// How many callers may wait at once over all names, holders not counted: one more gets
-    /// [`LockError::TooManyWaitersInTotal`]. 100 000 by default; with 0 no caller waits. Holds for clones too, and from
-    /// now on: callers that wait already go on waiting.
+    /// Limits how many callers may wait at the same time over all names, holders not counted. One more gets
+    /// [`LockError::TooManyWaitersInTotal`]. The default is 100 000; with 0 no caller may wait. The limit is shared
+    /// with all clones. It applies from now on: callers that already wait keep waiting.
     ///
-    /// [`LockOptions::max_waiters`] bounds the waiters of one name, and is no bound at all where clients choose the
-    /// names. This one is, whatever they choose: a hundred thousand waiting requests take a service some hundred
-    /// megabytes.
+    /// [`LockOptions::max_waiters`] limits the waiters of one name. That is not enough where clients choose the names:
+    /// this limit applies over all of them. A hundred thousand waiting requests use some hundred megabytes in a
+    /// service.
     ///
-    /// A caller whose lease was granted and ended before the caller looked waits again without being refused.
+    /// A caller whose grant expired before it was polled waits again, and is not refused.
     ///
     /// # Examples
     ///
@@ -83,8 +81,8 @@ impl InMemoryLockProvider {
     /// assert_eq!(provider.waiters_in_total(), 0);
     /// ```
     #[must_use]
-    pub fn max_waiters_in_total(self, most: usize) -> Self {
-        self.waiter_limit.set_max(most);
+    pub fn max_waiters_in_total(self, max: usize) -> Self {
+        self.waiter_limit.set_max(max);
         self
     }
 
@@ -103,15 +101,14 @@ impl InMemoryLockProvider {
         self.len() == 0
     }
 
-    /// Who holds one lock and how many wait for it, or `None` if it is free. For diagnostics: it may have
-    /// changed by the time it is read.
+    /// The state of one lock, or `None` if it is free. For diagnostics: it may have changed by the time it is read.
     pub fn inspect(&self, resource: &Resource) -> Option<LockInfo> {
         lock_info::inspect(self.shard(resource), resource)
     }
 
-    /// Every lock that is held or waited for, in no particular order. For diagnostics: not one moment's
-    /// picture, since the shards are read one after the other. Each look costs a lock some memory for as long as it is
-    /// held, as a handle of it does.
+    /// The state of every held lock, in no particular order. For diagnostics: not a consistent snapshot, since the
+    /// shards are read one after the other. A lock that was reported here uses some more memory until it is released,
+    /// as a lock with a handle does.
     pub fn snapshot(&self) -> Vec<LockInfo> {
         self.shards.iter().flat_map(lock_info::snapshot).collect()
     }
@@ -119,7 +116,7 @@ impl InMemoryLockProvider {
     #[inline]
     fn shard(&self, resource: &Resource) -> &Arc<Shard> {
         let hash = self.hasher.hash_one(resource.as_str());
-        // The other half than the shard's table has.
+        // The upper half of the hash. The shard's table uses the lower half.
         let at = (hash >> 32) as usize & (self.shards.len() - 1);
         #[expect(clippy::indexing_slicing, reason = "the length is a power of two, and masks the index")]
         &self.shards[at]
@@ -158,7 +155,7 @@ impl fmt::Debug for InMemoryLockProvider {
     }
 }
 
-/// Microseconds since 1970, with waiter_limit below for 1024 grants in each.
+/// Microseconds since 1970 in the upper bits, with ten lower bits for 1024 grants in each.
 fn first_fence(now: SystemTime) -> u64 {
     let micros = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros());
     // 53 bits last until the year 2255 and leave the token positive as a signed 64-bit number.

@@ -1,4 +1,4 @@
-//! [`WaitingCaller`]: a caller who waits for a lock, and what it finds when it looks.
+//! [`WaitingCaller`]: a caller that waits for a lock.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -15,131 +15,134 @@ use crate::backend::in_process::{
 use crate::sync::now;
 use crate::{FencingToken, LockOptions};
 
-/// A caller who waits for a lock: its place, and where that is.
-///
-/// There is no lease yet that it could share.
+/// A caller that waits for a lock: its position in the wait queue, and the shard of that queue.
 #[derive(Debug)]
 pub(super) struct WaitingCaller {
     pub(super) position: QueuePosition,
     pub(super) shard: Arc<Shard>,
 }
 
-/// What a waiter sees when it looks.
+/// What a waiter finds when it checks its position.
 #[derive(Debug)]
-pub(super) enum Look {
-    /// Nothing happens before this time, unless somebody wakes the waiter.
+pub(super) enum WaitStatus {
+    /// It has to wait. `Some`: it has to check again at this time, unless it is woken before.
     Wait(Option<Instant>),
-    /// The lock is the waiter's, with a lease that nobody else knows.
+    /// It has claimed the lock, with a lease that only its guard will refer to.
     InProcess(FencingToken),
-    /// The lock is the waiter's, with a lease that has an end.
+    /// It has claimed the lock, with a lease that has an end.
     Shared(Arc<SharedLease>),
-    /// The place is gone: its grant has ended before anybody came for it.
-    Again,
+    /// It was granted the lock, and the grant expired before the claim.
+    Expired,
     /// The provider is closed.
     Closed,
 }
 
-/// What a waiter that leaves knows of the lock.
+/// The lock at the time when a waiter leaves its queue.
 #[derive(Debug)]
 pub(super) struct StillHeld {
-    /// What is left of the holder's lease, if it ends by itself.
+    /// How long the holder's lease still lasts. `None` if it does not end by itself.
     pub(super) lease_left: Option<Duration>,
 }
 
 impl WaitingCaller {
-    /// Takes the lock if it has been granted. Otherwise leaves a waker, replaces a holder that has ended, and says until
-    /// when there is nothing to be done.
+    /// Claims the lock if it was granted. Otherwise leaves a waker, and returns when to check again. Replaces a holder
+    /// whose lease has ended.
     ///
-    /// `spare` is a clone of the waker, if one is likely to be left: it is made outside the mutex, since that is code of a
-    /// user's, and so is its drop.
-    pub(super) fn look(
+    /// `new_waker` is a clone of `waker`, if the caller expects that it is needed. It is made outside the mutex, since
+    /// cloning and dropping a waker run the user's code.
+    pub(super) fn check(
         &self,
         options: &LockOptions,
         waker: &Waker,
-        mut spare: Option<Waker>,
+        mut new_waker: Option<Waker>,
         clock: &OnceCell<Instant>,
-    ) -> Look {
+    ) -> WaitStatus {
         loop {
-            let (look, wake) = {
+            let (status, wake) = {
                 let mut table = self.shard.table.lock();
                 if table.is_closed() {
-                    return Look::Closed;
+                    return WaitStatus::Closed;
                 }
                 let (entry, wake) = table.replace_expired_holder(&self.position, clock);
-                (entry.map_or(Some(Look::Again), |entry| self.look_at(entry, options, waker, &mut spare)), wake)
+                let status = match entry {
+                    Some(entry) => self.check_entry(entry, options, waker, &mut new_waker),
+                    None => Some(WaitStatus::Expired),
+                };
+                (status, wake)
             };
             wake.wake();
-            if let Some(look) = look {
-                return look;
+            if let Some(status) = status {
+                return status;
             }
-            spare = Some(waker.clone());
+            new_waker = Some(waker.clone());
         }
     }
 
-    /// `None` if a clone of the waker is needed. One that was replaced is in its place afterwards.
-    fn look_at(
+    /// As [`check`](Self::check), under the mutex. `None` if `new_waker` is needed and is `None`. The waker that it
+    /// replaces is returned in `new_waker`.
+    fn check_entry(
         &self,
         entry: &mut Entry,
         options: &LockOptions,
         waker: &Waker,
-        spare: &mut Option<Waker>,
-    ) -> Option<Look> {
+        new_waker: &mut Option<Waker>,
+    ) -> Option<WaitStatus> {
         if let Holder::Unclaimed(of, ends) = entry.holder
             && of == self.position.ticket
         {
-            return Some(self.take(entry, ends, options));
+            return Some(self.claim(entry, ends, options));
         }
-        let Some(present) = entry.waker_mut(self.position.ticket) else { return Some(Look::Again) };
+        let Some(present) = entry.waker_mut(self.position.ticket) else { return Some(WaitStatus::Expired) };
         if !present.will_wake(waker) {
-            std::mem::swap(present, spare.as_mut()?);
+            std::mem::swap(present, new_waker.as_mut()?);
         }
-        // Only the first waiter minds the end of the holder's lease (M6).
+        // Only the first waiter has to know the end of the holder's lease (M6).
         let ends = if entry.is_first(self.position.ticket) { entry.holder.ends() } else { None };
-        Some(Look::Wait(ends))
+        Some(WaitStatus::Wait(ends))
     }
 
-    /// Takes the lock that has been granted to this place, with a lease that would end at `ends`.
-    fn take(&self, entry: &mut Entry, ends: Instant, options: &LockOptions) -> Look {
+    /// Claims the lock that was granted to this position, with a grant that ends at `ends`.
+    fn claim(&self, entry: &mut Entry, ends: Instant, options: &LockOptions) -> WaitStatus {
         if !has_end(options) {
-            // From now on it has no end. The clock is not asked: had anybody seen the end, somebody else would have the
-            // lock, or its entry would be gone (M3).
+            // From now on the lease has no end. The clock is not read: if another caller had found that the grant has
+            // ended, that caller would be the holder now, or the entry would have been removed (M3).
             entry.holder = Holder::InProcess(options.configured_ttl());
-            return Look::InProcess(entry.fence);
+            return WaitStatus::InProcess(entry.fence);
         }
         if now() >= ends {
-            return Look::Again;
+            return WaitStatus::Expired;
         }
-        // Counted from the grant, with all that it may last beyond the time for coming.
+        // The term counts from the grant, and may last longer than an unclaimed grant.
         let since = ends.checked_sub(unclaimed_lease(options)).unwrap_or(ends);
         let state = LeaseState::held(self.position.resource.clone(), entry.fence, term(options, since));
         let lease = self.shard.lease(state, self.position.hash);
         entry.holder = Holder::Shared(Arc::clone(&lease));
-        Look::Shared(lease)
+        WaitStatus::Shared(lease)
     }
 
-    /// Leaves the queue. `None` if the place was not there: the lock has been granted to it, or its grant has ended.
+    /// Leaves the queue. `None` if the caller was not in it: it was granted the lock, or its grant has ended.
     pub(super) fn leave(&self, now: Instant) -> Option<StillHeld> {
-        let (left, ends) = {
+        let (departed, ends) = {
             let mut table = self.shard.table.lock();
-            let left = table.leave(&self.position);
-            (left, table.get(self.position.hash, &self.position.resource).and_then(|entry| entry.holder.ends()))
+            let departed = table.leave(&self.position);
+            (departed, table.get(self.position.hash, &self.position.resource).and_then(|entry| entry.holder.ends()))
         };
-        left.map(DepartedWaiter::wake)?;
+        departed.map(DepartedWaiter::wake)?;
         Some(StillHeld { lease_left: ends.map(|ends| ends.saturating_duration_since(now)) })
     }
 
-    /// Leaves the queue, or hands the lock on if it has been granted meanwhile.
+    /// Leaves the queue, or hands the lock over if it was granted meanwhile.
     pub(super) fn give_up(&self) {
-        let (left, gone) = {
+        let (departed, released) = {
             let mut table = self.shard.table.lock();
-            let left = table.leave(&self.position);
-            let gone = if left.is_none() { table.hand_over_unclaimed(&self.position) } else { None };
-            (left, gone)
+            let departed = table.leave(&self.position);
+            let released = if departed.is_none() { table.hand_over_unclaimed(&self.position) } else { None };
+            (departed, released)
         };
-        left.map(DepartedWaiter::wake).or_else(|| gone.map(ReleasedHolder::wake)).unwrap_or_default();
+        departed.map(DepartedWaiter::wake).or_else(|| released.map(ReleasedHolder::wake)).unwrap_or_default();
     }
 
-    /// The lease of this place's grant, for its guard.
+    /// The claimed lease, for the guard.
     pub(super) fn into_lease(self, fence: FencingToken) -> InProcessLease {
         InProcessLease::granted(self.position.resource, fence, self.position.hash, self.shard)
     }

@@ -1,4 +1,4 @@
-//! While time passes: leases end, are extended and are lost; waits are over; timers wake.
+//! Models in which time passes: leases end, are extended and are lost; waits end; timers wake.
 
 use std::task::Poll;
 
@@ -39,25 +39,25 @@ fn too_late(scene: &Scene, guard: LockGuard) {
     assert_eq!(released(guard), Release::AlreadyLost);
 }
 
-/// A waiter's own timer tells it of the end of the lease (M6).
+/// A waiter finds the end of the lease by its own timer (M6).
 #[test]
 fn loom_a_lease_ends_and_the_waiter_has_the_lock() {
     run_in_time(Bounded(5), acquired, keep, &[HOLD, PASS], too_late);
 }
 
-/// The first of two waiters goes away while the lease ends: the other learns of the end (M6).
+/// The first of two waiters leaves while the lease ends: the other finds the end (M6).
 #[test]
 fn loom_a_lease_ends_and_the_first_waiter_goes_away() {
     run_in_time(Bounded(3), acquired, keep, &[CANCEL, HOLD, PASS], too_late);
 }
 
-/// Of two that try at the end of a lease one at most is granted the lock at a time (M3).
+/// Of two callers that try at the end of a lease, at most one holds the lock at a time (M3).
 #[test]
 fn loom_a_lease_ends_and_two_try() {
     run_in_time(Bounded(4), acquired, keep, &[TRY, TRY, PASS], too_late);
 }
 
-/// A release at the end of the lease, with one who waits: lost or released, and the waiter has the lock.
+/// A release at the end of the lease, with a waiter: lost or released, and the waiter is granted the lock.
 #[test]
 fn loom_release_at_the_end_of_the_lease() {
     run_in_time(
@@ -73,7 +73,8 @@ fn loom_release_at_the_end_of_the_lease() {
     );
 }
 
-/// An extension at the end of the lease: done, and then nobody else has the lock; or refused, and it stays lost.
+/// An extension at the end of the lease: it is done, and no other caller has the lock; or it is refused, and the lease
+/// stays lost.
 #[test]
 fn loom_extend_at_the_end_of_the_lease() {
     run_in_time(
@@ -81,7 +82,7 @@ fn loom_extend_at_the_end_of_the_lease() {
         acquired,
         |scene, guard| {
             let extended = block_on(Box::pin(guard.extend(2 * LEASE))).unwrap();
-            // No more time than one lease's length passes.
+            // No more time passes than the length of one lease.
             assert_eq!(scene.holds(&guard), extended, "extended, or lost for good");
             assert_eq!(released(guard) == Release::Released, extended);
         },
@@ -90,7 +91,7 @@ fn loom_extend_at_the_end_of_the_lease() {
     );
 }
 
-/// A lease that is made shorter: the waiter, who knows of a later end, is told (M6).
+/// A lease that is shortened: the waiter, which knows a later end, is woken (M6).
 #[test]
 fn loom_a_shorter_lease_wakes_the_waiter() {
     run_in_time(
@@ -110,7 +111,7 @@ fn loom_a_shorter_lease_wakes_the_waiter() {
     );
 }
 
-/// The time of a wait is up while the lock is handed to it: it has the lock, or somebody else may (M2).
+/// A wait ends while the waiter is granted the lock: the waiter has the lock, or another caller can get it (M2).
 #[test]
 fn loom_a_wait_is_over_at_the_release() {
     run_in_time(
@@ -129,7 +130,7 @@ fn loom_a_wait_is_over_at_the_release() {
     );
 }
 
-/// The same, with one behind who waits for ever: it is not forgotten.
+/// The same, with another waiter behind that waits for ever: it is granted the lock.
 #[test]
 fn loom_a_wait_is_over_and_another_goes_on() {
     run_in_time(
@@ -141,8 +142,8 @@ fn loom_a_wait_is_over_and_another_goes_on() {
     );
 }
 
-/// A waiter is granted the lock and comes for it late, perhaps after its lease: it has the lock or waits anew, and the
-/// one behind it is granted the lock in time (M2, M6).
+/// A waiter is granted the lock and claims it late, perhaps after the grant has expired: it has the lock or waits
+/// again, and the waiter behind it is granted the lock in time (M2, M6).
 #[test]
 fn loom_a_granted_waiter_comes_late() {
     run_in_time(
@@ -157,7 +158,7 @@ fn loom_a_granted_waiter_comes_late() {
             scene.let_go(guard);
             match block_on(late) {
                 Ok(Some(guard)) => scene.hold_while_it_lasts(guard),
-                other => panic!("whoever waits for ever is granted the lock: {other:?}"),
+                other => panic!("a caller that waits for ever is granted the lock: {other:?}"),
             }
         },
         &[|scene| scene.hold_while_it_lasts(scene.acquire_by_the_clock(3))],
@@ -165,7 +166,7 @@ fn loom_a_granted_waiter_comes_late() {
     );
 }
 
-/// As the one above, with a lease that renews itself once it is taken.
+/// As the one above, with a lease that renews itself once it is claimed.
 #[test]
 fn loom_a_granted_waiter_comes_late_for_a_renewed_lease() {
     run_in_time(
@@ -181,10 +182,10 @@ fn loom_a_granted_waiter_comes_late_for_a_renewed_lease() {
             match block_on(late) {
                 Ok(Some(guard)) => {
                     scene.granted(&guard);
-                    assert!(scene.holds(&guard), "a taken lease renews itself, whatever time passes");
+                    assert!(scene.holds(&guard), "a claimed lease renews itself");
                     assert_eq!(released(guard), Release::Released);
                 }
-                other => panic!("whoever waits for ever is granted the lock: {other:?}"),
+                other => panic!("a caller that waits for ever is granted the lock: {other:?}"),
             }
         },
         &[HOLD, PASS],
@@ -192,7 +193,7 @@ fn loom_a_granted_waiter_comes_late_for_a_renewed_lease() {
     );
 }
 
-/// A waiter is granted the lock and never comes for it: whoever is behind needs nobody's help (M6).
+/// A waiter is granted the lock and never claims it: the waiter behind it is granted the lock without being woken (M6).
 #[test]
 fn loom_a_granted_waiter_never_comes() {
     run_in_time(
@@ -212,7 +213,7 @@ fn loom_a_granted_waiter_never_comes() {
     );
 }
 
-/// Whoever watches is woken when the lease ends (L4), by its own timer.
+/// A loss signal wakes by its own timer when the lease ends (L4).
 #[test]
 fn loom_the_signal_of_a_lease_that_ends() {
     run_in_time(
@@ -231,7 +232,7 @@ fn loom_the_signal_of_a_lease_that_ends() {
     );
 }
 
-/// The signal, a release and the end of the lease: it speaks of a loss exactly if the release does not win.
+/// The loss signal, a release and the end of the lease: it resolves exactly if the lease was lost before the release.
 #[test]
 fn loom_the_signal_and_a_release_at_the_end_of_the_lease() {
     run_in_time(
@@ -252,7 +253,8 @@ fn loom_the_signal_and_a_release_at_the_end_of_the_lease() {
     );
 }
 
-/// Closing at the end of a lease, with one who waits: it is told, or was granted the lock before; nobody holds one.
+/// A close at the end of a lease, with a waiter: it gets an error, or was granted the lock before. No lock is held
+/// after.
 #[test]
 fn loom_close_at_the_end_of_the_lease() {
     run_in_time(
@@ -261,7 +263,7 @@ fn loom_close_at_the_end_of_the_lease() {
         |scene, guard| {
             scene.holds(&guard);
             scene.shard.close();
-            assert!(!guard.is_held(), "closing lets held locks go");
+            assert!(!guard.is_held(), "a close ends held locks");
             guard
         },
         &[

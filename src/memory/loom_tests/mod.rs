@@ -4,18 +4,18 @@
 //!
 //! # What is modelled
 //!
-//! The code is the provider's own, from [`Shard`](super::shard::Shard) down; loom stands in for the mutex and the
-//! atomics, and a clock of the models' own for tokio's. `still` has the models in which leases are renewed by their
-//! guards and no time passes: they are explored completely, but for three that state a bound. In `in_time` a clock that
-//! some thread moves on ends leases and waits and wakes timers (M3 and M6): its models are explored with a bound on how
-//! often threads are interrupted, which each states, and which `ORCHESTRIX_LOOM_DEEPER` raises.
+//! The code is the provider's own, from [`Shard`](crate::backend::in_process::Shard) down. loom replaces the mutex and
+//! the atomics, and a model clock replaces tokio's. `still` has the models in which leases are renewed by their guards
+//! and no time passes: they are explored completely, except three that state a bound. In `in_time` a thread advances
+//! the clock, so that leases and waits end and timers wake (M3 and M6). Each of its models states a bound on how often
+//! threads are preempted, which `ORCHESTRIX_LOOM_DEEPER` raises.
 //!
-//! A waiter that nobody wakes, though it should be, is a deadlock, which loom reports.
+//! A waiter that is not woken though it has to be is a deadlock, which loom reports.
 //!
-//! # What is not
+//! # What is not modelled
 //!
-//! Several names in one shard, and the sweep of leaked guards (they share nothing but the mutex); tokio's timers, which
-//! are taken to be up in time; and the wakers' own synchronisation.
+//! Several names in one shard, and the sweep of leaked guards, since they share only the mutex; tokio's timers, which
+//! are assumed to be up in time; and the synchronisation inside wakers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod in_time;

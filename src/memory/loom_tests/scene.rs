@@ -1,4 +1,4 @@
-//! [`Scene`]: one name in one shard, and what its holders see.
+//! [`Scene`]: one resource in one shard, and checks on its holders.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -63,7 +63,8 @@ pub(super) struct Scene {
     pub(super) shard: Arc<Shard>,
     inside: AtomicU64,
     highest: AtomicU64,
-    /// Told when the first holder has let go, for those whose alarm is the clock: it does not run meanwhile.
+    /// Notified when the first holder has released the lock. Callers that only use the clock wait for it, since the
+    /// clock does not advance meanwhile.
     let_go: Notify,
 }
 
@@ -90,8 +91,8 @@ impl Scene {
         }
     }
 
-    /// Holds the lock for a moment: nobody else does (M3), and its fence is above every earlier one (M5). For leases
-    /// that do not end by themselves.
+    /// Holds the lock for a moment: no other caller does (M3), and its fencing token is above every earlier one (M5).
+    /// For leases that do not end by themselves.
     pub(super) fn hold(&self, guard: LockGuard) {
         assert!(guard.is_held());
         assert_eq!(self.inside.fetch_add(1, SeqCst), 0, "two hold the lock");
@@ -101,12 +102,12 @@ impl Scene {
         drop(guard);
     }
 
-    /// Leaves word that the lock was granted. Whoever sees it knows that an earlier holder is one no more.
+    /// Records that the lock was granted. A thread that reads the record knows that every earlier hold has ended.
     pub(super) fn granted(&self, guard: &LockGuard) {
         self.highest.fetch_max(guard.fencing_token().get(), AcqRel);
     }
 
-    /// Whether the lease holds. It does not once a later one has been granted (M3, M5).
+    /// Whether the lock is held. It must not be once a later lease was granted (M3, M5).
     pub(super) fn holds(&self, guard: &LockGuard) -> bool {
         let highest = self.highest.fetch_add(0, AcqRel);
         let held = guard.is_held();
@@ -124,7 +125,7 @@ impl Scene {
     pub(super) fn acquire_and_hold(&self) {
         match block_on(self.acquire(Wait::Forever)) {
             Ok(Some(guard)) => self.hold(guard),
-            other => panic!("whoever waits for ever is granted the lock: {other:?}"),
+            other => panic!("a caller that waits for ever is granted the lock: {other:?}"),
         }
     }
 
@@ -132,11 +133,11 @@ impl Scene {
     pub(super) fn acquire_and_hold_while_it_lasts(&self) {
         match block_on(self.acquire_with(ending(), Wait::Forever)) {
             Ok(Some(guard)) => self.hold_while_it_lasts(guard),
-            other => panic!("whoever waits for ever is granted the lock: {other:?}"),
+            other => panic!("a caller that waits for ever is granted the lock: {other:?}"),
         }
     }
 
-    /// Acquires, polls this often, and goes away; holds the lock if it was granted.
+    /// Acquires, polls this many times, and drops the future. Holds the lock for a moment if it was granted.
     pub(super) fn acquire_and_cancel(&self, polls: usize) {
         self.cancel(self.acquire(Wait::Forever), polls, Self::hold);
     }
@@ -153,14 +154,14 @@ impl Scene {
         }
     }
 
-    /// The first holder lets go, whom [`acquire_by_the_clock`](Self::acquire_by_the_clock) waits for.
+    /// The first holder releases the lock. [`acquire_by_the_clock`](Self::acquire_by_the_clock) waits for that.
     pub(super) fn let_go(&self, guard: LockGuard) {
         drop(guard);
         self.let_go.notify();
     }
 
-    /// Waits as one does whose timers are its only alarm: looks, and looks again each time a lease's length has passed
-    /// since the first holder let go.
+    /// Acquires as a caller that is woken by its timers only: polls, and polls again each time a lease's length has
+    /// passed since the first holder released the lock.
     pub(super) fn acquire_by_the_clock(&self, lengths: usize) -> LockGuard {
         let mut acquire = self.acquire_with(ending(), Wait::Forever);
         if let Poll::Ready(Ok(Some(guard))) = poll_once(&mut acquire) {
@@ -170,14 +171,14 @@ impl Scene {
         for _ in 0..lengths {
             match poll_once(&mut acquire) {
                 Poll::Ready(Ok(Some(guard))) => return guard,
-                Poll::Ready(other) => panic!("whoever waits for ever is granted the lock: {other:?}"),
+                Poll::Ready(other) => panic!("a caller that waits for ever is granted the lock: {other:?}"),
                 Poll::Pending => advance(LEASE),
             }
         }
         panic!("not granted after {lengths} leases' lengths");
     }
 
-    /// What is true when all have gone (M1): there is no entry, and the lock is free unless all is closed (M7).
+    /// Checks the end of every model: there is no entry (M1), and the lock is free unless the shard is closed (M7).
     pub(super) fn all_gone(&self) {
         assert_eq!(self.shard.len(), 0, "an entry is left");
         if self.shard.is_closed() {
@@ -190,7 +191,7 @@ impl Scene {
 
 type Run = fn(&Scene);
 
-/// Runs the threads, this one with them, through every interleaving; time stands still.
+/// Runs the threads, the last of them on the present one, in every interleaving. Time stands still.
 pub(super) fn run(threads: &'static [Run]) {
     run_to(Depth::Complete, threads);
 }
@@ -205,8 +206,8 @@ pub(super) fn run_to(depth: Depth, threads: &'static [Run]) {
     });
 }
 
-/// Has the threads run beside `own`, and begins with what `first` makes; `last` is what happens when the threads have
-/// ended, before the lock is free. Time stands still.
+/// Runs `first`, then the threads beside `own`, and `last` when all of them have ended. Then the lock has to be free.
+/// Time stands still.
 pub(super) fn run_with<T: 'static, U: 'static>(
     first: fn(&Scene) -> T,
     own: fn(&Scene, T) -> U,
@@ -254,7 +255,7 @@ fn beside<T>(scene: &Arc<Scene>, threads: &[Run], own: impl FnOnce() -> T) -> T 
     made
 }
 
-/// The answer of somebody who may be told that the provider is closed.
+/// The guard, or `None` if the provider was closed.
 pub(super) fn unless_closed(answer: Result<Option<LockGuard>, LockError>) -> Option<LockGuard> {
     match answer {
         Ok(Some(guard)) => Some(guard),

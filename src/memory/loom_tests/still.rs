@@ -1,5 +1,5 @@
-//! While no time passes: acquire, release, cancel and close. Every interleaving, but for three models of three
-//! waiters that would take minutes: they state their bound.
+//! Models in which no time passes: acquire, release, cancel and close. Every interleaving is explored, except in three
+//! models of three waiters, which would take minutes and state a bound.
 
 use std::task::Poll;
 
@@ -18,7 +18,7 @@ const TRY: fn(&Scene) = |scene| {
 const CANCEL_UNPOLLED: fn(&Scene) = |scene| scene.acquire_and_cancel(0);
 const CANCEL: fn(&Scene) = |scene| scene.acquire_and_cancel(1);
 const CANCEL_LATER: fn(&Scene) = |scene| scene.acquire_and_cancel(2);
-/// Waits only if nobody else does.
+/// Waits only if no other caller does.
 const HOLD_IF_FIRST: fn(&Scene) = |scene| {
     let options = LockOptions::default().max_waiters(Some(1));
     match block_on(scene.acquire_with(options, Wait::Forever)) {
@@ -108,7 +108,7 @@ fn loom_as_many_wait_as_may() {
     run_to(Bounded(5), &[HOLD_IF_FIRST, HOLD_IF_FIRST, HOLD]);
 }
 
-/// A release beside two who come, of whom one goes away: the other is granted the lock.
+/// A release and two newcomers, of which one is cancelled: the other is granted the lock.
 #[test]
 fn loom_release_acquire_and_cancel() {
     run_with(acquired, let_go, &[HOLD, CANCEL], nothing);
@@ -119,7 +119,8 @@ fn loom_release_and_two_cancel() {
     run_with(acquired, let_go, &[CANCEL_LATER, CANCEL], nothing);
 }
 
-/// A release, an acquire and closing: whoever waits is told, whoever holds loses, the release says which it was.
+/// A release, an acquire and a close: a waiter gets an error, a holder loses its lock, and the release reports which
+/// came first.
 #[test]
 fn loom_release_acquire_and_close() {
     run_with(
@@ -138,7 +139,7 @@ fn loom_acquire_cancel_and_close() {
     run(&[HOLD_UNLESS_CLOSED, CANCEL_UNLESS_CLOSED, CLOSE]);
 }
 
-/// Whoever waits is told; whoever holds loses. After closing there are no entries (M7).
+/// A waiter gets an error; a holder loses its lock. After the close there are no entries (M7).
 #[test]
 fn loom_hold_and_close() {
     run_with(
@@ -154,19 +155,19 @@ fn loom_hold_and_close() {
         &[CLOSE],
         |_, holder| {
             if let Poll::Ready(Ok(Some(guard))) = holder {
-                assert!(!guard.is_held(), "closing lets held locks go");
+                assert!(!guard.is_held(), "a close ends held locks");
             }
         },
     );
 }
 
-/// Closing wakes whoever watches a lock that has no end by itself (L4).
+/// A close wakes the watcher of a lease that has no end of its own (L4).
 #[test]
 fn loom_close_and_the_signal() {
     run_with(acquired, |_, guard| block_on(guard.lost()), &[CLOSE], nothing);
 }
 
-/// The signal never speaks of one's own release, whatever happens beside it.
+/// The loss signal never resolves after the guard's own release, with any other thread beside it.
 #[test]
 fn loom_release_and_the_signal() {
     run_with(
@@ -183,7 +184,7 @@ fn loom_release_and_the_signal() {
     );
 }
 
-/// A handle says that the lock is held only as long as nobody else has been granted it, though the lease was made for
+/// A handle never reports the lock as held once another caller was granted it, also if the shared lease was made for
 /// the handle (M3, M8).
 #[test]
 fn loom_a_shared_lease_and_the_next() {
@@ -203,7 +204,7 @@ fn loom_a_shared_lease_and_the_next() {
     );
 }
 
-/// A lease that is shared while all are closed: whoever shares it, and whenever, sees the loss (M8).
+/// A lease that is shared during the close: the shared lease is lost, at every step at which it can be made (M8).
 #[test]
 fn loom_share_and_close() {
     run_with(
@@ -216,7 +217,7 @@ fn loom_share_and_close() {
         },
         &[CLOSE],
         |_, (guard, handle)| {
-            assert!(!guard.is_held() && !handle.is_held(), "closing lets held locks go");
+            assert!(!guard.is_held() && !handle.is_held(), "a close ends held locks");
             assert!(poll_once(&mut handle.lost()).is_ready() && poll_once(&mut guard.lost()).is_ready());
             assert_eq!(block_on(Box::pin(guard.release())).unwrap(), Release::AlreadyLost);
         },
