@@ -1,7 +1,6 @@
-//! The synchronisation and the clock that locks are built from: `parking_lot`, `std` and tokio, or models of them.
+//! The mutex, atomics, clock and timers of this crate: those of `parking_lot`, `std` and tokio, or models of them.
 //!
-//! Everything whose interleavings are checked with loom takes its mutex, its atomics, its clock and its timers from
-//! here.
+//! All code whose interleavings are checked with loom uses them from here.
 
 #[cfg(all(test, orchestrix_loom))]
 pub(crate) mod modelled;

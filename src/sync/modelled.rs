@@ -1,8 +1,9 @@
-//! A mutex, a clock and timers whose interleavings loom explores, and the counting of what it explored.
+//! A mutex, a clock and timers whose interleavings loom explores, and a count of the explored executions.
 //!
-//! The clock stands still unless a model lets time pass ([`explore_in_time`]): then every look at it is one more point
-//! at which threads change places, and [`advance`] moves it on and wakes whoever's timer is up. It is read by an
-//! atomic operation that always sees the latest value and orders nothing else, as a monotonic clock does.
+//! The clock stands still unless time passes in a model ([`explore_in_time`]). Then every read of it is one more point
+//! at which threads can be preempted, and [`advance`] advances it and wakes the tasks whose timers are up. It is read
+//! by an atomic operation that always returns the latest value and orders no other memory access, as a monotonic clock
+//! does.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::cell::Cell;
@@ -20,7 +21,7 @@ pub(crate) use loom::sync::atomic::AtomicBool;
 pub(crate) use loom::sync::atomic::AtomicU64;
 use tokio::time::Instant;
 
-/// loom's mutex with `parking_lot`'s face: a lock without poisoning.
+/// loom's mutex with the interface of `parking_lot`: without poisoning.
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -62,7 +63,7 @@ pub(crate) fn now() -> Instant {
     *BEGINNING + Duration::from_millis(TIME.passed.fetch_add(0, Relaxed))
 }
 
-/// Lets time pass, and wakes whoever's timer is up. In whole milliseconds.
+/// Advances the clock, and wakes the tasks whose timers are up. In whole milliseconds.
 pub(crate) fn advance(by: Duration) {
     assert!(PASSES.get(), "time passes in `explore_in_time` alone");
     TIME.passed.fetch_add(u64::try_from(by.as_millis()).unwrap(), Relaxed);
@@ -103,7 +104,8 @@ impl Future for Sleep {
         if !PASSES.get() {
             return Poll::Pending;
         }
-        // Time that passes after this look finds the sleeper: it takes the mutex later.
+        // `advance` takes this mutex after it has changed the time. So if it changes the time after this check, it
+        // finds the sleeper.
         let mut sleepers = TIME.sleepers.lock();
         if now() >= self.deadline {
             return Poll::Ready(());
@@ -113,12 +115,12 @@ impl Future for Sleep {
     }
 }
 
-/// How far loom goes.
+/// Which interleavings loom explores.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Depth {
     /// Every interleaving.
     Complete,
-    /// Every interleaving in which threads are interrupted at most so often in all.
+    /// Every interleaving with at most this many preemptions in all.
     Bounded(usize),
 }
 
@@ -149,11 +151,11 @@ fn run(depth: Depth, model: impl Fn() + Send + Sync + 'static) {
     });
     let executions = executions.load(Relaxed);
     let thread = std::thread::current();
-    // On one line of its own, which `tests/run.sh` adds up.
+    // On a line of its own: `tests/run.sh` adds these up.
     println!("\nloom model {}: {executions} executions, {depth:?}", thread.name().unwrap_or("?"));
 }
 
-/// By how much the bounds are raised: `ORCHESTRIX_LOOM_DEEPER`, or not at all.
+/// By how much the bounds are raised: `ORCHESTRIX_LOOM_DEEPER`, or zero.
 fn deeper() -> usize {
     std::env::var("ORCHESTRIX_LOOM_DEEPER").map_or(0, |given| given.parse().unwrap())
 }

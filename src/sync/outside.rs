@@ -1,15 +1,16 @@
-//! [`Inside`]: in debug builds, whether this thread is inside a critical section of ours.
+//! [`Inside`]: in debug builds, whether this thread is inside a critical section of this crate.
 //!
-//! Code of a user's (a waker that is woken, cloned or dropped, the drop of a task that it keeps) must never run under a
-//! mutex of ours: it may drop a guard, and the release then waits for that mutex for ever. How locks are built sees to it;
-//! in debug builds, so in every test, it is also checked where such code is about to run. Release builds do neither.
+//! The user's code runs when a waker is woken, cloned or dropped, or when a task is dropped with it. It must never run
+//! under a mutex of this crate: it may drop a guard, whose release would wait for that mutex for ever. The structure of
+//! the code ensures that. Debug builds, and so all tests, also check it before such code runs. Release builds check
+//! nothing.
 
 #[cfg(all(debug_assertions, not(orchestrix_loom)))]
 thread_local! {
     static DEPTH: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
-/// Kept beside the guard of a mutex under which no code of a user's may run.
+/// Stored with the guard of a mutex under which no code of the user's may run.
 #[cfg(feature = "redis")]
 #[derive(Debug)]
 pub(crate) struct Inside(());
@@ -33,10 +34,10 @@ impl Drop for Inside {
     }
 }
 
-/// Code of a user's runs next.
+/// Asserts that this thread is in no critical section. To be called before code of the user's runs.
 #[inline]
 #[cfg_attr(debug_assertions, track_caller)]
 pub(crate) fn assert_outside() {
     #[cfg(all(debug_assertions, not(orchestrix_loom)))]
-    assert!(DEPTH.get() == 0, "code of a user's under a mutex of a provider's");
+    assert!(DEPTH.get() == 0, "the user's code under a mutex of a provider");
 }
