@@ -15,41 +15,42 @@ use crate::telemetry::Attempt;
 use crate::types::Wait;
 use crate::{DistributedLock, LockError, LockGuard};
 
-/// Acquires a lock, or says that somebody else holds it.
+/// Acquires a lock. `None` if another caller holds it until the wait is over.
 ///
-/// These two are written by hand, since a guard that is granted at once then goes from the place where the backend put it
-/// to the caller in one move, and is not kept in between by a future that is bigger for it.
+/// The futures of this module are written by hand. A guard that is granted at once is then moved only once, from the
+/// place where the backend wrote it to the caller. An `async` block would store it in between, and be larger for it.
 ///
-/// `L` is the lock, or a reference to it: a future that owns its lock can be returned from where the lock was made.
+/// `L` is the lock, or a reference to it. A future that owns its lock can be returned from the function that makes the
+/// lock.
 pub(crate) struct Acquire<L> {
     lock: L,
     wait: Wait,
     step: Step,
 }
 
-/// The same, with [`LockError::Busy`] in place of `None`.
+/// As [`Acquire`], with [`LockError::Busy`] in place of `None`.
 pub(crate) struct AcquireWithin<L> {
     acquire: Acquire<L>,
-    /// Set at the first poll that has to wait: a lock that is granted at once needs no clock.
+    /// Set at the first poll that has to wait. A lock that is granted at once does not read the clock.
     since: Option<Instant>,
 }
 
-/// Acquires a lock, for as long as it takes.
+/// Acquires a lock, and waits without a limit.
 pub(crate) struct AcquireForever<L> {
     lock: L,
     step: Step,
 }
 
 enum Step {
-    /// Nothing has happened yet: futures do nothing before they are polled.
+    /// Nothing has happened yet: a future does nothing before it is polled.
     Created,
     Pending(Pending),
-    /// The answer is there, and it is no lease: another caller holds the lock, or there is an error.
+    /// The result is there, and it is no lease: another caller holds the lock, or there is an error.
     Refused(Result<(), LockError>),
     Ended,
 }
 
-/// An acquire whose answer takes a while, and who is told of it.
+/// An acquire without a result yet, and the telemetry that reports the result.
 pub(crate) struct Pending {
     answer: BoxFuture<'static, Acquired>,
     attempt: Attempt,
@@ -70,12 +71,12 @@ impl<L: Borrow<DistributedLock> + Unpin> Future for Acquire<L> {
         if let Step::Created = self.step {
             let mut answer = Ok(None);
             let Self { lock, wait, step } = &mut *self;
-            step.begin((*lock).borrow(), *wait, &mut answer);
+            step.start((*lock).borrow(), *wait, &mut answer);
             if let Ok(Some(lease)) = answer {
                 return Poll::Ready(Ok(Some(lease.into())));
             }
         }
-        self.step.go_on(cx).map_ok(|lease| lease.map(LockGuard::from))
+        self.step.poll_result(cx).map_ok(|lease| lease.map(LockGuard::from))
     }
 }
 
@@ -100,12 +101,12 @@ impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireWithin<L> {
     }
 }
 
-/// The lock was held for the whole wait, which began at `since` if it took any time at all. The time that one attempt
-/// without waiting takes is none of waiting.
+/// The error of a wait that is over while another caller holds the lock. The wait began at `since`; `None` if the
+/// result was there at once. An attempt without waiting has waited for zero time, also if its reply took some.
 pub(crate) fn busy(wait: Wait, since: Option<Instant>) -> LockError {
     let waited = match wait {
         Wait::No => Duration::ZERO,
-        // Never zero, by which a caller who was told not to wait is known.
+        // Never zero: a `waited` of zero means that the caller did not wait.
         Wait::AtMost(_) | Wait::Forever => since.map_or(SHORTEST_WAIT, |since| since.elapsed().max(SHORTEST_WAIT)),
     };
     LockError::Busy { waited }
@@ -129,25 +130,25 @@ impl<L: Borrow<DistributedLock> + Unpin> Future for AcquireForever<L> {
             if let Step::Created = self.step {
                 let mut answer = Ok(None);
                 let Self { lock, step } = &mut *self;
-                step.begin((*lock).borrow(), Wait::Forever, &mut answer);
+                step.start((*lock).borrow(), Wait::Forever, &mut answer);
                 if let Ok(Some(lease)) = answer {
                     return Poll::Ready(Ok(lease.into()));
                 }
             }
-            if let Some(lease) = ready!(self.step.go_on(cx))? {
+            if let Some(lease) = ready!(self.step.poll_result(cx))? {
                 return Poll::Ready(Ok(lease.into()));
             }
-            // A backend that was told to wait for ever has no `None` to give. Should one do so, ask again.
+            // `None` after a wait without a limit is a mistake of the backend. Ask again.
             self.step = Step::Created;
         }
     }
 }
 
 impl Step {
-    /// Begins to acquire. A lease that is granted at once is in `answer` then, which is `Ok(None)` before.
+    /// Starts the acquire. A lease that is granted at once is written to `answer`, which is `Ok(None)` before.
     #[inline]
-    fn begin(&mut self, lock: &DistributedLock, wait: Wait, answer: &mut Acquired) {
-        // An acquire that has panicked is not begun anew.
+    fn start(&mut self, lock: &DistributedLock, wait: Wait, answer: &mut Acquired) {
+        // If the backend panics, a later poll must not start the acquire again.
         *self = Self::Ended;
         *self = match lock.begin(wait, answer) {
             Some(pending) => Self::Pending(pending),
@@ -156,9 +157,9 @@ impl Step {
         }
     }
 
-    /// All that comes after an answer that was not known at once. Apart, since the usual way is short.
+    /// Polls for the result, unless a lease was granted at once. Not inlined, so that the usual path stays short.
     #[inline(never)]
-    fn go_on(&mut self, cx: &mut Context<'_>) -> Poll<Acquired> {
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Acquired> {
         if let Self::Pending(pending) = self {
             let answer = ready!(Pin::new(pending).poll(cx));
             if let Ok(Some(_)) = answer {
@@ -168,8 +169,9 @@ impl Step {
             *self = Self::Refused(answer.map(drop));
         }
         let Self::Refused(_) = self else { return Poll::Pending };
-        // Nothing is held. A loop of attempts that never wait has to let other tasks run, on one thread too: the holder,
-        // or the task of the provider that connects to its server.
+        // The lock is not held. Use up a part of the task's budget: a caller that attempts in a loop without waiting
+        // must let other tasks of its thread run, such as the holder, or the provider's task that connects to the
+        // server.
         ready!(pin!(consume_budget()).poll(cx));
         match mem::replace(self, Self::Ended) {
             Self::Refused(refused) => Poll::Ready(refused.map(|()| None)),

@@ -1,4 +1,4 @@
-//! [`DistributedLock`]: one resource's lock, to be acquired.
+//! [`DistributedLock`]: the lock on one resource.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::telemetry::Attempt;
 use crate::types::{LockRequestRef, Wait};
 use crate::{LockError, LockGuard, LockOptions, Resource};
 
-/// The lock on one resource. Making it takes nothing; acquiring does.
+/// The lock on one resource. Creating this value does not acquire the lock.
 ///
-/// It can be used many times and from many tasks, and is cheap to clone. It is **not re-entrant**: a task
-/// that holds the lock and acquires it again waits for itself, until its wait is over or, with
-/// [`acquire`](Self::acquire), for ever. Pass the [`LockHandle`](crate::LockHandle) down instead.
+/// It can be used many times and from many tasks, and is cheap to clone. It is **not re-entrant**: a task that holds
+/// the lock and acquires it again waits for itself, until its wait is over or, with [`acquire`](Self::acquire), for
+/// ever. Pass a [`LockHandle`](crate::LockHandle) to code that runs under the lock instead.
 ///
 /// Waiters are served in the order in which they came.
 ///
@@ -54,7 +54,7 @@ pub struct DistributedLock {
 }
 
 impl DistributedLock {
-    /// A lock on `resource` that `backend` grants. For those who write providers.
+    /// The lock on `resource` that `backend` grants. For authors of providers.
     ///
     /// # Errors
     ///
@@ -65,37 +65,39 @@ impl DistributedLock {
         Ok(Self { resource, options, backend })
     }
 
-    /// What is locked.
+    /// The resource that is locked.
     pub fn resource(&self) -> &Resource {
         &self.resource
     }
 
-    /// The options with which it is locked.
+    /// The options of each acquire.
     pub fn options(&self) -> &LockOptions {
         &self.options
     }
 
-    /// Acquires the lock, waiting for it for `timeout` at most.
+    /// Acquires the lock, and waits for it for at most `timeout`.
     ///
-    /// `Ok(None)` says that another caller still holds it, as the backend answered. [`Duration::ZERO`] is one
-    /// attempt without waiting; [`Duration::MAX`] is as long as it takes.
+    /// `Ok(None)` means that another caller still holds the lock, as the backend replied. With [`Duration::ZERO`] this
+    /// is one attempt without waiting. [`Duration::MAX`] waits without a limit.
     ///
-    /// Bind the guard to a name. An expression such as `try_acquire(…).await?;` drops it, and so releases the lock, at
-    /// once, and the compiler says nothing; [`LockGuard`] lists the forms and the lints that find them. Where "held by
-    /// another" is an error to the caller, [`acquire_within`](Self::acquire_within) is the better choice.
+    /// Bind the guard to a name. A statement such as `try_acquire(…).await?;` drops it at once, which releases the
+    /// lock, and the compiler does not warn; [`LockGuard`] lists such forms and the lints that find them. If a lock
+    /// that another caller holds is an error for you, use [`acquire_within`](Self::acquire_within).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future is the cancellation. The place in the queue is given up and the lock is not held,
-    /// also if it was granted at that very moment.
+    /// Dropping the future cancels the acquire: the caller leaves the wait queue, and the lock is not held, also if it
+    /// was granted at the same time.
     ///
     /// # Errors
     ///
-    /// [`LockError::Unavailable`] if the backend cannot be reached or does not answer, or if the lease was over before
-    /// the caller had it, since it is shorter than the way to the backend and back; [`LockError::Backend`] if the backend
-    /// answers with an error; [`LockError::TooManyWaiters`] if as many as [`LockOptions::max_waiters`] allows wait already,
-    /// [`LockError::TooManyWaitersInTotal`] if as many as the provider allows over all names do;
-    /// [`LockError::Closed`] after the provider was closed, [`LockError::NoRuntime`] outside a tokio runtime.
+    /// - [`LockError::Unavailable`]: the backend cannot be reached or does not reply, or the lease had ended before the
+    ///   caller got it, since it is shorter than the round trip to the backend.
+    /// - [`LockError::Backend`]: the backend replies with an error.
+    /// - [`LockError::TooManyWaiters`]: as many callers wait already as [`LockOptions::max_waiters`] allows.
+    /// - [`LockError::TooManyWaitersInTotal`]: as many callers wait already as the provider allows over all names.
+    /// - [`LockError::Closed`]: the provider was closed.
+    /// - [`LockError::NoRuntime`]: the call is outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -105,8 +107,8 @@ impl DistributedLock {
         Acquire::new(self, Wait::from(timeout))
     }
 
-    /// [`try_acquire`](Self::try_acquire) with a future that owns the lock, so that it can be returned from where the
-    /// lock was made, or spawned. Clone the lock if it is needed afterwards.
+    /// [`try_acquire`](Self::try_acquire) with a future that owns the lock. Such a future can be spawned, or returned
+    /// from the function that makes the lock. Clone the lock if you need it afterwards.
     ///
     /// # Cancel safety, errors and panics
     ///
@@ -139,12 +141,12 @@ impl DistributedLock {
         Acquire::new(self, Wait::from(timeout))
     }
 
-    /// Acquires the lock, waiting for it for `timeout` at most: a guard, or [`LockError::Busy`] if another holder has it
-    /// still.
+    /// Acquires the lock, and waits for it for at most `timeout`. [`LockError::Busy`] if another caller still holds it
+    /// then.
     ///
-    /// For callers to whom that is an error like any other, such as HTTP and gRPC handlers: they hand it on with `?`,
-    /// and answer as the layers do. And the guard is not in an `Option`, so that the compiler warns where it is dropped
-    /// at once by mistake.
+    /// For callers to which that is an error like any other, such as HTTP and gRPC handlers: they return it with `?`,
+    /// and it becomes the response that the layers give. The guard is not in an `Option`, so that the compiler warns if
+    /// it is dropped at once by mistake.
     ///
     /// # Cancel safety and panics
     ///
@@ -152,7 +154,7 @@ impl DistributedLock {
     ///
     /// # Errors
     ///
-    /// [`LockError::Busy`], whose `waited` is zero exactly if `timeout` is; otherwise as
+    /// [`LockError::Busy`], whose `waited` is zero exactly if `timeout` is zero. The other errors are those of
     /// [`try_acquire`](Self::try_acquire).
     ///
     /// # Examples
@@ -172,8 +174,9 @@ impl DistributedLock {
         AcquireWithin::new(self, Wait::from(timeout))
     }
 
-    /// The same as [`acquire_within`](Self::acquire_within), by the name that tokio's users expect: a time-out is an error,
-    /// [`LockError::Busy`]. If it is none for you, use [`try_acquire`](Self::try_acquire), which returns `Ok(None)` then.
+    /// The same as [`acquire_within`](Self::acquire_within), under the name that users of tokio expect: a time-out is
+    /// the error [`LockError::Busy`]. If it is no error for you, use [`try_acquire`](Self::try_acquire), which returns
+    /// `Ok(None)`.
     ///
     /// # Cancel safety, errors and panics
     ///
@@ -182,7 +185,7 @@ impl DistributedLock {
         self.acquire_within(timeout)
     }
 
-    /// Acquires the lock, waiting for as long as it takes.
+    /// Acquires the lock, and waits for it without a limit.
     ///
     /// # Cancel safety
     ///
@@ -195,8 +198,8 @@ impl DistributedLock {
         AcquireForever::new(self)
     }
 
-    /// [`acquire`](Self::acquire) with a future that owns the lock, as [`try_acquire_owned`](Self::try_acquire_owned)
-    /// has one.
+    /// [`acquire`](Self::acquire) with a future that owns the lock, as that of
+    /// [`try_acquire_owned`](Self::try_acquire_owned) does.
     ///
     /// # Cancel safety and errors
     ///
@@ -205,19 +208,19 @@ impl DistributedLock {
         AcquireForever::new(self)
     }
 
-    /// Whether this handle looks at a hold of this very lock at this moment: of the same name, from the same backend.
+    /// Whether this handle is of a hold of this lock that lasts at present: same resource, same backend.
     #[cfg(feature = "http")]
     pub(crate) fn is_held_by(&self, handle: &LockHandle) -> bool {
         self.resource == *handle.resource() && handle.granted_by() == Some(self.backend.id()) && handle.is_held()
     }
 
-    /// Begins to acquire. An answer that is known at once is put into `answer`, which is `Ok(None)` before.
+    /// Starts an acquire. A result that is known at once is written to `answer`, which is `Ok(None)` before.
     #[inline]
     pub(super) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
         begin(Arc::clone(&self.backend), LockRequestRef::new(&self.resource, &self.options, wait), answer)
     }
 
-    /// The same for a lock that is not needed afterwards.
+    /// As [`begin`](Self::begin), for a lock that is not needed afterwards. It saves a reference count.
     #[inline]
     pub(crate) fn begin_once(self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
         begin(self.backend, LockRequestRef::new(&self.resource, &self.options, wait), answer)
@@ -238,11 +241,11 @@ fn begin(backend: Arc<dyn LockBackend>, request: LockRequestRef<'_>, answer: &mu
     None
 }
 
-/// Waiting, renewal and the loss signal need a runtime. Refused at every attempt, and not only at the first
-/// that has to wait, so that the mistake shows in the first test and not under the first load.
+/// Whether there is a tokio runtime, which waiting, renewal and the loss signal need. Every acquire checks it, and not
+/// only one that has to wait: so the mistake shows in the first test, and not under load.
 #[inline]
 fn in_runtime() -> bool {
-    // Inside a task this is one look at a thread-local; asking for the runtime's handle counts references.
+    // Inside a task this reads one thread-local. `Handle::try_current` changes a reference count.
     tokio::task::try_id().is_some() || Handle::try_current().is_ok()
 }
 

@@ -1,4 +1,4 @@
-//! [`LockGuard`], which holds a lock.
+//! [`LockGuard`]: holds a lock.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use crate::sync::now;
 use crate::types::check_lease;
 use crate::{FencingToken, LockError, LockHandle, Lost, Resource};
 
-/// A lock that is held, for as long as this lives and its lease lasts.
+/// Holds a lock, as long as the guard lives and its lease lasts.
 ///
-/// A lock is a lease: it can end while the guard lives, if it cannot be renewed in time or is not to be. Ask
-/// [`is_held`](Self::is_held) before a step that must not happen without the lock, wait for
-/// [`lost`](Self::lost) beside long work, and hand [`fencing_token`](Self::fencing_token) to the store that
-/// is written to.
+/// A lock is held by a lease. The lease can end while the guard lives: if it cannot be renewed in time, or if it is not
+/// renewed at all. Check [`is_held`](Self::is_held) before a step that must not happen without the lock, wait for
+/// [`lost`](Self::lost) during long work, and pass [`fencing_token`](Self::fencing_token) to the store that you write
+/// to.
 ///
-/// End a hold with [`release`](Self::release), which waits for the answer. Dropping the guard releases the lock in the
-/// background, as [below](#dropping-a-guard). A guard that is leaked (`std::mem::forget`)
-/// holds its lock for as long as the provider renews it.
+/// End a hold with [`release`](Self::release), which waits for the backend's reply. Dropping the guard releases the
+/// lock in the background, see [below](#dropping-a-guard). A guard that is leaked (`std::mem::forget`) holds its lock
+/// as long as the provider renews it.
 ///
 /// Declare the guard so that it outlives what it protects: locals are dropped in reverse order.
 ///
 /// # Guards that are dropped at once
 ///
-/// A guard that has no name is dropped where its statement ends. The compiler warns of it where it can: for a guard, and
-/// not for an `Option` of one.
+/// A guard without a name is dropped at the end of its statement. The compiler warns of that for a guard, but not for
+/// an `Option` of one.
 ///
 /// ```
 /// # #[cfg(feature = "memory")]
@@ -64,10 +64,11 @@ use crate::{FencingToken, LockError, LockHandle, Lost, Resource};
 /// # fn main() {}
 /// ```
 ///
-/// `if let Some(_) = lock.try_acquire(wait).await?` does hold the lock in its block, since what is matched lives as long.
-/// But clippy (`redundant_pattern_matching`) advises `is_some()` in its place, which does not. Give the guard a name.
+/// `if let Some(_) = lock.try_acquire(wait).await?` does hold the lock in its block, since the matched value lives
+/// until its end. But clippy (`redundant_pattern_matching`) suggests `is_some()` instead, which does not. Give the
+/// guard a name.
 ///
-/// Two lints of rustc find the forms that are silent otherwise, and are off unless asked for. In `Cargo.toml`:
+/// Two lints of rustc find most of the forms without a warning. They are off by default. In `Cargo.toml`:
 ///
 /// ```toml
 /// [lints.rust]
@@ -75,40 +76,40 @@ use crate::{FencingToken, LockError, LockHandle, Lost, Resource};
 /// unused_results = "warn"      # lock.try_acquire(wait).await?;
 /// ```
 ///
-/// Neither sees `is_some()` and `let Some(_)`. [`acquire_within`](crate::DistributedLock::acquire_within) has no `Option`
-/// to be looked into.
+/// Neither finds `is_some()` and `let Some(_)`. [`acquire_within`](crate::DistributedLock::acquire_within) returns no
+/// `Option`, so it has no such forms.
 ///
 /// # Dropping a guard
 ///
-/// Dropping a guard hands the release to its provider and returns at once, on any thread, inside a runtime or not.
+/// Dropping a guard passes the release to the provider and returns at once, on any thread, inside a runtime or not.
 ///
 /// With the in-memory provider the lock is free when `drop` returns. A provider on a server, such as
-/// `RedisLockProvider`, has yet to send the release, and its background tasks need a tokio runtime that is still running
-/// for that. Call [`release`](Self::release) or [`Locking::close`](crate::Locking::close) before the runtime ends, and
-/// await it: then it is known what became of the lock.
+/// `RedisLockProvider`, still has to send the release, and its background tasks need a running tokio runtime for that.
+/// Await [`release`](Self::release) or [`Locking::close`](crate::Locking::close) before the runtime ends: then you know
+/// that the lock is free.
 ///
-/// Where that was not done, the end of a runtime waits for releases that `RedisLockProvider` has not finished, for at most
-/// `response_timeout`, unless another runtime goes on with them. That fails after `shutdown_background`,
-/// `std::process::exit`, an abort, and where the server does not answer in that time; the lock then stays taken until its
+/// Without that, the end of a runtime waits for the unfinished releases of `RedisLockProvider`, for at most
+/// `response_timeout`, unless another runtime continues them. This fails after `shutdown_background`,
+/// `std::process::exit` or an abort, and if the server does not reply in that time. The lock then stays held until its
 /// lease ends.
 #[doc(alias = "IAsyncDisposable")]
 #[must_use = "the lock is released when the guard is dropped: bind it to a name, such as `_guard`; `_` is not one"]
 pub struct LockGuard(GrantedLease);
 
 impl LockGuard {
-    /// What is locked.
+    /// The resource that is locked.
     pub fn resource(&self) -> &Resource {
         self.0.resource()
     }
 
-    /// Whether this guard holds the lock at this moment, by the monotonic clock. Once `false`, it stays `false`.
+    /// Whether this guard holds the lock at present, by the monotonic clock. Once `false`, it stays `false`.
     #[doc(alias = "IsHeld")]
     #[inline]
     pub fn is_held(&self) -> bool {
         self.0.is_held()
     }
 
-    /// The number with which a store can refuse the late write of an earlier holder. See [`FencingToken`].
+    /// The number by which a store can refuse a late write of an earlier holder. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
         self.0.fencing_token()
     }
@@ -118,18 +119,18 @@ impl LockGuard {
         self.0.share().state().expires_at()
     }
 
-    /// What is left of the lease; zero if the lock is not held.
+    /// How long the lease still lasts; zero if the lock is not held.
     pub fn remaining(&self) -> Duration {
         self.0.share().state().remaining()
     }
 
-    /// A view of the lock that can be cloned and given away. It cannot release the lock.
+    /// A view of the lock that can be cloned and passed on. It cannot release the lock.
     pub fn handle(&self) -> LockHandle {
         LockHandle::new(self.0.share())
     }
 
-    /// Resolves when the lock is no longer ours, also because the provider was closed; at once if it is lost already,
-    /// never because of our own release. See [`Lost`].
+    /// Resolves when the lock is lost, also because the provider was closed. At once if it is lost already; never
+    /// because of this guard's release. See [`Lost`].
     ///
     /// # Examples
     ///
@@ -153,23 +154,25 @@ impl LockGuard {
         Lost::new(self.0.share())
     }
 
-    /// Makes the lease last for `duration` from now, also if that is shorter than what is left; 10 ms to 24 h.
+    /// Sets the end of the lease to `duration` from now, also if that is earlier than its present end. `duration` is 10
+    /// ms to 24 h.
     ///
-    /// `true`: the guard holds the lock for `duration` from now (and longer, if it is renewed automatically).
-    /// `false`: the lock is lost, and nothing was changed.
+    /// `true`: the guard holds the lock for `duration` from now, and longer if it is renewed automatically. `false`:
+    /// the lock is lost, and nothing was changed.
     ///
-    /// Several extensions of one guard are done one after the other; each counts from the time at which it is sent.
+    /// Several extensions of one guard are done one after the other. Each counts from the time at which it is sent.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the lease has been extended or has not; the lock is not released by it.
+    /// If the future is dropped, the extension may or may not be done. The lock is not released.
     ///
     /// # Errors
     ///
-    /// [`LockError::InvalidOptions`] if `duration` is out of its range, or would carry the lease past
-    /// [`max_hold`](crate::LockOptions::max_hold); [`LockError::Unavailable`] or [`LockError::Backend`] if
-    /// the backend did not do it, or did not say that it did. The lease is then as it was; but where a shorter one was
-    /// asked for, and no answer came, it may have become that, and ends then.
+    /// - [`LockError::InvalidOptions`]: `duration` is out of its range, or the lease would last longer than
+    ///   [`max_hold`](crate::LockOptions::max_hold).
+    /// - [`LockError::Unavailable`] or [`LockError::Backend`]: the backend did not extend the lease, or did not reply.
+    ///   The lease is then unchanged. The exception is a shortening without a reply: it may have been done, so the
+    ///   lease ends at the earlier of both times.
     #[doc(alias = "ExtendAsync")]
     pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
         check_lease("duration (of extend)", duration)?;
@@ -184,25 +187,25 @@ impl LockGuard {
         lease.extend(duration).await
     }
 
-    /// Releases the lock and waits for the answer.
+    /// Releases the lock, and waits for the backend's reply.
     ///
-    /// [`Release::AlreadyLost`] says that the lock was lost before: what was done under it may have overlapped with
+    /// [`Release::AlreadyLost`] means that the lock was lost before: the work under it may have overlapped with that of
     /// another holder.
     ///
     /// # Cancel safety
     ///
-    /// The release goes on in the background if the future is dropped.
+    /// If the future is dropped, the release continues in the background.
     ///
     /// # Errors
     ///
-    /// [`LockError::Unavailable`] if the backend did not answer. The release goes on in the background, until
-    /// it is answered or the lease has ended.
+    /// [`LockError::Unavailable`] if the backend did not reply. The release continues in the background until the
+    /// backend has replied or the lease has ended.
     #[doc(alias = "ReleaseAsync")]
     pub async fn release(self) -> Result<Release, LockError> {
         self.0.release().await
     }
 
-    /// Releases the lock, once, if that needs no waiting. Otherwise it is to be [released later](Self::release_later).
+    /// See [`GrantedLease::release_at_once`].
     #[inline]
     pub(crate) fn release_at_once(&mut self) -> Option<Release> {
         self.0.release_at_once()
@@ -213,7 +216,7 @@ impl LockGuard {
     }
 }
 
-/// Of a lease that a backend has just granted. For those who write providers.
+/// Makes the guard of a lease that a backend has just granted. For authors of providers.
 impl From<GrantedLease> for LockGuard {
     #[inline]
     fn from(lease: GrantedLease) -> Self {
@@ -221,7 +224,7 @@ impl From<GrantedLease> for LockGuard {
     }
 }
 
-/// For a provider that passes acquires on to another one.
+/// Takes the lease out of a guard, for a provider that passes acquires on to another provider.
 impl From<LockGuard> for GrantedLease {
     #[inline]
     fn from(guard: LockGuard) -> Self {
@@ -239,7 +242,7 @@ impl fmt::Debug for LockGuard {
 mod tests {
     use super::*;
 
-    /// Three pieces of 16 bytes, and nothing beside them for the answers in which a guard can stand.
+    /// A guard has three pieces of 16 bytes, and so has the result of an acquire.
     #[test]
     fn an_answer_is_no_bigger_than_a_guard() {
         assert_eq!(size_of::<LockGuard>(), 48);

@@ -1,4 +1,4 @@
-//! [`LockHandle`], which looks at a lock that is held.
+//! [`LockHandle`]: a view of a held lock.
 
 #[cfg(feature = "http")]
 use std::any::Any;
@@ -11,15 +11,15 @@ use crate::backend::BackendId;
 use crate::backend::Lease;
 use crate::{FencingToken, Lost, Resource};
 
-/// A view of a held lock: cheap to clone, good to pass along, and never the right to release.
+/// A view of a held lock. It is cheap to clone, can be passed on, and cannot release the lock.
 ///
 /// After the guard's release [`is_held`](Self::is_held) is `false` and [`lost`](Self::lost) stays pending.
 #[derive(Clone)]
 pub struct LockHandle {
     lease: Arc<dyn Lease>,
-    /// What lives as long as the handle and its clones.
+    /// A value that is kept alive by the handle and its clones.
     #[cfg(feature = "http")]
-    _kept: Option<Arc<dyn Any + Send + Sync>>,
+    _attached: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl LockHandle {
@@ -27,43 +27,42 @@ impl LockHandle {
         Self {
             lease,
             #[cfg(feature = "http")]
-            _kept: None,
+            _attached: None,
         }
     }
 
-    /// The same handle, with something that is to live as long as it.
+    /// The same handle, which also keeps `kept` alive.
     #[cfg(feature = "http")]
     pub(crate) fn keeping(self, kept: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { _kept: Some(kept), ..self }
+        Self { _attached: Some(kept), ..self }
     }
 
-    /// What is locked.
+    /// The resource that is locked.
     pub fn resource(&self) -> &Resource {
         self.lease.state().resource()
     }
 
-    /// The number with which a store can refuse the late write of an earlier holder. See [`FencingToken`].
+    /// The number by which a store can refuse a late write of an earlier holder. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
         self.lease.state().fencing_token()
     }
 
-    /// Whether the lock is held at this moment, by the monotonic clock. Once `false`, it stays `false`.
+    /// Whether the lock is held at present, by the monotonic clock. Once `false`, it stays `false`.
     pub fn is_held(&self) -> bool {
         self.lease.state().is_held()
     }
 
-    /// What is left of the lease; zero if the lock is not held.
+    /// How long the lease still lasts; zero if the lock is not held.
     pub fn remaining(&self) -> Duration {
         self.lease.state().remaining()
     }
 
-    /// Resolves when the lock is lost; at once if it is lost already, never because of a release. See
-    /// [`Lost`].
+    /// Resolves when the lock is lost. At once if it is lost already; never because of a release. See [`Lost`].
     pub fn lost(&self) -> Lost {
         Lost::new(Arc::clone(&self.lease))
     }
 
-    /// The backend that granted the lease, as far as it tells.
+    /// The id of the backend that granted the lease, if its provider tells.
     #[cfg(feature = "http")]
     pub(super) fn granted_by(&self) -> Option<BackendId> {
         self.lease.granted_by()
@@ -77,7 +76,7 @@ impl fmt::Debug for LockHandle {
     }
 }
 
-/// What guards and handles show of themselves: never the owner's secret, which a provider's lease may have.
+/// The `Debug` output of guards and handles. It shows no owner token, which a provider's lease may contain.
 pub(super) fn describe(
     name: &str,
     resource: &Resource,

@@ -1,4 +1,4 @@
-//! [`Lost`]: the signal that a guard no longer holds its lock.
+//! [`Lost`]: the signal that a lock was lost.
 
 use std::fmt;
 use std::future::Future;
@@ -9,29 +9,28 @@ use std::task::{Context, Poll, ready};
 use crate::backend::{Lease, LeaseStatus, Watcher};
 use crate::sync::{Sleep, sleep_until};
 
-/// Resolves when a guard no longer holds its lock: the lease ended, the lock was taken away on the backend, or the
-/// provider was closed. At once if that is so already; never because of the guard's own release.
+/// Resolves when a guard no longer holds its lock: the lease has ended, the backend has reported another owner, or the
+/// provider was closed. At once if that has happened already; never because of the guard's own release.
 ///
 /// Returned by [`LockGuard::lost`](crate::LockGuard::lost) and [`LockHandle::lost`](crate::LockHandle::lost).
-/// It has its own timer, and so does not depend on the backend's answer.
+/// It has its own timer, and so does not depend on a reply of the backend.
 ///
-/// A shutdown is a loss to the work under the lock: [`Locking::close`](crate::Locking::close) frees every lock, and another
-/// process may hold it at once. Only logs and metrics tell the two apart: `orchestrix_locking_lost_total` does not count
-/// the guards that ended by closing, and `orchestrix_locking_closed_total` does.
+/// A shutdown is a loss too: [`Locking::close`](crate::Locking::close) releases every lock, and another process may
+/// hold it at once. Only logs and metrics distinguish the two: `orchestrix_locking_lost_total` does not count guards
+/// that ended by a close, and `orchestrix_locking_closed_total` does.
 ///
 /// # Cancel safety
 ///
-/// It can be dropped and made anew at any time: nothing is missed, since it looks at the lease and not at an
-/// event.
+/// It can be dropped and made again at any time. It reads the state of the lease, so no loss is missed.
 ///
 /// # Panics
 ///
-/// Polling panics outside a tokio runtime, or inside one without a timer, if the lease has an end to wait for.
+/// Polling panics outside a tokio runtime, or in one without a timer (`enable_time`), if the lease has an end.
 #[must_use = "futures do nothing unless polled"]
 pub struct Lost {
     lease: Arc<dyn Lease>,
     watcher: Option<Watcher>,
-    /// Boxed, and made only for a lease with an end: so the signal is `Unpin`, and small where no timer is needed.
+    /// Boxed, so that the signal is `Unpin`. Made only for a lease with an end, so that the signal is small otherwise.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -49,7 +48,7 @@ impl Future for Lost {
         loop {
             let ends = match this.lease.state().watch(cx, &mut this.watcher) {
                 LeaseStatus::Lost => return Poll::Ready(()),
-                // Before the grant there is nothing to lose, after our own release neither.
+                // Before the grant and after the release there is no lock to lose.
                 LeaseStatus::Pending | LeaseStatus::Released | LeaseStatus::Held(None) => return Poll::Pending,
                 LeaseStatus::Held(Some(ends)) => ends,
             };
@@ -58,7 +57,7 @@ impl Future for Lost {
                 timer.as_mut().reset(ends);
             }
             ready!(timer.as_mut().poll(cx));
-            // The timer counts in milliseconds and may be early by the part of one. Then it is set anew.
+            // The timer has a resolution of a millisecond and may be early by less than one. Then it is set again.
             this.timer = None;
         }
     }

@@ -1,4 +1,4 @@
-//! What users hold: locks and the providers that make them, guards, handles, and the signal of a loss.
+//! The types that users hold: locks, the trait of the providers that make them, guards, handles, and the loss signal.
 
 mod acquire;
 mod distributed_lock;

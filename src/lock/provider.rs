@@ -1,4 +1,4 @@
-//! [`DistributedLockProvider`]: what makes locks.
+//! [`DistributedLockProvider`]: makes locks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use super::DistributedLock;
 use crate::backend::BoxFuture;
 use crate::{LockError, LockOptions, Resource};
 
-/// Makes locks: in memory, on Redis, or on whatever else can keep one.
+/// Makes locks: in memory, on Redis, or on another backend.
 ///
-/// Usable statically and as `Arc<dyn DistributedLockProvider>`, which is a provider too. See the
-/// [`provider`](crate::provider) module for how to write one.
+/// It can be used as a type parameter and as `Arc<dyn DistributedLockProvider>`, which implements it too. The
+/// [`provider`](crate::provider) module describes how to write one.
 #[doc(alias = "IDistributedLockProvider")]
 pub trait DistributedLockProvider: fmt::Debug + Send + Sync + 'static {
-    /// A lock on `resource`. Makes no contact with the backend and takes nothing: acquiring does.
+    /// The lock on `resource`. Does no I/O and acquires nothing.
     ///
     /// # Errors
     ///
@@ -21,20 +21,18 @@ pub trait DistributedLockProvider: fmt::Debug + Send + Sync + 'static {
     #[doc(alias = "CreateLock")]
     fn create_lock(&self, resource: Resource, options: LockOptions) -> Result<DistributedLock, LockError>;
 
-    /// Whether the backend can grant locks at present, for a readiness probe. Always, unless the provider
-    /// says otherwise.
+    /// Whether the backend can grant locks at present, for a readiness probe. The default is `Ok(())`.
     ///
     /// # Errors
     ///
-    /// [`LockError::Unavailable`] or [`LockError::Backend`] with what is wrong, [`LockError::Closed`] after
+    /// [`LockError::Unavailable`] or [`LockError::Backend`] with the cause; [`LockError::Closed`] after
     /// [`close`](Self::close).
     fn check(&self) -> BoxFuture<'_, Result<(), LockError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Ends the provider. Releases every lock that is still held: its guard sees that as a loss. Ends waiters with
-    /// [`LockError::Closed`], refuses later acquires with the same, and returns when pending releases are answered. Does
-    /// nothing unless the provider says otherwise.
+    /// Ends the provider. Releases every lock that is still held: to its guard that is a loss. Waiters, and all later
+    /// acquires, get [`LockError::Closed`]. Returns when the pending releases have a reply. The default does nothing.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
