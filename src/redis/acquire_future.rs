@@ -1,4 +1,4 @@
-//! [`AcquireFuture`]: the future of a caller who wants a lock.
+//! [`AcquireFuture`]: the future of a caller that wants a lock.
 
 use std::fmt;
 use std::future::Future;
@@ -18,57 +18,69 @@ use crate::engine::{Event, minus_clock_drift};
 use crate::types::{Wait, time_after};
 use crate::{LockError, LockOptions, LockRequest, Resource};
 
-/// How often a caller whose time is up looks whether the connection is still being replaced.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How often a caller whose wait is over checks whether the connection is still being replaced.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Waits for the answer, until the caller's time is up.
+/// Waits for the result of an acquire, until the wait is over.
 #[pin_project(PinnedDrop)]
 pub(super) struct AcquireFuture {
     backend: Arc<Backend>,
     resource: Resource,
     options: LockOptions,
     wait: Wait,
-    until: Option<Instant>,
-    /// Until when it waits at least while a connection is being replaced.
-    least: Option<Instant>,
-    /// How often the connection had been replaced when it began.
-    changes: usize,
+    deadline: Option<Instant>,
+    /// While a connection is being replaced, the caller waits at least until this time.
+    min_deadline: Option<Instant>,
+    /// How often the connection had been replaced when the acquire began.
+    connection_changes: usize,
     attempt: Option<Attempt>,
-    /// A lease was over before this caller took it up, and another one was asked for.
+    /// One lease had ended before this caller took it, and a second one was requested.
     was_late: bool,
-    /// The provider's tasks are watched from this runtime.
-    is_watched: bool,
+    /// The provider's tasks are watched from this runtime, in case they run in another one.
+    watches_runtimes: bool,
     #[pin]
     timer: Option<Sleep>,
 }
 
-/// Where the answer comes; with a ticket, if the caller waits in the queue.
+/// One request to the engine. It has a ticket if the caller waits in the local wait queue.
 struct Attempt {
     waiter: Arc<AcquireSlot<Backend>>,
     ticket: Option<u64>,
 }
 
 impl AcquireFuture {
-    /// Begins an acquire; or its answer, if it is refused at once.
+    /// Begins an acquire. `Err` is its result, if it is refused at once.
     pub(super) fn begin(backend: Arc<Backend>, request: LockRequest) -> Result<Self, Acquired> {
         let (options, wait) = (*request.configured_options(), request.configured_wait());
         let resource = request.into_resource();
-        let until = match wait {
-            // A time too far away to be written down is as long as it takes.
+        let deadline = match wait {
+            // A time that `Instant` cannot represent is no deadline.
             Wait::AtMost(time) => time_after(Instant::now(), time),
             Wait::No | Wait::Forever => None,
         };
         let connection = &backend.driver().connection;
-        let least = until.and_then(|_| time_after(Instant::now(), connection.settings().response_timeout));
-        let changes = connection.changes();
+        let min_deadline = deadline.and_then(|_| time_after(Instant::now(), connection.settings().response_timeout));
+        let connection_changes = connection.changes();
         let attempt = Attempt::begin(&backend, &resource, options, wait, WaiterAdmission::New);
         match attempt.waiter.take_refusal() {
             Some(AcquireResult::Failed(error)) => return Err(Err(*error)),
             Some(_) => return Err(Ok(None)),
             None => {}
         }
-        let (attempt, was_late, is_watched, timer) = (Some(attempt), false, false, None);
-        Ok(Self { backend, resource, options, wait, until, least, changes, attempt, was_late, is_watched, timer })
+        let (attempt, was_late, watches_runtimes, timer) = (Some(attempt), false, false, None);
+        Ok(Self {
+            backend,
+            resource,
+            options,
+            wait,
+            deadline,
+            min_deadline,
+            connection_changes,
+            attempt,
+            was_late,
+            watches_runtimes,
+            timer,
+        })
     }
 }
 
@@ -114,70 +126,71 @@ impl Future for AcquireFuture {
                     if lease.take() {
                         return Poll::Ready(Ok(Some(lease.into())));
                     }
-                    // Granted, and over before the caller took it up. Once more, if it may wait: what delayed it may not do
-                    // so again. A lease that is too short for the way will be over again.
-                    let error = taken_too_late(&lease, this.options);
+                    // The lease was granted, and had ended before the caller took it. A caller that waits tries once
+                    // more, since the delay may not occur again. If the lease is shorter than the round trip, it fails
+                    // then.
+                    let error = lease_over_error(&lease, this.options);
                     drop(lease.release());
                     if *this.wait == Wait::No || std::mem::replace(this.was_late, true) {
                         return Poll::Ready(Err(error));
                     }
-                    // Its time may be up.
+                    // The deadline may have passed meanwhile.
                     let options = this.options.max_waiters(None);
-                    let late = this.until.is_some_and(|until| Instant::now() >= until);
+                    let late = this.deadline.is_some_and(|deadline| Instant::now() >= deadline);
                     let wait = if late { Wait::No } else { *this.wait };
                     let again = Attempt::begin(this.backend, this.resource, options, wait, WaiterAdmission::Again);
                     *this.attempt = Some(again);
                     continue;
                 }
-                // The runtime that served the provider until now may not be this one, and not be run any more.
-                Poll::Pending if !*this.is_watched => {
-                    *this.is_watched = true;
+                // Another runtime may drive the provider, and that runtime may hang.
+                Poll::Pending if !*this.watches_runtimes => {
+                    *this.watches_runtimes = true;
                     this.backend.driver().serve_from_here();
                 }
-                // Or have ended.
+                // The runtime that drives the provider may have ended.
                 Poll::Pending => this.backend.driver().serve(),
             }
-            let (Some(until), Some(ticket)) = (*this.until, attempt.ticket) else { return Poll::Pending };
+            let (Some(deadline), Some(ticket)) = (*this.deadline, attempt.ticket) else { return Poll::Pending };
             let now = Instant::now();
-            let mut up_at = until;
-            if now >= until {
-                // Replacing a connection takes a moment: a caller whose time is below the response time-out has that for
-                // it, and for the answer.
-                if let Some(least) = this.least.filter(|least| *least > now)
-                    && this.backend.driver().was_kept_from_its_answer(this.resource, *this.changes)
+            let mut wake_at = deadline;
+            if now >= deadline {
+                // Replacing a connection takes a moment. A caller whose time-out is shorter than the response time-out
+                // waits for up to a response time-out then, for the new connection and the reply.
+                if let Some(min_deadline) = this.min_deadline.filter(|min_deadline| *min_deadline > now)
+                    && this.backend.driver().was_kept_from_its_answer(this.resource, *this.connection_changes)
                 {
-                    *this.until = Some(least.min(now + LOOK_AGAIN));
+                    *this.deadline = Some(min_deadline.min(now + RECHECK_INTERVAL));
                     continue;
                 }
                 let mut again = None;
-                let event = Event::TimeIsUp { ticket, waiter: &attempt.waiter, until, again: &mut again };
+                let event = Event::TimeIsUp { ticket, waiter: &attempt.waiter, until: deadline, again: &mut again };
                 this.backend.driver().handle(this.resource, event);
                 match again {
-                    Some(again) => up_at = again,
-                    // Answered; or another thread is about to do it, which then wakes this task.
+                    Some(again) => wake_at = again,
+                    // The result is there, or another thread is about to store it and then wakes this task.
                     None if attempt.waiter.is_answered() => continue,
                     None => return Poll::Pending,
                 }
             }
             if this.timer.is_none() {
-                this.timer.set(Some(sleep_until(up_at)));
+                this.timer.set(Some(sleep_until(wake_at)));
             }
             if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                 ready!(timer.poll(cx));
-                // The timer counts in milliseconds and may be early by a part of one: then it is set anew.
+                // The timer has a resolution of a millisecond and may be early by less than one. Then it is set again.
                 this.timer.set(None);
             }
         }
     }
 }
 
-/// The error of a caller that took its lease up when that was over.
-fn taken_too_late(lease: &RedisLease<Backend>, options: &LockOptions) -> LockError {
+/// The error of a caller whose lease had ended before the caller took it.
+fn lease_over_error(lease: &RedisLease<Backend>, options: &LockOptions) -> LockError {
     let ttl = options.configured_ttl();
     let asked = lease.state().ends().and_then(|ends| ends.checked_sub(minus_clock_drift(ttl)));
-    let took = asked.map_or(Duration::ZERO, |asked| asked.elapsed()).as_millis();
+    let took_ms = asked.map_or(Duration::ZERO, |asked| asked.elapsed()).as_millis();
     LockError::unavailable(format!(
-        "the lease of {ttl:?} was over when the caller took it up, {took} ms after the server was asked for it (the round \
+        "the lease of {ttl:?} was over when the caller took it up, {took_ms} ms after the server was asked for it (the round \
          trip, and until the caller's task ran): use a longer ttl"
     ))
 }
@@ -188,7 +201,7 @@ impl PinnedDrop for AcquireFuture {
         let this = self.project();
         let Some(attempt) = this.attempt.take() else { return };
         if let Some(AcquireResult::Granted(lease)) = attempt.waiter.leave() {
-            // Granted at that moment. Hand it on.
+            // The lock was granted at the same time. Release it, so that the next waiter gets it.
             drop(lease.release());
         }
         if let Some(ticket) = attempt.ticket {

@@ -1,4 +1,4 @@
-//! [`AcquireSlot`]: one caller who wants a lock, and the answer it gets.
+//! [`AcquireSlot`]: one caller that wants a lock, and its result.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,7 +9,7 @@ use super::lease::{LeaseOwner, RedisLease};
 use crate::sync::assert_outside;
 use crate::{LockOptions, engine};
 
-/// One acquire, from its call to its answer.
+/// One acquire, from the call to its result. The future of the caller and the engine share it.
 #[derive(Debug)]
 pub(super) struct AcquireSlot<B: LeaseOwner> {
     options: LockOptions,
@@ -17,15 +17,15 @@ pub(super) struct AcquireSlot<B: LeaseOwner> {
     slot: Mutex<Slot<B>>,
 }
 
-/// What an acquire comes to.
+/// The result of an acquire.
 pub(super) type AcquireResult<B> = engine::AcquireResult<Arc<RedisLease<B>>>;
 
 #[derive(Debug)]
 enum Slot<B: LeaseOwner> {
-    /// The caller waits, and is woken with this.
+    /// The caller waits. The waker of its last poll.
     Pending(Option<Waker>),
     Answered(AcquireResult<B>),
-    /// The caller has its answer, or has gone away.
+    /// The caller has taken the result, or has dropped its future.
     Gone,
 }
 
@@ -34,7 +34,7 @@ impl<B: LeaseOwner> AcquireSlot<B> {
         Arc::new(Self { options, backend, slot: Mutex::new(Slot::Pending(None)) })
     }
 
-    /// Whether no caller is there any more that would take an answer.
+    /// Whether the caller has taken its result or has dropped its future.
     pub(super) fn is_gone(&self) -> bool {
         matches!(*self.slot.lock(), Slot::Gone)
     }
@@ -47,8 +47,8 @@ impl<B: LeaseOwner> AcquireSlot<B> {
         &self.backend
     }
 
-    /// Leaves the answer where the caller finds it. The waker is to be woken outside every mutex. An answer that comes back
-    /// found the caller gone.
+    /// Stores the result for the caller. Returns the waker, to be woken outside every mutex. `Err` returns the result:
+    /// the caller is gone, or has a result already.
     pub(super) fn answer(&self, answer: AcquireResult<B>) -> Result<Option<Waker>, AcquireResult<B>> {
         let mut slot = self.slot.lock();
         match &mut *slot {
@@ -61,10 +61,10 @@ impl<B: LeaseOwner> AcquireSlot<B> {
         }
     }
 
-    /// Takes the answer, or leaves a waker for it.
+    /// Takes the result, or leaves the waker.
     ///
-    /// A waker is neither cloned nor dropped under the mutex: both are code of a user's, and a waker may be the last that
-    /// keeps a task, and with it a guard.
+    /// A waker is neither cloned nor dropped under the mutex: both run the user's code, and the waker may be the last
+    /// reference to a task that owns a guard.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<AcquireResult<B>> {
         match &mut *self.slot.lock() {
             Slot::Pending(Some(waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
@@ -81,7 +81,7 @@ impl<B: LeaseOwner> AcquireSlot<B> {
         Poll::Pending
     }
 
-    /// Takes the answer, if it is there and is not a lease.
+    /// Takes the result, if it is there and is not a lease.
     pub(super) fn take_refusal(&self) -> Option<AcquireResult<B>> {
         match &mut *self.slot.lock() {
             Slot::Pending(_) | Slot::Answered(AcquireResult::Granted(_)) => None,
@@ -92,12 +92,12 @@ impl<B: LeaseOwner> AcquireSlot<B> {
         }
     }
 
-    /// Whether the answer is there to be taken.
+    /// Whether there is a result that was not taken yet.
     pub(super) fn is_answered(&self) -> bool {
         matches!(*self.slot.lock(), Slot::Answered(_))
     }
 
-    /// Has the caller look again, while it has no answer. Whether it waits for that. Outside every mutex.
+    /// Wakes a waiting caller, so that it polls again. `false` if none waits. To be called outside every mutex.
     pub(super) fn wake(&self) -> bool {
         let waker = match &mut *self.slot.lock() {
             Slot::Pending(waker) => waker.take(),
@@ -109,7 +109,7 @@ impl<B: LeaseOwner> AcquireSlot<B> {
         true
     }
 
-    /// The caller goes away. Returns the answer that it did not take.
+    /// The caller drops its future. Returns the result that it has not taken.
     pub(super) fn leave(&self) -> Option<AcquireResult<B>> {
         let left = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
         match left {

@@ -1,4 +1,4 @@
-//! [`Backend`]: what a provider's faces, locks and guards share.
+//! [`Backend`]: shared by a provider, its locks and its guards.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use crate::backend::{Acquiring, LockBackend, Releasing};
 use crate::engine::ExtendAnswer;
 use crate::{LockError, LockRequest};
 
-/// What locks, guards and waiters hold: when the last of them is gone, the provider's tasks end.
+/// Owned by locks, guards and waiters. The provider's tasks end with the last of them.
 pub(super) struct Backend {
     driver: Arc<Driver<Self>>,
-    /// For what is not about locks. Made when it is needed first, and anew in another runtime: its connections are driven
-    /// by the one in which they were made, which may not be run any more.
+    /// Connections for everything but lock calls. Made at the first use, and again in another runtime: its connections
+    /// are driven by the runtime in which they were made, which may have ended or hang.
     pool: Mutex<Option<(Id, Pool)>>,
 }
 
@@ -34,7 +34,7 @@ impl Backend {
         &self.driver
     }
 
-    /// The pool of connections for what is not about locks.
+    /// The pool of connections for everything but lock calls.
     pub(super) fn pool<E>(&self, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
         let here = Handle::try_current().ok().map(|runtime| runtime.id());
         if let Some((runtime, pool)) = &*self.pool.lock()
@@ -44,7 +44,7 @@ impl Backend {
         }
         let pool = new()?;
         let before = here.and_then(|here| self.pool.lock().replace((here, pool.clone())));
-        // Not under the mutex: it closes its connections.
+        // Dropped outside the mutex, since it closes its connections.
         drop(before);
         Ok(pool)
     }
@@ -89,7 +89,7 @@ impl fmt::Debug for Backend {
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        // What has been pushed is sent still.
+        // Queued calls are still sent.
         self.driver.retire();
     }
 }

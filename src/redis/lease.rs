@@ -1,4 +1,4 @@
-//! [`RedisLease`]: one lock that is held.
+//! [`RedisLease`]: one lease of a lock on Redis.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::runtimes::{Place, Runtimes};
+use super::runtimes::{RuntimeSlot, Runtimes};
 use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, Releasing, Term};
 use crate::engine::{ExtendAnswer, TtlMillis};
 use crate::{FencingToken, LockError, LockOptions, Resource};
@@ -25,24 +25,25 @@ pub(super) trait LeaseOwner: fmt::Debug + Send + Sync + Sized + 'static {
     fn runtimes(&self) -> &Runtimes;
 }
 
-/// One hold of a lock, by one caller. Several may follow each other within one tenure on the server.
+/// The lease of one caller. Several leases can follow each other within one ownership.
 ///
-/// Of its options it keeps what renewals need, and of its runtime the place among the provider's: there may be very
-/// many leases.
+/// There may be very many leases, so it stores only what renewals need of the options, and the number of its runtime in
+/// place of a handle.
 pub(super) struct RedisLease<B: LeaseOwner> {
     state: LeaseState,
     backend: Arc<B>,
-    /// The length that renewals give it; `None` if it is not renewed.
+    /// The length that a renewal sets; `None` if it is not renewed.
     renewal: Option<TtlMillis>,
-    /// Whether a guard has come for it: nothing renews a lease for which nobody came. And where, if it is to be renewed:
-    /// `TAKEN`, and more than that by the place among the runtimes counted from one.
+    /// Zero until a guard has taken the lease: a lease without a guard is not renewed. Then [`TAKEN`], or, if the lease
+    /// is to be renewed in a runtime, `TAKEN` + 1 + the slot of that runtime.
     taken: AtomicU32,
 }
 
+/// The lease was taken, and its runtime is not known.
 const TAKEN: u32 = 1;
 
 impl<B: LeaseOwner> RedisLease<B> {
-    /// A lease of `length` from `from` on.
+    /// A lease of `length` that counts from `from`.
     pub(super) fn new(
         resource: Resource,
         fence: FencingToken,
@@ -57,41 +58,42 @@ impl<B: LeaseOwner> RedisLease<B> {
         Arc::new(Self { state, backend, renewal, taken: AtomicU32::new(0) })
     }
 
-    /// A guard comes for it. `false` if it has ended before.
+    /// A guard takes the lease. `false` if it has ended before.
     pub(super) fn take(&self) -> bool {
-        let place = if self.renewal.is_some() { self.backend.runtimes().enter() } else { None };
-        let taken = place.map_or(TAKEN, |Place(at)| at.saturating_add(1 + TAKEN));
-        if let Some(place) = runtime_of(self.taken.swap(taken, Relaxed)) {
-            self.backend.runtimes().leave(place);
+        let slot = if self.renewal.is_some() { self.backend.runtimes().register() } else { None };
+        let taken = slot.map_or(TAKEN, |RuntimeSlot(at)| at.saturating_add(1 + TAKEN));
+        if let Some(slot) = runtime_slot(self.taken.swap(taken, Relaxed)) {
+            self.backend.runtimes().unregister(slot);
         }
         self.state.is_held()
     }
 
-    /// The length that renewals give it, if it is renewed.
+    /// The length that a renewal sets; `None` if it is not renewed.
     pub(super) fn renewal(&self) -> Option<Duration> {
         self.renewal.map(TtlMillis::get)
     }
 
-    /// Whether a guard has been made of it.
+    /// Whether a guard has taken it.
     pub(super) fn is_taken(&self) -> bool {
         self.taken.load(Relaxed) != 0
     }
 
-    /// The runtime of the guard that came for it, where renewals can go on if the provider's own has ended.
+    /// The runtime in which the guard took it. Renewals can continue there if the runtime that drives the provider has
+    /// ended.
     pub(super) fn runtime(&self) -> Option<Handle> {
-        self.backend.runtimes().get(runtime_of(self.taken.load(Relaxed))?)
+        self.backend.runtimes().get(runtime_slot(self.taken.load(Relaxed))?)
     }
 }
 
-/// The place among the runtimes that is noted with "taken".
-fn runtime_of(taken: u32) -> Option<Place> {
-    taken.checked_sub(1 + TAKEN).map(Place)
+/// The runtime slot in a value of [`RedisLease::taken`].
+fn runtime_slot(taken: u32) -> Option<RuntimeSlot> {
+    taken.checked_sub(1 + TAKEN).map(RuntimeSlot)
 }
 
 impl<B: LeaseOwner> Drop for RedisLease<B> {
     fn drop(&mut self) {
-        if let Some(place) = runtime_of(*self.taken.get_mut()) {
-            self.backend.runtimes().leave(place);
+        if let Some(slot) = runtime_slot(*self.taken.get_mut()) {
+            self.backend.runtimes().unregister(slot);
         }
     }
 }
@@ -106,8 +108,8 @@ impl<B: LeaseOwner> Lease for RedisLease<B> {
         Box::pin(async move {
             match answer {
                 ExtendAnswer::Lost => Ok(false),
-                // Without an answer if its turn never came: the lease has ended before, or the provider is gone, and with it
-                // every lock.
+                // There is no result if the extension was never sent: the lease has ended before, or the provider was
+                // dropped or closed, which ended all leases.
                 ExtendAnswer::Asked(answered) => match answered.await {
                     Ok(extended) => extended,
                     Err(_) if self.state.is_held() => Err(LockError::Closed),

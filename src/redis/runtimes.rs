@@ -1,10 +1,10 @@
-//! [`Runtimes`]: in which of them a provider's locks were taken.
+//! [`Runtimes`]: the runtimes in which a provider's leases were taken.
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-/// The runtimes of the guards that hold a provider's locks, each once, however many guards it has. Few processes have
-/// more than one, or one a processor.
+/// The runtimes of the guards that hold a provider's locks. Each runtime is stored once for all of its guards. Most
+/// processes have one, some have one for each processor.
 #[derive(Debug, Default)]
 pub(super) struct Runtimes(Mutex<Vec<Option<Used>>>);
 
@@ -14,13 +14,13 @@ struct Used {
     leases: usize,
 }
 
-/// A lease's place in one. To be [left](Runtimes::leave) once.
+/// The number of a registered runtime. Each lease that has it must [unregister](Runtimes::unregister) it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place(pub(super) u32);
+pub(super) struct RuntimeSlot(pub(super) u32);
 
 impl Runtimes {
-    /// Notes one more lease of the present runtime. `None` outside of all.
-    pub(super) fn enter(&self) -> Option<Place> {
+    /// Registers one more lease of the present runtime. `None` outside of all runtimes.
+    pub(super) fn register(&self) -> Option<RuntimeSlot> {
         let runtime = Handle::try_current().ok()?;
         let mut used = self.0.lock();
         let same = |used: &Option<Used>| used.as_ref().is_some_and(|used| used.runtime.id() == runtime.id());
@@ -28,10 +28,10 @@ impl Runtimes {
             if let Some(Some(used)) = used.get_mut(at) {
                 used.leases += 1;
             }
-            return u32::try_from(at).ok().map(Place);
+            return u32::try_from(at).ok().map(RuntimeSlot);
         }
         let at = used.iter().position(Option::is_none).unwrap_or(used.len());
-        let place = u32::try_from(at).ok().map(Place)?;
+        let place = u32::try_from(at).ok().map(RuntimeSlot)?;
         let new = Some(Used { runtime, leases: 1 });
         match used.get_mut(at) {
             Some(free) => *free = new,
@@ -40,8 +40,8 @@ impl Runtimes {
         Some(place)
     }
 
-    /// A lease is gone. A runtime that has none is not kept.
-    pub(super) fn leave(&self, place: Place) {
+    /// Removes one lease of a runtime. A runtime without leases is not kept.
+    pub(super) fn unregister(&self, place: RuntimeSlot) {
         let mut used = self.0.lock();
         let Some(slot) = used.get_mut(place.0 as usize) else { return };
         if let Some(used) = slot {
@@ -49,12 +49,12 @@ impl Runtimes {
         }
         let last = slot.take_if(|used| used.leases == 0);
         drop(used);
-        // Outside the mutex: with the last handle of a runtime go the tasks that it has left.
+        // Outside the mutex: dropping the last handle of a runtime drops its remaining tasks.
         drop(last);
     }
 
-    /// The runtime of this place.
-    pub(super) fn get(&self, place: Place) -> Option<Handle> {
+    /// The runtime with this number.
+    pub(super) fn get(&self, place: RuntimeSlot) -> Option<Handle> {
         self.0.lock().get(place.0 as usize)?.as_ref().map(|used| used.runtime.clone())
     }
 }
@@ -70,19 +70,19 @@ mod tests {
         let runtimes = Runtimes::default();
         let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (one, two) = (runtime(), runtime());
-        assert_eq!(runtimes.enter(), None, "outside of all");
+        assert_eq!(runtimes.register(), None, "outside of all runtimes");
         let enter = |runtime: &tokio::runtime::Runtime| {
             let _inside = runtime.enter();
-            runtimes.enter().unwrap()
+            runtimes.register().unwrap()
         };
         let (first, second, other) = (enter(&one), enter(&one), enter(&two));
         assert_eq!(first, second);
         assert_ne!(first, other);
         assert_eq!(runtimes.get(other).unwrap().id(), two.handle().id());
-        runtimes.leave(first);
-        assert_eq!(runtimes.get(second).unwrap().id(), one.handle().id(), "it has one lease yet");
-        runtimes.leave(second);
+        runtimes.unregister(first);
+        assert_eq!(runtimes.get(second).unwrap().id(), one.handle().id(), "it has one more lease");
+        runtimes.unregister(second);
         assert!(runtimes.get(first).is_none());
-        assert_eq!(enter(&runtime()), first, "places are given again");
+        assert_eq!(enter(&runtime()), first, "a free slot is used again");
     }
 }

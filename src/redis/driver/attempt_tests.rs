@@ -1,4 +1,4 @@
-//! Callers who do not wait, beside those who do.
+//! Callers that do not wait, together with callers that do.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ impl Stage {
         AcquireSlot::new(Self::options(), Arc::clone(&self.backend))
     }
 
-    /// A caller comes who does not wait; what the server is asked for it.
+    /// A caller tries without waiting. Returns it, and the call that asks the server.
     fn tries(&self) -> (Arc<AcquireSlot<Backend>>, Call<CallKind>) {
         let attempt = self.caller();
         self.tries_now(&attempt);
@@ -37,13 +37,13 @@ fn answer(waiter: &AcquireSlot<Backend>) -> Option<AcquireResult<Backend>> {
     }
 }
 
-/// It came after them, and the server granted it the lock before their question had arrived.
+/// The attempt came after two waiters, and the server granted it the lock before it received their request.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_does_not_come_before_those_who_wait() {
     let stage = Stage::new();
-    let (first, second) = (stage.in_line(&stage.resource), stage.in_line(&stage.resource));
+    let (first, second) = (stage.queued_waiter(&stage.resource), stage.queued_waiter(&stage.resource));
     let (attempt, call) = stage.tries();
-    let third = stage.in_line(&stage.resource);
+    let third = stage.queued_waiter(&stage.resource);
     stage.grants(call);
     assert!(matches!(answer(&first), Some(AcquireResult::Granted(_))));
     assert!(matches!(answer(&attempt), Some(AcquireResult::Busy { .. })));
@@ -54,33 +54,33 @@ async fn an_attempt_does_not_come_before_those_who_wait() {
 async fn an_attempt_comes_before_those_who_came_later() {
     let stage = Stage::new();
     let (attempt, call) = stage.tries();
-    let waiter = stage.in_line(&stage.resource);
+    let waiter = stage.queued_waiter(&stage.resource);
     stage.grants(call);
     assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))));
     assert!(answer(&waiter).is_none());
 }
 
-/// The last of them is leaving, and stands in the line still.
+/// The only waiter has left its slot, and is still in the wait queue.
 #[tokio::test(start_paused = true)]
-async fn an_attempt_is_not_refused_for_one_who_is_leaving() {
+async fn an_attempt_is_not_refused_for_a_waiter_that_is_leaving() {
     let stage = Stage::new();
-    let first = stage.in_line(&stage.resource);
+    let first = stage.queued_waiter(&stage.resource);
     let (attempt, call) = stage.tries();
     assert!(first.leave().is_none());
     stage.grants(call);
     assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))));
 }
 
-/// Nor does one that nobody waits for any more keep the lock from those who do.
+/// A waiter that came before the attempt and has left does not keep the lock from the attempt.
 #[tokio::test(start_paused = true)]
-async fn whoever_waited_before_an_attempt_and_left_is_passed_over() {
+async fn a_waiter_that_came_before_an_attempt_and_left_is_passed_over() {
     let stage = Stage::new();
     let first = stage.caller();
     let ticket = stage.joins(&stage.resource, &first);
     let (attempt, call) = stage.tries();
-    let later = stage.in_line(&stage.resource);
+    let later = stage.queued_waiter(&stage.resource);
     stage.driver().handle(&stage.resource, Event::Leave { ticket });
     stage.grants(call);
-    assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))), "who waits now came after it");
+    assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))), "the present waiter came after it");
     assert!(answer(&later).is_none());
 }

@@ -1,15 +1,16 @@
-//! Finishing what is pending after the runtime that drove the connection has ended.
+//! [`Drain`]: sends pending releases after the runtime that drove the connection has ended.
 //!
-//! A guard that is dropped at the end of `main` has its release in flight, or not even sent, when the runtime drops the
-//! tasks that would see to it; the key would stay for its whole lease. So the task that drives the connection, dropped by
-//! a runtime that ends, hands over to a thread with a runtime of its own, which lives until the server has answered
-//! everything that frees a lock. The ending runtime waits for that, for the response time-out at most.
+//! If a guard is dropped at the end of `main`, its release is in flight, or not even sent, when the runtime drops the
+//! tasks that would complete it. The key on the server would stay for its whole lease. So when a runtime that ends
+//! drops the connection's task, that task starts a thread with a runtime of its own. The thread drives the connection
+//! until the server has replied to everything that frees a lock. The ending runtime waits for the thread, for at most
+//! one response time-out.
 //!
-//! - **D1** No thread is begun and nothing waits while nothing is pending that frees a lock, while the server is known to
-//!   be out of reach, or when another runtime drives the connection.
-//! - **D2** A runtime that goes on is never blocked: only a thread waits on which a runtime is about to end, or that is in
-//!   none while none drives the connection.
-//! - **D3** All waits for one outage together last no longer than one response time-out, however many guards are dropped.
+//! - **D1** No thread is started and no thread waits if nothing is pending that frees a lock, if the server is known to
+//!   be unreachable, or if another runtime drives the connection.
+//! - **D2** A running runtime is never blocked. Only two kinds of threads wait: a thread on which a runtime is about to
+//!   end, and a thread outside of all runtimes while none drives the connection.
+//! - **D3** All waits of one outage together last one response time-out at most, for any number of dropped guards.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -24,30 +25,31 @@ use super::Driver;
 use crate::redis::connection::SupervisorExit;
 use crate::redis::lease::LeaseOwner;
 
-/// How long the thread waits for more once everything is answered: the guards of an ending runtime's other tasks are
-/// dropped one after the other.
+/// How long the thread waits for more releases once it has all replies: an ending runtime drops its tasks, and so their
+/// guards, one after the other.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// How long another runtime in which the provider is used has to begin before the thread does it.
+/// How long another runtime that uses the provider has to start driving the connection, before the thread does it.
 const GRACE: Duration = Duration::from_millis(10);
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// How soon what was refused is tried again.
-const AGAIN: Duration = Duration::from_millis(50);
+/// How soon refused cancellations are sent again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// This is a thread that drains. What it leaves is not waited for by itself.
-    static DRAINS: Cell<bool> = const { Cell::new(false) };
+    /// Set on the draining thread. When its own runtime ends, it must not wait for itself.
+    static IS_DRAIN_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says that the thread runs. Dropped it does not any more.
-struct Runs<B: LeaseOwner>(Arc<Driver<B>>);
+/// Marks the draining thread as running until it is dropped.
+struct RunningGuard<B: LeaseOwner>(Arc<Driver<B>>);
 
-impl<B: LeaseOwner> Drop for Runs<B> {
+impl<B: LeaseOwner> Drop for RunningGuard<B> {
     fn drop(&mut self) {
-        self.0.drain.runs.store(false, SeqCst);
-        // Under the mutex: a waiter that has just looked would miss it.
+        self.0.drain.is_running.store(false, SeqCst);
+        // Under the mutex: otherwise a waiter that has checked the flag and does not wait yet would miss the
+        // notification.
         let until = self.0.drain.until.lock();
         self.0.drain.changed.notify_all();
         drop(until);
@@ -55,65 +57,67 @@ impl<B: LeaseOwner> Drop for Runs<B> {
 }
 
 impl<B: LeaseOwner> Driver<B> {
-    /// A runtime has ended, and with it the task that drove the connection. Whether what has been pushed is seen to.
-    pub(super) fn drain_after_a_runtime(self: &Arc<Self>, left: SupervisorExit, others: bool) -> bool {
-        let pending = self.frees_are_pending() || others && !self.connection.is_queue_empty();
-        if DRAINS.get() {
-            return others && pending;
+    /// A runtime has ended, and with it the task that drove the connection. `other_runtimes`: another runtime may drive
+    /// it. Returns whether the queued calls will be sent.
+    pub(super) fn drain_after_a_runtime(self: &Arc<Self>, exit: SupervisorExit, other_runtimes: bool) -> bool {
+        let pending = self.frees_are_pending() || other_runtimes && !self.connection.is_queue_empty();
+        if IS_DRAIN_THREAD.get() {
+            return other_runtimes && pending;
         }
-        if !pending || !left.within_reach || thread::panicking() {
+        if !pending || !exit.within_reach || thread::panicking() {
             return false;
         }
-        let begun = self.begin_to_drain(others);
-        if left.may_block {
+        let is_draining = self.start_draining(other_runtimes);
+        if exit.may_block {
             self.wait_until_drained();
         }
-        begun
+        is_draining
     }
 
-    /// A guard was dropped outside of every runtime, and none drives the connection.
+    /// A call was made outside of all runtimes, perhaps by a guard that was dropped. Drains if no runtime drives the
+    /// connection.
     pub(super) fn drain_outside_of_runtimes(self: &Arc<Self>) {
         if !self.connection.task().is_taken()
             && self.frees_are_pending()
             && self.connection.unreachable_error().is_none()
         {
-            self.begin_to_drain(false);
+            self.start_draining(false);
             self.wait_until_drained();
         }
     }
 
-    /// While the thread runs, a guard that is dropped in an ending runtime waits for it as the first did: nothing else does
-    /// before the process ends.
+    /// Waits for a running drain if the present runtime is ending: no other code would wait for the release of a guard
+    /// that is dropped now, before the process ends.
     pub(super) fn wait_for_drain(&self) {
-        if self.drain.runs.load(SeqCst) && is_in_no_runtime_that_goes_on() {
-            self.drain.begin(self.connection.settings().response_timeout);
+        if self.drain.is_running.load(SeqCst) && is_outside_running_runtime() {
+            self.drain.wait_deadline(self.connection.settings().response_timeout);
             self.wait_until_drained();
         }
     }
 
-    /// Whether something is pending that frees a lock: a release, or an acquire that is to be taken back.
+    /// Whether a release or a cancellation is pending.
     fn frees_are_pending(&self) -> bool {
         !self.all_cancelled() || self.connection.has_urgent()
     }
 
-    /// Whether the thread runs, or can be begun.
-    fn begin_to_drain(self: &Arc<Self>, others: bool) -> bool {
-        let Some(until) = self.drain.begin(self.connection.settings().response_timeout) else { return false };
-        if self.drain.runs.swap(true, SeqCst) {
+    /// Starts the draining thread, unless it runs already. `false` if it does not run.
+    fn start_draining(self: &Arc<Self>, other_runtimes: bool) -> bool {
+        let Some(until) = self.drain.wait_deadline(self.connection.settings().response_timeout) else { return false };
+        if self.drain.is_running.swap(true, SeqCst) {
             return true;
         }
-        let runs = Runs(Arc::clone(self));
-        let named = thread::Builder::new().name("orchestrix-locking-drain".to_owned());
-        named.spawn(move || drain_in_thread(&runs, others, until)).is_ok()
+        let guard = RunningGuard(Arc::clone(self));
+        let builder = thread::Builder::new().name("orchestrix-locking-drain".to_owned());
+        builder.spawn(move || drain_in_thread(&guard, other_runtimes, until)).is_ok()
     }
 
     fn wait_until_drained(&self) {
-        if DRAINS.get() {
+        if IS_DRAIN_THREAD.get() {
             return;
         }
         let mut until = self.drain.until.lock();
         while let Some(end) = *until
-            && self.drain.runs.load(SeqCst)
+            && self.drain.is_running.load(SeqCst)
             && !self.is_drained()
         {
             if self.drain.changed.wait_until(&mut until, end).timed_out() {
@@ -126,29 +130,30 @@ impl<B: LeaseOwner> Driver<B> {
         !self.frees_are_pending() && self.connection.is_drained()
     }
 
-    /// Drives the connection until everything is answered that frees a lock, and for a moment longer.
-    async fn drain(self: &Arc<Self>, others: bool, until: Instant) {
-        let left = || until.saturating_duration_since(Instant::now());
-        if others {
-            // Where the provider is used still it is better driven.
-            let begun = async {
+    /// Drives the connection until the server has replied to all releases and cancellations, and for [`LINGER`] more.
+    async fn drain(self: &Arc<Self>, other_runtimes: bool, until: Instant) {
+        let time_left = || until.saturating_duration_since(Instant::now());
+        if other_runtimes {
+            // A runtime in which the provider is used should drive the connection.
+            let is_driven = async {
                 while !self.connection.task().is_taken() {
                     sleep(TICK).await;
                 }
             };
-            if timeout(GRACE.min(left()), begun).await.is_ok() {
+            if timeout(GRACE.min(time_left()), is_driven).await.is_ok() {
                 return;
             }
         }
-        // Before it is served: a link that is retired is served only while something is pushed.
+        // Before `serve`: a retired connection is driven only while a call is queued.
         self.cancel_all_again();
         loop {
             self.serve();
-            let answered = async {
+            let drained = async {
                 while !self.is_drained() {
                     if timeout(TICK, self.connection.drained()).await.is_ok() && !self.is_drained() {
-                        // Refused, or not answered. The agenda of a provider that is gone does not come back to it.
-                        sleep(AGAIN).await;
+                        // A cancellation was refused, or has no reply. The timers of a dropped provider do not run, so
+                        // it is retried here.
+                        sleep(RETRY_INTERVAL).await;
                         self.cancel_all_again();
                     }
                     if self.connection.unreachable_error().is_some() {
@@ -158,10 +163,10 @@ impl<B: LeaseOwner> Driver<B> {
                 }
                 true
             };
-            if !timeout(left(), answered).await.unwrap_or(false) {
+            if !timeout(time_left(), drained).await.unwrap_or(false) {
                 return;
             }
-            self.drain.everything_is_answered();
+            self.drain.finish_outage();
             let more = async {
                 while self.is_drained() {
                     sleep(TICK).await;
@@ -174,15 +179,16 @@ impl<B: LeaseOwner> Driver<B> {
     }
 }
 
-fn drain_in_thread<B: LeaseOwner>(runs: &Runs<B>, others: bool, until: Instant) {
-    DRAINS.set(true);
+fn drain_in_thread<B: LeaseOwner>(guard: &RunningGuard<B>, other_runtimes: bool, until: Instant) {
+    IS_DRAIN_THREAD.set(true);
     if let Ok(runtime) = Builder::new_current_thread().enable_all().build() {
-        runtime.block_on(runs.0.drain(others, until));
+        runtime.block_on(guard.0.drain(other_runtimes, until));
     }
 }
 
-/// Whether the present thread is in no runtime, or in one that is ending: that drops what is spawned at once.
-fn is_in_no_runtime_that_goes_on() -> bool {
+/// Whether the present thread is in no runtime, or in one that is ending. An ending runtime drops a spawned task at
+/// once.
+fn is_outside_running_runtime() -> bool {
     const WAITS: u8 = 0;
     const RUNS: u8 = 1;
     const DROPPED: u8 = 2;

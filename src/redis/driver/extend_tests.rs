@@ -1,4 +1,4 @@
-//! Extensions: one at a time, and what a refusal leaves behind.
+//! Extensions: one at a time, and the lease after a refusal.
 #![allow(clippy::unwrap_used)]
 
 use std::future::Future;
@@ -27,7 +27,7 @@ fn refused() -> Reply {
     Reply::Refused(LockError::backend("refused"))
 }
 
-/// The server says no, or was not reached: the lease is what it was, for `is_held` and for the next of this process.
+/// The server refuses, or was not reached: the lease is unchanged.
 #[tokio::test(start_paused = true)]
 async fn a_refused_shortening_changes_nothing() {
     for outcome in [refused(), Reply::NotSent(LockError::unavailable("away"))] {
@@ -47,9 +47,10 @@ async fn a_refused_shortening_changes_nothing() {
     }
 }
 
-/// The second counts from when it is sent, and if the first is refused, goes back to what was before both.
+/// Each extension is sent after the reply to the one before, and counts from then. If both are refused, the lease is
+/// the one from before the first.
 #[tokio::test(start_paused = true)]
-async fn one_extension_is_under_way_at_a_time() {
+async fn one_extension_is_in_flight_at_a_time() {
     let stage = Stage::new();
     let guard = stage.held(&stage.resource);
     let ends = guard.expires_at();

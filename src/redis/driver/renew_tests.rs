@@ -8,8 +8,8 @@ use super::stage::{CallKind, Stage, TTL};
 use crate::engine::{Command, Step};
 use crate::redis::connection::{Call, Caller, Reply};
 
-/// The reply to a renewal comes when the lease is over by our clock. Its guard is told that the lock is lost; the server
-/// would keep the lock for it, so that it is let go, and others have it while that guard lives.
+/// The reply to a renewal arrives after the lease has ended by our clock. Its guard reports the loss. The server has
+/// extended the key, so the lock is released, and other callers can get it while that guard lives.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_over_when_its_renewal_is_answered_is_let_go() {
     for over in [false, true] {

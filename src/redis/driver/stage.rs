@@ -1,4 +1,4 @@
-//! A provider whose server is played by a test.
+//! [`Stage`]: a provider for tests that play its server.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use crate::redis::backend::Backend;
 use crate::redis::connection::{Call, Caller, Reply};
 use crate::{LockGuard, LockOptions, Resource};
 
-/// What a call of this provider is for.
+/// The kind of a call of this provider.
 pub(super) type CallKind = engine::CallKind<Driver<Backend>>;
 
 pub(super) const TTL: Duration = Duration::from_secs(30);
 
-/// A provider whose server is played by the test: nothing is sent, since nothing serves the connection.
+/// A provider whose server is played by the test. No call is sent, since no task drives the connection.
 pub(super) struct Stage {
     pub(super) backend: Arc<Backend>,
-    /// The name of the lock that all is about.
+    /// The resource that most tests use.
     pub(super) resource: Resource,
 }
 
@@ -43,13 +43,13 @@ impl Stage {
         LockOptions::default().ttl(TTL)
     }
 
-    /// The token under which the lock is held.
+    /// The owner token under which the lock is held.
     pub(super) fn token(&self) -> OwnerToken {
         let inbox = self.driver().connection.inbox();
         self.driver().table.look(&self.resource, |lock| lock.owner_token(inbox)).flatten().unwrap()
     }
 
-    /// What was pushed for the lock that all is about, with this purpose. The rest of what was pushed is forgotten.
+    /// The queued call of this kind for the resource. All other queued calls are discarded.
     pub(super) fn call(&self, is: impl Fn(&CallKind) -> bool) -> Call<CallKind> {
         self.call_for(&self.resource, is)
     }
@@ -66,7 +66,7 @@ impl Stage {
         self.driver().answered(call, Reply::Answered { answer, sent: Instant::now() });
     }
 
-    /// A notification that the lock which all is about was granted under this token.
+    /// A notification arrives that the lock was granted under this token.
     pub(super) fn notifies_of_grant(&self, token: OwnerToken, at: u64) {
         let grant = Grant { token, fence: 7, at: engine::ServerTime(at), others_wait: false };
         self.driver().handle(&self.resource, Event::Granted(grant));
@@ -79,13 +79,13 @@ impl Stage {
         ticket.unwrap()
     }
 
-    /// A caller who does not wait.
+    /// A caller tries to acquire the lock without waiting.
     pub(super) fn tries_now(&self, waiter: &Arc<AcquireSlot<Backend>>) {
         self.driver().handle(&self.resource, Event::TryNow { waiter });
     }
 
-    /// A caller who waits in the queue.
-    pub(super) fn in_line(&self, resource: &Resource) -> Arc<AcquireSlot<Backend>> {
+    /// A new caller that waits in the queue.
+    pub(super) fn queued_waiter(&self, resource: &Resource) -> Arc<AcquireSlot<Backend>> {
         let waiter = AcquireSlot::new(Self::options(), Arc::clone(&self.backend));
         self.joins(resource, &waiter);
         waiter
@@ -93,7 +93,7 @@ impl Stage {
 
     /// Holds a lock that the server grants at once.
     pub(super) fn held(&self, resource: &Resource) -> LockGuard {
-        let waiter = self.in_line(resource);
+        let waiter = self.queued_waiter(resource);
         self.answers(self.call_for(resource, |kind| matches!(kind, CallKind::Acquire)), Value::Int(1_000));
         Self::taken(&waiter).unwrap()
     }

@@ -1,5 +1,5 @@
-//! The machine is suspended: its monotonic clock stands still, and the server's goes on. No lease is begun afterwards from
-//! what was asked for before.
+//! The machine is suspended: its monotonic clock stands still, and the server's clock does not. After that, no lease
+//! may count from a command that was sent before.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::redis::backend::Backend;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn is_ask(kind: &CallKind) -> bool {
+fn is_request(kind: &CallKind) -> bool {
     matches!(kind, CallKind::Acquire)
 }
 
@@ -23,7 +23,7 @@ fn numbers(numbers: [i64; 4]) -> Value {
     Value::Array(numbers.map(Value::Int).to_vec())
 }
 
-/// Somebody else holds the lock.
+/// Another process holds the lock.
 fn queued() -> Value {
     numbers([0, 30_000, 1_000_000_000, 1_015_000])
 }
@@ -32,7 +32,7 @@ fn granted() -> Value {
     numbers([1, 7, 1_000_000_000, 0])
 }
 
-/// The lease of a grant that was asked for now.
+/// The lease counts from now, and has its whole length.
 fn is_a_whole_lease(stage: &Stage, waiter: &AcquireSlot<Backend>) {
     is_a_lease_of(TTL, stage, waiter);
 }
@@ -44,36 +44,36 @@ fn is_a_lease_of(length: Duration, stage: &Stage, waiter: &AcquireSlot<Backend>)
     assert_eq!(stage.call(|kind| matches!(kind, CallKind::Release(_))).command.step, Step::Release);
 }
 
-/// The lock was handed to a waiter, and its lease ended while the machine slept.
+/// The lock was handed over to a waiter, and its lease ended during the suspend.
 #[tokio::test(start_paused = true)]
 async fn a_message_from_before_a_suspend_is_asked_about() {
     let stage = Stage::new();
-    let waiter = stage.in_line(&stage.resource);
-    let request = stage.call(is_ask);
+    let waiter = stage.queued_waiter(&stage.resource);
+    let request = stage.call(is_request);
     let token = request.command.token;
     stage.answers(request, queued());
     stage.driver().clocks.suspend(MINUTE);
     stage.notifies_of_grant(token, 1_000_100_000);
     assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");
-    let again = stage.call(is_ask);
+    let again = stage.call(is_request);
     assert_eq!(again.command.token, token);
     stage.answers(again, queued());
     assert!(Stage::taken(&waiter).is_none(), "and it is");
-    // The next message is counted from the new word.
+    // The next notification counts from the new reply.
     stage.notifies_of_grant(token, 1_000_100_000);
     is_a_lease_of(stage.driver().connection.settings().claim_lease(), &stage, &waiter);
 }
 
-/// The grant was on its way.
+/// The reply with the grant was in flight during the suspend.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_on_its_way_during_a_suspend_is_asked_for_again() {
     let stage = Stage::new();
-    let waiter = stage.in_line(&stage.resource);
-    let request = stage.call(is_ask);
+    let waiter = stage.queued_waiter(&stage.resource);
+    let request = stage.call(is_request);
     stage.driver().clocks.suspend(MINUTE);
     stage.answers(request, granted());
     assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");
-    stage.answers(stage.call(is_ask), granted());
+    stage.answers(stage.call(is_request), granted());
     is_a_whole_lease(&stage, &waiter);
 }
 
@@ -96,45 +96,46 @@ async fn an_attempt_that_was_on_its_way_during_a_suspend_is_made_again() {
     stage.answers(again, granted());
     is_a_whole_lease(&stage, &waiter);
 
-    // Another has it since.
+    // Another process holds the lock meanwhile.
     let (waiter, again) = begin();
     stage.answers(again, numbers([2, 0, 1_000_000_000, 0]));
     assert!(matches!(waiter.poll(&Context::from_waker(Waker::noop())), Poll::Ready(AcquireResult::Busy { .. })));
 }
 
-/// A holder lets go after a suspend, and the next of this process takes over what may not be ours any more.
+/// A holder releases the lock after a suspend. The lock may have been lost, so the next caller of this process is
+/// granted it only once the server has confirmed the ownership.
 #[tokio::test(start_paused = true)]
 async fn a_lease_from_before_a_suspend_is_not_passed_on_unasked() {
-    let is_turn = |kind: &CallKind| matches!(kind, CallKind::LocalHandover);
+    let is_handover = |kind: &CallKind| matches!(kind, CallKind::LocalHandover);
     for still_ours in [true, false] {
         let stage = Stage::new();
         let guard = stage.held(&stage.resource);
-        let next = stage.in_line(&stage.resource);
+        let next = stage.queued_waiter(&stage.resource);
         stage.driver().clocks.suspend(MINUTE);
         drop(guard);
         assert!(Stage::taken(&next).is_none(), "it may be another's by now");
-        stage.answers(stage.call(is_turn), Value::Int(still_ours.into()));
+        stage.answers(stage.call(is_handover), Value::Int(still_ours.into()));
         if still_ours {
             is_a_whole_lease(&stage, &next);
         } else {
             assert!(Stage::taken(&next).is_none(), "it is another's");
-            stage.answers(stage.call(is_ask), queued());
+            stage.answers(stage.call(is_request), queued());
         }
     }
 }
 
-/// Somebody sets the wall clock, forward or back: one question more, and nothing else.
+/// The wall clock is set, forward or back. That looks like a suspend: it costs one command, and no lock is lost.
 #[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_is_set_costs_one_question() {
     let stage = Stage::new();
     let guard = stage.held(&stage.resource);
     stage.driver().clocks.suspend(MINUTE);
-    assert!(guard.is_held(), "it is no loss");
-    let next = stage.in_line(&stage.resource);
-    let one_more = stage.in_line(&stage.resource);
+    assert!(guard.is_held(), "the lock is not lost");
+    let next = stage.queued_waiter(&stage.resource);
+    let one_more = stage.queued_waiter(&stage.resource);
     drop(guard);
     stage.answers(stage.call(|kind| matches!(kind, CallKind::LocalHandover)), Value::Int(1));
     let guard = Stage::taken(&next).unwrap();
     drop(guard);
-    assert!(Stage::taken(&one_more).is_some(), "the next turn needs none");
+    assert!(Stage::taken(&one_more).is_some(), "the next hand-over needs no command");
 }

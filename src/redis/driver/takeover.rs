@@ -1,13 +1,14 @@
-//! Noticing that the runtime which drives the connection is not run any more, and taking its work over.
+//! Takes over the connection and the timers from a runtime that does not run its tasks any more.
 //!
-//! What is asked for in one runtime may be sent by a task of another. If that other runtime lives on without being run, or
-//! a thread of it is blocked, the call would have no answer, and no lease would be renewed. So each runtime in which
-//! something of the provider is waited for or held has a task that probes the drivers, if they are of another runtime. One
-//! that is not polled for three quarters of the response time-out is [deposed](super::super::link::Connection::depose), and this
-//! runtime drives from then on. So no call takes much longer than the response time-out for want of another runtime, and
-//! a lease of more than that is renewed in time.
+//! A call that is made in one runtime may be sent by a task of another. If that other runtime is not run any more, or
+//! its thread is blocked, the call would get no reply, and no lease would be renewed. So each runtime in which a caller
+//! waits or a lock is held has a watching task, if the connection or the timers are driven by another runtime. It
+//! probes their tasks. A task that is not polled for three quarters of the response time-out is
+//! [deposed](crate::redis::connection::Connection::depose), and this runtime drives from then on. So a runtime that
+//! hangs delays a call by not much more than the response time-out, and a lease that is longer than that is renewed in
+//! time.
 //!
-//! Where one runtime is all that there is, there is no such task.
+//! In a process with one runtime there is no watching task.
 
 use std::sync::{Arc, Weak};
 
@@ -18,7 +19,7 @@ use super::Driver;
 use crate::redis::connection::{Probe, RuntimeNumber, TaskSlot};
 use crate::redis::lease::LeaseOwner;
 
-/// A watch that is noted. Dropped it is not any more, also with its runtime.
+/// A registered watching task. Dropping it, also with its runtime, removes the registration.
 struct Watch<B: LeaseOwner> {
     driver: Weak<Driver<B>>,
     runtime: RuntimeNumber,
@@ -32,13 +33,13 @@ impl<B: LeaseOwner> Drop for Watch<B> {
     }
 }
 
-/// In how many steps the response time-out is watched, and after how many a driver that was not polled is deposed. With
-/// the step until the probe that is one time-out.
+/// The response time-out has this many steps, and a task that was not polled for [`DEPOSED_AFTER`] of them is deposed.
+/// With the step before the probe that is one response time-out.
 const STEPS: u32 = 4;
 const DEPOSED_AFTER: u32 = 3;
 
 impl<B: LeaseOwner> Driver<B> {
-    /// Has the drivers watched from this runtime, if they are of another one.
+    /// Starts a watching task in this runtime, if another runtime drives the connection or the timers.
     pub(super) fn watch_from(self: &Arc<Self>, runtime: &Handle) {
         let here = RuntimeNumber::of(runtime);
         if !self.is_driven_elsewhere(here) || !self.watches.add(here) {
@@ -47,7 +48,8 @@ impl<B: LeaseOwner> Driver<B> {
         let watch = Watch { driver: Arc::downgrade(self), runtime: here };
         let step = self.connection.settings().response_timeout / STEPS;
         runtime.spawn(async move {
-            // For one time-out after the last use: a caller that takes lock after lock does not begin a task for each.
+            // It lives for one more response time-out after the last use, so that a caller that takes lock after lock
+            // does not start a task for each.
             let mut unused = 0;
             while unused < STEPS {
                 let Some(probes) = watch.driver.upgrade().map(|driver| driver.probe(here)) else { return };
@@ -70,17 +72,17 @@ impl<B: LeaseOwner> Driver<B> {
         });
     }
 
-    /// Whether a driver is a task of another runtime.
+    /// Whether another runtime drives the connection or the timers.
     fn is_driven_elsewhere(&self, here: RuntimeNumber) -> bool {
         self.connection.task().is_elsewhere(here) || self.timer_task.is_elsewhere(here)
     }
 
     fn probe(&self, here: RuntimeNumber) -> Probes {
-        let of = |driver: &TaskSlot| if driver.is_elsewhere(here) { driver.probe() } else { None };
-        Probes { connection: of(self.connection.task()), timers: of(&self.timer_task) }
+        let probe_elsewhere = |driver: &TaskSlot| if driver.is_elsewhere(here) { driver.probe() } else { None };
+        Probes { connection: probe_elsewhere(self.connection.task()), timers: probe_elsewhere(&self.timer_task) }
     }
 
-    /// Deposes the drivers that have not been polled since they were probed.
+    /// Deposes the tasks that have not been polled since the probes.
     fn take_over(&self, probes: Probes) {
         if let Some(stuck) = probes.connection.and_then(|probe| self.connection.task().not_run_since(probe)) {
             self.connection.depose(stuck);
@@ -93,7 +95,7 @@ impl<B: LeaseOwner> Driver<B> {
     }
 }
 
-/// Of the drivers of other runtimes.
+/// The probes of the tasks in other runtimes.
 #[derive(Clone, Copy)]
 struct Probes {
     connection: Option<Probe>,
@@ -102,8 +104,8 @@ struct Probes {
 
 impl Probes {
     fn are_answered<B: LeaseOwner>(self, driver: &Driver<B>) -> bool {
-        let answered =
+        let is_answered =
             |probe: Option<Probe>, driver: &TaskSlot| probe.is_none_or(|probe| driver.not_run_since(probe).is_none());
-        answered(self.connection, driver.connection.task()) && answered(self.timers, &driver.timer_task)
+        is_answered(self.connection, driver.connection.task()) && is_answered(self.timers, &driver.timer_task)
     }
 }

@@ -1,5 +1,5 @@
-//! Code of a user's that runs when something is woken or dropped, and that drops guards of the same shard: at every place
-//! that wakes, nothing of ours may be locked meanwhile.
+//! The user's code runs when a waker is woken or dropped, and may drop guards of the same shard. So at every point that
+//! wakes or drops a waker, no mutex of the provider may be locked.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::pin::{Pin, pin};
@@ -21,13 +21,13 @@ use crate::redis::connection::{Call, Caller, Reply, SupervisorExit};
 use crate::types::Wait;
 use crate::{LockError, LockGuard, LockRequest, Resource};
 
-/// A deadlock is one by then.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// After this time a scene counts as deadlocked.
+const DEADLOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many names were made up.
+/// How many names were tried.
 static NAMES: AtomicUsize = AtomicUsize::new(0);
 
-/// A waker that drops a guard of the same shard whenever it is woken, and once more when it is dropped.
+/// A waker that drops a guard of the same shard whenever it is woken, and one more when it is dropped.
 struct Hostile {
     backend: Arc<Backend>,
     resource: Resource,
@@ -57,7 +57,7 @@ impl Drop for Hostile {
 }
 
 impl Stage {
-    /// Another name whose entry is in the shard of the one that all is about.
+    /// Another resource in the shard of the stage's own.
     fn neighbour(&self) -> Resource {
         let shard = |resource: &Resource| self.driver().table.shard_of(resource);
         loop {
@@ -69,7 +69,7 @@ impl Stage {
         }
     }
 
-    /// A waker with guards to drop, and how often it ran.
+    /// A hostile waker, and a counter of its runs.
     fn hostile(&self) -> (Waker, Arc<AtomicUsize>) {
         let ran = Arc::new(AtomicUsize::new(0));
         let guards = (0..3).map(|_| self.held(&self.neighbour())).collect();
@@ -82,7 +82,7 @@ impl Stage {
         (Arc::new(hostile).into(), ran)
     }
 
-    /// Somebody who waits for the lock with this waker.
+    /// A caller that was polled once with this waker, and waits for a reply.
     fn waits(&self, wait: Wait, waker: &Waker) -> Pin<Box<dyn Future<Output = Option<LockGuard>>>> {
         let request = LockRequest::new(&self.resource).options(Self::options()).wait(wait);
         let mut acquiring = Box::pin(Arc::clone(&self.backend).acquire(request));
@@ -90,7 +90,7 @@ impl Stage {
         Box::pin(async move { acquiring.await.unwrap_or_default().map(LockGuard::from) })
     }
 
-    /// What a guard is waited for with.
+    /// A held lock whose loss signal was polled with a hostile waker. Returns the guard, the counter and the signal.
     fn watched(&self) -> (LockGuard, Arc<AtomicUsize>, crate::Lost) {
         let guard = self.held(&self.resource);
         let (waker, ran) = self.hostile();
@@ -110,7 +110,7 @@ fn on_stage(scene: impl FnOnce(&Stage) -> Arc<AtomicUsize> + Send + 'static) {
         assert!(ran.load(SeqCst) > 0, "the user's code did not run");
         _ = done.send(());
     });
-    match ended.recv_timeout(PATIENCE) {
+    match ended.recv_timeout(DEADLOCK_TIMEOUT) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the provider is deadlocked"),
         _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
     }
@@ -157,7 +157,7 @@ fn a_watcher_may_drop_a_guard_when_an_extension_finds_the_lock_lost() {
     });
 }
 
-/// Those who watch are woken when a lease may end earlier than they know.
+/// A watcher is woken when a lease may end earlier than the watcher knows.
 #[test]
 fn a_watcher_may_drop_a_guard_when_the_lease_is_shortened() {
     on_stage(|stage| {
@@ -203,7 +203,7 @@ fn a_waiter_may_drop_a_guard_when_it_is_granted_the_lock() {
         let Poll::Ready(Some(guard)) = waiting.as_mut().poll(&mut Context::from_waker(&waker)) else {
             panic!("it is granted")
         };
-        // The same from one holder of this process to the next.
+        // The same for a local hand-over.
         let (waker, by_release) = stage.hostile();
         let _waiting = stage.waits(Wait::Forever, &waker);
         drop(guard);
@@ -291,7 +291,7 @@ fn a_release_and_an_extension_may_drop_a_guard_when_they_are_answered() {
     });
 }
 
-/// Of two extensions at once the second waits for the first, and hears of what becomes of it.
+/// Of two extensions the second waits for the first, and gets a result if that one fails.
 #[test]
 fn an_extension_that_waits_may_drop_a_guard_when_it_is_answered() {
     type Ends = fn(&Stage, Call<CallKind>);
@@ -315,7 +315,7 @@ fn an_extension_that_waits_may_drop_a_guard_when_it_is_answered() {
     }
 }
 
-/// The runtime that served the provider has ended: whoever waits in another is woken to serve it.
+/// The runtime that drove the connection has ended: a waiter in another runtime is woken to drive it.
 #[test]
 fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
     on_stage(|stage| {
@@ -326,7 +326,7 @@ fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
     });
 }
 
-/// The last of a waker goes when another takes its place, or when the future is dropped.
+/// The last reference to a waker is dropped when another one replaces it, or with the future.
 #[test]
 fn a_waiters_waker_that_is_dropped_may_drop_a_guard() {
     on_stage(|stage| {
@@ -336,7 +336,7 @@ fn a_waiters_waker_that_is_dropped_may_drop_a_guard() {
         let (waker, dropped) = stage.hostile();
         assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
-        assert!(replaced.load(SeqCst) > 0, "nobody has it any more");
+        assert!(replaced.load(SeqCst) > 0, "the last reference is dropped");
         drop(waiting);
         dropped
     });
@@ -349,7 +349,7 @@ fn a_watchers_waker_that_is_dropped_may_drop_a_guard() {
         let (waker, dropped) = stage.hostile();
         assert!(Pin::new(&mut lost).poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
-        assert!(replaced.load(SeqCst) > 0, "nobody has it any more");
+        assert!(replaced.load(SeqCst) > 0, "the last reference is dropped");
         drop(lost);
         dropped
     });

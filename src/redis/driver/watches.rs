@@ -4,17 +4,17 @@ use parking_lot::Mutex;
 
 use crate::redis::connection::RuntimeNumber;
 
-/// In which runtimes there is a task that watches the drivers.
+/// The runtimes that have a watching task.
 #[derive(Debug, Default)]
 pub(super) struct Watches(Mutex<Vec<RuntimeNumber>>);
 
 impl Watches {
-    /// Whether there is one in any.
+    /// Whether any runtime has one.
     pub(super) fn any(&self) -> bool {
         !self.0.lock().is_empty()
     }
 
-    /// Notes one more. `false` if this runtime has one.
+    /// Registers a watching task. `false` if this runtime has one already.
     pub(super) fn add(&self, runtime: RuntimeNumber) -> bool {
         let mut watches = self.0.lock();
         let new = !watches.contains(&runtime);
