@@ -30,7 +30,7 @@ pub async fn loss_is_signalled_in_time(subject: impl Subject) {
     scene.nothing_left().await;
 }
 
-/// A loss is final, for every view of the lock, whatever happens to the name later.
+/// A loss is final for every view of the lock, also if the name is locked again later.
 pub async fn loss_is_final(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let guard = acquired(&scene.lock_with("lost", lease(SHORT))).await;

@@ -1,4 +1,4 @@
-//! First come, first served, whatever happens to other waiters.
+//! First come, first served, also if other waiters leave or expire.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! # Why
 //!
 //! hyper prepares an upgrade when a request asks for one, and hands the connection over when it has finished with it,
-//! whatever the answer was. A client that sends `Connection: close`, or that leaves after a refusal, would so start the
+//! after any answer. A client that sends `Connection: close`, or that leaves after a refusal, would so start the
 //! handler's task without a lock. hyper does not hand over a connection that ends with an error. So the whole refusal is
 //! sent, and the body fails where it would end.
 

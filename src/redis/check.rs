@@ -124,7 +124,7 @@ fn old_server(version: Option<&str>, shown: impl Fn(&str) -> String) -> Option<R
 }
 
 fn eviction(info: &str, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {
-    // A server without a limit on its memory evicts nothing, whatever its policy.
+    // A server without a limit on its memory evicts nothing, under any policy.
     let bounded = field(info, "maxmemory").is_some_and(|bytes| bytes != "0");
     let policy = field(info, "maxmemory_policy").filter(|policy| bounded && *policy != "noeviction")?;
     Some(RedisWarning::MayEvict { policy: shown(policy) })

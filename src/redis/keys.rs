@@ -173,8 +173,8 @@ mod tests {
         "\u{feff}",
     ];
 
-    /// Whatever braces are in a name, its keys are in one slot, no other name has one of them, and the name can be read from
-    /// its lock key.
+    /// With any braces in a name: its keys are in one slot, no other name has one of them, and the name can be read from its
+    /// lock key.
     #[test]
     fn no_name_reaches_the_keys_of_another() {
         for prefix in ["orchestrix:lock:", ""] {

@@ -76,7 +76,7 @@ impl LockRequest {
         LockRequestRef::new(&self.resource, &self.options, self.wait)
     }
 
-    /// What is to be locked, for a caller who has no use for the rest.
+    /// The resource to be locked, for a caller that does not need the rest.
     #[inline]
     pub fn into_resource(self) -> Resource {
         self.resource

@@ -117,7 +117,7 @@ fn timeouts_are_read_in_their_units() {
         ("redis://localhost?socket_connect_timeout=2.5&socket_timeout=0.75", (2_500, 750, 0)),
         ("redis://localhost?timeout=3s", (0, 3_000, 0)),
         ("redis://localhost?commandTimeout=700", (0, 700, 0)),
-        // Several name the same for clients in several languages: our own counts, in whatever order.
+        // Several options name the same setting, for clients in several languages. This crate's own name counts, in any order.
         ("redis://localhost?dial_timeout=5s&connectTimeout=100&socket_connect_timeout=1", (100, 0, 0)),
         ("redis://localhost?socket_timeout=1&timeout=5s&read_timeout=2s", (0, 2_000, 0)),
     ] {

@@ -1,4 +1,4 @@
--- Cancels an acquire, whatever became of it: removes its entry from the queue, and frees the lock if it was granted.
+-- Cancels an acquire in any state: removes its entry from the queue, and frees the lock if it was granted.
 --
 -- ARGV   1 its entry in the queue up to the token, "deadline:ttl:mode", as far as it is known
 -- Answer 1   it had been granted
