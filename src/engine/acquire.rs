@@ -161,8 +161,8 @@ impl<H: Host> Lock<H> {
         }
     }
 
-    /// A reply to a request that is over: a notification of the grant came before it. Whatever the server may still have of
-    /// it is taken back (R4).
+    /// A reply to a request that is over: a notification of the grant came before it. What the server may still have of the
+    /// request is cancelled (R4).
     fn acquire_replied_too_late(
         &mut self,
         token: OwnerToken,

@@ -25,7 +25,7 @@ impl<H: Host> Lock<H> {
             return Self::busy(waiter.clone(), cx);
         }
         self.end_if_over(cx);
-        // Those who wait are asked for first.
+        // The request of the callers that wait is sent first.
         self.settle(cx);
         let attempt = Attempt {
             arrival: Arrival::new(cx.ticket()),
@@ -43,7 +43,7 @@ impl<H: Host> Lock<H> {
     ///
     /// It may have granted this caller the lock before another who waited here already. The request of that one was sent
     /// earlier; but it was granted, and the lock held and released meanwhile, and requested anew since. The lock is then
-    /// given to the one who waits.
+    /// granted to the caller that waited first.
     pub(super) fn attempt_replied(
         &mut self,
         token: OwnerToken,

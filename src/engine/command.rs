@@ -39,7 +39,7 @@ pub(crate) enum Step {
     Check,
     /// Free the lock, or hand it on.
     Release,
-    /// Cancel an acquire, whatever became of it.
+    /// Cancel an acquire in any state.
     Cancel,
     /// Cancel an acquire whose entry in the wait queue is known exactly. The server finds it faster in a long queue.
     Leave { lease: TtlMillis, deadline: u64, polls: bool },

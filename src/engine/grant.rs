@@ -132,7 +132,7 @@ impl<H: Host> Lock<H> {
                 self.grant_in_time(OnServerFailure::Retry, cx);
             }
             Reply::Done { result: None, .. } => self.lose_ownership(cx),
-            // It is not known whether the lock is still ours. Those who wait go on waiting, for another ownership.
+            // It is not known whether the lock is still ours. The callers that wait go on waiting, for another ownership.
             Reply::Refused(_) | Reply::Garbled(_) | Reply::NotSent(_) | Reply::Indeterminate { .. } => {
                 self.end_ownership(cx);
             }

@@ -1,4 +1,4 @@
-//! [`Host`]: what the engine needs of whatever drives it.
+//! [`Host`]: what the engine needs of its driver.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The protocol of a client of a lock server, as a state machine: no I/O, no clock of its own, no wakers, and no type of
 //! any server's.
 //!
-//! Each resource that this process holds, or wants, has a [`Lock`]. Whatever happens to it is an [`Event`]; the machine
+//! Each resource that this process holds, or wants, has a [`Lock`]. All that happens to it is an [`Event`]; the machine
 //! changes its state and leaves what follows in [`Actions`]: calls to send to the server, callers to answer, watchers to
 //! wake. A *driver* (`redis::driver`) owns the locks, each under the mutex of its shard. It hands events to them one at a
 //! time, queues the calls in order while it holds the mutex, and does all the rest once the mutex is free. What the

@@ -449,11 +449,11 @@ mod tests {
             of_turns.next_holder();
             turns += 1;
         }
-        assert_eq!(turns, 32, "turns before anybody waited do not count");
+        assert_eq!(turns, 32, "hand-overs before others waited do not count");
 
         let unheard = ownership(granted);
         assert!(unheard.may_hand_over(granted + Duration::from_millis(999)));
-        assert!(!unheard.may_hand_over(granted + Duration::from_secs(1)), "nobody could tell us");
+        assert!(!unheard.may_hand_over(granted + Duration::from_secs(1)), "the server has not said for too long whether others wait");
     }
 
     /// R2: while an extension is under way the earlier end is the one to believe in; refused, it has changed nothing.
