@@ -453,7 +453,10 @@ mod tests {
 
         let unheard = ownership(granted);
         assert!(unheard.may_hand_over(granted + Duration::from_millis(999)));
-        assert!(!unheard.may_hand_over(granted + Duration::from_secs(1)), "the server has not said for too long whether others wait");
+        assert!(
+            !unheard.may_hand_over(granted + Duration::from_secs(1)),
+            "the server has not said for too long whether others wait"
+        );
     }
 
     /// R2: while an extension is under way the earlier end is the one to believe in; refused, it has changed nothing.

@@ -1,4 +1,4 @@
-//! P6 between processes: nobody is overtaken beyond what local turns allow.
+//! P6 between processes: no waiter is overtaken more often than local hand-overs allow.
 //!
 //! All waiters of a process share one place in the server's queue, and a process that has the lock does not stand
 //! there. So from when somebody waits in process `p` until `p` is granted the lock, each other process can have it
@@ -71,8 +71,8 @@ fn overtaken(scene: &Scene<'_>, resource: usize, grants: &[Grant], wait: &Wait, 
         if count > MOST {
             verdict.overtaking.found(excused, || {
                 let what = format!(
-                    "process {} waited for {} while process {process} was granted the lock {count} times for those \
-                     who came later",
+                    "process {} waited for {} while process {process} was granted the lock {count} times for callers \
+                     that came later",
                     wait.process,
                     ms(wait.until - wait.waiting),
                 );

@@ -1,4 +1,4 @@
-//! P4: nobody extends or releases what is another's, and what was lost does not come back.
+//! P4: no process extends or releases another's lock, and a lost lock does not come back.
 //!
 //! Fences fix the order of the grants: once a higher one has been granted, the lower one is over. An extension or a
 //! release of the lower one that begins after that must not be answered with yes. (One that had begun before may be

@@ -18,13 +18,13 @@ pub(crate) enum Property {
     Overlaps,
     /// P3: a store that refuses stale fences loses no update.
     Updates,
-    /// P4: nobody extends or releases another's.
+    /// P4: no process extends or releases another's lock.
     Owners,
     /// P5: nothing is left over.
     Leftovers,
     /// P6 within a process: first come, first served.
     Order,
-    /// P6 between processes: nobody is overtaken beyond some local turns.
+    /// P6 between processes: no waiter is overtaken more often than local hand-overs allow.
     Overtaking,
     /// P7: the layer.
     Layer,

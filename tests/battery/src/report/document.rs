@@ -12,44 +12,45 @@ const KNOWN: [&str; 5] = ["run_short", "run_long", "control", "mutants", "batter
 const OPENING: &str = "\
 # What was run, and what came of it
 
-Every figure on this page was written by the tool that it is about, as JSON, and put here by a program
-(`battery evidence`); none was typed. \"Not run\" means that there were no figures when the page was made. How the
-tools work is said in their own files: [tests/battery](../tests/battery/README.md) for the battery, and the head of
-each test.
+Each tool wrote its figures as JSON, and a program (`battery evidence`) made this page of them; none was typed. \"Not run\"
+means that there were no figures when the page was made. The tools are described in their own files:
+[tests/battery](../tests/battery/README.md) for the battery, and the head of each test.
 ";
 
 const BATTERY: &str = "\
-Several real processes take, extend and give back locks on a real redis-server, update numbers in a store under them,
-and run requests through the layer, while faults are done to them, to the server, and to the way between. Each step is
-written down before and after it is done, and what was written is judged by a checker that knows nothing of the crate:
+Several real processes acquire, extend and release locks on a real redis-server. Under these locks they update numbers in a
+store, and run requests through the layer. Meanwhile faults are injected into the processes, the server, and the network
+between them. Each process records each step before and after it. A checker that shares no code with the crate judges the
+record. A violation is *excused* if a fault explains it:
 
-- P1: the fences of a resource are unique, whatever happens, and rise in real time. Excused is a process that takes up,
-  or hands on among its own tasks, what the server had granted it before it lost its data or its clock was set, until
-  it has heard of that; the time within the fence has to say that it was before.
-- P2: two holds that their holders were certain of never overlap. Not required, and only counted (excused), while
-  the server loses its data or its clock jumps, and for one lease after that.
-- P3: a store that refuses stale fences, from readers too, loses no update, whatever happens.
-- P4: nobody extends or releases a lock that is another's by then. Excused as P2 is.
-- P5: once everything is healed, nothing is left for a process that lives, however long its leases are, each lock is
-  free within a lease, and no key is left but fences.
-- P6: first come, first served, within a process and between processes. Of two processes it is decided by waits during
-  which no fault touched either: another process serves no more late-comers of its own than 33 before one who waits.
-- P7: each request through the layer is run or refused, and two are never run at a time. One is cancelled only if its
-  lock was lost or its caller gave up, and answered only if its lock was held to its end.
+- P1: the fencing tokens of a resource are unique, under every fault, and rise in real time. Excused: the server lost its data,
+  or its clock was set, and a process still takes up an earlier grant, or hands it over among its own tasks, until it learns of
+  that. The time within the token has to show that the grant is from before.
+- P2: two holds of which their holders were certain never overlap. Excused: while the server loses its data or its clock jumps,
+  and for one lease after that.
+- P3: a store that refuses stale tokens, from readers too, loses no update, under every fault.
+- P4: a process never extends or releases a lock that another owner has by then. Excused as P2 is.
+- P5: once all faults have ended, no key is left of a live process, also with long leases. Each lock is free within a lease, and
+  no key is left but fences.
+- P6: first come, first served, within a process and between processes. Two processes are compared only during waits that no
+  fault affected: while a caller of one waits, the other serves at most 33 of its own callers that came later.
+- P7: each request through the layer is either run or refused, and two are never run at the same time. A request is cancelled
+  only if its lock was lost or its caller gave up, and answered only if its lock was held to its end.
 ";
 
 const CONTROL: &str = "\
-The same processes, with holders that are stopped or blocked for longer than their leases, once with a store that takes
-whatever comes. There updates must be lost, or the battery would notice nothing; with fences none may be.
+The same processes, with holders that are stopped or blocked for longer than their leases: once with a store that accepts every
+write, and once with a store that checks fencing tokens. In the first case updates must be lost, since otherwise the battery
+would detect nothing. In the second case none may be lost.
 ";
 
 const MUTANTS: &str = "\
-Wrong versions of the crate, each made on purpose, and the check that has to fail on it.
+Deliberately wrong versions of the crate, each with the check that has to fail on it.
 ";
 
 const BATTERY_MUTANTS: &str = "\
-Some of them are made by the battery's processes too, each in a short round of its own. Its checker, which knows nothing
-of them, has to reject what they did, for the property that the mistake breaks.
+Some of them are also run by the battery's processes, each in a short round of its own. The checker does not know which mutant
+ran. It has to report a violation of the property that the mistake breaks.
 ";
 
 const AGAIN: &str = "\
@@ -65,7 +66,7 @@ tests/mutants/battery.sh
 
 `ORCHESTRIX_EVIDENCE=DIR tests/run.sh` also writes the figures into that directory, and
 `cargo run --release -p battery -- evidence --in DIR --out docs/evidence.md` makes this
-page of them. A seed fixes the faults and their times; what the processes then do depends on the machine too.
+page of them. A seed determines the faults and their times. What the processes do then also depends on the machine.
 ";
 
 pub(super) struct Document<'a> {

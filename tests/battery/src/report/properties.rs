@@ -45,10 +45,10 @@ pub(super) fn said(property: Property) -> (&'static str, &'static str) {
         Property::Fences => ("P1", "fences are unique and rise"),
         Property::Overlaps => ("P2", "certain holds never overlap"),
         Property::Updates => ("P3", "a fenced store loses no update"),
-        Property::Owners => ("P4", "nobody extends or releases another's"),
-        Property::Leftovers => ("P5", "after healing all is free and nothing left"),
+        Property::Owners => ("P4", "no process extends or releases another's lock"),
+        Property::Leftovers => ("P5", "after the faults every lock is free and nothing is left"),
         Property::Order => ("P6", "first come, first served within a process"),
-        Property::Overtaking => ("P6", "nobody is overtaken for long by another process"),
+        Property::Overtaking => ("P6", "no waiter is overtaken for long by another process"),
         Property::Layer => ("P7", "the layer: each request is run or refused, one at a time"),
         Property::Linear => ("linear", "a general linearizability checker agrees on samples"),
     }

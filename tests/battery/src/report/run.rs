@@ -9,7 +9,7 @@ use super::properties::{Found, found};
 use crate::check::Verdict;
 use crate::nemesis::{Ended, KINDS, Round};
 
-/// Kinds of operations that Redis has not answered, or that nobody waited for.
+/// Kinds of operations without a reply of Redis, or whose caller gave up.
 const UNANSWERED: [&str; 7] = [
     "acquires_failed",
     "acquires_given_up",
@@ -20,7 +20,7 @@ const UNANSWERED: [&str; 7] = [
     "requests_not_run",
 ];
 
-/// Pairs that decide P6 between processes, for each round. On a machine that does nothing else there are about 15, since
+/// Pairs that decide P6 between processes, for each round. On an otherwise idle machine there are about 15, since
 /// fewer waits last long there.
 const LEAST_DECIDED: u64 = 3;
 
@@ -56,7 +56,7 @@ pub(crate) struct RunReport {
     pub(crate) longest_overlap: f64,
     pub(crate) cross_checked_windows: u64,
     /// P6 between processes: pairs of a wait and another process that served late-comers meanwhile, which no fault
-    /// touched, and which one did; and of the former how often at most somebody was overtaken.
+    /// touched, and which one did; and how often at most a waiter of the former was overtaken.
     pub(crate) overtaking_decided: u64,
     pub(crate) overtaking_undecided: u64,
     pub(crate) most_overtaken: u64,

@@ -40,7 +40,7 @@ impl fmt::Display for RunReport {
         writeln!(f, "{} windows cross-checked", self.cross_checked_windows)?;
         writeln!(
             f,
-            "{} waits decided who overtakes whom, {} more were touched by faults; overtaken at most {} times",
+            "{} waits decided P6 between processes, faults affected {} more; a waiter was overtaken at most {} times",
             self.overtaking_decided, self.overtaking_undecided, self.most_overtaken
         )?;
         writeln!(f, "{:>8} {:>10} {:>10} {:>8}", "", "checked", "violated", "excused")?;
