@@ -51,7 +51,7 @@ async fn an_attempt_does_not_come_before_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_comes_before_those_who_came_later() {
+async fn an_attempt_comes_before_callers_that_came_later() {
     let stage = Stage::new();
     let (attempt, call) = stage.tries();
     let waiter = stage.queued_waiter(&stage.resource);
