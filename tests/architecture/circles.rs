@@ -1,44 +1,44 @@
-//! The rules: floors that point one way, and no circles.
+//! The rules: dependencies between floors point one way, and there are no circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::graph::Graph;
 
-/// A circle that is known: the folder, and the files and folders in it that may be part of the circle.
+/// A known circle: its folder, and the files and folders in it that may be part of the circle.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) folder: &'static str,
     pub(crate) members: &'static [&'static str],
 }
 
-/// The most files of one folder that may use each other in a circle.
+/// The maximum number of files of one folder that may form a circle.
 const MOST: usize = 3;
 
-/// The room of `src` in which a file is: a folder's name, or that of a file.
-pub(crate) fn room(file: &str) -> &str {
+/// The part of `src` that a file belongs to: the name of its folder, or that of a file beside the folders.
+pub(crate) fn part(file: &str) -> &str {
     let inside = file.trim_start_matches("src/");
     inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
 }
 
-/// What uses something on a floor that is not below its own.
+/// The edges that lead to a floor which is not below their own.
 pub(crate) fn broken_floors(graph: &Graph, floors: &[&[&str]]) -> Vec<String> {
-    let floor = |room: &str| floors.iter().position(|floor| floor.contains(&room));
+    let floor = |part: &str| floors.iter().position(|floor| floor.contains(&part));
     let mut broken = BTreeSet::new();
     for (from, to) in graph.edges() {
-        if room(from) == room(to) {
+        if part(from) == part(to) {
             continue;
         }
-        match (floor(room(from)), floor(room(to))) {
+        match (floor(part(from)), floor(part(to))) {
             (Some(above), Some(below)) if above < below => {}
             (Some(_), Some(_)) => _ = broken.insert(format!("{from} uses {to}, which does not stand below it")),
-            (None, _) => _ = broken.insert(format!("{} stands on no floor", room(from))),
-            (_, None) => _ = broken.insert(format!("{} stands on no floor", room(to))),
+            (None, _) => _ = broken.insert(format!("{} stands on no floor", part(from))),
+            (_, None) => _ = broken.insert(format!("{} stands on no floor", part(to))),
         }
     }
     broken.into_iter().collect()
 }
 
-/// Circles between folders, circles of too many files in one folder, and known ones that are gone.
+/// Circles between folders, circles of too many files in one folder, and known circles that no longer exist.
 pub(crate) fn broken_rules(graph: &Graph, known: &[Known]) -> Vec<String> {
     let mut broken = Vec::new();
     let mut seen = vec![false; known.len()];
@@ -68,7 +68,7 @@ fn shown(circle: &BTreeSet<&str>, edges: &BTreeSet<(&str, &str)>) -> String {
     inside.map(|(from, to)| format!("{from} -> {to}")).collect::<Vec<_>>().join(", ")
 }
 
-/// For each folder, which of its files and folders uses which. A folder and the file of the same name are one.
+/// For each folder, the edges between its files and folders. A folder and the file of the same name are one node.
 fn folders(graph: &Graph) -> BTreeMap<String, BTreeSet<(&str, &str)>> {
     let mut folders: BTreeMap<String, BTreeSet<(&str, &str)>> = BTreeMap::new();
     for (from, to) in graph.edges() {
@@ -83,7 +83,7 @@ fn folders(graph: &Graph) -> BTreeMap<String, BTreeSet<(&str, &str)>> {
     folders
 }
 
-/// The largest sets of names each of which leads to every other.
+/// The strongly connected components: the largest sets of names in which each name leads to every other.
 fn circles<'a>(edges: &BTreeSet<(&'a str, &'a str)>) -> Vec<BTreeSet<&'a str>> {
     let names: BTreeSet<_> = edges.iter().flat_map(|(from, to)| [*from, *to]).collect();
     let reached: BTreeMap<_, _> = names.iter().map(|name| (*name, reached(edges, name))).collect();

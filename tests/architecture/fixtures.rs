@@ -1,4 +1,4 @@
-//! The checker itself, on small trees: it sees what is there, and nothing else.
+//! Tests of the checker on small trees: it finds all edges, and no others.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ fn graph(files: &[(&str, &str)]) -> Graph {
     Graph::of(&files)
 }
 
-/// Every way in which one file can name an item of another.
+/// All ways in which one file can name an item of another.
 #[test]
 fn a_name_is_found_however_it_is_written() {
     for text in [
@@ -70,7 +70,7 @@ fn what_is_no_use_is_not_taken_for_one() {
     }
 }
 
-/// The file of a module that is declared for tests is read as a test.
+/// The file of a module that is declared for tests is left out.
 #[test]
 fn files_for_tests_do_not_count() {
     let graph = graph(&[
@@ -83,7 +83,7 @@ fn files_for_tests_do_not_count() {
     assert_eq!(graph.edges().count(), 0);
 }
 
-/// Two rooms that use each other, each through the crate's own re-exports.
+/// Two parts of `src` that use each other, each through the crate's re-exports.
 #[test]
 fn a_circle_between_rooms_is_found() {
     let tree = |lower: &'static str| {
@@ -103,7 +103,7 @@ fn a_circle_between_rooms_is_found() {
     assert_eq!(broken_floors(&good, &[&["upper"]]), ["lower stands on no floor"]);
 }
 
-/// A folder inside of a room, and a file beside it.
+/// A folder inside a part of `src`, and a file beside that folder.
 #[test]
 fn a_circle_through_a_folder_of_a_room_is_found() {
     let graph = graph(&[
@@ -122,7 +122,7 @@ fn a_circle_through_a_folder_of_a_room_is_found() {
     assert_eq!(broken.len(), 2, "the circle, and the known one that is gone: {broken:?}");
 }
 
-/// Three files of a folder may use each other, and four may not.
+/// Three files of a folder may form a circle, and four may not.
 #[test]
 fn a_circle_of_four_files_is_found() {
     let round = |files: usize| {

@@ -1,4 +1,4 @@
-//! [`Graph`]: which file uses which.
+//! [`Graph`]: the dependencies between files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::resolver::Resolver;
 pub(crate) struct Graph(BTreeSet<(String, String)>);
 
 impl Graph {
-    /// Of the files of a crate, by their paths from `src/` on.
+    /// Builds the graph of a crate's files, given by their paths from `src/` on.
     pub(crate) fn of(files: &BTreeMap<String, String>) -> Self {
         let parsed: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), module_of(name), parse(text))).collect();
         let mut modules = BTreeMap::new();
@@ -22,7 +22,7 @@ impl Graph {
             if *file == "src/lib.rs" || is_for_tests(&for_tests, file) {
                 continue;
             }
-            let used = module.imports.values().chain(&module.globs).filter(|import| !import.given_on);
+            let used = module.imports.values().chain(&module.globs).filter(|import| !import.re_exported);
             let used = used.map(|import| &import.path).chain(&module.paths);
             let targets = used.filter_map(|used| resolver.file_of(path, used));
             edges.extend(
@@ -61,7 +61,7 @@ fn module_of(file: &str) -> Vec<String> {
     if inside == "lib" { Vec::new() } else { inside.split('/').map(str::to_owned).collect() }
 }
 
-/// The modules that a file declares for tests alone, as `src/a/b`: their files do not count.
+/// The modules that a file declares only for tests, such as `src/a/b`. Their files are left out.
 fn for_tests(files: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for (file, text) in files {

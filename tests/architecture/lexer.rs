@@ -1,9 +1,9 @@
 //! Source text as tokens, without comments and literals.
 
-/// A word, or one character of punctuation; `::` is one token.
+/// A word, or one character of punctuation. `::` is one token.
 pub(crate) type Token = String;
 
-/// Splits source text. Literals of text, comments and lifetimes are left out; so are numbers.
+/// Splits source text into tokens. String literals, comments, lifetimes and numbers are left out.
 pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let text: Vec<char> = text.chars().collect();
     let mut tokens = Vec::new();
@@ -46,7 +46,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// The length of a comment that may have others inside.
+/// The length of a block comment, which may contain others.
 fn block_comment(text: &[char]) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while at < text.len() {
@@ -62,7 +62,7 @@ fn block_comment(text: &[char]) -> usize {
     text.len()
 }
 
-/// The length of a raw literal of text, if one begins here.
+/// The length of a raw string literal, if one begins here.
 fn raw_text(text: &[char]) -> Option<usize> {
     let prefix = if text.starts_with(&['b', 'r']) { 2 } else { 1 };
     if text.get(prefix - 1) != Some(&'r') {
@@ -79,7 +79,7 @@ fn raw_text(text: &[char]) -> Option<usize> {
     Some(begin + 1 + length + end.len())
 }
 
-/// The length of a literal between quotes.
+/// The length of a literal in quotes.
 fn quoted(text: &[char], quote: char) -> usize {
     let mut at = 1;
     while let Some(&character) = text.get(at) {
@@ -92,7 +92,7 @@ fn quoted(text: &[char], quote: char) -> usize {
     text.len()
 }
 
-/// The length of a character's literal, or of a lifetime.
+/// The length of a character literal or of a lifetime.
 fn quote(text: &[char]) -> usize {
     let is_literal = text.get(1) == Some(&'\\') || text.get(2) == Some(&'\'');
     if is_literal {

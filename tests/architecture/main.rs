@@ -1,9 +1,10 @@
-//! The floors of the source tree: which file uses which, that there are no circles, and that the core names no backend.
+//! Checks of the source tree: dependencies point from higher floors to lower ones, there are no circles, and the core
+//! names no backend.
 //!
-//! The files are read as text and not compiled, so that every feature and every platform counts. Names are resolved through
-//! re-exports: `use crate::LockError` in a backend is an edge to `src/types/error.rs`, and not to `src/lib.rs`. What tests
-//! use does not count. A call of a method is no name: an `impl` block of another file's type is seen where that type is
-//! named, and nowhere else.
+//! The files are read as text and not compiled, so that all features and platforms are included. Names are resolved
+//! through re-exports: `use crate::LockError` in a backend is an edge to `src/types/error.rs`, and not to `src/lib.rs`.
+//! Code of tests is left out. A method call is no edge: a file depends on an `impl` block in another file only if it
+//! names the type.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -21,8 +22,8 @@ use std::path::Path;
 use circles::Known;
 use graph::Graph;
 
-/// The floors, from the highest to the lowest: what stands on one may use what stands below it, and nothing beside it. The
-/// two faces are only names for what users import.
+/// The floors, from the highest to the lowest. A part may use the parts on lower floors, and none on its own floor.
+/// `middleware` and `provider` are only the public modules that users import.
 const FLOORS: &[&[&str]] = &[
     &["middleware", "provider"],
     &["conformance", "fuzz"],
@@ -39,11 +40,11 @@ const FLOORS: &[&[&str]] = &[
     &["mutant"],
 ];
 
-/// What must not know of any backend, and which those are.
+/// The parts that must not name a backend, and the backends.
 const CORE: &[&str] = &["lock", "backend", "types"];
 const BACKENDS: &[&str] = &["memory", "redis"];
 
-/// Circles that are known and have not been untied yet. One that is not there any more has to be taken off this list.
+/// Known circles that are not resolved yet. A circle that no longer exists must be removed from this list.
 const KNOWN: &[Known] = &[Known {
     folder: "src/redis/connection",
     members: &[
@@ -83,7 +84,7 @@ fn graph() -> Graph {
     Graph::of(&sources())
 }
 
-/// A checker that sees nothing finds no circle.
+/// A checker that finds no edges would find no circles either.
 #[test]
 fn the_checker_sees_the_tree() {
     let graph = graph();
@@ -104,7 +105,7 @@ fn the_core_names_no_backend() {
     let graph = graph();
     let named: Vec<_> = graph
         .edges()
-        .filter(|(from, to)| CORE.contains(&circles::room(from)) && BACKENDS.contains(&circles::room(to)))
+        .filter(|(from, to)| CORE.contains(&circles::part(from)) && BACKENDS.contains(&circles::part(to)))
         .map(|(from, to)| format!("{from} uses {to}"))
         .collect();
     assert!(named.is_empty(), "{}", named.join("\n"));

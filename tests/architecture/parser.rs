@@ -1,22 +1,22 @@
-//! What one file declares and names.
+//! The names that one file declares and uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lexer::{Token, tokens};
 
-/// A path as it is written: `crate`, `self` and `super` are kept, and a leading `::` is an empty word.
+/// A path as written: `crate`, `self` and `super` are kept, and a leading `::` is an empty word.
 pub(crate) type Written = Vec<String>;
 
 /// One module: a file, or a block inside one.
 #[derive(Debug, Default)]
 pub(crate) struct Module {
-    /// Names that are declared here: types, functions, macros and the like.
+    /// Declared names: types, functions, macros and so on.
     pub(crate) items: BTreeSet<String>,
-    /// Names that `use` brings in, and whether they are given on. The name alone is no use of what it stands for if so.
+    /// Imported names, and whether they are re-exported. A re-export alone is no use of its target.
     pub(crate) imports: BTreeMap<String, Import>,
-    /// Modules whose names are all brought in.
+    /// Modules that are imported with `*`.
     pub(crate) globs: Vec<Import>,
-    /// Paths in the code itself, single words among them.
+    /// Paths in the code, including single words.
     pub(crate) paths: BTreeSet<Written>,
     /// Modules inside this file.
     pub(crate) blocks: BTreeMap<String, Module>,
@@ -25,7 +25,7 @@ pub(crate) struct Module {
 #[derive(Debug, Clone)]
 pub(crate) struct Import {
     pub(crate) path: Written,
-    pub(crate) given_on: bool,
+    pub(crate) re_exported: bool,
 }
 
 pub(crate) fn parse(text: &str) -> Module {
@@ -53,10 +53,10 @@ impl<'a> Parser<'a> {
         self.tokens.get(self.at - 1).map_or("", String::as_str)
     }
 
-    /// Everything until the end of the block, whose opening brace has been read, or of the file.
+    /// Parses up to the end of the file, or of the block whose opening brace has been read.
     fn items(&mut self, module: &mut Module) {
         let mut depth = 0_usize;
-        let mut given_on = false;
+        let mut re_exported = false;
         while self.at < self.tokens.len() {
             match self.peek(0) {
                 "#" => {
@@ -71,17 +71,17 @@ impl<'a> Parser<'a> {
                 }
                 "}" => (depth, self.at) = (depth - 1, self.at + 1),
                 "pub" => {
-                    given_on = true;
+                    re_exported = true;
                     self.at += 1;
                     if self.peek(0) == "(" {
                         self.brackets();
                     }
                     continue;
                 }
-                // Not `impl Trait + use<…>`.
+                // Precise capturing (`impl Trait + use<…>`) is no import.
                 "use" if self.peek(1) != "<" => {
                     self.at += 1;
-                    self.import(&mut Vec::new(), given_on, module);
+                    self.import(&mut Vec::new(), re_exported, module);
                 }
                 "mod" => self.module(module),
                 "macro_rules" => {
@@ -92,7 +92,7 @@ impl<'a> Parser<'a> {
                 "impl" | "for" | "where" | "let" | "use" => self.at += 1,
                 word if DECLARE.contains(&word) => {
                     let name = self.peek(1).to_owned();
-                    // Inside a function or an `impl` a name is declared for that alone.
+                    // A name that is declared inside a function or an `impl` is local to it.
                     if depth == 0 {
                         module.items.insert(name);
                     }
@@ -100,7 +100,7 @@ impl<'a> Parser<'a> {
                 }
                 _ => self.path(module),
             }
-            given_on = false;
+            re_exported = false;
         }
     }
 
@@ -113,7 +113,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads an attribute. Whether what it stands at is for tests alone.
+    /// Reads an attribute. Returns whether its item is only for tests.
     fn attribute(&mut self) -> bool {
         self.at += 1;
         let is_inner = self.peek(0) == "!";
@@ -126,7 +126,7 @@ impl<'a> Parser<'a> {
         !is_inner && is_for_tests(inside)
     }
 
-    /// From an opening bracket to behind the one that closes it.
+    /// Skips from an opening bracket past the closing one.
     fn brackets(&mut self) {
         let mut depth = 0_usize;
         loop {
@@ -142,7 +142,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// To behind the item, or the field, or the arm, that begins here.
+    /// Skips the item, the field or the match arm that begins here.
     fn skip_item(&mut self) {
         let mut is_item = false;
         while self.at < self.tokens.len() {
@@ -172,15 +172,15 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What follows `use`, or a part of it.
-    fn import(&mut self, prefix: &mut Written, given_on: bool, module: &mut Module) {
+    /// Parses a `use` tree.
+    fn import(&mut self, prefix: &mut Written, re_exported: bool, module: &mut Module) {
         let outside = prefix.len();
         loop {
             match self.peek(0) {
                 "{" => {
                     self.at += 1;
                     while !matches!(self.peek(0), "}" | ";" | "") {
-                        self.import(prefix, given_on, module);
+                        self.import(prefix, re_exported, module);
                         if self.peek(0) == "," {
                             self.at += 1;
                         }
@@ -190,11 +190,11 @@ impl<'a> Parser<'a> {
                 }
                 "*" => {
                     self.at += 1;
-                    module.globs.push(Import { path: prefix.clone(), given_on });
+                    module.globs.push(Import { path: prefix.clone(), re_exported });
                     break;
                 }
                 "::" => {
-                    // At the beginning it stands for a crate outside.
+                    // A leading `::` names an external crate.
                     if prefix.is_empty() {
                         prefix.push(String::new());
                     }
@@ -206,7 +206,7 @@ impl<'a> Parser<'a> {
                         path.pop();
                     }
                     if let Some(name) = path.last().cloned() {
-                        module.imports.insert(name, Import { path, given_on });
+                        module.imports.insert(name, Import { path, re_exported });
                     }
                     break;
                 }
@@ -217,9 +217,9 @@ impl<'a> Parser<'a> {
                     if path.last().is_some_and(|last| last == "self") && path.len() > 1 {
                         path.pop();
                     }
-                    // A trait without a name is used here, whatever it is called.
+                    // `as _` uses the trait here, without a name.
                     let name = if name == "_" { format!("_ {}", path.join("::")) } else { name };
-                    module.imports.insert(name, Import { path, given_on });
+                    module.imports.insert(name, Import { path, re_exported });
                     break;
                 }
                 _ => {
@@ -234,7 +234,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A path in the code, or a token that is none.
+    /// Parses a path in the code, or skips one other token.
     fn path(&mut self, module: &mut Module) {
         let mut path = Vec::new();
         if self.peek(0) == "::" {
@@ -243,7 +243,7 @@ impl<'a> Parser<'a> {
         } else if self.peek(0) == "$" && self.peek(1) == "crate" {
             self.at += 1;
         }
-        // A field or a method is no path.
+        // A field or a method is not part of a path.
         let follows_dot = self.at > 0 && self.tokens.get(self.at - 1).is_some_and(|before| before == ".");
         loop {
             let word = self.peek(0);
@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether an attribute is a `cfg` that holds in tests alone: `test` or `fuzzing` is in it, and not behind a `not`.
+/// Whether an attribute is a `cfg` for tests only: it contains `test` or `fuzzing`, and not inside `not`.
 fn is_for_tests(attribute: &[Token]) -> bool {
     if attribute.get(1).is_none_or(|word| word != "cfg") {
         return false;

@@ -1,22 +1,22 @@
-//! Which file a path leads to, through re-exports.
+//! Resolves a path to the file that declares its target, through re-exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::parser::{Import, Module};
 
-/// The modules of the crate by their paths; the crate itself is the empty one.
+/// The modules of the crate by their paths. The path of the crate itself is empty.
 pub(crate) struct Resolver<'a> {
     pub(crate) modules: BTreeMap<Vec<String>, (&'a str, &'a Module)>,
 }
 
-/// Where a path has been looked up already, so that names that stand for each other come to an end.
+/// The lookups on the way to this one, so that imports that refer to each other do not recurse for ever.
 type Seen = BTreeSet<(Vec<String>, String)>;
 
-/// The file in which a path ends, and the module, if it leads to one as a whole.
+/// The file of a path's target, and the module if the target is one.
 type Found<'a> = Option<(&'a str, Option<Vec<String>>)>;
 
 impl<'a> Resolver<'a> {
-    /// The file that a path in `module` leads to; `None` if that is outside of the crate, or a local name.
+    /// The file of the target of a path in `module`. `None` if the target is outside the crate or a local name.
     pub(crate) fn file_of(&self, module: &[String], path: &[String]) -> Option<&'a str> {
         self.resolve(module, path, &mut Seen::new()).map(|(file, _)| file)
     }
@@ -40,14 +40,14 @@ impl<'a> Resolver<'a> {
         }
         match rest.split_first() {
             None => Some((self.modules.get(&here)?.0, Some(here))),
-            // What is not found is made by a macro, and belongs to its module.
+            // A name that is not found is made by a macro, and belongs to its module.
             Some((name, after)) => {
                 self.name_in(&here, name, after, seen, false).or_else(|| Some((self.modules.get(&here)?.0, None)))
             }
         }
     }
 
-    /// A name in a module, and what follows it.
+    /// Resolves a name in a module, and the rest of the path.
     fn name_in(&self, module: &[String], name: &str, rest: &[String], seen: &mut Seen, in_code: bool) -> Found<'a> {
         if !seen.insert((module.to_vec(), name.to_owned())) {
             return None;
@@ -63,8 +63,8 @@ impl<'a> Resolver<'a> {
         if let Some(import) = declared.imports.get(name) {
             return self.through(module, import, rest, seen);
         }
-        let given_on = declared.globs.iter().filter(|glob| in_code || glob.given_on);
-        for glob in given_on {
+        let re_exported = declared.globs.iter().filter(|glob| in_code || glob.re_exported);
+        for glob in re_exported {
             let Some((_, Some(target))) = self.resolve(module, &glob.path, seen) else { continue };
             if let Some(found) = self.name_in(&target, name, rest, seen, false) {
                 return Some(found);
@@ -73,9 +73,9 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    /// What an import stands for, and what follows it.
+    /// Resolves an import, and the rest of the path.
     fn through(&self, module: &[String], import: &Import, rest: &[String], seen: &mut Seen) -> Found<'a> {
-        // `use name::…` of a crate outside would find itself.
+        // `use name::…` of an external crate would find this import itself.
         if import.path.first().is_some_and(|first| self.is_outside(module, first)) {
             return None;
         }
@@ -93,7 +93,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Whether a `use` that begins with this name leads out of the crate.
+    /// Whether an import that begins with this name is of an external crate.
     fn is_outside(&self, module: &[String], first: &str) -> bool {
         if matches!(first, "crate" | "self" | "super") {
             return false;
