@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, RedisConnectionInfo, Value};
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::runtime::Handle;
@@ -84,7 +83,7 @@ impl Scene {
 
     /// Whether the supervisor was woken since this was asked last.
     fn was_woken(&self) -> bool {
-        self.connection.wake_supervisor.notified().now_or_never().is_some()
+        self.connection.was_woken()
     }
 
     /// Waits for the replies of the first batch in flight, and returns the numbers of its calls in the order in which they

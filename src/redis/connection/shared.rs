@@ -132,6 +132,12 @@ impl<C: Caller> Connection<C> {
         self.queue.lock().take(usize::MAX).into_iter()
     }
 
+    /// Whether the supervisor was woken since this was asked last, for the same tests.
+    #[cfg(test)]
+    pub(in crate::redis) fn was_woken(&self) -> bool {
+        futures_util::FutureExt::now_or_never(self.wake_supervisor.notified()).is_some()
+    }
+
     /// Delivers the reply to a call (K1).
     pub(super) fn answer(&self, caller: &Arc<C>, call: Call<C::CallKind>, reply: Reply) {
         caller.answered(call, reply);

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use ::redis::Value;
 
-use super::stage::{CallKind, Stage};
-use crate::engine::Event;
+use super::stage::{CallKind, Stage, TTL};
+use crate::engine::{Command, Event, Step};
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
 use crate::redis::backend::Backend;
 use crate::redis::connection::Call;
@@ -83,4 +83,24 @@ async fn a_waiter_that_came_before_an_attempt_and_left_is_passed_over() {
     stage.grants(call);
     assert!(matches!(answer(&attempt), Some(AcquireResult::Granted(_))), "the present waiter came after it");
     assert!(answer(&later).is_none());
+}
+
+/// The request of the callers who wait stands in the server's wait queue behind the lock of the attempt. When that is lost,
+/// the request goes on with its place, and no other is sent in its stead.
+#[tokio::test(start_paused = true)]
+async fn the_request_behind_an_attempts_lock_outlives_it() {
+    let stage = Stage::new();
+    let (attempt, call) = stage.tries();
+    let waiter = stage.queued_waiter(&stage.resource);
+    let request = stage.call(|kind| matches!(kind, CallKind::Acquire));
+    let token = request.command.token;
+    stage.grants(call);
+    let guard = Stage::taken(&attempt).unwrap();
+    stage.answers(request, Value::Array([0, 30_000, 1_000_000_000, 1_015_000].map(Value::Int).to_vec()));
+    let command = Command { resource: stage.resource.clone(), token: stage.token(), step: Step::Renew { lease: TTL } };
+    stage.answers(Call::new(command, CallKind::Renew), Value::Int(0));
+    assert!(!guard.is_held());
+    assert_eq!(stage.driver().connection.take_queued().count(), 0, "the server has been asked");
+    stage.notifies_of_grant(token, 1_000_100_000);
+    assert!(Stage::taken(&waiter).is_some());
 }

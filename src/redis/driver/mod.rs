@@ -24,6 +24,8 @@ mod notification_tests;
 #[cfg(test)]
 mod renew_tests;
 mod reply;
+#[cfg(test)]
+mod request_tests;
 mod serve;
 #[cfg(test)]
 mod stage;
