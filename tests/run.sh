@@ -1,22 +1,28 @@
 #!/usr/bin/env bash
-# Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples, mutants.
+# Checks everything: format, lints, every feature alone, tests, documentation, models, soak, examples, mutants, battery.
 #
-#   tests/run.sh            everything, in its short form
+#   tests/run.sh            everything, in its short form: about 20 minutes on two processors
 #   tests/run.sh --long     the same with longer soaks, deeper models and more random cases
+#   tests/run.sh --quick    before a commit, three minutes where most is built: format, lints with every feature, whether
+#                           the mutants' patches apply, and all tests but those on Redis, of which it runs a sample
 #
 # Needs Rust and redis-server, which it installs with apt-get where it may. The tests start and stop servers of their
-# own. Every step is run, also after one that failed; the last line says how it went.
+# own. Every step is run, also after one that failed, and says how long it took; then come the longest of them, what
+# could not be run here, and in the last line how it went.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 long=false
+quick=false
 for argument in "$@"; do
     case "$argument" in
         --long) long=true ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
-        *) echo "tests/run.sh: unknown argument $argument; --long is the only one" >&2; exit 2 ;;
+        --quick) quick=true ;;
+        -h | --help) sed -n '2,11s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
+        *) echo "tests/run.sh: unknown argument $argument; there are --long and --quick" >&2; exit 2 ;;
     esac
 done
+if $long && $quick; then echo "tests/run.sh: --long and --quick are two different runs" >&2; exit 2; fi
 
 soak_cycles=1000000
 redis_soak_cycles=100000
@@ -37,6 +43,8 @@ trap 'stop_redis; rm -f "$log"' EXIT
 passed=0
 failed=0
 failures=()
+not_run=()
+times=()
 begun=$SECONDS
 
 # tests_in LOG WORD: how many tests have "N WORD" in the summaries of cargo test and of nextest.
@@ -59,6 +67,7 @@ step() {
     if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
     passed=$((passed + good))
     failed=$((failed + bad))
+    times+=("$((SECONDS - start)) s  $name")
     if [ "$status" -eq 0 ]; then
         echo "    ok, $good passed, $((SECONDS - start)) s"
     else
@@ -117,11 +126,44 @@ unit_and_integration_tests() {
     fi
 }
 
+# Everything that needs no server, the conformance kit on Redis, and of the other tests on Redis those about some of the
+# subjects.
+quick_tests() {
+    local at_once=$((2 * $(nproc 2>/dev/null || echo 2))) whole=(--lib) name
+    local sample=(batching cancelling close fairness interop late_calls lease_length)
+    sample+=(outages::answers outages::messages outages::restarts)
+    for name in memory layer http observe conformance_memory conformance_redis; do whole+=(--test "$name"); done
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --all-features "${whole[@]}" --test redis --no-fail-fast --test-threads "$at_once" \
+            -E "not binary(redis) or test(/^($(IFS='|'; echo "${sample[*]}"))::/)"
+    else
+        RUST_TEST_THREADS="$at_once" cargo test --all-features "${whole[@]}" --no-fail-fast &&
+            RUST_TEST_THREADS="$at_once" cargo test --all-features --test redis --no-fail-fast -- "${sample[@]/%/::}"
+    fi
+}
+
+# With the oldest compiler that Cargo.toml promises, where it is installed.
+oldest_rust() {
+    local version toolchain
+    version="$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)"
+    toolchain="$(rustup toolchain list 2>/dev/null | grep -oE "^${version//./\\.}(\.[0-9]+)?-[^ ]+" | head -n 1)" || true
+    if [ -z "$toolchain" ]; then
+        echo "==> Rust $version"
+        echo "    NOT RUN: that toolchain is not installed (rustup toolchain install $version)"
+        not_run+=("Rust $version, the oldest that is promised (that toolchain is not installed)")
+        return
+    fi
+    step "Rust $version" env RUSTUP_TOOLCHAIN="$toolchain" cargo check --all-features
+}
+
 # The models are unit tests in which loom stands in for the mutex, the atomics and the clock. The flag is theirs alone, so
 # that everything they depend on is the one that the other tests have built.
+# What the short form would gain by a higher level of optimisation it would lose to the compiler.
 build_models() {
+    local level=1
+    if $long; then level=3; fi
     cargo rustc --lib --profile test --all-features --message-format json-render-diagnostics -- \
-        --cfg orchestrix_loom -C opt-level=3 -C debuginfo=0 |
+        --cfg orchestrix_loom -C opt-level="$level" -C debuginfo=0 |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
 }
 
@@ -160,6 +202,11 @@ redis_soak() {
 
 fuzzed_functions() {
     ORCHESTRIX_FUZZ_INPUTS="$fuzz_inputs" matching cargo test --all-features --lib fuzzed_functions -- --nocapture
+}
+
+# In one go, with the features of `cargo run --example`, so that several are linked at the same time.
+build_examples() {
+    cargo build --quiet --examples
 }
 
 # Starts an example as the README says, and looks at its exit code. One that hangs is a failure.
@@ -217,7 +264,6 @@ example_with_redis() {
 }
 
 # What may be among the dependencies. Never without a word: where it cannot be checked, a line says so at the end too.
-not_run=()
 dependencies() {
     if ! cargo deny --version >/dev/null 2>&1; then
         echo "==> dependencies"
@@ -254,20 +300,45 @@ battery() {
     cargo run --release -p battery -- "$@"
 }
 
+# What became of everything. The exit code is 0 if nothing failed.
+summary() {
+    local name
+    echo
+    echo "$((SECONDS - begun)) s, of which the longest steps took:"
+    printf '%s\n' "${times[@]}" | sort -rn | head -n 8 | sed 's/^/    /'
+    for name in ${failures[@]+"${failures[@]}"}; do
+        echo "failed: $name"
+    done
+    for name in ${not_run[@]+"${not_run[@]}"}; do
+        echo "not run: $name"
+    done
+    echo "$passed passed, $failed failed"
+    [ "${#failures[@]}" -eq 0 ]
+}
+
 component fmt rustfmt
 component clippy clippy
 redis_server
 
 step "format" cargo fmt --all --check
 step "lints, every feature" cargo clippy --all-features --all-targets -- -D warnings
+step "mutants apply" tests/mutants/tree.sh
+if $quick; then
+    step "tests, and a sample of those on Redis" quick_tests
+    summary
+    exit
+fi
+step "lints, battery" cargo clippy --all-targets -p battery -- -D warnings
 step "lints, no feature" cargo clippy --no-default-features -- -D warnings
 for feature in memory redis http axum tonic tracing metrics serde conformance; do
     step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings
 done
+oldest_rust
 dependencies
 step "tests" unit_and_integration_tests
 step "documentation tests" cargo test --all-features --doc
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+step "examples" build_examples
 for path in examples/*.rs; do
     name="$(basename "$path" .rs)"
     case "$name" in
@@ -280,7 +351,6 @@ step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
 step "mutants" with_figures mutants tests/mutants/run.sh
-step "battery, lints" cargo clippy --release --all-targets -p battery -- -D warnings
 step "battery, tests" cargo test --release -p battery
 if $long; then
     step "battery, an hour" with_figures run_long battery run --seconds 4000
@@ -290,14 +360,4 @@ fi
 step "control" with_figures control battery control
 step "battery, mutants" with_figures battery_mutants tests/mutants/battery.sh
 step "package" cargo package --list --allow-dirty
-
-echo
-echo "$((SECONDS - begun)) s"
-for name in ${failures[@]+"${failures[@]}"}; do
-    echo "failed: $name"
-done
-for name in ${not_run[@]+"${not_run[@]}"}; do
-    echo "not run: $name"
-done
-echo "$passed passed, $failed failed"
-[ "${#failures[@]}" -eq 0 ]
+summary
