@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::stage::{CallKind, Stage, TTL};
 use super::work::Work;
 use crate::LockError;
-use crate::engine::{self, Acquired, Command, Event, Joining, Step, TtlMillis, WaiterAdmission};
+use crate::engine::{self, Acquired, Command, Event, Joining, Step, TtlMillis};
 use crate::redis::acquire_slot::AcquireSlot;
+use crate::redis::backend::Backend;
 use crate::redis::connection::{Call, Caller, Reply};
 
 const FIRST_ACQUIRE: Step = Step::Acquire { lease: TTL, joining: Joining::Queue { deadline: None } };
@@ -30,9 +31,9 @@ impl Stage {
     }
 
     /// A caller joins, and its acquire is in flight.
-    fn joins(&self) -> (Arc<AcquireSlot>, u64, Call<CallKind>) {
+    fn requests(&self) -> (Arc<AcquireSlot<Backend>>, u64, Call<CallKind>) {
         let waiter = AcquireSlot::new(Self::options(), Arc::clone(&self.backend));
-        let ticket = self.driver().join(&self.resource, &waiter, WaiterAdmission::New);
+        let ticket = self.joins(&self.resource, &waiter);
         (waiter, ticket, self.call(is_acquire))
     }
 }
@@ -61,9 +62,9 @@ async fn an_acquire_in_flight_is_taken_back_once_its_outcome_is_known() {
     ];
     for (reply, taken_back) in outcomes {
         let stage = Stage::new();
-        let (waiter, ticket, acquire) = stage.joins();
+        let (waiter, ticket, acquire) = stage.requests();
         assert!(waiter.leave().is_none());
-        stage.driver().leave(&stage.resource, ticket);
+        stage.driver().handle(&stage.resource, Event::Leave { ticket });
         assert_eq!(stage.queued_steps(), [], "the acquire may not have run yet");
         stage.driver().answered(acquire, reply);
         assert_eq!(stage.queued_steps(), [taken_back]);
@@ -76,7 +77,7 @@ async fn an_acquire_in_flight_is_taken_back_once_its_outcome_is_known() {
 async fn a_lease_whose_caller_has_just_gone_is_released() {
     for with_next in [true, false] {
         let stage = Stage::new();
-        let (waiter, _, acquire) = stage.joins();
+        let (waiter, _, acquire) = stage.requests();
         let next = with_next.then(|| stage.queued_waiter(&stage.resource));
         let Command { token, step, .. } = acquire.command;
         let result = Acquired::Granted { fence: 7, others_wait: false };
@@ -97,7 +98,7 @@ async fn a_lease_whose_caller_has_just_gone_is_released() {
 #[tokio::test(start_paused = true)]
 async fn what_an_event_has_queued_is_flushed() {
     let stage = Stage::new();
-    let (_waiter, _, acquire) = stage.joins();
+    let (_waiter, _, acquire) = stage.requests();
     assert!(stage.driver().connection.was_woken());
     stage.driver().answered(acquire, answered([0, 30_000, 1_000_000_000, 1_015_000]));
     assert!(!stage.driver().connection.was_woken(), "nothing was queued");
