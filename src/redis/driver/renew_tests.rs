@@ -37,7 +37,9 @@ async fn a_lock_is_renewed_whenever_a_third_of_its_lease_is_over() {
         assert!(timeout(TTL / 2, timers).await.is_err());
         let renewals: Vec<_> = stage.driver().connection.take_queued().collect();
         assert!(matches!(renewals.as_slice(), [call] if matches!(call.kind, CallKind::Renew)), "renewal {renewal}");
-        renewals.into_iter().for_each(|call| stage.answers(call, Value::Int(1)));
+        for call in renewals {
+            stage.answers(call, Value::Int(1));
+        }
         assert!(guard.is_held());
     }
 }
