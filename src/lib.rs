@@ -91,6 +91,9 @@ pub mod provider;
 #[cfg(feature = "redis")]
 mod redis;
 mod registry;
+#[cfg(feature = "__simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod sync;
 mod telemetry;
 mod tower;

@@ -44,4 +44,6 @@ mod warning;
 
 pub use options::RedisLockOptions;
 pub use provider::RedisLockProvider;
+#[cfg(feature = "__simulation")]
+pub use protocol::{ScriptTexts, script_texts};
 pub use warning::RedisWarning;

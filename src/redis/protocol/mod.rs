@@ -7,11 +7,15 @@ mod command;
 mod encode;
 mod notification;
 mod reply;
+#[cfg(feature = "__simulation")]
+mod texts;
 
 pub(super) use command::Publishing;
 pub(super) use encode::{Answers, EncodeOptions, MAX_LOCKS_PER_COMMAND, encode};
 pub(super) use notification::Message;
 pub(super) use reply::{acquired, cancel_reply, owner_reply};
+#[cfg(feature = "__simulation")]
+pub use texts::{ScriptTexts, script_texts};
 
 use std::sync::LazyLock;
 
@@ -70,6 +74,12 @@ macro_rules! scripts {
         pub(super) fn load_all(pipeline: &mut ::redis::Pipeline) -> usize {
             let loads = [$(&*$name),*].into_iter().flat_map(|script: &Script| script.load());
             loads.map(|load| _ = pipeline.add_command(load)).count()
+        }
+
+        /// Every script, by its file.
+        #[cfg(feature = "__simulation")]
+        fn by_file() -> Vec<(&'static str, &'static Script)> {
+            vec![$(($file, &*$name)),*]
         }
     };
 }

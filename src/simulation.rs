@@ -1,0 +1,3 @@
+//! What `tests/simulation` runs of this crate's inside. No part of the API: it changes without notice.
+
+pub use crate::redis::{ScriptTexts, script_texts};
