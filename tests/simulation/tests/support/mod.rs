@@ -1,0 +1,12 @@
+//! A real `redis-server` to compare with, and a client of it.
+
+mod client;
+#[path = "../../../support/redis/directory.rs"]
+mod directory;
+mod server;
+#[path = "../../../support/redis/supervisor.rs"]
+#[allow(dead_code, reason = "nothing is stopped or frozen here")]
+mod supervisor;
+
+pub(crate) use client::Client;
+pub(crate) use server::RedisServer;
