@@ -38,6 +38,8 @@ pub struct Server {
     keyspace: Keyspace,
     /// Microseconds since 1970.
     now: u64,
+    /// What `TIME` tells the next script, the first of it last.
+    times_in_script: Vec<u64>,
     subscribers: BTreeMap<Vec<u8>, BTreeSet<ClientId>>,
     published: Vec<Published>,
     /// The digests of the scripts that it has been told.
@@ -100,6 +102,13 @@ impl Server {
         self.now = now;
     }
 
+    /// What `TIME` tells the next script, call by call; the last of them stays. Otherwise the clock stands still in a
+    /// script, as it does from Redis 7.2 on. Redis 7.0 looks at the clock anew for each `TIME`, and only lets keys expire
+    /// by the time at which the script began.
+    pub fn set_times_in_script(&mut self, times: &[u64]) {
+        self.times_in_script = times.iter().rev().copied().collect();
+    }
+
     /// Removes every key that has expired, as a server does now and then by itself.
     pub fn expire(&mut self) {
         if self.role == Role::Master {
@@ -107,14 +116,14 @@ impl Server {
         }
     }
 
-    /// Runs a script (`EVAL`). Nothing else happens meanwhile, and the clock stands still.
+    /// Runs a script (`EVAL`). Nothing else happens meanwhile.
     ///
     /// # Errors
     ///
     /// If the script failed. What it did until then stays done.
     pub fn eval(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Reply, ServerError> {
         self.load_script(script);
-        script.run(self, keys, args)
+        self.run(script, keys, args)
     }
 
     /// Runs a script by its digest (`EVALSHA`).
@@ -126,7 +135,13 @@ impl Server {
         if !self.known_scripts.contains(script.digest()) {
             return Err(ServerError::Refused("NOSCRIPT No matching script. Please use EVAL.".to_owned()));
         }
-        script.run(self, keys, args)
+        self.run(script, keys, args)
+    }
+
+    fn run(&mut self, script: &Script, keys: &[&[u8]], args: &[&[u8]]) -> Result<Reply, ServerError> {
+        let outcome = script.run(self, keys, args);
+        self.times_in_script.clear();
+        outcome
     }
 
     /// Tells the server a script (`SCRIPT LOAD`).
@@ -186,6 +201,13 @@ impl Server {
     /// Puts a value there, whatever was there before, as no command of the model does.
     pub fn put(&mut self, key: &[u8], value: Value) {
         self.keyspace.set(key, Entry { value, expires_at: None });
+    }
+
+    /// Lets a key end at this time, in milliseconds since 1970, if it is there.
+    pub fn set_expiry(&mut self, key: &[u8], at: Option<i64>) {
+        if let Some(entry) = self.keyspace.get_mut(key) {
+            entry.expires_at = at;
+        }
     }
 
     /// The clock that keys expire by.

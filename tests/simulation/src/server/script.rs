@@ -51,13 +51,13 @@ impl Interpreter {
     pub fn new() -> mlua::Result<Self> {
         let lua = Lua::new_with(StdLib::TABLE | StdLib::STRING | StdLib::MATH, LuaOptions::new())?;
         let running: Rc<RefCell<Option<Running>>> = Rc::default();
-        let (of_call, of_pcall) = (Rc::clone(&running), Rc::clone(&running));
+        let (raising, telling) = (Rc::clone(&running), Rc::clone(&running));
         let call = lua.create_function(move |lua, words| {
-            let outcome = command(lua, words, &mut of_call.borrow_mut())?;
+            let outcome = command(lua, words, &mut raising.borrow_mut())?;
             outcome.map_err(mlua::Error::external)?.into_lua(lua)
         })?;
         let pcall = lua.create_function(move |lua, words| {
-            let outcome = command(lua, words, &mut of_pcall.borrow_mut())?;
+            let outcome = command(lua, words, &mut telling.borrow_mut())?;
             outcome.unwrap_or_else(|error| Reply::Error(error.to_string())).into_lua(lua)
         })?;
         let text_of = lua.create_function(|lua, problem| lua.create_string(told(&problem)))?;

@@ -5,7 +5,7 @@ mod client;
 mod directory;
 mod server;
 #[path = "../../../support/redis/supervisor.rs"]
-#[allow(dead_code, reason = "nothing is stopped or frozen here")]
+#[allow(dead_code, clippy::expect_used, reason = "it is the support of other tests, which need more of it")]
 mod supervisor;
 
 pub(crate) use client::Client;

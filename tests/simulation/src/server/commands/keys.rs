@@ -27,7 +27,12 @@ pub(super) fn type_of(server: &mut Server, words: &[&[u8]]) -> Outcome {
 }
 
 pub(super) fn time(server: &mut Server, _words: &[&[u8]]) -> Outcome {
-    let parts = [server.now / 1_000_000, server.now % 1_000_000];
+    let now = match server.times_in_script.as_slice() {
+        [] => server.now,
+        [last] => *last,
+        _ => server.times_in_script.pop().unwrap_or(server.now),
+    };
+    let parts = [now / 1_000_000, now % 1_000_000];
     Ok(Reply::List(parts.map(|part| Reply::Text(part.to_string().into_bytes())).into()))
 }
 
