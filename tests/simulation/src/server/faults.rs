@@ -24,7 +24,7 @@ impl Server {
     }
 
     /// Another process takes the server's place, and has these keys: a replica that had not heard of the last writes, or
-    /// the same server after a restart from its disk. It knows no script, and nobody is subscribed to it.
+    /// the same server after a restart from its disk. It knows no script and has no subscriber.
     pub fn restore(&mut self, snapshot: Snapshot) {
         self.lose_connections();
         self.keyspace = snapshot.0;

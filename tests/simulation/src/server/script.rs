@@ -180,7 +180,7 @@ fn refused<T>(text: &str) -> Result<T, ServerError> {
     Err(ServerError::Refused(text.to_owned()))
 }
 
-/// A whole number. Of up to 17 digits it is written as it is.
+/// A whole number. Of up to 17 digits it is written as it is. (But that -0 has lost its sign on the way here.)
 fn written_number(lua: &Lua, number: mlua::Integer, word: mlua::Value) -> mlua::Result<Vec<u8>> {
     const MANY_DIGITS: u64 = 100_000_000_000_000_000;
     if number.unsigned_abs() < MANY_DIGITS { Ok(number.to_string().into_bytes()) } else { formatted(lua, word) }

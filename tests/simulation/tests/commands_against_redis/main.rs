@@ -100,6 +100,29 @@ fn numbers_in_every_place() {
     }
 }
 
+/// As long as a queue gets that has been left to itself.
+#[test]
+fn a_long_list() {
+    let mut both = Both::start();
+    let entries: Vec<String> = (0..700).map(|number| (number % 300).to_string()).collect();
+    let push: Vec<&str> = ["RPUSH", "list"].into_iter().chain(entries.iter().map(String::as_str)).collect();
+    for words in [
+        &["LRANGE", "list", "188", "699"][..],
+        &["LPOS", "list", "299"],
+        &["LINDEX", "list", "-1"],
+        &["LSET", "list", "650", "new"],
+        &["LREM", "list", "1", "250"],
+        &["LREM", "list", "-1", "250"],
+        &["LREM", "list", "0", "250"],
+        &["LPOP", "list", "300"],
+        &["LPOP", "list", "9999"],
+    ] {
+        both.start_anew();
+        both.command(&push);
+        both.command(words);
+    }
+}
+
 /// Lengths that are no number, no time to come, or too long. The others are compared by what is left of them.
 #[test]
 fn lengths_of_leases() {
@@ -259,7 +282,7 @@ fn publications_are_counted() {
     let mut both = Both::start();
     let mut other = both.server.client();
     let (first, second) = (ClientId(1), ClientId(2));
-    assert_eq!(both.command(&["PUBLISH", "inbox", "nobody"]), Reply::Integer(0));
+    assert_eq!(both.command(&["PUBLISH", "inbox", "none"]), Reply::Integer(0));
     both.client.subscribe(b"inbox");
     both.client.subscribe(b"inbox");
     both.model.subscribe(first, b"inbox");
