@@ -102,9 +102,8 @@ impl Server {
         self.now = now;
     }
 
-    /// What `TIME` tells the next script, call by call; the last of them stays. Otherwise the clock stands still in a
-    /// script, as it does from Redis 7.2 on. Redis 7.0 looks at the clock anew for each `TIME`, and only lets keys expire
-    /// by the time at which the script began.
+    /// What `TIME` tells the next script, call by call; the last of them stays. Without this the clock stands still in a
+    /// script. Redis 7.0 looks at the clock anew for each `TIME`; only what has expired is settled when a script begins.
     pub fn set_times_in_script(&mut self, times: &[u64]) {
         self.times_in_script = times.iter().rev().copied().collect();
     }
