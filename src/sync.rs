@@ -33,5 +33,19 @@ pub(crate) use tokio::time::{Sleep, sleep_until};
 #[cfg(not(all(test, orchestrix_loom)))]
 #[inline]
 pub(crate) fn now() -> tokio::time::Instant {
+    #[cfg(feature = "__simulation")]
+    if let Some(now) = simulated::NOW.get() {
+        return now;
+    }
     tokio::time::Instant::now()
+}
+
+/// The clock of the process that is simulated on this thread, if one is.
+#[cfg(feature = "__simulation")]
+pub(crate) mod simulated {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(crate) static NOW: Cell<Option<tokio::time::Instant>> = const { Cell::new(None) };
+    }
 }

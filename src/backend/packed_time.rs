@@ -49,6 +49,12 @@ impl PackedInstant {
     /// Later than every time.
     pub(crate) const NEVER: Self = Self(NonZeroU64::MAX);
 
+    /// The time by which all others are written down: the same one for as long as this process lives.
+    #[cfg(feature = "redis")]
+    pub(crate) fn origin() -> Instant {
+        (*ORIGIN).into()
+    }
+
     #[inline]
     pub(crate) fn instant(self) -> Instant {
         let at = self.0.get();

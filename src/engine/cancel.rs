@@ -23,10 +23,10 @@ const MOST_REFUSALS: u32 = 5;
 
 /// Everything that has to be taken back still, by its owner token.
 #[derive(Debug, Default)]
-pub(crate) struct Cancellations(HashMap<OwnerToken, Cancellation>);
+pub(crate) struct Cancellations(pub(super) HashMap<OwnerToken, Cancellation>);
 
 #[derive(Debug)]
-struct Cancellation {
+pub(super) struct Cancellation {
     resource: Resource,
     /// How long after it ran the acquire's lease would end.
     lease: Duration,

@@ -78,6 +78,8 @@ mod release;
 mod renew;
 mod reply;
 mod request;
+#[cfg(feature = "__simulation")]
+mod simulation;
 #[cfg(test)]
 mod testing;
 mod ttl_millis;

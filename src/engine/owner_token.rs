@@ -15,6 +15,13 @@ impl InboxId {
     }
 }
 
+#[cfg(feature = "__simulation")]
+impl From<u64> for InboxId {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl fmt::Display for InboxId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU8;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -396,9 +395,8 @@ impl<H: Host> Ownership<H> {
 /// The time just before `due` at which leases of this length are renewed: the same for all that are due soon after each
 /// other.
 fn together(due: Instant, ttl: Duration) -> Instant {
-    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
     let step = (ttl / TOGETHER).min(LONGEST_TOGETHER).as_nanos().max(1);
-    let beyond = due.saturating_duration_since(*FIRST).as_nanos() % step;
+    let beyond = due.saturating_duration_since(PackedInstant::origin()).as_nanos() % step;
     u64::try_from(beyond).ok().and_then(|beyond| due.checked_sub(Duration::from_nanos(beyond))).unwrap_or(due)
 }
 

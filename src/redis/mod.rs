@@ -37,13 +37,15 @@ mod runtimes;
 mod settings;
 #[cfg(test)]
 mod settings_tests;
+#[cfg(feature = "__simulation")]
+pub(crate) mod simulation;
 mod slot;
 mod timer_queue;
 mod tls;
 mod warning;
 
 pub use options::RedisLockOptions;
-pub use provider::RedisLockProvider;
 #[cfg(feature = "__simulation")]
 pub use protocol::{ScriptTexts, script_texts};
+pub use provider::RedisLockProvider;
 pub use warning::RedisWarning;

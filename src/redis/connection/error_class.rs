@@ -4,7 +4,7 @@ use ::redis::RedisError;
 
 /// What is to be done about a call that the server refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ErrorClass {
+pub(in crate::redis) enum ErrorClass {
     /// The server does not know the script: load it and send the call again.
     NoScript,
     /// The server does not run the call here, or not now, and has not begun to: the call waits for another connection.
@@ -16,7 +16,7 @@ pub(super) enum ErrorClass {
 }
 
 /// The class of an error that one call was answered.
-pub(super) fn classify(error: &RedisError) -> ErrorClass {
+pub(in crate::redis) fn classify(error: &RedisError) -> ErrorClass {
     match error.code() {
         Some("NOSCRIPT") => ErrorClass::NoScript,
         _ if is_not_here(error) => ErrorClass::NotHere,

@@ -85,11 +85,17 @@ impl Failure {
 }
 
 /// The error of a command that the server has refused.
-pub(super) fn refused(settings: &Settings, source: RedisError) -> LockError {
+pub(in crate::redis) fn refused(settings: &Settings, source: RedisError) -> LockError {
     let (server, source) = (settings.server.as_str().into(), without_secrets(settings, source));
     let during = "running a command";
     let hint = hint::of(&source, context(settings, during));
     LockError::backend(Redacted { server, during, source, hint, lasting: Duration::ZERO })
+}
+
+/// The error of a call whose reply did not come.
+#[cfg(feature = "__simulation")]
+pub(in crate::redis) fn unanswered(settings: &Settings, source: RedisError, since: Instant) -> LockError {
+    Failure::new(settings, "waiting for an answer", source, since).to_error()
 }
 
 fn context(settings: &Settings, during: &str) -> hint::Context {
@@ -110,12 +116,12 @@ pub(super) fn without_secrets(settings: &Settings, source: RedisError) -> RedisE
 }
 
 /// No reply in time.
-pub(super) fn timed_out() -> RedisError {
+pub(in crate::redis) fn timed_out() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time"))
 }
 
 /// The connection is closed, and nothing more is known.
-pub(super) fn connection_closed() -> RedisError {
+pub(in crate::redis) fn connection_closed() -> RedisError {
     RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the connection was closed"))
 }
 

@@ -59,3 +59,8 @@ pub(super) use redact::redact;
 pub(super) use shared::Connection;
 pub(super) use task_slot::{Generation, Probe, RuntimeNumber, TaskSlot, WatchedTask};
 pub(super) use unanswered::Withdrawn;
+
+#[cfg(feature = "__simulation")]
+pub(super) use error_class::{ErrorClass, classify};
+#[cfg(feature = "__simulation")]
+pub(super) use failure::{connection_closed, refused, timed_out, unanswered};

@@ -48,7 +48,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use self::drain_wait::Drain;
+#[cfg(not(feature = "__simulation"))]
 use self::reply::{read, read_release};
+#[cfg(feature = "__simulation")]
+pub(super) use self::reply::{read, read_release};
 use self::table::Table;
 use self::watches::Watches;
 use self::work::Work;

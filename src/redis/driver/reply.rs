@@ -10,7 +10,7 @@ use crate::redis::connection::{Reply, was_closed_before_reply};
 use crate::redis::protocol::owner_reply;
 
 /// A reply, whose value `decode` reads.
-pub(super) fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, LockError>) -> engine::Reply<T> {
+pub(in crate::redis) fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, LockError>) -> engine::Reply<T> {
     match reply {
         Reply::Answered { answer, sent } => match decode(&answer) {
             Ok(result) => engine::Reply::Done { result, sent },
@@ -27,7 +27,7 @@ pub(super) fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, Loc
 }
 
 /// The reply to a release, which was `repeated` if the connection was closed before its first reply.
-pub(super) fn read_release(reply: Reply, repeated: bool) -> Result<Release, LockError> {
+pub(in crate::redis) fn read_release(reply: Reply, repeated: bool) -> Result<Release, LockError> {
     match read(reply, owner_reply) {
         engine::Reply::Done { result: Some(_), .. } => Ok(Release::Released),
         // The lock was ours when the release was first sent. That it is gone is what the first one has done, if nothing else

@@ -14,8 +14,8 @@ pub struct Scripts {
     pub renew: Framed,
     /// `release.lua`
     pub release: Framed,
-    /// `undo.lua`
-    pub undo: Framed,
+    /// `cancel.lua`
+    pub cancel: Framed,
 }
 
 /// One script in both of its frames.
@@ -50,13 +50,13 @@ impl Scripts {
             acquire: framed("acquire.lua")?,
             renew: framed("renew.lua")?,
             release: framed("release.lua")?,
-            undo: framed("undo.lua")?,
+            cancel: framed("cancel.lua")?,
         })
     }
 
     /// Each script in each frame.
     pub fn all(&self) -> impl Iterator<Item = &Script> {
-        [&self.acquire, &self.renew, &self.release, &self.undo].into_iter().flat_map(|of| [&of.one, &of.several])
+        [&self.acquire, &self.renew, &self.release, &self.cancel].into_iter().flat_map(|of| [&of.one, &of.several])
     }
 }
 

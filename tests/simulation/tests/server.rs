@@ -182,7 +182,7 @@ fn runs_are_repeated_exactly() {
             let (script, rest): (_, &[&[u8]]) = match rng.u32(..4) {
                 0 | 1 => (&scripts.acquire, &[b"30000", b"m5000"]),
                 2 => (&scripts.release, &[]),
-                _ => (&scripts.undo, &[]),
+                _ => (&scripts.cancel, &[]),
             };
             let args = [&[b"p:inbox:", token.as_bytes()], rest].concat();
             replies.push(server.eval(script.for_locks(1), &[b"p:a", b"{p:a}:q", b"p:{}:f"], &args));

@@ -18,9 +18,9 @@ pub(crate) const ALL: [&str; 23] = [
     "renew: 0",
     "renew: 1",
     "renew: 2",
-    "undo: 0",
-    "undo: 1",
-    "undo: 2",
+    "cancel: 0",
+    "cancel: 1",
+    "cancel: 2",
     "message: granted",
     "message: wanted",
     "message: there",
@@ -41,7 +41,7 @@ pub(crate) fn replies(call: &Call, locks: usize, reply: &Reply) -> Vec<String> {
         Call::Acquire { .. } => "acquire",
         Call::Release => "release",
         Call::Renew { .. } => "renew",
-        Call::Undo { .. } => "undo",
+        Call::Undo { .. } => "cancel",
     };
     if let Reply::Error(text) = reply {
         return vec![format!("error: {}", text.split(' ').next().unwrap_or_default())];

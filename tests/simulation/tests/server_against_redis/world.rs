@@ -188,7 +188,7 @@ impl World {
                 if let Some((known, rest)) = known {
                     args.extend(self.deadline(*known, locks[0], now).map(|deadline| format!("{deadline}:{rest}")));
                 }
-                &scripts.undo
+                &scripts.cancel
             }
         };
         let script = framed.for_locks(locks.len());

@@ -1,0 +1,139 @@
+//! [`Calls`]: the calls that wait to be sent, and those in flight.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::time::Instant;
+
+use super::host::SimulatedHost;
+use crate::engine::{self, CallKind, OwnerToken, Step};
+use crate::redis::keys::Keys;
+use crate::redis::protocol::{EncodeOptions, MAX_LOCKS_PER_COMMAND, encode};
+
+/// One call of a script, for one lock or for several, as it is on its way to the server.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// By which its reply is told.
+    pub number: u64,
+    /// What it is about.
+    pub action: Action,
+    /// The digest of the script.
+    pub digest: String,
+    /// The script's keys.
+    pub keys: Vec<Vec<u8>>,
+    /// The script's arguments.
+    pub args: Vec<Vec<u8>>,
+}
+
+/// What a command does with each of its locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "called as in the protocol")]
+pub enum Action {
+    Acquire,
+    Renew,
+    Reset,
+    Check,
+    Release,
+    Cancel,
+}
+
+/// One call, and what its reply is for.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) command: engine::Command,
+    pub(super) kind: CallKind<SimulatedHost>,
+    /// It was sent before, over a connection that was closed.
+    pub(super) repeated: bool,
+    /// Since when it has waited for a connection, if it has.
+    pub(super) waits_since: Option<Instant>,
+}
+
+/// Calls that went out as one command.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) calls: Vec<Call>,
+    pub(super) at: Instant,
+}
+
+/// Those that free or keep a lock go before those that acquire one, as in the real queue.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    urgent: VecDeque<Call>,
+    acquires: VecDeque<Call>,
+    pub(super) in_flight: BTreeMap<u64, Sent>,
+    next_number: u64,
+}
+
+impl Calls {
+    pub(super) fn push(&mut self, command: engine::Command, kind: CallKind<SimulatedHost>) {
+        let call = Call { command, kind, repeated: false, waits_since: None };
+        self.of_kind(&call).push_back(call);
+    }
+
+    pub(super) fn put_back(&mut self, calls: Vec<Call>) {
+        for call in calls.into_iter().rev() {
+            self.of_kind(&call).push_front(call);
+        }
+    }
+
+    fn of_kind(&mut self, call: &Call) -> &mut VecDeque<Call> {
+        if call.command.is_urgent() { &mut self.urgent } else { &mut self.acquires }
+    }
+
+    pub(super) fn withdraw(&mut self, token: OwnerToken) {
+        self.acquires.retain(|call| call.command.token != token);
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.urgent.len() + self.acquires.len()
+    }
+
+    pub(super) fn take_waiting(&mut self) -> Vec<Call> {
+        self.urgent.drain(..).chain(self.acquires.drain(..)).collect()
+    }
+
+    /// Every call without a reply.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Call> {
+        let sent = self.in_flight.values().flat_map(|sent| &sent.calls);
+        self.urgent.iter().chain(&self.acquires).chain(sent)
+    }
+
+    /// Sends everything that waits. Neighbours of the same step go in one command.
+    pub(super) fn send(&mut self, keys: &Keys, options: EncodeOptions, now: Instant) -> Vec<Command> {
+        let mut rest: VecDeque<_> = self.take_waiting().into();
+        let mut commands = Vec::new();
+        while let Some(first) = rest.pop_front() {
+            let step = first.command.step;
+            let mut calls = vec![first];
+            while calls.len() < MAX_LOCKS_PER_COMMAND && rest.front().is_some_and(|next| next.command.step == step) {
+                calls.extend(rest.pop_front());
+            }
+            let mut pipeline = ::redis::Pipeline::new();
+            encode(calls.iter().map(|call| &call.command), keys, options, &mut pipeline);
+            self.next_number += 1;
+            let number = self.next_number;
+            commands.extend(pipeline.cmd_iter().filter_map(|command| in_words(command, number, step)));
+            self.in_flight.insert(number, Sent { calls, at: now });
+        }
+        commands
+    }
+}
+
+/// `EVALSHA digest count key… argument…`
+fn in_words(command: &::redis::Cmd, number: u64, step: Step) -> Option<Command> {
+    let mut words = command.args_iter().filter_map(|word| match word {
+        ::redis::Arg::Simple(word) => Some(word.to_vec()),
+        _ => None,
+    });
+    let mut text = || String::from_utf8(words.next()?).ok();
+    let (_evalsha, digest, count) = (text()?, text()?, text()?.parse().ok()?);
+    let keys = words.by_ref().take(count).collect();
+    let action = match step {
+        Step::Acquire { .. } => Action::Acquire,
+        Step::Renew { .. } => Action::Renew,
+        Step::Reset { .. } => Action::Reset,
+        Step::Check => Action::Check,
+        Step::Release => Action::Release,
+        Step::Cancel | Step::Leave { .. } => Action::Cancel,
+    };
+    Some(Command { number, action, digest, keys, args: words.collect() })
+}

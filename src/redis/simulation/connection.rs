@@ -1,0 +1,179 @@
+//! What becomes of calls, as `redis::connection` decides it.
+
+use std::time::Duration;
+
+use ::redis::Value;
+use tokio::time::Instant;
+
+use super::calls::{Call, Command};
+use super::node::Node;
+use crate::LockError;
+use crate::engine::{CallKind, Joining, Step};
+use crate::redis::connection::{ErrorClass, Reply, classify, connection_closed, refused, timed_out, unanswered};
+use crate::redis::protocol::{Answers, EncodeOptions};
+
+/// As the real one has it.
+const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
+
+/// The condition of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    Starting,
+    Up,
+    /// It broke just now: calls wait for the next one.
+    Broken {
+        silent: bool,
+    },
+    /// The server is out of reach; or it is there, and does not run calls here or now.
+    Down {
+        is_not_here: bool,
+    },
+}
+
+impl Condition {
+    pub(super) fn unreachable(self) -> Option<LockError> {
+        matches!(self, Self::Down { is_not_here: false }).then(out_of_reach)
+    }
+
+    pub(super) fn disconnected(self) -> Option<LockError> {
+        matches!(self, Self::Broken { .. } | Self::Down { .. }).then(out_of_reach)
+    }
+}
+
+fn out_of_reach() -> LockError {
+    LockError::unavailable("the server is out of reach")
+}
+
+impl Node {
+    /// Sends everything that waits to be sent, over a connection that is up.
+    pub fn send(&mut self) -> Vec<Command> {
+        let options = EncodeOptions {
+            publishing: self.host.publishing,
+            claim: self.host.settings.claim_lease(),
+            fence_per_slot: false,
+        };
+        self.calls.send(&self.keys, options, self.host.now)
+    }
+
+    /// How many calls wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.calls.waiting()
+    }
+
+    /// When the oldest command without a reply was sent.
+    pub fn oldest_in_flight(&self) -> Option<u64> {
+        self.calls.in_flight.keys().next().copied()
+    }
+
+    /// The reply to a command, in the bytes of the protocol. `false` if the connection is not to be used any more.
+    pub fn replied(&mut self, command: u64, reply: &[u8]) -> bool {
+        self.host.enter();
+        let Some(sent) = self.calls.in_flight.remove(&command) else { return true };
+        let reply: Option<Value> = ::redis::parse_redis_value(reply).ok();
+        let mut answers = Answers::new(reply, sent.calls.len());
+        let (mut again, mut usable) = (Vec::new(), true);
+        self.deliver(&sent.calls);
+        for mut call in sent.calls {
+            let error = match answers.next() {
+                Some(Ok(answer)) => {
+                    self.answered(call, Reply::Answered { answer, sent: sent.at });
+                    continue;
+                }
+                Some(Err(error)) => error,
+                None => ::redis::RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands")),
+            };
+            match classify(&error) {
+                ErrorClass::NoScript => again.push(call),
+                ErrorClass::NotHere => {
+                    usable = false;
+                    if self.may_wait(&mut call) {
+                        again.push(call);
+                    } else {
+                        self.answered(call, Reply::NotSent(out_of_reach()));
+                    }
+                }
+                ErrorClass::NotAuthenticated | ErrorClass::Final => {
+                    let error = refused(&self.host.settings, error);
+                    self.answered(call, Reply::Refused(error));
+                }
+            }
+        }
+        self.calls.put_back(again);
+        self.delivering.clear();
+        usable
+    }
+
+    /// The connection was closed; or it is given up, since the server is silent.
+    pub fn disconnected(&mut self, silent: bool) {
+        self.host.enter();
+        self.host.condition = Condition::Broken { silent };
+        self.changes += usize::from(!silent);
+        let mut again = Vec::new();
+        let lost = std::mem::take(&mut self.calls.in_flight);
+        lost.values().for_each(|sent| self.deliver(&sent.calls));
+        for sent in lost.into_values() {
+            for mut call in sent.calls {
+                if call.command.step == Step::Release && !call.repeated && !silent {
+                    call.repeated = true;
+                    again.push(call);
+                } else {
+                    let error = if silent { timed_out() } else { connection_closed() };
+                    let error = unanswered(&self.host.settings, error, sent.at);
+                    self.answered(call, Reply::Indeterminate { error });
+                }
+            }
+        }
+        self.calls.put_back(again);
+    }
+
+    /// An attempt to connect failed. `is_not_here`: the server is there, and does not run calls.
+    pub fn is_out_of_reach(&mut self, is_not_here: bool) {
+        self.host.enter();
+        self.host.condition = Condition::Down { is_not_here };
+    }
+
+    /// There is a connection, over which this process is notified.
+    pub fn connected(&mut self) {
+        self.host.enter();
+        self.host.condition = Condition::Up;
+        self.changes += 1;
+        if std::mem::replace(&mut self.connected_before, true) {
+            self.reconnected();
+        }
+    }
+
+    /// Fails the calls that do not wait for a connection any longer. To be called while there is none.
+    pub fn fail_waiting_calls(&mut self) {
+        self.host.enter();
+        let all = match self.host.condition {
+            Condition::Up => return,
+            Condition::Starting | Condition::Broken { .. } | Condition::Down { is_not_here: true } => false,
+            Condition::Down { is_not_here: false } => true,
+        };
+        let (mut kept, mut failed) = (Vec::new(), Vec::new());
+        for mut call in self.calls.take_waiting() {
+            if !all && self.may_wait(&mut call) { kept.push(call) } else { failed.push(call) }
+        }
+        self.calls.put_back(kept);
+        self.deliver(&failed);
+        for call in failed {
+            self.answered(call, Reply::NotSent(out_of_reach()));
+        }
+    }
+
+    /// These are about to be told what became of them.
+    fn deliver(&mut self, calls: &[Call]) {
+        let acquires = calls.iter().filter(|call| matches!(call.kind, CallKind::Acquire));
+        self.delivering.extend(acquires.map(|call| call.command.token));
+    }
+
+    /// Whether a call that has not run may still wait for another connection.
+    fn may_wait(&self, call: &mut Call) -> bool {
+        let since: Instant = *call.waits_since.get_or_insert(self.host.now);
+        let longest = match call.command.step {
+            Step::Acquire { joining: Joining::Queue { .. }, .. } => LONGEST_WAIT_FOR_A_SERVER,
+            _ => self.host.settings.response_timeout,
+        };
+        self.host.now.saturating_duration_since(since) < longest
+    }
+}

@@ -1,0 +1,217 @@
+//! [`SimulatedHost`], and what stands for a caller's future and for a guard.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::Condition;
+use crate::backend::{LeaseState, PackedInstant, Term, WaiterLimit};
+use crate::engine::{AcquireResult, Epoch, Host, InboxId, Lease, OwnerToken, TtlMillis, Waiter};
+use crate::redis::protocol::Publishing;
+use crate::redis::settings::Settings;
+use crate::{FencingToken, LockError, LockOptions, Resource, sync};
+
+/// What the engine is told of this process.
+pub(super) struct SimulatedHost {
+    pub(super) inbox: InboxId,
+    pub(super) settings: Settings,
+    pub(super) publishing: Publishing,
+    pub(super) condition: Condition,
+    pub(super) is_closed: bool,
+    pub(super) waiter_limit: Arc<WaiterLimit>,
+    pub(super) now: Instant,
+    pub(super) epoch: Epoch,
+    pub(super) random: Cell<u64>,
+}
+
+impl SimulatedHost {
+    /// The next number of a sequence that the seed decides (splitmix64).
+    pub(super) fn random(&self) -> u64 {
+        let seed = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(seed);
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Makes this process's clock the one that leases are read by.
+    pub(super) fn enter(&self) {
+        sync::simulated::NOW.set(Some(self.now));
+    }
+}
+
+impl fmt::Debug for SimulatedHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatedHost").field("inbox", &self.inbox).finish_non_exhaustive()
+    }
+}
+
+impl Host for SimulatedHost {
+    type Waiter = SimulatedWaiter;
+    type Lease = SimulatedLease;
+
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn inbox(&self) -> InboxId {
+        self.inbox
+    }
+
+    fn new_token(&self) -> Result<OwnerToken, LockError> {
+        let written = format!("{}.{:016x}{:016x}", self.inbox, self.random(), self.random());
+        OwnerToken::parse(&written).ok_or_else(|| LockError::backend("a token that is none"))
+    }
+
+    fn jittered(&self, time: Duration) -> Duration {
+        let part = u32::try_from(self.random() % 256).unwrap_or(0);
+        time.saturating_sub(time * part / 2550)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    fn unreachable(&self) -> Option<LockError> {
+        self.condition.unreachable()
+    }
+
+    fn silence(&self) -> Option<LockError> {
+        self.condition.disconnected()
+    }
+
+    fn has_notifications(&self) -> bool {
+        self.condition != Condition::Up || self.publishing == Publishing::Allowed
+    }
+
+    fn response_timeout(&self) -> Duration {
+        self.settings.response_timeout
+    }
+
+    fn claim_lease(&self) -> Duration {
+        self.settings.claim_lease()
+    }
+
+    fn waiter_limit(&self) -> &Arc<WaiterLimit> {
+        &self.waiter_limit
+    }
+
+    fn server(&self) -> &'static str {
+        "the simulation"
+    }
+}
+
+/// One acquire of a caller, from its call to its answer: what an `AcquireFuture` has.
+#[derive(Debug)]
+pub struct Caller {
+    pub(super) waiter: SimulatedWaiter,
+    pub(super) resource: Resource,
+    /// By which it leaves the local wait queue, if it waits.
+    pub(super) ticket: Option<u64>,
+}
+
+impl Caller {
+    /// Its number: the callers of a process are numbered in the order in which they came.
+    pub fn number(&self) -> u64 {
+        self.waiter.0.number
+    }
+}
+
+/// What an acquire came to.
+#[derive(Debug)]
+pub enum Answer {
+    /// The lock is the caller's, once it has [taken](super::Node::take) it.
+    Granted(Guard),
+    /// Another owner has it.
+    Busy,
+    /// It failed.
+    Failed(LockError),
+}
+
+/// A lease that was granted.
+#[derive(Debug, Clone)]
+pub struct Guard(pub(super) SimulatedLease);
+
+impl Guard {
+    /// Its fencing token.
+    pub fn fence(&self) -> u64 {
+        self.0.state().fencing_token().get()
+    }
+
+    /// The end that is believed in, as a time since the beginning by its process's clock. Looking changes nothing.
+    pub fn ends(&self) -> Duration {
+        let state = self.0.state();
+        state.ends().map_or(Duration::MAX, |ends| ends.saturating_duration_since(PackedInstant::origin()))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct SimulatedWaiter(pub(super) Rc<Slot>);
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) number: u64,
+    pub(super) options: LockOptions,
+    pub(super) state: RefCell<SlotState>,
+}
+
+#[derive(Debug)]
+pub(super) enum SlotState {
+    Pending,
+    Answered(AcquireResult<SimulatedLease>),
+    Gone,
+}
+
+impl Waiter for SimulatedWaiter {
+    type Lease = SimulatedLease;
+
+    fn options(&self) -> &LockOptions {
+        &self.0.options
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(*self.0.state.borrow(), SlotState::Gone)
+    }
+
+    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> SimulatedLease {
+        let options = self.options();
+        let term = Term::new(from, length).max_hold(options.configured_max_hold());
+        SimulatedLease(Rc::new(LeaseParts {
+            state: LeaseState::held(resource.clone(), fence, term),
+            renewal: options.configured_auto_renew().then(|| options.configured_ttl().into()),
+            is_taken: Cell::new(false),
+        }))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct SimulatedLease(pub(super) Rc<LeaseParts>);
+
+#[derive(Debug)]
+pub(super) struct LeaseParts {
+    state: LeaseState,
+    renewal: Option<TtlMillis>,
+    pub(super) is_taken: Cell<bool>,
+}
+
+impl Lease for SimulatedLease {
+    fn state(&self) -> &LeaseState {
+        &self.0.state
+    }
+
+    fn renewal(&self) -> Option<Duration> {
+        self.0.renewal.map(TtlMillis::get)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.0.is_taken.get()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
