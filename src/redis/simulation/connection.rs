@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::calls::{Call, Command};
 use super::node::Node;
 use crate::LockError;
+use crate::backend::PackedInstant;
 use crate::engine::{CallKind, Joining, Step};
 use crate::redis::connection::{ErrorClass, Reply, classify, connection_closed, refused, timed_out, unanswered};
 use crate::redis::protocol::{Answers, EncodeOptions};
@@ -60,7 +61,13 @@ impl Node {
         self.calls.waiting()
     }
 
-    /// When the oldest command without a reply was sent.
+    /// When a command without a reply has none in time.
+    pub fn overdue_since(&self, command: u64) -> Duration {
+        let sent = self.calls.in_flight.get(&command).map(|sent| sent.at + self.host.settings.response_timeout);
+        sent.map_or(Duration::ZERO, |at| at.saturating_duration_since(PackedInstant::origin()))
+    }
+
+    /// The oldest command without a reply.
     pub fn oldest_in_flight(&self) -> Option<u64> {
         self.calls.in_flight.keys().next().copied()
     }

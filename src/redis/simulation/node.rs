@@ -188,6 +188,11 @@ impl Node {
         SimulatedWaiter(Rc::new(Slot { number: self.next_caller, options, state }))
     }
 
+    /// The number of the next caller.
+    pub fn next_caller(&self) -> u64 {
+        self.next_caller + 1
+    }
+
     /// The answer, if there is one that the caller has not taken.
     pub fn answer(&mut self, caller: &Caller) -> Option<Answer> {
         let mut state = caller.waiter.0.state.borrow_mut();

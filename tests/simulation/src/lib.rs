@@ -6,5 +6,7 @@
 //! Everything here depends on what it is called with alone: there is no clock of the machine, no thread, no random
 //! number that has no seed, and no order of a hash table.
 
+pub mod fleet;
+pub mod history;
 pub mod scripts;
 pub mod server;

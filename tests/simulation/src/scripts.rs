@@ -54,6 +54,11 @@ impl Scripts {
         })
     }
 
+    /// The script that a server knows by this.
+    pub fn by_digest(&self, digest: &str) -> Option<&Script> {
+        self.all().find(|script| script.digest() == digest)
+    }
+
     /// Each script in each frame.
     pub fn all(&self) -> impl Iterator<Item = &Script> {
         [&self.acquire, &self.renew, &self.release, &self.cancel].into_iter().flat_map(|of| [&of.one, &of.several])

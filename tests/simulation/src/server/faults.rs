@@ -47,6 +47,11 @@ impl Server {
         self.memory_is_full = full;
     }
 
+    /// Forgets every script (`SCRIPT FLUSH`).
+    pub fn flush_scripts(&mut self) {
+        self.known_scripts.clear();
+    }
+
     /// Makes it a replica, or a master again.
     pub fn set_role(&mut self, role: Role) {
         self.role = role;

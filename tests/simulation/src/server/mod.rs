@@ -164,6 +164,11 @@ impl Server {
         self.subscribers.entry(channel.to_owned()).or_default().insert(client);
     }
 
+    /// Whether a message to this inbox has a receiver.
+    pub fn is_heard(&self, channel: &[u8]) -> bool {
+        self.subscribers.contains_key(channel)
+    }
+
     /// Ends one subscription.
     pub fn unsubscribe(&mut self, client: ClientId, channel: &[u8]) {
         if let Some(clients) = self.subscribers.get_mut(channel) {

@@ -1,0 +1,161 @@
+//! How faults begin, and end.
+
+use super::events::Event;
+use super::task::State;
+use super::world::World;
+use super::{Fault, FaultKind, MILLISECOND, Time};
+use crate::history::Record;
+use crate::server::Role;
+
+impl World<'_> {
+    /// A fault of the plan begins.
+    pub(super) fn fault(&mut self, number: usize) {
+        let Some(fault) = self.plan.faults.get(number).copied() else { return };
+        let Fault { kind, .. } = fault;
+        let process = match kind {
+            FaultKind::Cut { process, .. }
+            | FaultKind::Silence { process, .. }
+            | FaultKind::Crash { process, .. }
+            | FaultKind::Pause { process, .. }
+            | FaultKind::Block { process, .. }
+            | FaultKind::Suspend { process, .. }
+            | FaultKind::Close { process } => Some(process),
+            _ => None,
+        };
+        if process.is_some_and(|process| process >= self.processes.len()) {
+            return;
+        }
+        if let Some(count) = self.counts.faults.get_mut(kind.number()) {
+            *count += 1;
+        }
+        self.note(process, None, || format!("FAULT {fault}"));
+        match kind {
+            FaultKind::Cut { process, arriving, late, noticed } => self.cut(process, arriving, late, noticed),
+            FaultKind::Silence { process, requests, replies, late } => self.silence(process, requests, replies, late),
+            FaultKind::Crash { process, noticed, late } => self.crash(process, noticed, late),
+            FaultKind::Pause { process, time } => self.stand_still(process, time, false),
+            FaultKind::Suspend { process, time } => self.stand_still(process, time, true),
+            FaultKind::Block { process, time } => {
+                if let Some(of) = self.processes.get_mut(process) {
+                    of.blocked_until = of.blocked_until.max(self.now + time);
+                    let id = of.id;
+                    self.see(Record::StoodStill { process: id, time: time + MILLISECOND });
+                }
+            }
+            FaultKind::Close { process } => _ = self.with_node(process, |node| node.close()),
+            FaultKind::ServerPause { time } => {
+                if self.server.pause(self.now + time) {
+                    self.events.add(self.now + time, Event::ServerResumes);
+                }
+            }
+            FaultKind::Restart { time, keeps_data } => {
+                if self.server.go_down(self.now + time) {
+                    match keeps_data {
+                        true => self.server.server.restart_with_data(),
+                        false => self.server.server.restart_without_data(),
+                    }
+                    self.server_ends(time);
+                }
+            }
+            FaultKind::Failover { time, .. } => {
+                let snapshot = self.server.snapshots.remove(&number);
+                if let Some(snapshot) = snapshot
+                    && self.server.go_down(self.now + time)
+                {
+                    self.server.server.restore(snapshot);
+                    self.server_ends(time);
+                }
+            }
+            FaultKind::ScriptFlush => self.server.server.flush_scripts(),
+            FaultKind::MemoryFull { time } => {
+                self.server.server.set_memory_full(true);
+                self.takes_no_writes_for(time);
+            }
+            FaultKind::ReadOnly { time } => {
+                self.server.server.set_role(Role::Replica);
+                self.takes_no_writes_for(time);
+            }
+            FaultKind::ClockStep { by } => {
+                self.server.offset += by;
+                self.server.set_back += by.min(0).unsigned_abs();
+            }
+        }
+    }
+
+    /// A replica has this of the server, which takes its place later.
+    pub(super) fn snapshot(&mut self, fault: usize) {
+        let snapshot = self.server.server.snapshot();
+        self.server.snapshots.insert(fault, snapshot);
+    }
+
+    fn takes_no_writes_for(&mut self, time: Time) {
+        let until = self.now + time;
+        self.server.takes_no_writes_until = self.server.takes_no_writes_until.max(until);
+        self.events.add(until, Event::ServerTakesWrites);
+    }
+
+    pub(super) fn server_takes_writes(&mut self) {
+        if self.server.takes_no_writes_until <= self.now {
+            self.server.server.set_memory_full(false);
+            self.server.server.set_role(Role::Master);
+        }
+    }
+
+    /// All connections of the server end with it.
+    fn server_ends(&mut self, time: Time) {
+        for connection in 0..self.connections.len() {
+            let Some(of) = self.connections.get(connection) else { return };
+            let (process, is_open) = (of.process, of.is_open);
+            // What has not arrived never will.
+            self.close(connection, 0, 0, 0);
+            if let Some(of) = self.connections.get_mut(connection) {
+                of.closed = Some((self.now, 0));
+            }
+            if is_open {
+                let delay = self.delay();
+                self.events.add(self.now + delay, Event::Closed { process, connection });
+            }
+        }
+        self.events.add(self.now + time, Event::ServerResumes);
+    }
+
+    fn cut(&mut self, process: usize, arriving: usize, late: Time, noticed: Time) {
+        let Some(connection) = self.processes.get(process).and_then(|of| of.connection) else { return };
+        self.close(connection, arriving, late, noticed);
+        let delay = self.random.u64(0..=MILLISECOND);
+        self.events.add(self.now + delay, Event::Closed { process, connection });
+    }
+
+    fn silence(&mut self, process: usize, requests: bool, replies: bool, late: Time) {
+        let Some(number) = self.processes.get(process).and_then(|of| of.connection) else { return };
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        connection.requests_lost |= requests;
+        connection.replies_lost |= replies;
+        connection.not_before = connection.not_before.max(self.now + late);
+    }
+
+    /// A process ends. Another one goes on with what its tasks have still to do.
+    fn crash(&mut self, process: usize, noticed: Time, late: Time) {
+        let Some(of) = self.processes.get_mut(process) else { return };
+        let incarnation = of.incarnation + 1;
+        let mut tasks = std::mem::take(&mut of.tasks);
+        let connection = of.connection.take();
+        for task in &mut tasks {
+            for operation in task.open_operations() {
+                self.see(Record::Finished { operation });
+            }
+            if let Some(hold) = task.hold() {
+                self.see(Record::Ended { hold });
+            }
+            task.state = State::Between(None);
+        }
+        if let Some(connection) = connection {
+            self.close(connection, usize::MAX, late, noticed);
+        }
+        let Some(started) = self.begin_process(process, incarnation, tasks) else { return };
+        if let Some(of) = self.processes.get_mut(process) {
+            *of = started;
+        }
+        self.start_process(process);
+    }
+}

@@ -1,0 +1,236 @@
+//! [`Process`]: one process, and what happens to it.
+
+use std::time::Duration;
+
+use orchestrix_locking::simulation::{Node, NodeOptions};
+use orchestrix_locking::{RedisLockOptions, Resource};
+
+use super::clock::Clock;
+use super::events::Event;
+use super::task::Task;
+use super::world::World;
+use super::{MILLISECOND, Time};
+use crate::history::{CallerId, ProcessId, Property, Record};
+
+/// One process.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// How many there were in its place before.
+    pub(super) incarnation: usize,
+    pub(super) id: ProcessId,
+    pub(super) node: Node,
+    pub(super) clock: Clock,
+    /// The connection that is up.
+    pub(super) connection: Option<usize>,
+    /// The number of the attempt to connect, and when it began.
+    pub(super) attempt: (u64, Time),
+    pub(super) failures: usize,
+    pub(super) up_since: Time,
+    /// A reply came over the present connection.
+    pub(super) worked: bool,
+    /// It does nothing, since then. Whether its clock stands still as well.
+    pub(super) stands_still: Option<(Time, bool)>,
+    /// What happened to it since.
+    pub(super) held: Vec<Event>,
+    /// Its tasks do nothing until then.
+    pub(super) blocked_until: Time,
+    pub(super) flush_at: Option<Time>,
+    pub(super) timer_at: Option<Time>,
+    pub(super) tasks: Vec<Task>,
+    /// Its provider is closed and has told the server everything.
+    pub(super) has_ended: bool,
+}
+
+/// An event that came to a process that stands still, by what it comes from: each of these goes on by itself.
+fn source(event: &Event) -> usize {
+    match event {
+        Event::Task { .. } => 0,
+        Event::Timer { .. } => 1,
+        Event::Notify { .. } => 2,
+        _ => 3,
+    }
+}
+
+impl World<'_> {
+    /// A process begins, in this place.
+    pub(super) fn begin_process(&mut self, process: usize, incarnation: usize, tasks: Vec<Task>) -> Option<Process> {
+        let plan = self.plan.processes.get(process)?;
+        let provider = RedisLockOptions::default()
+            .key_prefix("p:")
+            .connect_timeout(2 * self.plan.response_timeout)
+            .response_timeout(self.plan.response_timeout);
+        self.next_process += 1;
+        let inbox = u64::try_from(self.next_process).unwrap_or(0);
+        let options = NodeOptions { inbox, seed: self.random.u64(..), publishing: plan.publishing, provider };
+        let node = match Node::new(&options) {
+            Ok(node) => node,
+            Err(error) => {
+                self.broken(Property::R, None, error.to_string());
+                return None;
+            }
+        };
+        let started = Process {
+            incarnation,
+            id: ProcessId(self.next_process),
+            node,
+            clock: Clock::new(self.now, plan.drift),
+            connection: None,
+            attempt: (0, self.now),
+            failures: 0,
+            up_since: 0,
+            worked: false,
+            stands_still: None,
+            held: Vec::new(),
+            blocked_until: 0,
+            flush_at: None,
+            timer_at: None,
+            tasks,
+            has_ended: false,
+        };
+        Some(started)
+    }
+
+    /// A process that has been put in its place does its first steps.
+    pub(super) fn start_process(&mut self, process: usize) {
+        self.note(Some(process), None, || "begins".to_owned());
+        self.connect_at(process, self.now);
+        let tasks = self.processes.get(process).map_or(0, |process| process.tasks.len());
+        for task in 0..tasks {
+            self.task_at(process, task, self.now);
+        }
+    }
+
+    /// Does something with a process's node, by its clock, and what follows.
+    pub(super) fn with_node<T>(&mut self, process: usize, act: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        let now = self.now;
+        let of = self.processes.get_mut(process)?;
+        of.node.set_clock(of.clock.now(now), of.clock.epoch);
+        let result = act(&mut of.node);
+        self.settle(process);
+        Some(result)
+    }
+
+    /// What follows from anything that happened to a node.
+    pub(super) fn settle(&mut self, process: usize) {
+        let now = self.now;
+        let Some(of) = self.processes.get_mut(process) else { return };
+        let (id, epoch, incarnation) = (of.id, of.clock.epoch, of.incarnation);
+        let answered = of.node.take_answered();
+        let broken = of.node.take_broken();
+        let mut awake = Vec::new();
+        let mut changed = Vec::new();
+        for (number, task) in of.tasks.iter_mut().enumerate() {
+            if task.waits_for(&answered, epoch) || task.has_result() {
+                awake.push(number);
+            }
+            if let Some((hold, until)) = task.new_end(&of.clock) {
+                changed.push((hold, until));
+            }
+        }
+        of.has_ended |= of.node.has_ended();
+        let waiting = of.node.waiting() > 0;
+        let timer = of.node.deadline().filter(|_| !of.has_ended).map(|at| of.clock.time_of(at).max(now));
+        for (number, granted) in answered {
+            let caller = CallerId { process: id, number };
+            self.see(Record::Answered { caller, granted });
+        }
+        for what in broken {
+            self.broken(Property::R, None, format!("process {process}: {what}"));
+        }
+        for (hold, until) in changed {
+            self.see(Record::Until { hold, until });
+        }
+        for task in awake {
+            let delay = self.wake_up();
+            self.task_at(process, task, now + delay);
+        }
+        if waiting {
+            self.flush_soon(process);
+        }
+        if let Some(timer) = timer {
+            // A timer is never early.
+            let at = timer + self.random.u64(0..=MILLISECOND);
+            let Some(of) = self.processes.get_mut(process) else { return };
+            if of.timer_at.is_none_or(|present| present > at) {
+                of.timer_at = Some(at);
+                self.events.add(at, Event::Timer { process, incarnation });
+            }
+        }
+    }
+
+    /// How long it takes until a task runs that was woken.
+    pub(super) fn wake_up(&mut self) -> Time {
+        if self.random.u32(0..50) == 0 { self.random.u64(0..=10 * MILLISECOND) } else { self.random.u64(0..=20) }
+    }
+
+    /// A task goes on at this time.
+    pub(super) fn task_at(&mut self, process: usize, task: usize, at: Time) {
+        let Some(of) = self.processes.get(process) else { return };
+        let incarnation = of.incarnation;
+        self.events.add(at.max(of.blocked_until), Event::Task { process, incarnation, task });
+    }
+
+    pub(super) fn timer(&mut self, process: usize) {
+        if let Some(of) = self.processes.get_mut(process) {
+            of.timer_at = None;
+            if of.has_ended {
+                return;
+            }
+        }
+        self.with_node(process, Node::deadline_reached);
+    }
+
+    /// A process does nothing for a time.
+    pub(super) fn stand_still(&mut self, process: usize, time: Time, suspended: bool) {
+        let now = self.now;
+        let Some(of) = self.processes.get_mut(process) else { return };
+        if of.stands_still.is_some() {
+            return;
+        }
+        of.stands_still = Some((now, suspended));
+        let (id, incarnation) = (of.id, of.incarnation);
+        let holds: Vec<_> = of.tasks.iter().filter_map(Task::hold).collect();
+        if suspended {
+            for hold in holds {
+                self.see(Record::Uncertain { hold });
+            }
+        }
+        self.see(Record::StoodStill { process: id, time: time + 2 * MILLISECOND });
+        self.events.add(now + time, Event::Resume { process, incarnation });
+    }
+
+    /// It goes on.
+    pub(super) fn resume(&mut self, process: usize) {
+        let now = self.now;
+        // Replies, notifications, timers and tasks go on in any order.
+        let delays: [Time; 4] = std::array::from_fn(|_| self.random.u64(0..=MILLISECOND));
+        let Some(of) = self.processes.get_mut(process) else { return };
+        let Some((since, suspended)) = of.stands_still.take() else { return };
+        if suspended {
+            of.clock.stood_still(since, now);
+        }
+        of.timer_at = None;
+        let held = std::mem::take(&mut of.held);
+        self.note(Some(process), None, || "goes on".to_owned());
+        for event in held {
+            let delay = delays.get(source(&event)).copied().unwrap_or(0);
+            self.events.add(now + delay, event);
+        }
+        self.settle(process);
+    }
+
+    /// The resource of this number.
+    pub(super) fn resource(&self, number: usize) -> Option<Resource> {
+        self.resources.get(number).cloned()
+    }
+
+    /// The time-out of replies.
+    pub(super) fn response_timeout(&self) -> Time {
+        micros(self.plan.response_timeout)
+    }
+}
+
+/// In microseconds.
+pub(super) fn micros(time: Duration) -> Time {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
+}

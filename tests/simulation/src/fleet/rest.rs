@@ -1,0 +1,99 @@
+//! What is left on the server and in the processes: while a run goes on, and at its end.
+
+use orchestrix_locking::simulation::Census;
+
+use super::events::Event;
+use super::process::micros;
+use super::server_side::short;
+use super::world::World;
+use super::{MILLISECOND, SECOND, Time};
+use crate::history::Property;
+use crate::server::Value;
+
+/// How often everything on the server is looked at.
+const EVERY: Time = 500 * MILLISECOND;
+
+/// The keys of the wait queue last so long without a call.
+const QUEUE_LASTS: Time = 61 * SECOND;
+
+impl World<'_> {
+    /// Whether each lock and each entry on the server is one that its process will see to (R4). That of a process that has
+    /// ended is not looked at.
+    pub(super) fn inspect(&mut self) {
+        self.server.set_clock(self.now);
+        let mut unknown = Vec::new();
+        for (resource, [lock, queue]) in self.keys.iter().enumerate() {
+            let key = self.server.key(lock.as_bytes(), queue.as_bytes());
+            for token in key.owner.iter().chain(key.queue.iter().map(|entry| &entry.token)) {
+                let inbox = [b"p:inbox:", token.get(..16).unwrap_or_default()].concat();
+                let mut of = self.processes.iter().filter(|of| !of.has_ended);
+                let known = of.find(|of| of.node.inbox().as_bytes() == inbox).is_none_or(|of| of.node.knows(token));
+                if !known && !self.excused.contains(token) {
+                    unknown.push((resource, short(token)));
+                }
+            }
+        }
+        for (resource, token) in unknown {
+            let what = format!("the server has something of the owner token {token}, which its process has forgotten");
+            self.broken(Property::P5, Some(resource), what);
+        }
+        if self.events.len() > 0 {
+            self.events.add(self.now + EVERY, Event::Inspect);
+        }
+    }
+
+    /// The run is over: nothing happens any more.
+    pub(super) fn look_at_the_rest(&mut self) {
+        let unfinished: Vec<_> = self.checker.unfinished().collect();
+        let tasks = self.processes.iter().flat_map(|of| &of.tasks).filter(|task| !task.is_done()).count();
+        if tasks > 0 || !unfinished.is_empty() {
+            let what = format!("{tasks} tasks wait for ever, in the operations {unfinished:?}");
+            return self.broken(Property::P7, None, what);
+        }
+        let lease = micros(self.plan.longest_lease());
+        // Their cancellations go on for a lease and a time-out, and pause for ten seconds at most.
+        let longest = self.done_at + self.server.set_back + lease + 4 * self.response_timeout() + 15 * SECOND;
+        if self.now > longest {
+            let late = (self.now - longest) / MILLISECOND;
+            self.broken(Property::P5, None, format!("the processes came to rest {late} ms too late"));
+        }
+        let nothing = Census { locks: 0, waiters: 0, cancellations: 0, timers: 0, calls: 0 };
+        let left: Vec<_> = self
+            .processes
+            .iter()
+            .enumerate()
+            .map(|(process, of)| (process, of.has_ended, of.node.census()))
+            .map(|(process, has_ended, mut census)| {
+                if has_ended {
+                    // What is over by itself, perhaps.
+                    (census.cancellations, census.timers) = (0, 0);
+                }
+                (process, census)
+            })
+            .filter(|(_, census)| *census != nothing)
+            .collect();
+        for (process, census) in left {
+            self.broken(Property::P5, None, format!("process {process} has left {census:?}"));
+        }
+        let free_at = self.done_at + self.server.set_back + lease + self.response_timeout() + SECOND;
+        self.look_at_server(free_at, false);
+        self.look_at_server(free_at + QUEUE_LASTS, true);
+    }
+
+    fn look_at_server(&mut self, at: Time, all: bool) {
+        // What runs late may run after that.
+        self.server.set_clock(
+            at.max(self.last_run + micros(self.plan.longest_lease()) + SECOND + if all { QUEUE_LASTS } else { 0 }),
+        );
+        let left: Vec<_> = self
+            .server
+            .server
+            .entries()
+            .filter(|(key, entry)| *key != b"p:{}:f" && (all || matches!(entry.value, Value::Text(_))))
+            .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
+            .collect();
+        for key in left {
+            self.broken(Property::P5, None, format!("the server has left the key {key}"));
+        }
+    }
+}

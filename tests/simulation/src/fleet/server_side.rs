@@ -1,0 +1,280 @@
+//! [`ServerSide`]: the server, and what it does with what comes to it.
+
+use std::collections::BTreeMap;
+
+use orchestrix_locking::simulation::{Action, Command};
+
+use super::Time;
+use super::events::Event;
+use super::world::World;
+use crate::history::{Key, Property, Ran, Record, Waiting};
+use crate::scripts::Scripts;
+use crate::server::{ClientId, Reply, Server, ServerError, Snapshot, Value};
+
+/// When the server's clock begins, in microseconds since 1970.
+const BEGINNING: u64 = 1_700_000_000_000_000;
+
+/// For how long an entry of the wait queue counts as alive, in microseconds.
+const LIFETIMES: [(u8, u64); 2] = [(b'm', 15_000_000), (b'p', 3_000_000)];
+
+/// The server.
+#[derive(Debug)]
+pub(super) struct ServerSide {
+    pub(super) server: Server,
+    /// By how much its clock was set.
+    pub(super) offset: i64,
+    /// By how much it was set back in all.
+    pub(super) set_back: Time,
+    /// It does nothing until then.
+    paused_until: Option<Time>,
+    /// It is not there until then.
+    down_until: Option<Time>,
+    held: Vec<Event>,
+    pub(super) takes_no_writes_until: Time,
+    /// As a replica has it, by the number of the fault that makes that one the server.
+    pub(super) snapshots: BTreeMap<usize, Snapshot>,
+}
+
+impl ServerSide {
+    pub(super) fn new() -> Self {
+        Self {
+            server: Server::new(BEGINNING),
+            offset: 0,
+            set_back: 0,
+            paused_until: None,
+            down_until: None,
+            held: Vec::new(),
+            takes_no_writes_until: 0,
+            snapshots: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.down_until.is_some()
+    }
+
+    pub(super) fn resumes_at(&self, now: Time) -> Time {
+        self.paused_until.or(self.down_until).unwrap_or(now)
+    }
+
+    /// Lets its clock say what it says at a time.
+    pub(super) fn set_clock(&mut self, now: Time) {
+        self.server.set_time((BEGINNING + now).saturating_add_signed(self.offset));
+    }
+
+    /// A connection is made: the scripts are loaded, and its inbox is subscribed.
+    pub(super) fn welcome(&mut self, client: ClientId, inbox: Option<&String>, scripts: &Scripts) {
+        for script in scripts.all() {
+            self.server.load_script(script);
+        }
+        if let Some(inbox) = inbox {
+            self.server.subscribe(client, inbox.as_bytes());
+        }
+    }
+
+    pub(super) fn pause(&mut self, until: Time) -> bool {
+        if self.is_paused() || self.is_down() {
+            return false;
+        }
+        self.paused_until = Some(until);
+        true
+    }
+
+    pub(super) fn go_down(&mut self, until: Time) -> bool {
+        if self.is_paused() || self.is_down() {
+            return false;
+        }
+        self.down_until = Some(until);
+        true
+    }
+
+    /// It goes on, or is there again. Returns what it was sent meanwhile.
+    pub(super) fn resume(&mut self) -> Vec<Event> {
+        (self.paused_until, self.down_until) = (None, None);
+        std::mem::take(&mut self.held)
+    }
+
+    /// A lock and its queue, as they are.
+    pub(super) fn key(&self, lock: &[u8], queue: &[u8]) -> Key {
+        let now = self.server.time();
+        let mut key = Key::default();
+        if let Some(entry) = self.server.entry(lock)
+            && let Value::Text(owner) = &entry.value
+        {
+            key.owner = Some(owner.clone());
+            key.expires_at = entry.expires_at;
+            key.left = entry.expires_at.map(|at| at.saturating_sub_unsigned(now / 1_000));
+        }
+        if let Some(entry) = self.server.entry(queue)
+            && let Value::List(entries) = &entry.value
+        {
+            key.queue = entries.iter().filter_map(|entry| self.waiting(entry, now)).collect();
+        }
+        key
+    }
+
+    /// `deadline:claim:mode:token`
+    fn waiting(&self, entry: &[u8], now: u64) -> Option<Waiting> {
+        let text = std::str::from_utf8(entry).ok()?;
+        let mut parts = text.splitn(4, ':');
+        let deadline = parts.next()?.parse::<u64>().ok()?.saturating_mul(1_000);
+        let claim = parts.next()?.parse().ok()?;
+        let mode = *parts.next()?.as_bytes().first()?;
+        let token = parts.next()?.as_bytes().to_vec();
+        let (_, lifetime) = LIFETIMES.into_iter().find(|(of, _)| *of == mode)?;
+        let inbox = [b"p:inbox:", token.get(..16)?].concat();
+        let is_heard = self.server.is_heard(&inbox);
+        let in_time = deadline >= now && deadline <= now + 2 * lifetime;
+        Some(Waiting { token, claim, is_alive: in_time && (is_heard || mode == b'p'), is_heard })
+    }
+}
+
+impl World<'_> {
+    /// A command comes to the server.
+    pub(super) fn arrive(&mut self, process: usize, number: usize, command: Box<Command>) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(number) else { return };
+        if connection.requests_lost {
+            return;
+        }
+        if now < connection.not_before {
+            let at = connection.not_before;
+            return self.events.add(at, Event::Arrive { process, connection: number, command });
+        }
+        if self.server.is_paused() {
+            self.server.held.push(Event::Arrive { process, connection: number, command });
+            return;
+        }
+        let mut late = None;
+        if let Some((closed, arriving)) = &mut connection.closed {
+            if *arriving == 0 || self.server.is_down() {
+                return;
+            }
+            *arriving -= 1;
+            late = Some(now - *closed);
+        }
+        if self.server.is_down() {
+            return;
+        }
+        let reply = self.execute(process, &command, late);
+        let mut bytes = Vec::new();
+        write(&mut bytes, &reply);
+        self.publish();
+        if let Some(at) = self.way_back(number, true) {
+            self.events.add(at, Event::Reply { process, connection: number, number: command.number, reply: bytes });
+        }
+    }
+
+    /// Runs a command, and records what it did. `late`: so long after its connection was closed.
+    fn execute(&mut self, process: usize, command: &Command, late: Option<Time>) -> Result<Reply, ServerError> {
+        self.server.set_clock(self.now);
+        let Some(script) = self.scripts.by_digest(&command.digest) else {
+            self.broken(Property::R, None, "a script that is none of ours".to_owned());
+            return Err(ServerError::NotModelled("a script".to_owned()));
+        };
+        let (keys, args): (Vec<&[u8]>, Vec<&[u8]>) =
+            (command.keys.iter().map(Vec::as_slice).collect(), command.args.iter().map(Vec::as_slice).collect());
+        let locks: Vec<_> = keys.chunks_exact(2).zip(args.get(1..).unwrap_or_default()).collect();
+        let look = |server: &ServerSide| -> Vec<Key> {
+            let keys = locks.iter().filter_map(|(keys, _)| Some(server.key(keys.first()?, keys.get(1)?)));
+            keys.collect()
+        };
+        let before = look(&self.server);
+        let reply = self.server.server.eval_by_digest(script, &keys, &args);
+        let after = look(&self.server);
+        self.counts.scripts += 1;
+        if let Err(ServerError::NotModelled(what)) = &reply {
+            self.broken(Property::R, None, format!("not modelled: {what}"));
+        }
+        // What runs later than its own lease after its connection is not looked for any more.
+        let lease = args.get(1 + locks.len()).and_then(|lease| std::str::from_utf8(lease).ok()?.parse::<u64>().ok());
+        let excused = late.filter(|late| *late >= lease.unwrap_or(0).saturating_mul(1_000));
+        for (((keys, token), before), after) in locks.iter().zip(before).zip(after) {
+            let resource = self.number_of(keys.first().copied().unwrap_or_default());
+            if excused.is_some() && command.action == Action::Acquire {
+                self.excused.insert(token.to_vec());
+            }
+            let (owner, waiting) = (after.owner.clone(), after.queue.len());
+            self.note(Some(process), Some(resource), || {
+                let owner = owner.map_or_else(|| "free".to_owned(), |owner| format!("owned by {}", short(&owner)));
+                let late = if late.is_some() { " late" } else { "" };
+                format!("server runs {:?} {}{late}: {reply:?}; {owner}, {waiting} wait", command.action, short(token))
+            });
+            let (action, token) = (command.action, token.to_vec());
+            self.see(Record::Ran(Box::new(Ran { resource, action, token, before, after })));
+        }
+        reply
+    }
+
+    /// Notifications that were published go on their way.
+    fn publish(&mut self) {
+        for published in self.server.server.take_published() {
+            let text = String::from_utf8_lossy(&published.payload).into_owned();
+            for receiver in published.receivers {
+                let Ok(connection) = usize::try_from(receiver.0) else { continue };
+                let Some(process) = self.connections.get(connection).map(|connection| connection.process) else {
+                    continue;
+                };
+                let lost = self.random.u64(0..1_000) < self.plan.network.lost_notifications;
+                if let Some(at) = self.way_back(connection, false).filter(|_| !lost) {
+                    self.events.add(at, Event::Notify { process, connection, text: text.clone() });
+                }
+            }
+        }
+    }
+
+    /// The server goes on, or is there again.
+    pub(super) fn server_resumes(&mut self) {
+        self.note(None, None, || "server goes on".to_owned());
+        for event in self.server.resume() {
+            self.events.add(self.now, event);
+        }
+    }
+}
+
+/// A reply in the bytes of the protocol.
+fn write(bytes: &mut Vec<u8>, reply: &Result<Reply, ServerError>) {
+    match reply {
+        Ok(reply) => write_reply(bytes, reply),
+        Err(error) => line(bytes, b'-', error.to_string().as_bytes()),
+    }
+}
+
+fn write_reply(bytes: &mut Vec<u8>, reply: &Reply) {
+    match reply {
+        Reply::Nil => bytes.extend_from_slice(b"_\r\n"),
+        Reply::Integer(number) => line(bytes, b':', number.to_string().as_bytes()),
+        Reply::Text(text) => {
+            line(bytes, b'$', text.len().to_string().as_bytes());
+            bytes.extend_from_slice(text);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        Reply::Status(status) => line(bytes, b'+', status),
+        Reply::Error(error) => line(bytes, b'-', error.as_bytes()),
+        Reply::List(replies) => {
+            line(bytes, b'*', replies.len().to_string().as_bytes());
+            replies.iter().for_each(|reply| write_reply(bytes, reply));
+        }
+    }
+}
+
+fn line(bytes: &mut Vec<u8>, kind: u8, text: &[u8]) {
+    bytes.push(kind);
+    bytes.extend_from_slice(text);
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// An owner token in few letters: its process and the beginning of its secret.
+pub(super) fn short(token: &[u8]) -> String {
+    let text = String::from_utf8_lossy(token);
+    match text.split_once('.') {
+        Some((inbox, secret)) => {
+            format!("{}.{}", inbox.trim_start_matches('0'), secret.get(..4).unwrap_or_default())
+        }
+        None => text.into_owned(),
+    }
+}

@@ -1,0 +1,1 @@
+//! Bad histories, each of which the checker has to reject.
