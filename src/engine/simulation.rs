@@ -17,11 +17,10 @@ impl<H: Host> Lock<H> {
         let callers = !self.waiters.is_empty();
         match &self.state {
             State::Free if callers => Some("R3: callers wait, and there is neither a request nor an ownership"),
-            State::Free => None,
             State::Requesting(request) if !callers && request.in_flight().is_none() => {
                 Some("R3: a request waits in the server's queue, and no caller does here")
             }
-            State::Requesting(_) => None,
+            State::Free | State::Requesting(_) => None,
             State::Owned(ownership) if ownership.holder.is_none() && !callers => {
                 Some("R5: an ownership has no holder, and no caller waits for it")
             }

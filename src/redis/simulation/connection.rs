@@ -117,7 +117,9 @@ impl Node {
         self.changes += usize::from(!silent);
         let mut again = Vec::new();
         let lost = std::mem::take(&mut self.calls.in_flight);
-        lost.values().for_each(|sent| self.deliver(&sent.calls));
+        for sent in lost.values() {
+            self.deliver(&sent.calls);
+        }
         for sent in lost.into_values() {
             for mut call in sent.calls {
                 if call.command.step == Step::Release && !call.repeated && !silent {

@@ -241,13 +241,13 @@ impl Node {
 
     /// As `Driver::was_kept_from_its_answer`.
     pub fn was_kept_from_its_answer(&self, resource: &Resource, changes: usize) -> bool {
-        let changed = match self.host.condition {
+        let is_other = match self.host.condition {
             Condition::Broken { silent } => !silent,
             Condition::Down { is_not_here } => is_not_here,
             Condition::Starting | Condition::Up => self.changes != changes,
         };
         let asking = self.locks.iter().any(|entry| entry.resource == *resource && entry.lock.is_asking());
-        changed && asking
+        is_other && asking
     }
 
     /// The caller's future is dropped.
