@@ -29,7 +29,7 @@ impl<H: Host> Lock<H> {
             }
             return;
         };
-        if !is_recent(request, cx.now, epoch) {
+        if !is_recent(request, cx.now, epoch) || is_older_than_the_last_word(request, at) {
             // The reply says it exactly. The server keeps the lock for us until then.
             return self.request_again(cx);
         }
@@ -61,6 +61,12 @@ impl<H: Host> Lock<H> {
 fn is_recent(request: &PendingRequest, now: Instant, epoch: Epoch) -> bool {
     const LONGEST: Duration = Duration::from_secs(1);
     request.epoch == epoch && request.queued.is_none_or(|queued| PackedInstant::from(now).since(queued.sent) <= LONGEST)
+}
+
+/// Whether the grant was before the server's last word on our place in its queue: that another owner holds the lock. Then
+/// the notification is late, and the grant was over by that time; or the server's clock was set back since.
+fn is_older_than_the_last_word(request: &PendingRequest, at: ServerTime) -> bool {
+    request.queued.is_some_and(|queued| at < queued.at)
 }
 
 /// The earliest time, by our clock, at which a lease can have begun of which a notification tells.
@@ -101,6 +107,16 @@ mod tests {
         request.queued = Some(Queued { deadline: 0, sent: sent.into(), at: ServerTime(1) });
         assert!(is_recent(&request, sent + Duration::from_secs(1), request.epoch));
         assert!(!is_recent(&request, sent + Duration::from_millis(1_001), request.epoch));
+    }
+
+    /// A grant that was over before the server said that another owner holds the lock is not counted from that word.
+    #[tokio::test(start_paused = true)]
+    async fn a_grant_from_before_the_last_word_is_asked_about() {
+        let mut request = request();
+        assert!(!is_older_than_the_last_word(&request, ServerTime(1)), "before the first word there is none to compare");
+        request.queued = Some(Queued { deadline: 0, sent: request.begun, at: ServerTime(1_000_000) });
+        assert!(is_older_than_the_last_word(&request, ServerTime(999_999)));
+        assert!(!is_older_than_the_last_word(&request, ServerTime(1_000_000)));
     }
 
     /// A message that is an hour late grants a lease that is over.

@@ -46,7 +46,7 @@ pub(crate) enum Acquired {
 }
 
 /// A time by the server's clock, in microseconds since 1970. Only differences mean anything: that clock is not ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServerTime(pub(crate) u64);
 
 impl ServerTime {
