@@ -350,6 +350,7 @@ step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
+step "simulation, its server beside a real one" cargo test -p simulation --test server --test server_against_redis --test commands_against_redis
 step "mutants" with_figures mutants tests/mutants/run.sh
 step "battery, tests" cargo test --release -p battery
 if $long; then
