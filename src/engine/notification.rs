@@ -113,7 +113,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_grant_from_before_the_last_word_is_asked_about() {
         let mut request = request();
-        assert!(!is_older_than_the_last_word(&request, ServerTime(1)), "before the first word there is none to compare");
+        assert!(
+            !is_older_than_the_last_word(&request, ServerTime(1)),
+            "before the first word there is none to compare"
+        );
         request.queued = Some(Queued { deadline: 0, sent: request.begun, at: ServerTime(1_000_000) });
         assert!(is_older_than_the_last_word(&request, ServerTime(999_999)));
         assert!(!is_older_than_the_last_word(&request, ServerTime(1_000_000)));
