@@ -11,13 +11,14 @@ use tokio::time::Instant;
 use super::completed_batch::CompletedBatch;
 use super::error_class::is_closed;
 use super::failure::{Failure, connection_closed, timed_out};
-use super::{Call, Caller, Connection, Reply};
+use super::shared::Shared;
+use super::{Call, Caller, Reply};
 use crate::engine::Step;
 use crate::redis::protocol::{self, EncodeOptions, MAX_LOCKS_PER_COMMAND, Publishing};
 
 /// Calls that are in flight. Those without a reply when it is dropped are in doubt (K1).
 pub(super) struct Batch<C: Caller> {
-    pub(super) connection: Arc<Connection<C>>,
+    pub(super) shared: Arc<Shared<C>>,
     pub(super) caller: Arc<C>,
     /// Those without a reply.
     pub(super) calls: IntoIter<Call<C::CallKind>>,
@@ -59,7 +60,7 @@ impl SendMode {
 
 impl<C: Caller> Batch<C> {
     pub(super) fn new(
-        connection: &Arc<Connection<C>>,
+        shared: &Arc<Shared<C>>,
         caller: &Arc<C>,
         calls: Vec<Call<C::CallKind>>,
         publishing: Publishing,
@@ -67,16 +68,16 @@ impl<C: Caller> Batch<C> {
     ) -> Self {
         let mut pipeline = Pipeline::with_capacity(calls.len());
         let loads = if mode.load_scripts { protocol::load_all(&mut pipeline) } else { 0 };
-        let claim = connection.settings.claim_lease();
+        let claim = shared.settings.claim_lease();
         let options = EncodeOptions { publishing, claim, fence_per_slot: mode.fence_per_slot };
         let (mut rest, mut commands) = (calls.as_slice(), 0);
         while !rest.is_empty() {
             let (together, others) = rest.split_at(mode.locks_in_next_command(rest));
-            protocol::encode(together.iter().map(|call| &call.command), &connection.keys, options, &mut pipeline);
+            protocol::encode(together.iter().map(|call| &call.command), &shared.keys, options, &mut pipeline);
             (rest, commands) = (others, commands + 1);
         }
-        let (connection, caller, calls) = (Arc::clone(connection), Arc::clone(caller), calls.into_iter());
-        Self { connection, caller, calls, pipeline, loads, commands, mode, sent: Instant::now() }
+        let (shared, caller, calls) = (Arc::clone(shared), Arc::clone(caller), calls.into_iter());
+        Self { shared, caller, calls, pipeline, loads, commands, mode, sent: Instant::now() }
     }
 
     /// Sends the calls, and waits for the replies.
@@ -100,14 +101,14 @@ impl<C: Caller> Batch<C> {
                 call.repeated = true;
                 resend.push(call);
             } else {
-                self.connection.answer(&self.caller, call, self.in_doubt(error));
+                self.shared.answer(&self.caller, call, self.in_doubt(error));
             }
         }
-        self.connection.queue.lock().put_back(resend);
+        self.shared.queue.lock().put_back(resend);
     }
 
     pub(super) fn in_doubt(&self, error: &RedisError) -> Reply {
-        let failure = Failure::new(&self.connection.settings, "waiting for an answer", error.clone(), self.sent);
+        let failure = Failure::new(&self.shared.settings, "waiting for an answer", error.clone(), self.sent);
         Reply::Indeterminate { error: failure.to_error() }
     }
 }
@@ -115,7 +116,7 @@ impl<C: Caller> Batch<C> {
 impl<C: Caller> Drop for Batch<C> {
     fn drop(&mut self) {
         if !self.calls.as_slice().is_empty() {
-            let silent = self.connection.silent.load(SeqCst);
+            let silent = self.shared.silent.load(SeqCst);
             self.fail_unanswered(&if silent { timed_out() } else { connection_closed() });
         }
     }

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 
 use super::call::Call;
-use super::sender::WORTH_A_BATCH;
 use crate::engine::OwnerToken;
+
+/// How many calls are worth a batch of their own while several batches are in flight.
+pub(super) const WORTH_A_BATCH: usize = 16;
 
 /// The calls that wait to be sent (K2): those that free or keep a lock before those that acquire one.
 #[derive(Debug)]

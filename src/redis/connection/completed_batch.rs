@@ -89,7 +89,7 @@ impl<C: Caller> CompletedBatch<C> {
             }
             let Some(mut call) = self.batch.calls.next() else { break };
             match self.reply_to(&mut call) {
-                Some(reply) => self.batch.connection.answer(&self.batch.caller, call, reply),
+                Some(reply) => self.batch.shared.answer(&self.batch.caller, call, reply),
                 None => self.resend.push(call),
             }
         }
@@ -98,7 +98,7 @@ impl<C: Caller> CompletedBatch<C> {
         }
         let unsent = std::mem::take(&mut self.resend);
         let sends_again = !unsent.is_empty();
-        self.batch.connection.queue.lock().put_back(unsent);
+        self.batch.shared.queue.lock().put_back(unsent);
         Some(match self.broken.take() {
             Some(error) => BatchResult::Broken(error),
             None if sends_again => BatchResult::Resend(self.resend_mode),
@@ -109,7 +109,7 @@ impl<C: Caller> CompletedBatch<C> {
     /// The reply to this call, the next of the present command. `None` if the call has not run and is to be sent again.
     fn reply_to(&mut self, call: &mut Call<C::CallKind>) -> Option<Reply> {
         self.current_left = self.current_left.saturating_sub(1);
-        let settings = &self.batch.connection.settings;
+        let settings = &self.batch.shared.settings;
         let error = match self.current.next() {
             Some(_) if self.split_current => return None,
             Some(Ok(answer)) => return Some(Reply::Answered { answer, sent: self.batch.sent }),

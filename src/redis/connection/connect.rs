@@ -12,9 +12,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::Caller;
 use super::failure::{speaks_no_tls, timed_out};
 use super::hello::{self, ServerFacts};
-use super::{Caller, Connection};
+use super::shared::Shared;
 use crate::engine::InboxId;
 use crate::redis::protocol::{self, Publishing};
 use crate::redis::settings::Settings;
@@ -57,7 +58,7 @@ impl Signals {
 ///
 /// A server that does not speak TLS takes the handshake for the beginning of a command and stays silent, like a server that
 /// is stopped. To tell these two apart, a connection without TLS is tried as well if the first one with TLS takes long.
-pub(super) async fn connect<C: Caller>(connection: &Connection<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
+pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
     let mut connecting = pin!(make_ready(connection, caller));
     let ConnectionAddr::TcpTls { host, port, .. } = connection.settings.info.addr() else { return connecting.await };
     if connection.connected_before.load(SeqCst) {
@@ -88,7 +89,7 @@ async fn speaks_without_tls(host: &str, port: u16) -> bool {
     matches!(reply.await, Ok(b'+' | b'-'))
 }
 
-async fn make_ready<C: Caller>(connection: &Connection<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
+async fn make_ready<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
     let signals = Arc::new(Signals::default());
     let receiver = PushReceiver { caller: Arc::downgrade(caller), signals: Arc::clone(&signals) };
     let config = config(&connection.settings).set_push_sender(receiver);

@@ -78,7 +78,7 @@ impl Scene {
     }
 
     fn in_flight(&self) -> usize {
-        self.connection.sender.lock().as_ref().unwrap().in_flight()
+        self.connection.sender.lock().as_ref().unwrap().in_flight.len()
     }
 
     /// Whether the supervisor was woken since this was asked last.

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::task_slot::Generation;
-use super::{Caller, Connection, Failure, ServerFacts};
+use super::shared::Shared;
+use super::{Caller, Failure, ServerFacts};
 use crate::LockError;
 use crate::redis::protocol::Publishing;
 
@@ -24,7 +24,7 @@ pub(in crate::redis) enum Condition {
 impl Condition {
     /// Whether it begins or ends the time in which a connection is replaced that was closed, or whose server was not the
     /// right one. A silent connection is not among those.
-    fn is_change(&self) -> bool {
+    pub(super) fn is_change(&self) -> bool {
         match self {
             Self::Broken(failure) => failure.is_closed() || failure.is_not_here(),
             Self::Up { .. } => true,
@@ -33,21 +33,10 @@ impl Condition {
     }
 }
 
-impl<C: Caller> Connection<C> {
+impl<C: Caller> Shared<C> {
     /// The condition of the connection.
     pub(in crate::redis) fn condition(&self) -> Condition {
         self.condition.lock().clone()
-    }
-
-    /// Sets the condition, unless the supervisor was deposed (K6).
-    pub(super) fn set_condition(&self, generation: Generation, new: Condition) {
-        let mut condition = self.condition.lock();
-        if self.task.is_current(generation) {
-            if new.is_change() {
-                self.changes.fetch_add(1, SeqCst);
-            }
-            *condition = new;
-        }
     }
 
     /// What the server said of itself when the latest connection was made.

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! out   enqueue -> flush -> Sender::send_queued -> Batch::new -> protocol::encode -> Batch::send
-//! back  supervisor::exchange -> deliver_in_portions -> CompletedBatch::deliver -> Connection::answer -> Caller::answered
+//! back  supervisor::exchange -> deliver_in_portions -> CompletedBatch::deliver -> Shared::answer -> Caller::answered
 //! ```
 //!
 //! Invariants, cited by number where they are kept:
@@ -40,6 +40,7 @@ mod flush_tests;
 mod health;
 mod hello;
 mod in_flight;
+mod link;
 mod redact;
 mod sender;
 mod sender_guard;
@@ -55,8 +56,8 @@ pub(super) use connect::{pool, pool_error};
 pub(super) use failure::{Failure, was_closed_before_reply};
 pub(super) use health::Condition;
 pub(super) use hello::ServerFacts;
+pub(super) use link::Connection;
 pub(super) use redact::redact;
-pub(super) use shared::Connection;
 pub(super) use task_slot::{Generation, Probe, RuntimeNumber, TaskSlot, WatchedTask};
 pub(super) use unanswered::Withdrawn;
 

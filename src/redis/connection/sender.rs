@@ -7,11 +7,12 @@ use ::redis::aio::MultiplexedConnection;
 use tokio::runtime::{Handle, Id};
 
 use super::batch::{Batch, SendMode};
+use super::call_queue::WORTH_A_BATCH;
 use super::completed_batch::CompletedBatch;
 use super::connect::{ReadyConnection, Signals};
 use super::in_flight::InFlight;
-use super::task_slot::Generation;
-use super::{Caller, Connection};
+use super::shared::Shared;
+use super::{Caller, Generation};
 use crate::redis::protocol::Publishing;
 
 /// How many calls one batch has at most. The first of them waits for the reply to the last.
@@ -27,9 +28,6 @@ const FEW_IN_FLIGHT: usize = 3;
 /// and urgent calls overtake older ones.
 const MAX_IN_FLIGHT: usize = 16;
 
-/// How many calls are worth a batch of their own while several batches are in flight.
-pub(super) const WORTH_A_BATCH: usize = 16;
-
 /// What calls are sent over. Its mutex is held while calls are taken from the queue and sent, so that they go out in the
 /// order in which they were enqueued (K2), and never while a reply is delivered.
 ///
@@ -41,62 +39,49 @@ pub(super) struct Sender<C: Caller> {
     caller: Arc<C>,
     connection: MultiplexedConnection,
     publishing: Publishing,
-    in_flight: InFlight<CompletedBatch<C>>,
+    pub(super) in_flight: InFlight<CompletedBatch<C>>,
     /// Replies are being delivered, and one of them may say that this connection is not to be used any more.
     delivering: bool,
     /// The batch whose other replies are delivered next. It is kept here and not by the supervisor, so that they are
     /// delivered also if the supervisor is never polled again.
-    undelivered: Option<CompletedBatch<C>>,
+    pub(super) undelivered: Option<CompletedBatch<C>>,
     mode: SendMode,
     supervisor: Waker,
-    generation: Generation,
+    /// Of the supervisor that it belongs to.
+    pub(super) generation: Generation,
     signals: Arc<Signals>,
     /// The supervisor's, in which the time-outs of calls run.
     runtime: Id,
 }
 
 impl<C: Caller> Sender<C> {
-    pub(super) fn new(
-        caller: &Arc<C>,
-        connection: &ReadyConnection,
-        generation: Generation,
-        supervisor: Waker,
-    ) -> Self {
+    pub(super) fn new(caller: &Arc<C>, ready: &ReadyConnection, generation: Generation, supervisor: Waker) -> Self {
         Self {
             caller: Arc::clone(caller),
-            connection: connection.shared.clone(),
-            publishing: connection.publishing,
+            connection: ready.shared.clone(),
+            publishing: ready.publishing,
             in_flight: InFlight::new(),
             delivering: false,
             undelivered: None,
             mode: SendMode::default(),
             supervisor,
             generation,
-            signals: Arc::clone(&connection.signals),
+            signals: Arc::clone(&ready.signals),
             runtime: Handle::current().id(),
         }
-    }
-
-    pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// Whether it belongs to this supervisor.
-    pub(super) fn is_of(&self, generation: Generation) -> bool {
-        self.generation == generation
     }
 
     /// Whether a caller may send by itself: nothing is in flight, no reply is being delivered, and the caller is in the
     /// supervisor's runtime.
     pub(super) fn may_send_here(&self) -> bool {
-        self.in_flight() == 0
+        self.in_flight.len() == 0
             && !self.delivering
             && Handle::try_current().is_ok_and(|current| current.id() == self.runtime)
     }
 
     /// Whether the supervisor may send another batch while so many calls wait.
     pub(super) fn has_room(&self, waiting: usize) -> bool {
-        let in_flight = self.in_flight();
+        let in_flight = self.in_flight.len();
         in_flight < FEW_IN_FLIGHT || in_flight < MAX_IN_FLIGHT && waiting >= WORTH_A_BATCH
     }
 
@@ -105,12 +90,12 @@ impl<C: Caller> Sender<C> {
     /// Nothing in the first poll of a batch may panic: that would deliver replies, and the caller may hold mutexes that a
     /// reply needs. What could panic is the time-out of the redis crate, in a runtime whose timer is off or has ended. There
     /// is no sender in either: in the first no connection is made, and in the second the supervisor has ended before.
-    pub(super) fn send_queued(&mut self, connection: &Arc<Connection<C>>) -> bool {
-        let calls = connection.queue.lock().take(MAX_BATCH);
+    pub(super) fn send_queued(&mut self, shared: &Arc<Shared<C>>) -> bool {
+        let calls = shared.queue.lock().take(MAX_BATCH);
         if calls.is_empty() {
             return false;
         }
-        let batch = Batch::new(connection, &self.caller, calls, self.publishing, self.mode);
+        let batch = Batch::new(shared, &self.caller, calls, self.publishing, self.mode);
         self.mode.load_scripts = false;
         let reply = Box::pin(batch.send(self.connection.clone()));
         if self.in_flight.push(reply, &mut Context::from_waker(&self.supervisor)) {
@@ -131,15 +116,6 @@ impl<C: Caller> Sender<C> {
     pub(super) fn end_delivery(&mut self, mode: SendMode) {
         self.delivering = false;
         self.mode.add(mode);
-    }
-
-    /// Keeps a batch until the supervisor goes on with its replies.
-    pub(super) fn keep_undelivered(&mut self, completed: CompletedBatch<C>) {
-        self.undelivered = Some(completed);
-    }
-
-    pub(super) fn take_undelivered(&mut self) -> Option<CompletedBatch<C>> {
-        self.undelivered.take()
     }
 }
 

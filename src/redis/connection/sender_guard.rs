@@ -1,7 +1,6 @@
 //! [`SenderGuard`]: the supervisor's hold of the sender.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 
 use super::batch::SendMode;
@@ -9,14 +8,13 @@ use super::completed_batch::CompletedBatch;
 use super::connect::ReadyConnection;
 use super::sender::Sender;
 use super::supervisor_guard::SupervisorGuard;
-use super::task_slot::Generation;
-use super::{Caller, Connection};
+use super::{Caller, Connection, Generation};
 
 /// The sender while its connection is up. When it is dropped the sender is closed, and what was in flight is in doubt.
 ///
 /// Once its supervisor has been deposed it finds no sender, also if the next supervisor has opened one meanwhile (K6).
 pub(super) struct SenderGuard<'a, C: Caller> {
-    connection: &'a Arc<Connection<C>>,
+    connection: &'a Connection<C>,
     generation: Generation,
 }
 
@@ -25,17 +23,15 @@ impl<'a, C: Caller> SenderGuard<'a, C> {
         let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
         let SupervisorGuard { connection, caller, generation, .. } = guard;
         let new = Sender::new(caller, ready, *generation, waker);
-        {
-            let mut sender = connection.sender.lock();
-            if connection.task.is_current(*generation) {
-                *sender = Some(new);
-            }
+        let mut sender = connection.sender.lock();
+        if connection.task.is_current(*generation) {
+            *sender = Some(new);
         }
         Self { connection, generation: *generation }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Sender<C>) -> T) -> Option<T> {
-        self.connection.sender.lock().as_mut().filter(|sender| sender.is_of(self.generation)).map(look)
+        self.connection.sender.lock().as_mut().filter(|sender| sender.generation == self.generation).map(look)
     }
 
     /// Sends one batch of what was enqueued, if there is room for another. Returns whether it did.
@@ -48,7 +44,7 @@ impl<'a, C: Caller> SenderGuard<'a, C> {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.with(|sender| sender.in_flight() == 0).unwrap_or(true)
+        self.with(|sender| sender.in_flight.len() == 0).unwrap_or(true)
     }
 
     /// The next batch that has its replies. Waits for ever while nothing is in flight.
@@ -66,27 +62,27 @@ impl<'a, C: Caller> SenderGuard<'a, C> {
 
     /// Leaves a batch with the sender, which delivers its replies if this task is never polled again.
     pub(super) fn keep_undelivered(&self, completed: CompletedBatch<C>) {
-        self.with(|sender| sender.keep_undelivered(completed));
+        self.with(|sender| sender.undelivered = Some(completed));
     }
 
     pub(super) fn take_undelivered(&self) -> Option<CompletedBatch<C>> {
-        self.with(Sender::take_undelivered).flatten()
+        self.with(|sender| sender.undelivered.take()).flatten()
     }
 
     /// Closes the sender if nothing is in flight and this says that nothing is left to be sent, in one step: afterwards
     /// nothing is sent. Returns whether it did.
     pub(super) fn close_if(&self, nothing_left: impl FnOnce() -> bool) -> bool {
-        let mut sender = self.connection.sender.lock();
-        let closed =
-            sender.take_if(|sender| sender.is_of(self.generation) && sender.in_flight() == 0 && nothing_left());
-        drop(sender);
+        let is_done = |sender: &mut Sender<C>| {
+            sender.generation == self.generation && sender.in_flight.len() == 0 && nothing_left()
+        };
+        let closed = self.connection.sender.lock().take_if(is_done);
         closed.is_some()
     }
 }
 
 impl<C: Caller> Drop for SenderGuard<'_, C> {
     fn drop(&mut self) {
-        let closed = self.connection.sender.lock().take_if(|sender| sender.is_of(self.generation));
+        let closed = self.connection.sender.lock().take_if(|sender| sender.generation == self.generation);
         // Not under the mutex: this delivers replies, and the caller may flush then.
         drop(closed);
     }

@@ -1,10 +1,12 @@
 //! The task that drives the connection: makes it, sends over it, and replaces it, for as long as its provider lives.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use ::redis::RedisError;
+use tokio::runtime::Handle;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -15,7 +17,7 @@ use super::connect::{ReadyConnection, connect};
 use super::failure::{Failure, connection_closed, timed_out, without_secrets};
 use super::sender_guard::SenderGuard;
 use super::supervisor_guard::SupervisorGuard;
-use super::{Caller, Condition};
+use super::{Caller, Condition, Connection, WatchedTask};
 use crate::redis::jitter::jittered;
 use crate::redis::protocol::Publishing;
 use crate::telemetry::connection::ConnectionEvents;
@@ -33,8 +35,24 @@ const DELAYS: [Duration; 6] = [
 /// A connection that breaks sooner than this without a reply counts as an attempt that failed.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
+impl<C: Caller> Connection<C> {
+    /// Sees to it that a task drives the connection: in the present runtime, if there is one and no task does.
+    ///
+    /// Not under a mutex that a reply needs: if the runtime is ending, the calls in the queue get their replies here.
+    pub(in crate::redis) fn ensure_driven(self: &Arc<Self>, caller: &Arc<C>) {
+        if self.task.is_taken() || self.retired.load(SeqCst) && self.is_queue_empty() {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(generation) = self.task.claim(&runtime) else { return };
+        let (connection, caller, finished) = (Arc::clone(self), Arc::clone(caller), AtomicBool::new(false));
+        let guard = SupervisorGuard { connection, caller, generation, finished };
+        runtime.spawn(WatchedTask::new(&self.task, generation, supervise(guard)));
+    }
+}
+
 /// Drives the connection until it is retired.
-pub(super) async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
+async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
     let SupervisorGuard { connection, caller, .. } = &guard;
     let settings = &connection.settings;
     // Since when there has been no connection, and how many attempts have failed since.

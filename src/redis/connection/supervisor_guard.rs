@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use tokio::time::Instant;
 
 use super::failure::{Failure, connection_closed};
-use super::task_slot::Generation;
-use super::{Caller, Condition, Connection, Reply, SupervisorExit};
+use super::{Caller, Condition, Connection, Generation, Reply, SupervisorExit};
 
 /// A connection that is driven by a task. The drop ends that, also if the task ends with its runtime or never began. If the
 /// task was deposed before, the drop changes nothing.
@@ -16,26 +15,24 @@ pub(super) struct SupervisorGuard<C: Caller> {
     pub(super) caller: Arc<C>,
     pub(super) generation: Generation,
     /// The task has ended by itself, and not with its runtime.
-    finished: AtomicBool,
+    pub(super) finished: AtomicBool,
 }
 
 impl<C: Caller> SupervisorGuard<C> {
-    pub(super) fn new(connection: &Arc<Connection<C>>, caller: &Arc<C>, generation: Generation) -> Self {
-        Self {
-            connection: Arc::clone(connection),
-            caller: Arc::clone(caller),
-            generation,
-            finished: AtomicBool::new(false),
-        }
-    }
-
     /// Notes that the connection is retired and every call has its reply.
     pub(super) fn finish(&self) {
         self.finished.store(true, SeqCst);
     }
 
-    pub(super) fn set_condition(&self, condition: Condition) {
-        self.connection.set_condition(self.generation, condition);
+    /// Sets the condition, unless the supervisor was deposed (K6).
+    pub(super) fn set_condition(&self, new: Condition) {
+        let mut condition = self.connection.condition.lock();
+        if self.connection.task.is_current(self.generation) {
+            if new.is_change() {
+                self.connection.changes.fetch_add(1, SeqCst);
+            }
+            *condition = new;
+        }
     }
 
     /// Whether the connection is retired and no call waits to be sent.

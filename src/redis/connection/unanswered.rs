@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
-use super::{Call, Caller, Connection};
+use super::shared::Shared;
+use super::{Call, Caller};
 use crate::sync::assert_outside;
 
 /// Counts the calls without a reply, so that a closing provider can wait until there is none.
@@ -30,7 +31,7 @@ impl Unanswered {
     }
 }
 
-impl<C: Caller> Connection<C> {
+impl<C: Caller> Shared<C> {
     /// Waits until every call has its reply.
     ///
     /// # Cancel safety
@@ -63,12 +64,12 @@ impl<C: Caller> Connection<C> {
 /// To be dropped outside every mutex: the drop may wake a task that waits until all calls have their reply.
 #[must_use = "it is to be dropped outside every mutex"]
 pub(in crate::redis) struct Withdrawn<C: Caller> {
-    pub(super) connection: Arc<Connection<C>>,
+    pub(super) shared: Arc<Shared<C>>,
     pub(super) _call: Call<C::CallKind>,
 }
 
 impl<C: Caller> Drop for Withdrawn<C> {
     fn drop(&mut self) {
-        self.connection.unanswered.remove_one();
+        self.shared.unanswered.remove_one();
     }
 }

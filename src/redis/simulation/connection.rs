@@ -6,8 +6,8 @@ use ::redis::Value;
 use tokio::time::Instant;
 
 use super::calls::{Call, Command};
+use super::host::{Condition, out_of_reach};
 use super::node::Node;
-use crate::LockError;
 use crate::backend::PackedInstant;
 use crate::engine::{CallKind, Joining, Step};
 use crate::redis::connection::{ErrorClass, Reply, classify, connection_closed, refused, timed_out, unanswered};
@@ -15,35 +15,6 @@ use crate::redis::protocol::{Answers, EncodeOptions};
 
 /// As the real one has it.
 const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
-
-/// The condition of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
-    Starting,
-    Up,
-    /// It broke just now: calls wait for the next one.
-    Broken {
-        silent: bool,
-    },
-    /// The server is out of reach; or it is there, and does not run calls here or now.
-    Down {
-        is_not_here: bool,
-    },
-}
-
-impl Condition {
-    pub(super) fn unreachable(self) -> Option<LockError> {
-        matches!(self, Self::Down { is_not_here: false }).then(out_of_reach)
-    }
-
-    pub(super) fn disconnected(self) -> Option<LockError> {
-        matches!(self, Self::Broken { .. } | Self::Down { .. }).then(out_of_reach)
-    }
-}
-
-fn out_of_reach() -> LockError {
-    LockError::unavailable("the server is out of reach")
-}
 
 impl Node {
     /// Sends everything that waits to be sent, over a connection that is up.

@@ -8,12 +8,40 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connection::Condition;
 use crate::backend::{LeaseState, PackedInstant, Term, WaiterLimit};
 use crate::engine::{AcquireResult, Epoch, Host, InboxId, Lease, OwnerToken, TtlMillis, Waiter};
 use crate::redis::protocol::Publishing;
 use crate::redis::settings::Settings;
 use crate::{FencingToken, LockError, LockOptions, Resource, sync};
+
+/// The condition of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    Starting,
+    Up,
+    /// It broke just now: calls wait for the next one.
+    Broken {
+        silent: bool,
+    },
+    /// The server is out of reach; or it is there, and does not run calls here or now.
+    Down {
+        is_not_here: bool,
+    },
+}
+
+impl Condition {
+    pub(super) fn unreachable(self) -> Option<LockError> {
+        matches!(self, Self::Down { is_not_here: false }).then(out_of_reach)
+    }
+
+    pub(super) fn disconnected(self) -> Option<LockError> {
+        matches!(self, Self::Broken { .. } | Self::Down { .. }).then(out_of_reach)
+    }
+}
+
+pub(super) fn out_of_reach() -> LockError {
+    LockError::unavailable("the server is out of reach")
+}
 
 /// What the engine is told of this process.
 pub(super) struct SimulatedHost {

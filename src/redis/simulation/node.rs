@@ -9,8 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::calls::{Call, Calls};
-use super::connection::Condition;
-use super::host::{Answer, Caller, Guard, SimulatedHost, SimulatedWaiter, Slot, SlotState};
+use super::host::{Answer, Caller, Condition, Guard, SimulatedHost, SimulatedWaiter, Slot, SlotState};
 use crate::backend::{PackedInstant, Release, WaiterAdmission, WaiterLimit};
 use crate::engine::{
     AcquireResult, Actions, CallKind, Cancellations, Cancelled, Command, Context, Epoch, Event, ExtendAnswer, InboxId,
