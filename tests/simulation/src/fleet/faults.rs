@@ -63,6 +63,7 @@ impl World<'_> {
                     && self.server.go_down(self.now + time)
                 {
                     self.server.server.restore(snapshot);
+                    self.excuse_what_is_there();
                     self.server_ends(time);
                 }
             }

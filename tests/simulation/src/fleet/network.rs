@@ -111,7 +111,8 @@ impl World<'_> {
     pub(super) fn overdue(&mut self, process: usize, attempt: u64) {
         let timeout = self.response_timeout();
         let Some(of) = self.processes.get(process) else { return };
-        if of.connection.is_some() || of.attempt.0 != attempt {
+        let has_ended = of.has_ended && of.node.waiting() == 0;
+        if of.connection.is_some() || of.attempt.0 != attempt || has_ended {
             return;
         }
         let (incarnation, first) = (of.incarnation, of.failures == 0 && self.now >= of.attempt.1 + timeout);
@@ -145,8 +146,8 @@ impl World<'_> {
             return;
         }
         let Some(number) = of.connection else {
-            let waits = of.failures == 0;
-            if !waits {
+            of.looked_at = of.node.waiting();
+            if of.failures > 0 {
                 self.with_node(process, Node::fail_waiting_calls);
             }
             return;

@@ -36,6 +36,8 @@ pub(super) struct Process {
     pub(super) blocked_until: Time,
     pub(super) flush_at: Option<Time>,
     pub(super) timer_at: Option<Time>,
+    /// How many calls have waited for a connection since the last look at them.
+    pub(super) looked_at: usize,
     pub(super) tasks: Vec<Task>,
     /// Its provider is closed and has told the server everything.
     pub(super) has_ended: bool,
@@ -84,6 +86,7 @@ impl World<'_> {
             blocked_until: 0,
             flush_at: None,
             timer_at: None,
+            looked_at: 0,
             tasks,
             has_ended: false,
         };
@@ -128,7 +131,9 @@ impl World<'_> {
             }
         }
         of.has_ended |= of.node.has_ended();
-        let waiting = of.node.waiting() > 0;
+        let waiting = of.node.waiting();
+        let to_flush = if of.connection.is_some() { waiting > 0 } else { waiting > of.looked_at };
+        of.looked_at = of.looked_at.min(waiting);
         let timer = of.node.deadline().filter(|_| !of.has_ended).map(|at| of.clock.time_of(at).max(now));
         for (number, granted) in answered {
             let caller = CallerId { process: id, number };
@@ -144,7 +149,7 @@ impl World<'_> {
             let delay = self.wake_up();
             self.task_at(process, task, now + delay);
         }
-        if waiting {
+        if to_flush {
             self.flush_soon(process);
         }
         if let Some(timer) = timer {

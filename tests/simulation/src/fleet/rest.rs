@@ -42,6 +42,15 @@ impl World<'_> {
         }
     }
 
+    /// What was released is there again, since the server has lost that: it ends with its lease.
+    pub(super) fn excuse_what_is_there(&mut self) {
+        self.server.set_clock(self.now);
+        for [lock, queue] in &self.keys {
+            let key = self.server.key(lock.as_bytes(), queue.as_bytes());
+            self.excused.extend(key.owner.into_iter().chain(key.queue.into_iter().map(|entry| entry.token)));
+        }
+    }
+
     /// The run is over: nothing happens any more.
     pub(super) fn look_at_the_rest(&mut self) {
         let unfinished: Vec<_> = self.checker.unfinished().collect();

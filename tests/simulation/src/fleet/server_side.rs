@@ -190,12 +190,15 @@ impl World<'_> {
         if let Err(ServerError::NotModelled(what)) = &reply {
             self.broken(Property::R, None, format!("not modelled: {what}"));
         }
-        // What runs later than its own lease after its connection is not looked for any more.
+        // What runs so long after its connection was given up is not looked for any more. An entry in the queue that comes
+        // late is not either: it lasts longer than the lease, and is cancelled when its process hears of the grant.
         let lease = args.get(1 + locks.len()).and_then(|lease| std::str::from_utf8(lease).ok()?.parse::<u64>().ok());
-        let excused = late.filter(|late| *late >= lease.unwrap_or(0).saturating_mul(1_000));
+        let looked_for = lease.unwrap_or(0).saturating_mul(1_000).min(self.response_timeout());
+        let mut ran: Vec<Ran> = Vec::new();
         for (((keys, token), before), after) in locks.iter().zip(before).zip(after) {
             let resource = self.number_of(keys.first().copied().unwrap_or_default());
-            if excused.is_some() && command.action == Action::Acquire {
+            let is_owner = after.owner.as_deref() == Some(*token);
+            if command.action == Action::Acquire && late.is_some_and(|late| late >= looked_for || !is_owner) {
                 self.excused.insert(token.to_vec());
             }
             let (owner, waiting) = (after.owner.clone(), after.queue.len());
@@ -204,8 +207,15 @@ impl World<'_> {
                 let late = if late.is_some() { " late" } else { "" };
                 format!("server runs {:?} {}{late}: {reply:?}; {owner}, {waiting} wait", command.action, short(token))
             });
-            let (action, token) = (command.action, token.to_vec());
-            self.see(Record::Ran(Box::new(Ran { resource, action, token, before, after })));
+            match ran.iter_mut().find(|ran| ran.resource == resource) {
+                Some(ran) => ran.tokens.push(token.to_vec()),
+                None => {
+                    ran.push(Ran { resource, action: command.action, tokens: vec![token.to_vec()], before, after });
+                }
+            }
+        }
+        for ran in ran {
+            self.see(Record::Ran(Box::new(ran)));
         }
         reply
     }

@@ -38,13 +38,13 @@ impl Ran {
 
     /// P4.
     fn of_another_owner(&self) -> Option<(Property, String)> {
-        let Self { action, token, before, after, .. } = self;
+        let Self { action, tokens, before, after, .. } = self;
         let broken = |what: &str| Some((Property::P4, format!("{action:?} {what}")));
         if after.owner.is_some() && after.expires_at.is_none() {
             return broken("leaves a lock without an expiry");
         }
         match &before.owner {
-            Some(owner) if owner != token => {
+            Some(owner) if !tokens.contains(owner) => {
                 if after.owner.as_ref() != Some(owner) {
                     return broken("took or freed a lock of another owner");
                 }
@@ -62,17 +62,17 @@ impl Ran {
 
     /// P6.
     fn of_the_order(&self) -> Option<(Property, String)> {
-        let Self { action, token, before, after, .. } = self;
+        let Self { action, tokens, before, after, .. } = self;
         let broken = |what: &str| Some((Property::P6, format!("{action:?} {what}")));
         let granted = after.owner.as_ref().filter(|_| after.owner != before.owner);
         let place = granted.and_then(|granted| before.queue.iter().position(|entry| entry.token == *granted));
-        let others = || before.queue.iter().filter(|entry| entry.token != *token);
+        let others = || before.queue.iter().filter(|entry| !tokens.contains(&entry.token));
         if let Some(granted) = granted {
             let Some(ahead) = before.queue.get(..place.unwrap_or(before.queue.len())) else { return None };
-            if ahead.iter().any(|entry| entry.is_alive && entry.token != *token && entry.token != *granted) {
+            if ahead.iter().any(|entry| entry.is_alive && !tokens.contains(&entry.token) && entry.token != *granted) {
                 return broken("granted the lock to one that a live waiter is before in the queue");
             }
-            if granted != token {
+            if !tokens.contains(granted) {
                 let Some(entry) = place.and_then(|place| before.queue.get(place)) else {
                     return broken("granted the lock to a token that did not ask for it");
                 };

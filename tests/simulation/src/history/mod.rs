@@ -158,8 +158,8 @@ pub struct Ran {
     pub resource: usize,
     /// What it was asked for.
     pub action: Action,
-    /// By which owner token.
-    pub token: Vec<u8>,
+    /// By which owner tokens: a call may be for several of one lock.
+    pub tokens: Vec<Vec<u8>>,
     /// The keys before.
     pub before: Key,
     /// The keys afterwards.
