@@ -182,7 +182,13 @@ impl<H: Host> Lock<H> {
             {
                 cx.actions.cancel(token, Step::Cancel, lease.into(), Unacknowledged::None);
             }
-            // Where it said "queued", the grant of which we were notified came after it.
+            // Most often the grant of which we were notified came after it. But a request that is asked again may get to the
+            // server when the lease of that grant is over, and then it has joined the queue for no caller.
+            Reply::Done { result: Acquired::Queued { at, .. }, .. } => match ours {
+                Some(ownership) if ownership.was_granted_before(*at) => ownership.acquire_in_doubt(lease),
+                Some(_) => {}
+                None => cx.actions.cancel(token, Step::Cancel, lease.into(), Unacknowledged::None),
+            },
             Reply::Done { .. } | Reply::Refused(_) | Reply::Garbled(_) | Reply::NotSent(_) => {}
         }
     }

@@ -10,6 +10,7 @@ use super::command::Extension;
 use super::host::{Epoch, Host, Lease, Waiter};
 use super::minus_clock_drift;
 use super::owner_token::{InboxId, OwnerToken, Secret};
+use super::reply::ServerTime;
 use super::request::PendingRequest;
 use super::ttl_millis::TtlMillis;
 use crate::FencingToken;
@@ -342,6 +343,11 @@ impl<H: Host> Ownership<H> {
     /// Whether the server granted it before the other one.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
         self.number >> HOLDER_BITS < other.number >> HOLDER_BITS
+    }
+
+    /// Whether the server said something after this grant: the number of a grant is the server's time, or higher.
+    pub(super) fn was_granted_before(&self, at: ServerTime) -> bool {
+        self.number >> HOLDER_BITS < at.0
     }
 
     /// It became known that other processes wait.

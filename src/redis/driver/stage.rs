@@ -68,7 +68,12 @@ impl Stage {
 
     /// A notification arrives that the lock was granted under this token.
     pub(super) fn notifies_of_grant(&self, token: OwnerToken, at: u64) {
-        let grant = Grant { token, fence: 7, at: engine::ServerTime(at), others_wait: false };
+        self.notifies_of_grant_with(token, 7, at);
+    }
+
+    /// The same with this number.
+    pub(super) fn notifies_of_grant_with(&self, token: OwnerToken, fence: u64, at: u64) {
+        let grant = Grant { token, fence, at: engine::ServerTime(at), others_wait: false };
         self.driver().handle(&self.resource, Event::Granted(grant));
     }
 
