@@ -154,6 +154,9 @@ impl World<'_> {
         };
         let until = of.clock.time_of(of.clock.now(now) + self.plan.response_timeout);
         let commands = self.with_node(process, Node::send).unwrap_or_default();
+        if let Some(of) = self.processes.get_mut(process) {
+            of.last_of_batches.extend(commands.last().map(|command| command.number));
+        }
         for command in commands {
             let delay = self.delay();
             let Some(connection) = self.connections.get_mut(number) else { return };
@@ -185,6 +188,7 @@ impl World<'_> {
         let now = self.now;
         let Some(of) = self.processes.get_mut(process) else { return };
         let Some(number) = of.connection.take() else { return };
+        of.last_of_batches.clear();
         let at_once = !of.worked && now < of.up_since + SECOND;
         of.failures = if at_once { of.failures + 1 } else { 0 };
         self.note(Some(process), None, || {

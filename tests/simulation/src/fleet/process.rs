@@ -1,5 +1,6 @@
 //! [`Process`]: one process, and what happens to it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orchestrix_locking::simulation::{Node, NodeOptions};
@@ -26,8 +27,10 @@ pub(super) struct Process {
     pub(super) attempt: (u64, Time),
     pub(super) failures: usize,
     pub(super) up_since: Time,
-    /// A reply came over the present connection.
+    /// All replies to some batch came over the present connection.
     pub(super) worked: bool,
+    /// The last command of each batch that is in flight.
+    pub(super) last_of_batches: BTreeSet<u64>,
     /// It does nothing, since then. Whether its clock stands still as well.
     pub(super) stands_still: Option<(Time, bool)>,
     /// What happened to it since.
@@ -81,6 +84,7 @@ impl World<'_> {
             failures: 0,
             up_since: 0,
             worked: false,
+            last_of_batches: BTreeSet::new(),
             stands_still: None,
             held: Vec::new(),
             blocked_until: 0,

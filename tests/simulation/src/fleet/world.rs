@@ -16,7 +16,7 @@ use crate::history::{Checker, Property, Record, Violation};
 use crate::scripts::Scripts;
 
 /// More than any run has that comes to an end.
-const MOST_EVENTS: u64 = 2_000_000;
+const MOST_EVENTS: u64 = 300_000;
 
 /// Everything.
 pub(super) struct World<'a> {
@@ -256,7 +256,7 @@ impl World<'_> {
             return self.lose_connection(process, false);
         }
         if let Some(of) = self.processes.get_mut(process) {
-            of.worked = true;
+            of.worked |= of.last_of_batches.remove(&number);
         }
         if reply.starts_with(b"-NOSCRIPT") {
             // What is sent next loads them.
