@@ -386,7 +386,8 @@ impl<H: Host> Ownership<H> {
             return false;
         }
         let length = self.length(self.ttl.get());
-        let is_whole = length == minus_clock_drift(self.ttl.get());
+        // As whole as the server's can be believed in: an extension that may run yet makes every lease shorter.
+        let is_whole = length == self.minus_clock_drift(self.ttl.get());
         let half_is_left = || self.ends.since(now.into()) >= length / 2;
         is_fresh && is_whole || options.configured_auto_renew() && (is_fresh || half_is_left())
     }

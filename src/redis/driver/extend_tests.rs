@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::stage::{CallKind, Stage, TTL};
 use crate::LockError;
 use crate::engine::{Step, minus_clock_drift};
+use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::connection::{Call, Caller, Reply};
 
 fn is_extension(kind: &CallKind) -> bool {
@@ -78,4 +80,25 @@ async fn one_extension_is_in_flight_at_a_time() {
     stage.driver().answered(call, Reply::Answered { answer: Value::Int(1), sent });
     assert!(matches!(third.poll(&mut cx), Poll::Ready(Ok(true))));
     assert_eq!(guard.expires_at(), sent + minus_clock_drift(TTL * 2));
+}
+
+/// An extension is in doubt, so that no lease of this ownership lasts longer than it. The next holder, which does not renew
+/// its lease and wants a longer one, is granted what there is, and is not asked for again and again.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_is_granted_a_lock_whose_extension_is_in_doubt() {
+    let stage = Stage::new();
+    let guard = stage.held(&stage.resource);
+    {
+        let mut extending = pin!(guard.extend(TTL / 6));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(extending.as_mut().poll(&mut cx).is_pending());
+        let error = LockError::unavailable("no reply");
+        stage.driver().answered(stage.call(is_extension), Reply::Indeterminate { error });
+        assert!(matches!(extending.poll(&mut cx), Poll::Ready(Err(_))));
+    }
+    let waiter = AcquireSlot::new(Stage::options().auto_renew(false), Arc::clone(&stage.backend));
+    stage.joins(&stage.resource, &waiter);
+    drop(guard);
+    stage.answers(stage.call(|kind| matches!(kind, CallKind::LocalHandover)), Value::Int(1));
+    assert_eq!(Stage::taken(&waiter).unwrap().remaining(), minus_clock_drift(TTL / 6));
 }
