@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::command::{Call, CallKind, Extension, Step, Unacknowledged};
@@ -29,7 +28,7 @@ pub(crate) struct Actions<H: Host> {
     /// Watchers of leases that were lost, or may end earlier than was known.
     pub(crate) watchers: Vec<Wakers>,
     /// Extensions that have a result.
-    pub(crate) extensions: Vec<(oneshot::Sender<Extended>, Extended)>,
+    pub(crate) extensions: Vec<(Extension<H>, Extended)>,
     /// What ended, to be dropped.
     pub(super) ended: Vec<Ownership<H>>,
     /// [`Lock::deadline`](super::Lock::deadline) may be another than before.
@@ -131,7 +130,7 @@ impl<H: Host> Actions<H> {
 
     /// Tells the caller of an extension its result.
     pub(super) fn extended(&mut self, extension: Extension<H>, result: Result<bool, LockError>) {
-        self.extensions.push((extension.answer, result));
+        self.extensions.push((extension, result));
     }
 
     /// Tells the callers of all these extensions the same.

@@ -69,9 +69,9 @@ impl<H: Host> Lock<H> {
                 return send(token, Attempt { epoch, ..attempt }, waiter, cx);
             }
             Reply::Done { result: Acquired::Queued { .. } | Acquired::Busy, .. } => return Self::busy(waiter, cx),
-            Reply::Refused(Refusal { error, .. }) | Reply::Garbled(error) | Reply::NotSent(error) => {
-                (error, known, false)
-            }
+            Reply::Refused(Refusal { error, .. }) | Reply::NotSent(error) => (error, known, false),
+            // What the server did is not known.
+            Reply::Garbled(error) => (error, Some(Unacknowledged::None), false),
             Reply::Indeterminate { error, was_cut } => {
                 let several = attempt.granted_before;
                 let doubt = if several { Unacknowledged::Several } else { Unacknowledged::One };
@@ -114,8 +114,6 @@ impl<H: Host> Lock<H> {
             cx.actions.fail(waiter, arrived_too_late(ttl, cx.now.saturating_duration_since(sent)));
         } else if self.grant_next(Some(attempt.arrival), true, cx) {
             Self::busy(waiter, cx);
-        } else if waiter.is_gone() {
-            self.end_ownership(cx);
         } else if let State::Owned(ownership) = &mut self.state {
             let lease = ownership.grant(&waiter, cx);
             cx.actions.answer(waiter, AcquireResult::Granted(lease));

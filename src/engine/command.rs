@@ -98,7 +98,7 @@ pub(crate) struct Attempt {
 pub(crate) struct Extension<H: Host> {
     pub(super) lease: H::Lease,
     pub(super) duration: Duration,
-    pub(super) answer: oneshot::Sender<Result<bool, LockError>>,
+    pub(crate) answer: oneshot::Sender<Result<bool, LockError>>,
 }
 
 /// What becomes of a request that the server does not answer.

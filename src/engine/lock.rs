@@ -46,12 +46,12 @@ impl<H: Host> Lock<H> {
     /// | `Release` | – | – | hand over, or release | – |
     /// | `Extend` | lost | lost | ask the server | lost |
     /// | `Close` | – | fail the waiters, cancel | lose, release | fail the waiters, release |
-    /// | `AcquireReply` | cancel | grant, wait, or fail | cancel, or in doubt | the same |
+    /// | `AcquireReply` | cancel | grant, wait, or fail | cancel, or in doubt; behind it as requesting | the same |
     /// | `AttemptReply` | grant or answer | the older ownership or caller first | the older ends | the older ends |
     /// | `HandoverReply` | – | – | – | grant, lose, or release |
     /// | `RenewReply`, `CheckReply` | – | – | renew, retry, or lose | the same |
     /// | `ExtendReply` | lost | lost | extend, restore, or in doubt | the same |
-    /// | `Granted` | cancel | grant, or ask again | – | – |
+    /// | `Granted` | cancel | grant, or ask again | –; behind it as requesting | the same |
     /// | `Wanted` | – | note it | bound local hand-overs | the same |
     /// | `Reconnected` | – | ask again | renew or check | – |
     /// | `DeadlineReached` | – | ask again | renew, or end | end |
@@ -157,7 +157,7 @@ impl<H: Host> Lock<H> {
 
     /// How many callers wait. One that asks for a lock that may be free waits for a reply, and not for a holder.
     pub(crate) fn waiting(&self) -> usize {
-        let asking = self.is_asking() && !self.waiters.is_empty();
+        let asking = self.owned().is_none() && self.is_asking() && !self.waiters.is_empty();
         self.waiters.len() - usize::from(asking)
     }
 

@@ -52,22 +52,29 @@ impl<B: LeaseOwner> Driver<B> {
         if queued {
             self.connection.flush();
         }
+        // Every result is stored before the first waker runs: a waker that panics loses no other caller's.
+        let (mut first, mut more, mut returned) = (None, Vec::new(), Vec::new());
         for (waiter, result) in actions.take_answers() {
             match waiter.answer(result) {
-                Ok(Some(waker)) => {
-                    assert_outside();
-                    waker.wake();
-                }
-                // The caller has just gone: the next one has the lock.
-                Err(AcquireResult::Granted(lease)) => drop(self.release(&lease)),
+                Ok(Some(waker)) if first.is_none() => first = Some(waker),
+                Ok(Some(waker)) => more.push(waker),
+                Err(AcquireResult::Granted(lease)) => returned.push(lease),
                 Ok(None) | Err(AcquireResult::Busy { .. } | AcquireResult::Failed(_)) => {}
             }
+        }
+        // Their callers have just gone: the next ones have the locks.
+        for lease in returned {
+            drop(self.release(&lease));
+        }
+        for waker in first.into_iter().chain(more) {
+            assert_outside();
+            waker.wake();
         }
         for watchers in actions.watchers.drain(..) {
             watchers.wake();
         }
-        for (answer, result) in actions.extensions.drain(..) {
-            _ = answer.send(result);
+        for (extension, result) in actions.extensions.drain(..) {
+            _ = extension.answer.send(result);
         }
         if let Some(resource) = unnotified {
             telemetry::not_notified(&self.connection.settings().server, &resource);

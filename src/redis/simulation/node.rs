@@ -444,8 +444,8 @@ impl Node {
         for watchers in actions.watchers.drain(..) {
             watchers.wake();
         }
-        for (answer, result) in actions.extensions.drain(..) {
-            _ = answer.send(result);
+        for (extension, result) in actions.extensions.drain(..) {
+            _ = extension.answer.send(result);
         }
     }
 
