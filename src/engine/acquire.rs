@@ -129,6 +129,7 @@ impl<H: Host> Lock<H> {
             }
             Reply::Done { result: Acquired::Queued { lease_left, at, deadline, dropped }, sent } => {
                 request.queued = Some(Queued { deadline, sent: sent.into(), at });
+                request.heard_in = asked;
                 request.lease_left = lease_left.map(TtlMillis::from);
                 let mut again = next_recheck(request, lease_left, cx);
                 if dropped && request.entry_was_dropped() {

@@ -60,7 +60,8 @@ impl<H: Host> Lock<H> {
 /// monotonic one stands still with the machine.
 fn is_recent(request: &PendingRequest, now: Instant, epoch: Epoch) -> bool {
     const LONGEST: Duration = Duration::from_secs(1);
-    request.epoch == epoch && request.queued.is_none_or(|queued| PackedInstant::from(now).since(queued.sent) <= LONGEST)
+    request.heard_in == epoch
+        && request.queued.is_none_or(|queued| PackedInstant::from(now).since(queued.sent) <= LONGEST)
 }
 
 /// Whether the grant was before the server's last word on our place in its queue: that another owner holds the lock. Then

@@ -27,6 +27,8 @@ pub(super) struct PendingRequest {
     pub(super) phase: Phase,
     /// The epoch in which it was last sent.
     pub(super) epoch: Epoch,
+    /// The epoch in which the server was asked what it said last; before that, in which the request began.
+    pub(super) heard_in: Epoch,
     /// Its place in the server's wait queue, once the server has said that the lock is held.
     pub(super) queued: Option<Queued>,
     /// What was left of the holder's lease then, if that has an end.
@@ -76,6 +78,7 @@ impl PendingRequest {
             begun: now.into(),
             phase: Phase::InFlight(now.into()),
             epoch,
+            heard_in: epoch,
             queued: None,
             lease_left: None,
             wanted: false,

@@ -12,6 +12,7 @@ use super::stage::{CallKind, Stage, TTL};
 use crate::engine::{Step, minus_clock_drift};
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
 use crate::redis::backend::Backend;
+use crate::redis::connection::Caller as _;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -62,6 +63,23 @@ async fn a_message_from_before_a_suspend_is_asked_about() {
     // The next notification counts from the new reply.
     stage.notifies_of_grant(token, 1_000_100_000);
     is_a_lease_of(stage.driver().connection.settings().claim_lease(), &stage, &waiter);
+}
+
+/// The same, and the server has been asked again since, but has not replied: its last word is still from before.
+#[tokio::test(start_paused = true)]
+async fn a_message_from_before_a_suspend_is_not_counted_from_a_question_after_it() {
+    let stage = Stage::new();
+    let waiter = stage.queued_waiter(&stage.resource);
+    let request = stage.call(is_request);
+    let token = request.command.token;
+    stage.answers(request, queued());
+    stage.driver().clocks.suspend(MINUTE);
+    stage.driver().reconnected();
+    let again = stage.call(is_request);
+    stage.notifies_of_grant(token, 1_000_100_000);
+    assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");
+    stage.answers(again, granted());
+    is_a_whole_lease(&stage, &waiter);
 }
 
 /// The reply with the grant was in flight during the suspend.
