@@ -142,7 +142,7 @@ impl World<'_> {
     pub(super) fn flush(&mut self, process: usize) {
         let now = self.now;
         let Some(of) = self.processes.get_mut(process) else { return };
-        if of.flush_at.take().is_none() || of.node.waiting() == 0 {
+        if of.flush_at.take_if(|at| *at == now).is_none() || of.node.waiting() == 0 {
             return;
         }
         let Some(number) = of.connection else {

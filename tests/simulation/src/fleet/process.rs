@@ -180,11 +180,11 @@ impl World<'_> {
     }
 
     pub(super) fn timer(&mut self, process: usize) {
-        if let Some(of) = self.processes.get_mut(process) {
-            of.timer_at = None;
-            if of.has_ended {
-                return;
-            }
+        let now = self.now;
+        let Some(of) = self.processes.get_mut(process) else { return };
+        // Another one took its place.
+        if of.timer_at.take_if(|at| *at == now).is_none() || of.has_ended {
+            return;
         }
         self.with_node(process, Node::deadline_reached);
     }
@@ -218,7 +218,7 @@ impl World<'_> {
         if suspended {
             of.clock.stood_still(since, now);
         }
-        of.timer_at = None;
+        (of.timer_at, of.flush_at, of.looked_at) = (None, None, 0);
         let held = std::mem::take(&mut of.held);
         self.note(Some(process), None, || "goes on".to_owned());
         for event in held {
