@@ -1,7 +1,7 @@
 //! How faults begin, and end.
 
 use super::events::Event;
-use super::task::State;
+use super::task::{State, Task};
 use super::world::World;
 use super::{Fault, FaultKind, MILLISECOND, Time};
 use crate::history::Record;
@@ -50,9 +50,11 @@ impl World<'_> {
             }
             FaultKind::Restart { time, keeps_data } => {
                 if self.server.go_down(self.now + time) {
-                    match keeps_data {
-                        true => self.server.server.restart_with_data(),
-                        false => self.server.server.restart_without_data(),
+                    if keeps_data {
+                        self.server.server.restart_with_data();
+                    } else {
+                        self.server.server.restart_without_data();
+                        self.forgets_locks(0);
                     }
                     self.server_ends(time);
                 }
@@ -64,6 +66,7 @@ impl World<'_> {
                 {
                     self.server.server.restore(snapshot);
                     self.excuse_what_is_there();
+                    self.forgets_locks(0);
                     self.server_ends(time);
                 }
             }
@@ -79,6 +82,13 @@ impl World<'_> {
             FaultKind::ClockStep { by } => {
                 self.server.offset += by;
                 self.server.set_back += by.min(0).unsigned_abs();
+                if by < 0 {
+                    // What had ended, and had not been looked at since, is there again.
+                    self.excuse_what_is_there();
+                } else {
+                    // A grant of which a notification tells is counted from a word that may be a second older.
+                    self.forgets_locks(1_100 * MILLISECOND);
+                }
             }
         }
     }
@@ -87,6 +97,15 @@ impl World<'_> {
     pub(super) fn snapshot(&mut self, fault: usize) {
         let snapshot = self.server.server.snapshot();
         self.server.snapshots.insert(fault, snapshot);
+    }
+
+    /// The server has forgotten locks, or ends them early: those that it has granted until now, or grants soon.
+    fn forgets_locks(&mut self, and_for: Time) {
+        self.broken_at = Some(self.now + and_for);
+        let holds: Vec<_> = self.processes.iter().flat_map(|of| &of.tasks).filter_map(Task::hold).collect();
+        for hold in holds {
+            self.see(Record::Uncertain { hold });
+        }
     }
 
     fn takes_no_writes_for(&mut self, time: Time) {

@@ -85,6 +85,8 @@ pub struct Network {
     pub slow: (u64, Time),
     /// How many of a thousand notifications are lost.
     pub lost_notifications: u64,
+    /// How many of a thousand notifications are late, and by how much at most.
+    pub late_notifications: (u64, Time),
 }
 
 /// Something that goes wrong at a time.
@@ -290,11 +292,6 @@ impl Plan {
         Self { seed, resources, processes, faults, network, response_timeout }
     }
 
-    /// Whether the server may forget a lock in this run, or end it early.
-    pub fn breaks_exclusion(&self) -> bool {
-        self.faults.iter().any(|fault| fault.kind.breaks_exclusion())
-    }
-
     /// Whether the counter of grants may be lost while the clock goes back: then fencing tokens may fall.
     pub fn breaks_fences(&self) -> bool {
         let loses = |kind: &FaultKind| {
@@ -368,7 +365,13 @@ impl Style {
 fn network(random: &mut Rng) -> Network {
     let (shortest, longest) = pick(random, &[(20, 100), (20, 1_000), (100, 300), (1_000, 5_000), (5_000, 60_000)]);
     let slow = (pick(random, &[0, 5, 50]), pick(random, &[5, 100, 1_500]) * MILLISECOND);
-    Network { shortest, longest, slow, lost_notifications: pick(random, &[0, 0, 20, 200]) }
+    Network {
+        shortest,
+        longest,
+        slow,
+        lost_notifications: pick(random, &[0, 0, 20, 200]),
+        late_notifications: (pick(random, &[0, 0, 50, 300]), pick(random, &[10, 300, 900]) * MILLISECOND),
+    }
 }
 
 fn faults(random: &mut Rng, processes: usize) -> Vec<Fault> {

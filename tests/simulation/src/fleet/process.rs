@@ -233,6 +233,11 @@ impl World<'_> {
         self.resources.get(number).cloned()
     }
 
+    /// The longest lease of a grant by notification, with the time-outs of [`begin_process`](Self::begin_process).
+    pub(super) fn longest_claim(&self) -> Time {
+        (5 * self.response_timeout()).max(3_000 * MILLISECOND)
+    }
+
     /// The time-out of replies.
     pub(super) fn response_timeout(&self) -> Time {
         micros(self.plan.response_timeout)

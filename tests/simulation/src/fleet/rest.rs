@@ -4,7 +4,7 @@ use orchestrix_locking::simulation::Census;
 
 use super::events::Event;
 use super::process::micros;
-use super::server_side::short;
+use super::server_side::{FENCE, short};
 use super::world::World;
 use super::{MILLISECOND, SECOND, Time};
 use crate::history::Property;
@@ -98,7 +98,7 @@ impl World<'_> {
             .server
             .server
             .entries()
-            .filter(|(key, entry)| *key != b"p:{}:f" && (all || matches!(entry.value, Value::Text(_))))
+            .filter(|(key, entry)| *key != FENCE && (all || matches!(entry.value, Value::Text(_))))
             .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
             .collect();
         for key in left {

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use orchestrix_locking::simulation::{Action, Command};
 
-use super::Time;
 use super::events::Event;
 use super::world::World;
+use super::{MILLISECOND, Time};
 use crate::history::{Key, Property, Ran, Record, Waiting};
 use crate::scripts::Scripts;
 use crate::server::{ClientId, Reply, Server, ServerError, Snapshot, Value};
 
 /// When the server's clock begins, in microseconds since 1970.
 const BEGINNING: u64 = 1_700_000_000_000_000;
+
+/// The counter of grants.
+pub(super) const FENCE: &[u8] = b"p:{}:f";
 
 /// For how long an entry of the wait queue counts as alive, in microseconds.
 const LIFETIMES: [(u8, u64); 2] = [(b'm', 15_000_000), (b'p', 3_000_000)];
@@ -98,6 +101,14 @@ impl ServerSide {
         std::mem::take(&mut self.held)
     }
 
+    /// The number of the latest grant.
+    fn latest_grant(&self) -> Option<u64> {
+        match &self.server.entry(FENCE)?.value {
+            Value::Text(number) => std::str::from_utf8(number).ok()?.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// A lock and its queue, as they are.
     pub(super) fn key(&self, lock: &[u8], queue: &[u8]) -> Key {
         let now = self.server.time();
@@ -128,8 +139,9 @@ impl ServerSide {
         let (_, lifetime) = LIFETIMES.into_iter().find(|(of, _)| *of == mode)?;
         let inbox = [b"p:inbox:", token.get(..16)?].concat();
         let is_heard = self.server.is_heard(&inbox);
+        let polls = mode == b'p';
         let in_time = deadline >= now && deadline <= now + 2 * lifetime;
-        Some(Waiting { token, claim, is_alive: in_time && (is_heard || mode == b'p'), is_heard })
+        Some(Waiting { token, claim, is_alive: in_time && (is_heard || polls), is_heard, polls })
     }
 }
 
@@ -187,6 +199,9 @@ impl World<'_> {
         let reply = self.server.server.eval_by_digest(script, &keys, &args);
         let after = look(&self.server);
         self.counts.scripts += 1;
+        if let Some(number) = self.server.latest_grant() {
+            self.granted_at.entry(number).or_insert(self.now);
+        }
         if let Err(ServerError::NotModelled(what)) = &reply {
             self.broken(Property::R, None, format!("not modelled: {what}"));
         }
@@ -195,6 +210,8 @@ impl World<'_> {
         let lease = args.get(1 + locks.len()).and_then(|lease| std::str::from_utf8(lease).ok()?.parse::<u64>().ok());
         let looked_for = lease.unwrap_or(0).saturating_mul(1_000).min(self.response_timeout());
         let mut ran: Vec<Ran> = Vec::new();
+        let may_publish = args.first().is_some_and(|inboxes| !inboxes.is_empty());
+        let longest_claim = i64::try_from(self.longest_claim() / MILLISECOND).unwrap_or(i64::MAX);
         for (((keys, token), before), after) in locks.iter().zip(before).zip(after) {
             let resource = self.number_of(keys.first().copied().unwrap_or_default());
             let is_owner = after.owner.as_deref() == Some(*token);
@@ -209,9 +226,15 @@ impl World<'_> {
             });
             match ran.iter_mut().find(|ran| ran.resource == resource) {
                 Some(ran) => ran.tokens.push(token.to_vec()),
-                None => {
-                    ran.push(Ran { resource, action: command.action, tokens: vec![token.to_vec()], before, after });
-                }
+                None => ran.push(Ran {
+                    resource,
+                    action: command.action,
+                    tokens: vec![token.to_vec()],
+                    may_publish,
+                    longest_claim,
+                    before,
+                    after,
+                }),
             }
         }
         for ran in ran {
@@ -230,8 +253,10 @@ impl World<'_> {
                     continue;
                 };
                 let lost = self.random.u64(0..1_000) < self.plan.network.lost_notifications;
+                let (often, by) = self.plan.network.late_notifications;
+                let late = if self.random.u64(0..1_000) < often { self.random.u64(0..=by) } else { 0 };
                 if let Some(at) = self.way_back(connection, false).filter(|_| !lost) {
-                    self.events.add(at, Event::Notify { process, connection, text: text.clone() });
+                    self.events.add(at + late, Event::Notify { process, connection, text: text.clone() });
                 }
             }
         }

@@ -364,6 +364,9 @@ impl World<'_> {
         self.counts.granted += 1;
         let Some(of) = self.processes.get(process) else { return (State::Done, false) };
         let (until, fence, resource) = (of.clock.time_of(guard.ends()), guard.fence(), operation.resource);
+        // The lower ten bits count the callers of the process that the server has granted it once.
+        let granted = self.granted_at.range(fence >> 10..).next().map(|(_, at)| *at);
+        let certain = certain && self.broken_at.is_none_or(|broken| granted.is_some_and(|granted| granted > broken));
         self.next_hold += 1;
         let hold = HoldId(self.next_hold);
         let left = until.saturating_sub(self.now);

@@ -1,6 +1,6 @@
 //! [`World`]: everything there is in a run, and the loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use orchestrix_locking::Resource;
@@ -40,6 +40,10 @@ pub(super) struct World<'a> {
     /// Owner tokens of acquires that ran later than their lease after their connection was closed: the engine looks for
     /// them no longer.
     pub(super) excused: BTreeSet<Vec<u8>>,
+    /// When each number of a grant was given out by the server.
+    pub(super) granted_at: BTreeMap<u64, Time>,
+    /// A lock that was granted no later may be forgotten by the server, or end early there.
+    pub(super) broken_at: Option<Time>,
     /// When the last task was done, and the last fault over.
     pub(super) done_at: Time,
     /// When the server was asked for something last.
@@ -112,7 +116,7 @@ pub fn run(plan: &Plan, scripts: &Scripts, traced: bool) -> Outcome {
         now: 0,
         random: Rng::with_seed(plan.seed),
         events: Events::default(),
-        checker: Checker::new(plan.breaks_exclusion(), plan.breaks_fences()),
+        checker: Checker::new(plan.breaks_fences()),
         server: ServerSide::new(),
         processes: Vec::new(),
         connections: Vec::new(),
@@ -124,6 +128,8 @@ pub fn run(plan: &Plan, scripts: &Scripts, traced: bool) -> Outcome {
         next_operation: 0,
         next_hold: 0,
         excused: BTreeSet::new(),
+        granted_at: BTreeMap::new(),
+        broken_at: None,
         done_at: 0,
         last_run: 0,
     };

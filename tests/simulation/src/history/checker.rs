@@ -7,11 +7,9 @@ use super::store::Store;
 use super::{HoldId, ProcessId, Property, Record, Violation};
 use crate::fleet::Time;
 
-/// What may not be required of a run.
+/// Says of a run what must not be.
 #[derive(Debug, Default)]
 pub struct Checker {
-    /// The server may have forgotten locks: overlaps are counted, and are no violations.
-    overlaps_allowed: bool,
     /// The server may have forgotten its numbers while its clock went back.
     falling_fences_allowed: bool,
     resources: BTreeMap<usize, OfResource>,
@@ -47,8 +45,8 @@ struct Open {
 
 impl Checker {
     /// One that has seen nothing.
-    pub fn new(overlaps_allowed: bool, falling_fences_allowed: bool) -> Self {
-        Self { overlaps_allowed, falling_fences_allowed, ..Self::default() }
+    pub fn new(falling_fences_allowed: bool) -> Self {
+        Self { falling_fences_allowed, ..Self::default() }
     }
 
     /// What was found until now.
@@ -95,7 +93,7 @@ impl Checker {
                 if !self.falling_fences_allowed {
                     if !is_new {
                         self.violated(Property::P1, at, Some(resource), format!("fencing token {fence} twice"));
-                    } else if fence <= above || certain && fence < highest && !self.overlaps_allowed {
+                    } else if fence <= above || certain && fence < highest {
                         let what =
                             format!("fencing token {fence} after {highest}, which was {above} when it was asked for");
                         self.violated(Property::P1, at, Some(resource), what);
@@ -171,16 +169,16 @@ impl Checker {
 
     /// P2: whether a hold that begins now, or whose end was put off, lasts beside another one.
     fn look_for_overlap(&mut self, at: Time, id: HoldId) {
-        let lasts = |hold: &&Hold| hold.certain && !hold.ended && hold.until > at;
+        let lasts = |hold: &&Hold| !hold.ended && hold.until > at;
         let Some(hold) = self.holds.get(&id).filter(lasts) else { return };
         let resource = hold.resource;
         let Some(of) = self.resources.get(&resource) else { return };
-        let others = of.held.iter().filter(|other| **other != id).filter_map(|other| self.holds.get(other));
-        let Some(other) = others.filter(lasts).next() else { return };
-        if self.overlaps_allowed {
-            self.overlaps += 1;
+        let others =
+            || of.held.iter().filter(|other| **other != id).filter_map(|other| self.holds.get(other)).filter(lasts);
+        let Some(other) = others().find(|other| hold.certain && other.certain) else {
+            self.overlaps += u64::from(others().next().is_some());
             return;
-        }
+        };
         let (mine, others, left) = (hold.fence, other.fence, other.until - at);
         let what = format!("the holds with fencing tokens {mine} and {others} overlap, by up to {left} µs");
         self.violated(Property::P2, at, Some(resource), what);

@@ -28,6 +28,8 @@ pub struct Waiting {
     pub is_alive: bool,
     /// Whether a connection hears its notifications.
     pub is_heard: bool,
+    /// Whether it comes for the lock by itself.
+    pub polls: bool,
 }
 
 impl Ran {
@@ -79,7 +81,7 @@ impl Ran {
                 if !entry.is_heard {
                     return broken("granted the lock to a process that does not hear it");
                 }
-                if after.left.is_none_or(|left| left > entry.claim) {
+                if after.left.is_none_or(|left| left > entry.claim.min(self.longest_claim)) {
                     return broken("granted another process more than its claim lease");
                 }
             }
@@ -87,6 +89,11 @@ impl Ran {
         let is_there = |entry: &Waiting| after.queue.iter().any(|after| after.token == entry.token);
         if others().any(|entry| entry.is_alive && Some(&entry.token) != granted && !is_there(entry)) {
             return broken("removed the entry of a live waiter");
+        }
+        let frees = before.owner.as_ref().is_some_and(|owner| tokens.contains(owner)) && after.owner.is_none();
+        let next = after.queue.iter().find(|entry| entry.is_alive);
+        if frees && self.may_publish && next.is_some_and(|next| next.is_heard && !next.polls) {
+            return broken("left the lock free, though a live waiter is in the queue");
         }
         None
     }

@@ -80,7 +80,8 @@ pub enum Record {
         above: u64,
         /// The end that is believed in.
         until: Time,
-        /// Whether its process can know. It cannot of a lease from before its machine was suspended.
+        /// Whether its process can know. It cannot of a lease from before its machine was suspended, nor of one that the
+        /// server has forgotten.
         certain: bool,
     },
     /// Another end is believed in.
@@ -160,6 +161,10 @@ pub struct Ran {
     pub action: Action,
     /// By which owner tokens: a call may be for several of one lock.
     pub tokens: Vec<Vec<u8>>,
+    /// Whether the caller may publish notifications.
+    pub may_publish: bool,
+    /// The longest lease that another process may be granted, in milliseconds.
+    pub longest_claim: i64,
     /// The keys before.
     pub before: Key,
     /// The keys afterwards.
