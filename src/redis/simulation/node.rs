@@ -362,6 +362,12 @@ impl Node {
             || self.calls.iter().any(|call| call.command.token == token)
     }
 
+    /// How many locks are held by a lease that neither a caller nor a guard has.
+    pub fn forgotten_leases(&self) -> usize {
+        let holders = self.locks.iter().filter_map(|entry| entry.lock.holder());
+        holders.filter(|lease| Rc::strong_count(&lease.0) == 1).count()
+    }
+
     /// What this process has.
     pub fn census(&self) -> Census {
         Census {

@@ -1,5 +1,7 @@
 //! How faults begin, and end.
 
+use orchestrix_locking::simulation::Node;
+
 use super::events::Event;
 use super::task::{State, Task};
 use super::world::World;
@@ -42,7 +44,7 @@ impl World<'_> {
                     self.see(Record::StoodStill { process: id, time: time + MILLISECOND });
                 }
             }
-            FaultKind::Close { process } => _ = self.with_node(process, |node| node.close()),
+            FaultKind::Close { process } => _ = self.with_node(process, Node::close),
             FaultKind::ServerPause { time } => {
                 if self.server.pause(self.now + time) {
                     self.events.add(self.now + time, Event::ServerResumes);

@@ -37,6 +37,10 @@ impl World<'_> {
             let what = format!("the server has something of the owner token {token}, which its process has forgotten");
             self.broken(Property::P5, Some(resource), what);
         }
+        let forgotten: usize = self.processes.iter().map(|of| of.node.forgotten_leases()).sum();
+        if forgotten > 0 {
+            self.broken(Property::P5, None, format!("{forgotten} locks are held by leases that no caller has"));
+        }
         if self.events.len() > 0 {
             self.events.add(self.now + EVERY, Event::Inspect);
         }

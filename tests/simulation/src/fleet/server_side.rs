@@ -292,7 +292,9 @@ fn write_reply(bytes: &mut Vec<u8>, reply: &Reply) {
         Reply::Error(error) => line(bytes, b'-', error.as_bytes()),
         Reply::List(replies) => {
             line(bytes, b'*', replies.len().to_string().as_bytes());
-            replies.iter().for_each(|reply| write_reply(bytes, reply));
+            for reply in replies {
+                write_reply(bytes, reply);
+            }
         }
     }
 }

@@ -64,7 +64,15 @@ pub(super) struct Holding {
     until: Time,
     ends_at: Time,
     extend: Option<(Time, Duration)>,
-    extending: Option<(u64, Extending, Option<Result<bool, LockError>>)>,
+    extending: Option<Extension>,
+}
+
+/// An extension that has not been answered, or whose result has not been looked at.
+#[derive(Debug)]
+struct Extension {
+    operation: u64,
+    extending: Extending,
+    result: Option<Result<bool, LockError>>,
 }
 
 impl Task {
@@ -88,7 +96,7 @@ impl Task {
     pub(super) fn open_operations(&self) -> Vec<u64> {
         match &self.state {
             State::Waiting(waiting) => vec![waiting.operation],
-            State::Holding(holding) => holding.extending.iter().map(|(operation, ..)| *operation).collect(),
+            State::Holding(holding) => holding.extending.iter().map(|extension| extension.operation).collect(),
             State::Releasing { operation, .. } => vec![*operation],
             State::Between(_) | State::Done => Vec::new(),
         }
@@ -112,7 +120,7 @@ impl Task {
                 result.is_some()
             }
             State::Holding(holding) => match &mut holding.extending {
-                Some((_, extending, result)) if result.is_none() => {
+                Some(Extension { extending, result, .. }) if result.is_none() => {
                     *result = extending.result();
                     result.is_some()
                 }
@@ -208,7 +216,7 @@ impl World<'_> {
         }
         of.next += 1;
         let operation = operation.clone();
-        let waiting = self.acquire(process, operation);
+        let waiting = self.acquire(process, &operation);
         let Some(waiting) = waiting else { return (State::Done, false) };
         if let Some(at) = waiting.cancel_at {
             self.task_at(process, task, at);
@@ -217,7 +225,7 @@ impl World<'_> {
     }
 
     /// As `AcquireFuture::begin`.
-    fn acquire(&mut self, process: usize, operation: Operation) -> Option<Waiting> {
+    fn acquire(&mut self, process: usize, operation: &Operation) -> Option<Waiting> {
         self.counts.acquires += 1;
         let timeout = self.plan.response_timeout;
         let of = self.processes.get(process)?;
@@ -232,7 +240,7 @@ impl World<'_> {
         };
         let number = self.new_operation(process, within);
         let above = self.checker.highest(operation.resource);
-        let caller = self.begin_attempt(process, &operation, operation.wait, false)?;
+        let caller = self.begin_attempt(process, operation, operation.wait, false)?;
         Some(Waiting {
             operation: number,
             caller,
@@ -385,9 +393,8 @@ impl World<'_> {
     fn holding(&mut self, process: usize, task: usize, mut holding: Box<Holding>) -> (State, bool) {
         let Some(operation) = self.present(process, task) else { return (State::Done, false) };
         let resource = operation.resource;
-        if let Some((number, _, Some(_))) = &holding.extending {
-            self.see(Record::Finished { operation: *number });
-            holding.extending = None;
+        if let Some(Extension { operation, .. }) = holding.extending.take_if(|extension| extension.result.is_some()) {
+            self.see(Record::Finished { operation });
         }
         if let Some((_, to)) = holding.extend.take_if(|(at, _)| *at <= self.now) {
             self.counts.extensions += 1;
@@ -395,13 +402,13 @@ impl World<'_> {
             let number = self.new_operation(process, within);
             self.note(Some(process), Some(resource), || format!("extends to {to:?}"));
             let extending = self.with_node(process, |node| node.extend(&holding.guard, to));
-            holding.extending = extending.map(|extending| (number, extending, None));
+            holding.extending = extending.map(|extending| Extension { operation: number, extending, result: None });
         }
         if self.now < holding.ends_at {
             return (State::Holding(holding), false);
         }
-        if let Some((number, ..)) = holding.extending.take() {
-            self.see(Record::Finished { operation: number });
+        if let Some(Extension { operation, .. }) = holding.extending.take() {
+            self.see(Record::Finished { operation });
         }
         self.counts.releases += 1;
         self.note(Some(process), Some(resource), || format!("releases {}", holding.guard.fence()));

@@ -207,12 +207,6 @@ impl World<'_> {
                 self.overdue(process, attempt);
             }
             Event::Resume { process, incarnation } if self.is(process, incarnation) => self.resume(process),
-            Event::Task { .. }
-            | Event::Timer { .. }
-            | Event::Flush { .. }
-            | Event::Connect { .. }
-            | Event::Overdue { .. }
-            | Event::Resume { .. } => {}
             Event::Arrive { process, connection, command } => {
                 self.last_run = self.now;
                 self.arrive(process, connection, command);
@@ -226,7 +220,15 @@ impl World<'_> {
             Event::Closed { process, connection } if self.uses(process, connection) => {
                 self.lose_connection(process, false);
             }
-            Event::Notify { .. } | Event::Closed { .. } => {}
+            // Of a process or a connection that has ended.
+            Event::Task { .. }
+            | Event::Timer { .. }
+            | Event::Flush { .. }
+            | Event::Connect { .. }
+            | Event::Overdue { .. }
+            | Event::Resume { .. }
+            | Event::Notify { .. }
+            | Event::Closed { .. } => {}
             Event::Noticed { connection } => self.server.server.disconnect(client(connection)),
             Event::Snapshot(fault) => self.snapshot(fault),
             Event::Fault(fault) => {

@@ -70,7 +70,7 @@ impl Ran {
         let place = granted.and_then(|granted| before.queue.iter().position(|entry| entry.token == *granted));
         let others = || before.queue.iter().filter(|entry| !tokens.contains(&entry.token));
         if let Some(granted) = granted {
-            let Some(ahead) = before.queue.get(..place.unwrap_or(before.queue.len())) else { return None };
+            let ahead = before.queue.get(..place.unwrap_or(before.queue.len()))?;
             if ahead.iter().any(|entry| entry.is_alive && !tokens.contains(&entry.token) && entry.token != *granted) {
                 return broken("granted the lock to one that a live waiter is before in the queue");
             }

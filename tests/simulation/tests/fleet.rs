@@ -1,0 +1,34 @@
+//! Seeds of the fleet: what they decide, and that nothing is violated.
+#![allow(clippy::unwrap_used)]
+
+use simulation::fleet::{KINDS, Plan, run};
+use simulation::scripts::Scripts;
+
+/// The same seed makes the same run, event by event.
+#[test]
+fn a_seed_decides_everything() {
+    let scripts = Scripts::compile().unwrap();
+    let text = |seed| {
+        let outcome = run(&Plan::new(seed), &scripts, true);
+        outcome.trace.of(None).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for seed in [1, 5, 8] {
+        let first = text(seed);
+        assert!(first.len() > 100, "{}", first.len());
+        assert!(first == text(seed), "seed {seed}");
+    }
+    assert!(text(1) != text(2));
+}
+
+/// A hundred seeds have every kind of fault, and violate nothing.
+#[test]
+fn a_hundred_seeds_violate_nothing_and_have_every_fault() {
+    let scripts = Scripts::compile().unwrap();
+    let mut faults = [0; KINDS];
+    for seed in 0..100 {
+        let outcome = run(&Plan::new(seed), &scripts, false);
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:?}", outcome.violations);
+        faults.iter_mut().zip(outcome.counts.faults).for_each(|(sum, count)| *sum += count);
+    }
+    assert!(faults.iter().all(|count| *count > 0), "{faults:?}");
+}
