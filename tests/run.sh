@@ -27,10 +27,12 @@ if $long && $quick; then echo "tests/run.sh: --long and --quick are two differen
 soak_cycles=1000000
 redis_soak_cycles=100000
 fuzz_inputs=30000
+seeds=2000
 if $long; then
     soak_cycles=50000000
     redis_soak_cycles=2000000
     fuzz_inputs=3000000
+    seeds=1000000
     export ORCHESTRIX_LOOM_DEEPER=1
     export PROPTEST_CASES=20000
 fi
@@ -350,7 +352,9 @@ step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
-step "simulation, its server beside a real one" cargo test -p simulation --test server --test server_against_redis --test commands_against_redis
+step "simulation, lints" cargo clippy --release --all-targets -p simulation -- -D warnings
+step "simulation, tests" cargo test --release -p simulation
+step "simulation, $seeds seeds" cargo run --release -p simulation -- --seeds "$seeds"
 step "mutants" with_figures mutants tests/mutants/run.sh
 step "battery, tests" cargo test --release -p battery
 if $long; then

@@ -50,8 +50,6 @@ pub(super) struct Waiting {
     cancel_at: Option<Time>,
     /// In which epoch of the process's clock it was answered.
     answered: Option<u16>,
-    /// The highest fencing token when it began.
-    above: u64,
 }
 
 /// A hold.
@@ -239,7 +237,6 @@ impl World<'_> {
             Wait::Forever => Time::MAX / 4,
         };
         let number = self.new_operation(process, within);
-        let above = self.checker.highest(operation.resource);
         let caller = self.begin_attempt(process, operation, operation.wait, false)?;
         Some(Waiting {
             operation: number,
@@ -251,7 +248,6 @@ impl World<'_> {
             was_late: false,
             cancel_at: operation.cancel.map(|after| self.now + after),
             answered: None,
-            above,
         })
     }
 
@@ -298,7 +294,7 @@ impl World<'_> {
                 if self.with_node(process, |node| node.take(&guard)) == Some(true) {
                     self.see(Record::Finished { operation: waiting.operation });
                     let certain = waiting.answered.is_none_or(|epoch| epoch == clock.epoch);
-                    return self.hold(process, task, &operation, guard, waiting.above, certain);
+                    return self.hold(process, task, &operation, guard, certain);
                 }
                 self.counts.late += 1;
                 self.note(Some(process), Some(resource), || format!("caller {} took it too late", caller.number));
@@ -366,7 +362,6 @@ impl World<'_> {
         task: usize,
         operation: &Operation,
         guard: Guard,
-        above: u64,
         certain: bool,
     ) -> (State, bool) {
         self.counts.granted += 1;
@@ -379,7 +374,7 @@ impl World<'_> {
         let hold = HoldId(self.next_hold);
         let left = until.saturating_sub(self.now);
         self.note(Some(process), Some(resource), || format!("HOLDS it, fencing token {fence}, for {left} µs"));
-        self.see(Record::Granted { hold, resource, fence, above, until, certain });
+        self.see(Record::Granted { hold, resource, fence, until, certain });
         self.see(Record::Read { hold });
         let ends_at = self.now + operation.hold;
         let extend = operation.extend.map(|(after, to)| (self.now + after, to));

@@ -54,11 +54,6 @@ impl Checker {
         &self.violations
     }
 
-    /// The highest fencing token of a resource until now.
-    pub fn highest(&self, resource: usize) -> u64 {
-        self.resources.get(&resource).map_or(0, |of| of.highest)
-    }
-
     /// How many overlaps there were that may be.
     pub fn overlaps(&self) -> u64 {
         self.overlaps
@@ -84,7 +79,7 @@ impl Checker {
                     self.violated(Property::P6, at, Some(resource), what);
                 }
             }
-            Record::Granted { hold, resource, fence, above, until, certain } => {
+            Record::Granted { hold, resource, fence, until, certain } => {
                 let of = self.resources.entry(resource).or_default();
                 of.held.push(hold);
                 let (is_new, highest) = (of.fences.insert(fence), of.highest);
@@ -93,9 +88,8 @@ impl Checker {
                 if !self.falling_fences_allowed {
                     if !is_new {
                         self.violated(Property::P1, at, Some(resource), format!("fencing token {fence} twice"));
-                    } else if fence <= above || certain && fence < highest {
-                        let what =
-                            format!("fencing token {fence} after {highest}, which was {above} when it was asked for");
+                    } else if certain && fence < highest {
+                        let what = format!("fencing token {fence} after {highest}");
                         self.violated(Property::P1, at, Some(resource), what);
                     }
                 }

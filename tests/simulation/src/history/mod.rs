@@ -76,8 +76,6 @@ pub enum Record {
         resource: usize,
         /// The fencing token.
         fence: u64,
-        /// The [highest](Checker::highest) one when the acquire began.
-        above: u64,
         /// The end that is believed in.
         until: Time,
         /// Whether its process can know. It cannot of a lease from before its machine was suspended, nor of one that the
