@@ -331,6 +331,7 @@ if $quick; then
     exit
 fi
 step "lints, battery" cargo clippy --all-targets -p battery -- -D warnings
+step "lints, simulation" cargo clippy --all-targets -p simulation -- -D warnings
 step "lints, no feature" cargo clippy --no-default-features -- -D warnings
 for feature in memory redis http axum tonic tracing metrics serde conformance; do
     step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings
@@ -352,7 +353,6 @@ step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
-step "simulation, lints" cargo clippy --release --all-targets -p simulation -- -D warnings
 step "simulation, tests" cargo test --release -p simulation
 step "simulation, $seeds seeds" cargo run --release -p simulation -- --seeds "$seeds"
 step "mutants" with_figures mutants tests/mutants/run.sh
