@@ -278,12 +278,13 @@ impl Plan {
         };
         let (processes, drift) = (random.usize(2..=5), pick(random, &[0, 0, 2_000, 9_900]));
         let operations = random.usize(2..=12);
+        let most_tasks = pick(random, &[2, 4, 6]);
         let all_publish = random.u32(0..8) > 0;
         let processes: Vec<_> = (0..processes)
             .map(|_| ProcessPlan {
                 drift: random.i64(-drift..=drift),
                 publishing: all_publish || random.bool(),
-                tasks: (0..random.usize(1..=4))
+                tasks: (0..random.usize(1..=most_tasks))
                     .map(|_| (0..random.usize(1..=operations)).map(|_| style.operation(random)).collect())
                     .collect(),
             })
@@ -375,7 +376,7 @@ fn network(random: &mut Rng) -> Network {
 }
 
 fn faults(random: &mut Rng, processes: usize) -> Vec<Fault> {
-    let count = pick(random, &[0, 1, 2, 4, 8, 16]);
+    let count = pick(random, &[0, 2, 4, 8, 8, 16]);
     // Two seeds of three have none that break exclusion.
     let may_break = random.u32(0..3) == 0;
     let within = pick(random, &[50, 500, 5_000]) * MILLISECOND;
@@ -395,24 +396,24 @@ fn fault(random: &mut Rng, processes: usize) -> FaultKind {
     let time = random.u64(1..=span);
     let late = if random.bool() { 0 } else { random.u64(0..=3 * SECOND) };
     let noticed = if random.bool() { 0 } else { random.u64(0..=3 * SECOND) };
-    match random.u32(0..28) {
+    match random.u32(0..40) {
         0..=5 => FaultKind::Cut { process, arriving: random.usize(0..=3), late, noticed },
-        6..=9 => {
+        6..=10 => {
             let requests = random.bool();
             FaultKind::Silence { process, requests, replies: !requests || random.bool(), late }
         }
-        10..=11 => FaultKind::Crash { process, noticed, late },
-        12..=13 => FaultKind::Pause { process, time },
-        14..=15 => FaultKind::Block { process, time },
-        16..=17 => FaultKind::Suspend { process, time: time + 11 * MILLISECOND },
-        18 => FaultKind::Close { process },
-        19..=20 => FaultKind::ServerPause { time },
-        21 => FaultKind::Restart { time, keeps_data: true },
-        22 => FaultKind::Restart { time, keeps_data: false },
-        23 => FaultKind::Failover { time, lost: random.u64(0..=SECOND) },
-        24 => FaultKind::ScriptFlush,
-        25 => FaultKind::MemoryFull { time },
-        26 => FaultKind::ReadOnly { time },
+        11..=13 => FaultKind::Crash { process, noticed, late },
+        14..=15 => FaultKind::Pause { process, time },
+        16..=17 => FaultKind::Block { process, time },
+        18..=23 => FaultKind::Suspend { process, time: time + 11 * MILLISECOND },
+        24 => FaultKind::Close { process },
+        25..=26 => FaultKind::ServerPause { time },
+        27 => FaultKind::Restart { time, keeps_data: true },
+        28..=29 => FaultKind::Restart { time, keeps_data: false },
+        30 => FaultKind::Failover { time, lost: random.u64(0..=SECOND) },
+        31 => FaultKind::ScriptFlush,
+        32..=35 => FaultKind::MemoryFull { time },
+        36 => FaultKind::ReadOnly { time },
         _ => {
             let by = i64::try_from(pick(random, &[10, 1_000, 60_000]) * MILLISECOND).unwrap_or(0);
             FaultKind::ClockStep { by: random.i64(-by..=by) }
