@@ -436,6 +436,7 @@ impl Node {
     }
 
     fn perform(&mut self, mut actions: Actions<SimulatedHost>) {
+        let mut returned = Vec::new();
         for (waiter, result) in actions.take_answers() {
             let granted = matches!(result, AcquireResult::Granted(_));
             let mut state = waiter.0.state.borrow_mut();
@@ -443,9 +444,11 @@ impl Node {
                 *state = SlotState::Answered(result);
                 self.answered.push((waiter.0.number, granted));
             } else if let AcquireResult::Granted(lease) = result {
-                drop(state);
-                drop(self.release(&Guard(lease)));
+                returned.push(lease);
             }
+        }
+        for lease in returned {
+            drop(self.release(&Guard(lease)));
         }
         for watchers in actions.watchers.drain(..) {
             watchers.wake();
