@@ -303,6 +303,13 @@ impl Plan {
         has(&loses) && has(&steps)
     }
 
+    /// Whether the server's clock is set back. Then notifications come in the order in which the server has written them
+    /// among its replies, as they do over one connection: by a clock that was set back a late one cannot be told from a new
+    /// one, and its fencing token would be an old one.
+    pub fn sets_clock_back(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.kind, FaultKind::ClockStep { by } if by < 0))
+    }
+
     /// How many operations there are.
     pub fn operations(&self) -> usize {
         self.processes.iter().flat_map(|process| &process.tasks).map(Vec::len).sum()

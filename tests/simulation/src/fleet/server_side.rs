@@ -245,6 +245,7 @@ impl World<'_> {
 
     /// Notifications that were published go on their way.
     fn publish(&mut self) {
+        let in_order = self.plan.sets_clock_back();
         for published in self.server.server.take_published() {
             let text = String::from_utf8_lossy(&published.payload).into_owned();
             for receiver in published.receivers {
@@ -254,8 +255,8 @@ impl World<'_> {
                 };
                 let lost = self.random.u64(0..1_000) < self.plan.network.lost_notifications;
                 let (often, by) = self.plan.network.late_notifications;
-                let late = if self.random.u64(0..1_000) < often { self.random.u64(0..=by) } else { 0 };
-                if let Some(at) = self.way_back(connection, false).filter(|_| !lost) {
+                let late = if self.random.u64(0..1_000) < often && !in_order { self.random.u64(0..=by) } else { 0 };
+                if let Some(at) = self.way_back(connection, in_order).filter(|_| !lost) {
                     self.events.add(at + late, Event::Notify { process, connection, text: text.clone() });
                 }
             }
