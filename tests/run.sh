@@ -341,6 +341,8 @@ dependencies
 step "tests" unit_and_integration_tests
 step "documentation tests" cargo test --all-features --doc
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+step "documentation of what is private" env RUSTDOCFLAGS="-D warnings" \
+    cargo doc --no-deps --all-features --document-private-items
 step "examples" build_examples
 for path in examples/*.rs; do
     name="$(basename "$path" .rs)"

@@ -28,14 +28,16 @@
 //! ```
 //!
 //! - **Free**: this process neither owns the lock nor asks for it.
-//! - **Requesting** ([`PendingRequest`]): the callers of this process share one request. Its acquire is *in flight*, or it
-//!   stands in the server's wait queue and *waits*: for a notification, or for the time at which it asks again.
-//! - **Owned** ([`Ownership`]): the lock's key on the server carries our owner token. It is *held* by a caller of this
-//!   process, who may be followed by the next one without a word to the server (a *local hand-over*); or it is being
-//!   *handed over*: the next caller needs a longer lease than what is left, and the server has been asked for it.
+//! - **Requesting** ([`PendingRequest`](request::PendingRequest)): the callers of this process share one request. Its
+//!   acquire is *in flight*, or it stands in the server's wait queue and *waits*: for a notification, or for the time at
+//!   which it asks again.
+//! - **Owned** ([`Ownership`](ownership::Ownership)): the lock's key on the server carries our owner token. It is *held* by
+//!   a caller of this process, who may be followed by the next one without a message to the server (a *local hand-over*);
+//!   or it is being *handed over*: the next caller needs a longer lease than what is left, and the server has been asked
+//!   for it.
 //!
-//! Beside the states a lock has its local wait queue ([`WaitQueue`]): the callers of this process in the order in which
-//! they came. [`Lock::handle`] shows every pair of state and event.
+//! Beside the states a lock has its local wait queue ([`WaitQueue`](wait_queue::WaitQueue)): the callers of this process in
+//! the order in which they came. [`Lock::handle`] shows every pair of state and event.
 //!
 //! An acquire that is not wanted any more, or whose outcome is not known, becomes a cancellation. Those are not part of
 //! any lock's state: they have a small machine of their own, [`Cancellations`].

@@ -21,7 +21,7 @@ use crate::backend::PackedInstant;
 const MOST_HANDOVERS_BEFORE_OTHERS: u8 = 32;
 const LONGEST_RUN_BEFORE_OTHERS: Duration = Duration::from_millis(5);
 
-/// For how long there may be local hand-overs without a word from the server, which says whether others wait: not every
+/// For how long there may be local hand-overs without a message from the server, which says whether others wait: not every
 /// waiter can notify us.
 const LONGEST_RUN_UNHEARD: Duration = Duration::from_secs(1);
 
@@ -421,9 +421,9 @@ mod tests {
         Ownership::new(token, 7, (from, Epoch::default()), TTL, false)
     }
 
-    /// R6: the last turn of a tenure is the last number below the next tenure's first.
+    /// R6: the last holder of an ownership has the last number below that of the next ownership's first.
     #[tokio::test(start_paused = true)]
-    async fn fences_rise_from_turn_to_turn_and_end_before_the_next_tenures() {
+    async fn fencing_tokens_rise_from_holder_to_holder_and_end_before_the_next_ownerships() {
         let now = Instant::now();
         let mut ownership = ownership(now);
         let mut last = ownership.fencing_token();
@@ -437,24 +437,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn others_wait_for_five_milliseconds_or_thirty_two_turns() {
+    async fn others_wait_for_five_milliseconds_or_thirty_two_hand_overs() {
         let granted = Instant::now();
         let heard = granted + Duration::from_micros(400_300);
         let mut of_time = ownership(granted);
         of_time.others_wait(heard);
         of_time.others_wait(heard + Duration::from_millis(3));
         assert!(of_time.may_hand_over(heard + Duration::from_micros(4_999)));
-        assert!(!of_time.may_hand_over(heard + Duration::from_millis(5)), "counted from the first word");
+        assert!(!of_time.may_hand_over(heard + Duration::from_millis(5)), "counted from the first notice");
 
-        let mut of_turns = ownership(granted);
-        (0..40).for_each(|_| of_turns.next_holder());
-        of_turns.others_wait(heard);
-        let mut turns = 0;
-        while of_turns.may_hand_over(heard) {
-            of_turns.next_holder();
-            turns += 1;
+        let mut of_handovers = ownership(granted);
+        (0..40).for_each(|_| of_handovers.next_holder());
+        of_handovers.others_wait(heard);
+        let mut handovers = 0;
+        while of_handovers.may_hand_over(heard) {
+            of_handovers.next_holder();
+            handovers += 1;
         }
-        assert_eq!(turns, 32, "hand-overs before others waited do not count");
+        assert_eq!(handovers, 32, "hand-overs before others waited do not count");
 
         let unheard = ownership(granted);
         assert!(unheard.may_hand_over(granted + Duration::from_millis(999)));

@@ -18,7 +18,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// What is percent-encoded in `grpc-message`, besides everything that is not ASCII.
 const GRPC_ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// The closure of [`HttpLockLayer::on_refusal`].
+/// The closure of [`HttpLockLayer::on_refusal`](super::HttpLockLayer::on_refusal).
 pub(super) type OnRefusal = Arc<dyn Fn(&Refusal, &Parts) -> Response<Bytes> + Send + Sync>;
 
 /// The form of a request's refusal. It is read from the request before the request is passed on.

@@ -18,7 +18,7 @@ use crate::{LockError, LockGuard, LockOptions, Resource};
 ///
 /// It can be used many times and from many tasks, and is cheap to clone. It is **not re-entrant**: a task that holds
 /// the lock and acquires it again waits for itself, until its wait is over or, with [`acquire`](Self::acquire), for
-/// ever. Pass a [`LockHandle`](crate::LockHandle) to code that runs under the lock instead.
+/// ever. Pass a [`LockHandle`] to code that runs under the lock instead.
 ///
 /// Waiters are served in the order in which they came.
 ///

@@ -56,7 +56,7 @@ pub enum KeyError {
     /// The name given to [`header`](super::header) is not a valid header name. A mistake in the program.
     #[error("no header can have the name that the key was given")]
     ImpossibleHeader,
-    /// The request has no extension of the type that [`extension`](super::extension) reads: the layer that inserts it is
+    /// The request has no extension of the type that [`extension`](super::extension()) reads: the layer that inserts it is
     /// missing, or inside the lock. A mistake in the program.
     // The type is not in the text, since clients read it.
     #[error("the request lacks the extension that its key is read from")]

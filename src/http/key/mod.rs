@@ -8,7 +8,7 @@
 //! | [`constant(name)`](constant) | always `name` |
 //! | `path_param(name)` | a decoded parameter of axum's route (feature `axum`) |
 //! | `metadata(name)` | a gRPC metadata value, decoded if binary (feature `tonic`) |
-//! | [`extension::<T>(read)`](extension) | a value from an extension, such as the authenticated user |
+//! | [`extension::<T>(read)`](extension()) | a value from an extension, such as the authenticated user |
 //! | [`parts([…])`](parts) | the values of several keys, joined without collisions |
 //!
 //! Values are not normalised, and queries are ignored. A request has the same name in every version of HTTP: see [`header`]

@@ -1,4 +1,4 @@
-//! [`Drain`]: sends pending releases after the runtime that drove the connection has ended.
+//! Sends pending releases after the runtime that drove the connection has ended.
 //!
 //! If a guard is dropped at the end of `main`, its release is in flight, or not even sent, when the runtime drops the
 //! tasks that would complete it. The key on the server would stay for its whole lease. So when a runtime that ends

@@ -1,4 +1,4 @@
-//! The driver of a provider's locks: it runs the [engine](crate::engine) against a Redis server.
+//! The driver of a provider's locks: it runs the [engine] against a Redis server.
 //!
 //! All that can happen to a lock comes here: callers call, the [connection](super::connection) passes replies and
 //! notifications on, the [timer queue](super::timer_queue) says that a deadline has come. Each becomes an event, which is
@@ -49,9 +49,9 @@ use tokio::time::Instant;
 
 use self::drain_wait::Drain;
 #[cfg(not(feature = "__simulation"))]
-use self::reply::{read, read_release};
+use self::reply::Replied;
 #[cfg(feature = "__simulation")]
-pub(super) use self::reply::{read, read_release};
+pub(super) use self::reply::Replied;
 use self::table::Table;
 use self::watches::Watches;
 use self::work::Work;
@@ -59,13 +59,14 @@ use super::clocks::Clocks;
 use super::connection::{Call, Caller, Connection, Reply, SupervisorExit, TaskSlot};
 use super::keys::Keys;
 use super::lease::{LeaseOwner, RedisLease};
-use super::protocol::{Message, acquired, cancel_reply, owner_reply};
+use super::protocol::Message;
 use super::runtimes::Runtimes;
 use super::settings::Settings;
 use super::timer_queue::{self, TimerQueue};
 use crate::backend::{Lease as _, Release, Releasing, WaiterLimit};
 use crate::engine::{
-    CallKind, Cancellations, Cancelled, Command, Event, ExtendAnswer, InboxId, Lock, OwnerToken, ReleaseAnswer, Step,
+    self, CallKind, CancelReply, Cancellations, Cancelled, Command, Event, ExtendAnswer, InboxId, Lock, OwnerToken,
+    ReleaseAnswer,
 };
 use crate::{LockError, Resource};
 
@@ -166,10 +167,10 @@ impl<B: LeaseOwner> Driver<B> {
         &self,
         resource: &Resource,
         token: OwnerToken,
+        result: Result<Release, LockError>,
         answer: Option<oneshot::Sender<Result<Release, LockError>>>,
-        released: Result<Release, LockError>,
     ) {
-        if released.is_err() {
+        if result.is_err() {
             // In the background, until it is answered or the lease has ended by itself (R4).
             let now = Instant::now();
             let cancelled = {
@@ -180,14 +181,13 @@ impl<B: LeaseOwner> Driver<B> {
         }
         self.end_if_told();
         if let Some(answer) = answer {
-            _ = answer.send(released);
+            _ = answer.send(result);
         }
     }
 
     /// A cancellation has a reply, or has none.
-    fn cancel_replied(&self, token: OwnerToken, reply: Reply) {
-        let reply = read(reply, cancel_reply);
-        let cancelled = self.cancellations.lock().replied(token, &reply, self, Instant::now());
+    fn cancel_replied(&self, token: OwnerToken, reply: &engine::Reply<CancelReply>) {
+        let cancelled = self.cancellations.lock().replied(token, reply, self, Instant::now());
         self.schedule_cancellation(token, cancelled);
     }
 
@@ -232,7 +232,7 @@ impl<B: LeaseOwner> Driver<B> {
     }
 
     /// Whether a caller may have to wait a little beyond its own time: it has no answer yet, and the connection was closed,
-    /// or its server could not do it, since there had been so many [changes](Connection::changes).
+    /// or its server could not do it, since there had been so many changes.
     pub(super) fn was_kept_from_its_answer(&self, resource: &Resource, changes: usize) -> bool {
         self.connection.has_changed_since(changes) && self.table.look(resource, Lock::is_asking) == Some(true)
     }
@@ -260,30 +260,11 @@ impl<B: LeaseOwner> Caller for Driver<B> {
         let repeated = call.was_repeated();
         let Call { command, kind, .. } = call;
         let Command { resource, token, step } = command;
-        let event = match (kind, step) {
-            (CallKind::Acquire, _) => Event::AcquireReply { token, step, reply: read(reply, acquired) },
-            (CallKind::Attempt(attempt, waiter), _) => {
-                Event::AttemptReply { token, attempt, waiter, reply: read(reply, acquired) }
-            }
-            (CallKind::LocalHandover, Step::Reset { lease }) => {
-                Event::HandoverReply { token, lease, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Renew, Step::Renew { lease }) => {
-                Event::RenewReply { token, lease, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Extend(extension), _) => {
-                Event::ExtendReply { token, extension, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Check | CallKind::LocalHandover | CallKind::Renew, _) => {
-                Event::CheckReply { token, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Release(answer), _) => {
-                return self.release_replied(&resource, token, Some(answer), read_release(reply, repeated));
-            }
-            (CallKind::LetGo, _) => return self.release_replied(&resource, token, None, read_release(reply, false)),
-            (CallKind::Cancel { .. } | CallKind::CancelAgain, _) => return self.cancel_replied(token, reply),
-        };
-        self.handle(&resource, event);
+        match Replied::read(kind, step, token, reply, repeated) {
+            Replied::Lock(event) => self.handle(&resource, event),
+            Replied::Release { result, answer } => self.release_replied(&resource, token, result, answer),
+            Replied::Cancellation(reply) => self.cancel_replied(token, &reply),
+        }
     }
 
     fn notified(self: &Arc<Self>, message: &str) {

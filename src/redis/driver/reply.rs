@@ -1,16 +1,63 @@
-//! What the server's replies mean to the engine.
+//! [`Replied`]: what the server's reply to a call means, and to whom.
 
 use ::redis::Value;
+use tokio::sync::oneshot;
 
 use crate::LockError;
 use crate::backend::Release;
-use crate::engine;
-use crate::engine::Refusal;
+use crate::engine::{self, CallKind, CancelReply, Event, Host, OwnerToken, Refusal, Step};
 use crate::redis::connection::{Reply, was_closed_before_reply};
-use crate::redis::protocol::owner_reply;
+use crate::redis::protocol::{acquired, cancel_reply, owner_reply};
+
+/// The outcome of a call, for whoever asked for it.
+pub(in crate::redis) enum Replied<'a, H: Host> {
+    /// For the lock.
+    Lock(Event<'a, H>),
+    /// For a release, and for the caller that waits for it, if one does.
+    Release { result: Result<Release, LockError>, answer: Option<oneshot::Sender<Result<Release, LockError>>> },
+    /// For a cancellation.
+    Cancellation(engine::Reply<CancelReply>),
+}
+
+impl<H: Host> Replied<'_, H> {
+    /// The reply to a call, which was `repeated` if the connection was closed before its first reply.
+    pub(in crate::redis) fn read(
+        kind: CallKind<H>,
+        step: Step,
+        token: OwnerToken,
+        reply: Reply,
+        repeated: bool,
+    ) -> Self {
+        Self::Lock(match (kind, step) {
+            (CallKind::Acquire, _) => Event::AcquireReply { token, step, reply: read(reply, acquired) },
+            (CallKind::Attempt(attempt, waiter), _) => {
+                Event::AttemptReply { token, attempt, waiter, reply: read(reply, acquired) }
+            }
+            (CallKind::LocalHandover, Step::Reset { lease }) => {
+                Event::HandoverReply { token, lease, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Renew, Step::Renew { lease }) => {
+                Event::RenewReply { token, lease, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Extend(extension), _) => {
+                Event::ExtendReply { token, extension, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Check | CallKind::LocalHandover | CallKind::Renew, _) => {
+                Event::CheckReply { token, reply: read(reply, owner_reply) }
+            }
+            (CallKind::Release(answer), _) => {
+                return Self::Release { result: released(reply, repeated), answer: Some(answer) };
+            }
+            (CallKind::LetGo, _) => return Self::Release { result: released(reply, false), answer: None },
+            (CallKind::Cancel { .. } | CallKind::CancelAgain, _) => {
+                return Self::Cancellation(read(reply, cancel_reply));
+            }
+        })
+    }
+}
 
 /// A reply, whose value `decode` reads.
-pub(in crate::redis) fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, LockError>) -> engine::Reply<T> {
+fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, LockError>) -> engine::Reply<T> {
     match reply {
         Reply::Answered { answer, sent } => match decode(&answer) {
             Ok(result) => engine::Reply::Done { result, sent },
@@ -27,7 +74,7 @@ pub(in crate::redis) fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Res
 }
 
 /// The reply to a release, which was `repeated` if the connection was closed before its first reply.
-pub(in crate::redis) fn read_release(reply: Reply, repeated: bool) -> Result<Release, LockError> {
+fn released(reply: Reply, repeated: bool) -> Result<Release, LockError> {
     match read(reply, owner_reply) {
         engine::Reply::Done { result: Some(_), .. } => Ok(Release::Released),
         // The lock was ours when the release was first sent. That it is gone is what the first one has done, if nothing else

@@ -13,13 +13,13 @@ use super::host::{Answer, Caller, Condition, Guard, SimulatedHost, SimulatedWait
 use crate::backend::{PackedInstant, Release, WaiterAdmission, WaiterLimit};
 use crate::engine::{
     AcquireResult, Actions, CallKind, Cancellations, Cancelled, Command, Context, Epoch, Event, ExtendAnswer, InboxId,
-    Lease as _, Lock, OwnerToken, ReleaseAnswer, Step,
+    Lease as _, Lock, OwnerToken, ReleaseAnswer,
 };
 use crate::redis::connection::Reply;
-use crate::redis::driver::{read, read_release};
+use crate::redis::driver::Replied;
 use crate::redis::keys::Keys;
 use crate::redis::options::RedisLockOptions;
-use crate::redis::protocol::{Message, Publishing, acquired, cancel_reply, owner_reply};
+use crate::redis::protocol::{Message, Publishing};
 use crate::{BuildError, LockError, LockOptions, Resource};
 
 /// One process and its provider.
@@ -462,49 +462,21 @@ impl Node {
     pub(super) fn answered(&mut self, call: Call, reply: Reply) {
         self.delivering.retain(|token| *token != call.command.token);
         let Call { command: Command { resource, token, step }, kind, repeated, .. } = call;
-        let event = match (kind, step) {
-            (CallKind::Acquire, _) => Event::AcquireReply { token, step, reply: read(reply, acquired) },
-            (CallKind::Attempt(attempt, waiter), _) => {
-                Event::AttemptReply { token, attempt, waiter, reply: read(reply, acquired) }
+        match Replied::read(kind, step, token, reply, repeated) {
+            Replied::Lock(event) => self.handle(&resource, event),
+            Replied::Release { result, answer } => {
+                if result.is_err() {
+                    let cancelled = self.cancellations.begin_for_release(&resource, token, &self.host, self.host.now);
+                    self.schedule_cancellation(token, cancelled);
+                }
+                if let Some(answer) = answer {
+                    _ = answer.send(result);
+                }
             }
-            (CallKind::LocalHandover, Step::Reset { lease }) => {
-                Event::HandoverReply { token, lease, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Renew, Step::Renew { lease }) => {
-                Event::RenewReply { token, lease, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Extend(extension), _) => {
-                Event::ExtendReply { token, extension, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Check | CallKind::LocalHandover | CallKind::Renew, _) => {
-                Event::CheckReply { token, reply: read(reply, owner_reply) }
-            }
-            (CallKind::Release(answer), _) => {
-                return self.release_replied(&resource, token, Some(answer), read_release(reply, repeated));
-            }
-            (CallKind::LetGo, _) => return self.release_replied(&resource, token, None, read_release(reply, false)),
-            (CallKind::Cancel { .. } | CallKind::CancelAgain, _) => {
-                let reply = read(reply, cancel_reply);
+            Replied::Cancellation(reply) => {
                 let cancelled = self.cancellations.replied(token, &reply, &self.host, self.host.now);
-                return self.schedule_cancellation(token, cancelled);
+                self.schedule_cancellation(token, cancelled);
             }
-        };
-        self.handle(&resource, event);
-    }
-
-    fn release_replied(
-        &mut self,
-        resource: &Resource,
-        token: OwnerToken,
-        answer: Option<oneshot::Sender<Result<Release, LockError>>>,
-        released: Result<Release, LockError>,
-    ) {
-        if released.is_err() {
-            let cancelled = self.cancellations.begin_for_release(resource, token, &self.host, self.host.now);
-            self.schedule_cancellation(token, cancelled);
-        }
-        if let Some(answer) = answer {
-            _ = answer.send(released);
         }
     }
 
