@@ -151,7 +151,11 @@ impl Step {
         // If the backend panics, a later poll must not start the acquire again.
         *self = Self::Ended;
         *self = match lock.begin(wait, answer) {
-            Some(pending) => Self::Pending(pending),
+            Some(pending) => {
+                // The result is that of the future. What a backend has written here as well is none.
+                *answer = Ok(None);
+                Self::Pending(pending)
+            }
             None if matches!(answer, Ok(Some(_))) => Self::Ended,
             None => Self::Refused(mem::replace(answer, Ok(None)).map(drop)),
         }

@@ -18,7 +18,7 @@ use crate::{LockError, LockGuard, LockOptions, Resource};
 ///
 /// It can be used many times and from many tasks, and is cheap to clone. It is **not re-entrant**: a task that holds
 /// the lock and acquires it again waits for itself, until its wait is over or, with [`acquire`](Self::acquire), for
-/// ever. Pass a [`LockHandle`] to code that runs under the lock instead.
+/// ever. Pass a [handle](crate::LockHandle) to code that runs under the lock instead.
 ///
 /// Waiters are served in the order in which they came.
 ///
@@ -187,11 +187,7 @@ impl DistributedLock {
 
     /// Acquires the lock, and waits for it without a limit.
     ///
-    /// # Cancel safety
-    ///
-    /// As [`try_acquire`](Self::try_acquire).
-    ///
-    /// # Errors
+    /// # Cancel safety, errors and panics
     ///
     /// As [`try_acquire`](Self::try_acquire).
     pub fn acquire(&self) -> impl Future<Output = Result<LockGuard, LockError>> + Send {
@@ -201,7 +197,7 @@ impl DistributedLock {
     /// [`acquire`](Self::acquire) with a future that owns the lock, as that of
     /// [`try_acquire_owned`](Self::try_acquire_owned) does.
     ///
-    /// # Cancel safety and errors
+    /// # Cancel safety, errors and panics
     ///
     /// As [`try_acquire`](Self::try_acquire).
     pub fn acquire_owned(self) -> impl Future<Output = Result<LockGuard, LockError>> + Send + 'static {

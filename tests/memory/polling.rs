@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use orchestrix_locking::provider::{Acquired, Acquiring, GrantedLease, LockBackend, LockRequest};
+use orchestrix_locking::provider::{
+    Acquired, Acquiring, BoxFuture, GrantedLease, LockBackend, LockRequest, LockRequestRef,
+};
 use orchestrix_locking::{DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockOptions};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -97,4 +99,36 @@ async fn an_answer_that_was_taken_is_no_answer() {
 
     let lock = DistributedLock::new("a".try_into().unwrap(), LockOptions::default(), Arc::new(Spent)).unwrap();
     assert!(poll(pin!(lock.try_acquire(Duration::ZERO))).is_pending());
+}
+
+/// A backend that returns a future has no other result: a lease that it has granted as well is released.
+#[tokio::test]
+async fn a_lease_beside_a_future_is_released() {
+    #[derive(Debug)]
+    struct Both(InMemoryLockProvider);
+
+    impl LockBackend for Both {
+        fn acquire(self: Arc<Self>, _: LockRequest) -> Acquiring {
+            Acquiring::pending(std::future::pending())
+        }
+
+        fn acquire_into(
+            self: Arc<Self>,
+            request: LockRequestRef<'_>,
+            answer: &mut Acquired,
+        ) -> Option<BoxFuture<'static, Acquired>> {
+            *answer = Ok(Some(granted(&self.0)));
+            Some(Box::pin(self.acquire(request.to_request())))
+        }
+    }
+
+    let provider = InMemoryLockProvider::new();
+    let backend = Arc::new(Both(provider.clone()));
+    let lock = DistributedLock::new("b".try_into().unwrap(), LockOptions::default(), backend).unwrap();
+    assert!(poll(pin!(lock.try_acquire(Duration::ZERO))).is_pending());
+    assert!(provider.is_empty());
+    assert!(poll(pin!(lock.acquire_within(Duration::ZERO))).is_pending());
+    assert!(provider.is_empty());
+    assert!(poll(pin!(lock.acquire())).is_pending());
+    assert!(provider.is_empty());
 }
