@@ -14,7 +14,7 @@
 //! - [`LockLayer`] runs each request of a Tower service under the lock that the request names.
 //! - `HttpLockLayer` does so for HTTP and gRPC, and answers refused requests itself (feature `http`).
 //! - [`DistributedLockProvider`] keeps the locks. `RedisLockProvider` keeps them on a Redis or Valkey server, for all
-//!   replicas of a service (feature `redis`); [`InMemoryLockProvider`] keeps them in this process. [`provider`] says how to
+//!   replicas of a service (feature `redis`); `InMemoryLockProvider` keeps them in this process. [`provider`] says how to
 //!   write another one.
 //!
 //! "Another caller holds the lock", "the backend is down" and "the call is wrong" are different results everywhere: see
@@ -50,7 +50,7 @@
 //!
 //! | feature | what it adds |
 //! | --- | --- |
-//! | `memory` (default) | [`InMemoryLockProvider`] |
+//! | `memory` (default) | `InMemoryLockProvider` |
 //! | `redis` | `RedisLockProvider` for Redis 6.2 or later and Valkey |
 //! | `http` | `HttpLockLayer`, the module `key` |
 //! | `axum` | extractor, [`LockError`] as a response, `key::path_param`; includes `http` |

@@ -31,8 +31,8 @@ pub enum LockError {
     /// [`LockOptions::max_waiters`](crate::LockOptions::max_waiters).
     TooManyWaiters,
     /// The number of callers in this process that wait for any lock is at its limit. See
-    /// [`InMemoryLockProvider::max_waiters_in_total`](crate::InMemoryLockProvider::max_waiters_in_total) and
-    /// [`RedisLockOptions::max_waiters_in_total`](crate::RedisLockOptions::max_waiters_in_total).
+    /// `InMemoryLockProvider::max_waiters_in_total` and
+    /// `RedisLockOptions::max_waiters_in_total`.
     TooManyWaitersInTotal,
     /// The name is not a valid [`Resource`](crate::Resource), or the closure that names the resource failed.
     InvalidResource {
