@@ -235,7 +235,7 @@ impl QueuedAcquire {
         loop {
             let Some(lease) = self.0.clone() else { return WaitResult::Ended };
             let holder_ends = lease.table.holder_ends(lease.state.resource());
-            match lease.state.standing() {
+            match lease.state.status() {
                 LeaseStatus::Pending => {}
                 LeaseStatus::Held(_) => {
                     self.0 = None;

@@ -27,7 +27,9 @@ pub trait Lease: fmt::Debug + Send + Sync + 'static {
     /// Releases the lock if this lease still owns it. Never releases the lock of another owner.
     ///
     /// Called once, also when the guard is dropped: inside or outside a runtime, on any thread, perhaps while a panic
-    /// unwinds. The call must not block. The provider completes the release even if the [`Releasing`] is dropped.
+    /// unwinds. The call must not block. The provider completes the release even if the [`Releasing`] is dropped. The
+    /// [`Releasing`] ends within a time that the provider sets: a [`LockLayer`](crate::LockLayer) keeps the response until
+    /// then.
     fn release(self: Arc<Self>) -> Releasing;
 
     /// Releases the lock as [`release`](Self::release) does, for a provider that knows the result at once. It needs no

@@ -237,7 +237,7 @@ impl LeaseState {
     }
 
     /// The status of the lease, by the clock.
-    pub fn standing(&self) -> LeaseStatus {
+    pub fn status(&self) -> LeaseStatus {
         match self.ends.load(Acquire) {
             PENDING => LeaseStatus::Pending,
             RELEASED => LeaseStatus::Released,
@@ -249,6 +249,12 @@ impl LeaseState {
                 _ => LeaseStatus::Lost,
             },
         }
+    }
+
+    /// The old name of [`status`](Self::status).
+    #[deprecated(since = "0.2.0", note = "is called `status` now")]
+    pub fn standing(&self) -> LeaseStatus {
+        self.status()
     }
 
     /// The present end of the lease, which may be in the past. Meaningless before the grant.
@@ -285,7 +291,7 @@ impl LeaseState {
             let replaced = self.inner.lock().watchers.watch(waker, watcher);
             drop(replaced);
         }
-        self.standing()
+        self.status()
     }
 
     /// Removes a watcher.

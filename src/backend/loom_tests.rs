@@ -52,7 +52,7 @@ fn loom_renew_and_lose() {
         let losing = beside(&lease, move |lease| lease.lose(now));
         lease.renew(now, now, 2 * HOUR);
         assert!(losing.join().unwrap(), "no other thread ends it");
-        assert_eq!(lease.standing(), LeaseStatus::Lost, "a renewal revived a lost lease");
+        assert_eq!(lease.status(), LeaseStatus::Lost, "a renewal revived a lost lease");
         assert!(!lease.renew(now, now, HOUR), "a lost lease was renewed");
     });
 }
@@ -67,7 +67,7 @@ fn loom_release_and_lose() {
         let released = lease.release() == Release::Released;
         let lost = losing.join().unwrap();
         assert!(released != lost, "exactly one ends a lease");
-        assert_eq!(lease.standing(), if released { LeaseStatus::Released } else { LeaseStatus::Lost });
+        assert_eq!(lease.status(), if released { LeaseStatus::Released } else { LeaseStatus::Lost });
     });
 }
 
@@ -88,7 +88,7 @@ fn loom_renew_and_expiry() {
         let renewed = lease.renew(granted, granted, HOUR);
         let read_held = reading.join().unwrap();
         assert_eq!(read_held, renewed, "read as lost, and renewed; or read as held, and not renewed");
-        assert_eq!(lease.standing() == LeaseStatus::Lost, !renewed);
+        assert_eq!(lease.status() == LeaseStatus::Lost, !renewed);
         assert!(lease.is_held() == renewed);
         if renewed { &RENEWED } else { &REFUSED }.fetch_add(1, Relaxed);
     });
@@ -102,12 +102,12 @@ fn loom_release_and_expiry() {
     explore_in_time(Complete, || {
         let lease = lease(now(), SHORT);
         let passing = beside(&lease, |_| advance(SHORT));
-        let reading = beside(&lease, |lease| (lease.is_held(), lease.standing()));
+        let reading = beside(&lease, |lease| (lease.is_held(), lease.status()));
         let release = lease.release();
         passing.join().unwrap();
         let (held, standing) = reading.join().unwrap();
         let expected = if release == Release::Released { LeaseStatus::Released } else { LeaseStatus::Lost };
-        assert_eq!(lease.standing(), expected);
+        assert_eq!(lease.status(), expected);
         assert!(held || !matches!(standing, LeaseStatus::Held(_)), "a lease came back");
         assert!(standing != LeaseStatus::Lost || release == Release::AlreadyLost, "lost, and then released");
         assert!(standing != LeaseStatus::Released || release == Release::Released, "released, and then lost");
@@ -126,9 +126,9 @@ fn loom_renew_release_and_expiry() {
         let renewed = lease.renew(now(), asked, SHORT);
         passing.join().unwrap();
         let released = releasing.join().unwrap() == Release::Released;
-        assert_eq!(lease.standing() == LeaseStatus::Released, released);
+        assert_eq!(lease.status() == LeaseStatus::Released, released);
         assert!(!lease.is_held(), "released or lost");
-        assert!(renewed || released || lease.standing() == LeaseStatus::Lost);
+        assert!(renewed || released || lease.status() == LeaseStatus::Lost);
         assert!(!lease.renew(now(), now(), HOUR), "an ended lease was renewed (L2)");
     });
 }
@@ -172,7 +172,7 @@ fn loom_renew_and_release() {
         let releasing = beside(&lease, LeaseState::release);
         lease.renew(now, now, 2 * HOUR);
         assert_eq!(releasing.join().unwrap(), Release::Released);
-        assert_eq!(lease.standing(), LeaseStatus::Released, "a renewal revived a released lease");
+        assert_eq!(lease.status(), LeaseStatus::Released, "a renewal revived a released lease");
     });
 }
 
@@ -185,7 +185,7 @@ fn loom_grant_and_lose() {
         let losing = beside(&lease, move |lease| lease.lose(now));
         let granted = lease.grant(FencingToken::new(7).unwrap(), Term::new(now, HOUR));
         assert!(losing.join().unwrap());
-        assert_eq!(lease.standing(), LeaseStatus::Lost);
+        assert_eq!(lease.status(), LeaseStatus::Lost);
         assert!(!granted || lease.fencing_token().get() == 7);
         assert!(!lease.grant(FencingToken::new(8).unwrap(), Term::new(now, HOUR)), "a lease is granted once (L1)");
     });
@@ -214,7 +214,7 @@ fn loom_renew_release_and_lose() {
         lease.renew(now, now, 2 * HOUR);
         let (lost, released) = (losing.join().unwrap(), releasing.join().unwrap());
         assert!(released != lost, "exactly one ends a lease");
-        assert_eq!(lease.standing(), if released { LeaseStatus::Released } else { LeaseStatus::Lost });
+        assert_eq!(lease.status(), if released { LeaseStatus::Released } else { LeaseStatus::Lost });
     });
 }
 

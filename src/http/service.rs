@@ -69,7 +69,7 @@ impl<S, K, D> HttpLockService<S, K, D> {
             resource = Err(refusal);
         }
         let grpc = grpc_content_type(request.headers());
-        let mut acquire = common.acquire(provider, resource, wait_for(&request, grpc, common.wait));
+        let mut acquire = common.acquire(&**provider, resource, wait_for(&request, grpc, common.wait));
         let mistake_logged = refuse_mistakes(&mut acquire, &request);
         // The head is cloned only for a request that may be refused.
         let style = match on_refusal.as_ref().filter(|_| acquire.may_be_refused()) {

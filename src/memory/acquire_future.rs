@@ -23,8 +23,7 @@ pub(super) struct AcquireFuture {
     options: LockOptions,
     wait: Wait,
     deadline: Option<Instant>,
-    /// The time at which the caller joined the queue, if the clock was read then. The first poll uses it in place of
-    /// the present time. If the holder's lease has ended since, the timer is up at once, and the next check finds that.
+    /// The time at which the caller joined the queue, until the first poll uses it in place of the present time. If the holder's lease has ended since, the timer is up at once, and the next check finds that.
     joined_at: OnceCell<Instant>,
     #[pin]
     timer: Option<Sleep>,
@@ -32,12 +31,7 @@ pub(super) struct AcquireFuture {
 
 impl AcquireFuture {
     pub(super) fn new(caller: WaitingCaller, options: LockOptions, wait: Wait, joined_at: OnceCell<Instant>) -> Self {
-        let deadline = match wait {
-            Wait::No => Some(*joined_at.get_or_init(now)),
-            // A time that `Instant` cannot represent is no deadline.
-            Wait::AtMost(time) => time_after(*joined_at.get_or_init(now), time),
-            Wait::Forever => None,
-        };
+        let deadline = wait.deadline(*joined_at.get_or_init(now));
         Self { caller: Some(caller), options, wait, deadline, joined_at, timer: None }
     }
 }

@@ -24,16 +24,24 @@ pub struct LockInfo {
 /// The state of one lock of a shard.
 pub(super) fn inspect(shard: &Arc<Shard>, resource: &Resource) -> Option<LockInfo> {
     let hash = NameHash::of(resource, &shard.hasher);
-    shard.table.lock().get(hash, resource).map(|entry| info(shard, entry))
+    shard.table.lock().get(hash, resource).map(|entry| info(shard, entry, hash))
 }
 
 /// The state of every lock of a shard.
 pub(super) fn snapshot(shard: &Arc<Shard>) -> Vec<LockInfo> {
-    shard.table.lock().entries().map(|entry| info(shard, entry)).collect()
+    shard
+        .table
+        .lock()
+        .entries()
+        .map(|entry| {
+            let hash = NameHash::of(&entry.resource, &shard.hasher);
+            info(shard, entry, hash)
+        })
+        .collect()
 }
 
-fn info(shard: &Arc<Shard>, entry: &mut Entry) -> LockInfo {
-    let remaining = match shard.shared(entry) {
+fn info(shard: &Arc<Shard>, entry: &mut Entry, hash: NameHash) -> LockInfo {
+    let remaining = match shard.shared(entry, hash) {
         Some(lease) => lease.state.remaining(),
         None => entry.holder.ends().map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now())),
     };

@@ -58,7 +58,7 @@ impl InMemoryLockProvider {
         let hasher = DefaultHashBuilder::default();
         let first_fence = first_fence(SystemTime::now());
         let waiter_limit = WaiterLimit::new(DEFAULT_MAX_WAITERS);
-        let shard = |_| Arc::new(Shard::new(hasher.clone(), first_fence).with_waiter_limit(&waiter_limit));
+        let shard = |_| Arc::new(Shard::new(hasher.clone(), first_fence, Arc::clone(&waiter_limit)));
         Self { shards: (0..shards).map(shard).collect(), hasher, waiter_limit }
     }
 
@@ -101,7 +101,8 @@ impl InMemoryLockProvider {
         self.len() == 0
     }
 
-    /// The state of one lock, or `None` if it is free. For diagnostics: it may have changed by the time it is read.
+    /// The state of one lock, or `None` if it is free. For diagnostics: it may have changed by the time it is read. A
+    /// held lock uses some more memory from then on until it is released, as a lock with a handle does.
     pub fn inspect(&self, resource: &Resource) -> Option<LockInfo> {
         lock_info::inspect(self.shard(resource), resource)
     }

@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use crate::backend::LeaseState;
 use crate::backend::in_process::{
-    DepartedWaiter, Entry, Holder, InProcessLease, QueuePosition, ReleasedHolder, Shard, SharedLease, has_end, term,
-    unclaimed_lease,
+    Entry, Holder, InProcessLease, QueuePosition, Shard, SharedLease, has_end, term, unclaimed_lease,
 };
 use crate::sync::now;
 use crate::{FencingToken, LockOptions};
@@ -127,7 +126,7 @@ impl WaitingCaller {
             let departed = table.leave(&self.position);
             (departed, table.get(self.position.hash, &self.position.resource).and_then(|entry| entry.holder.ends()))
         };
-        departed.map(DepartedWaiter::wake)?;
+        departed?.wake();
         Some(StillHeld { lease_left: ends.map(|ends| ends.saturating_duration_since(now)) })
     }
 
@@ -139,7 +138,11 @@ impl WaitingCaller {
             let released = if departed.is_none() { table.hand_over_unclaimed(&self.position) } else { None };
             (departed, released)
         };
-        departed.map(DepartedWaiter::wake).or_else(|| released.map(ReleasedHolder::wake)).unwrap_or_default();
+        if let Some(departed) = departed {
+            departed.wake();
+        } else if let Some(released) = released {
+            released.wake();
+        }
     }
 
     /// The claimed lease, for the guard.

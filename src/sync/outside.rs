@@ -1,4 +1,4 @@
-//! [`Inside`]: in debug builds, whether this thread is inside a critical section of this crate.
+//! [`Inside`]: in debug builds, whether this thread is inside a critical section of the table of a Redis provider's locks.
 //!
 //! The user's code runs when a waker is woken, cloned or dropped, or when a task is dropped with it. It must never run
 //! under a mutex of this crate: it may drop a guard, whose release would wait for that mutex for ever. The structure of

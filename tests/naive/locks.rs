@@ -186,7 +186,7 @@ impl LockBackend for Locks {
                 if self.is_closed() {
                     return Err(LockError::Closed);
                 }
-                if lease.state.standing() == LeaseStatus::Lost {
+                if lease.state.status() == LeaseStatus::Lost {
                     // Granted, and expired before we looked: from the start.
                     return self.acquire(request).await;
                 }

@@ -2,9 +2,6 @@
 
 use std::task::Waker;
 
-use super::holder::Holder;
-use super::waiter::Waiter;
-
 /// The wakers to be woken once the table's mutex is free.
 #[derive(Debug, Default)]
 #[must_use = "a waiter that was granted a lock has to be woken"]
@@ -27,29 +24,17 @@ impl WakeList {
     }
 }
 
-/// A waiter that has left the queue, to be dropped once the table's mutex is free: its waker may be the last reference
-/// to a task, and that task may own a guard.
-#[derive(Debug)]
-pub(crate) struct DepartedWaiter {
-    pub(crate) _waiter: Waiter,
-    pub(crate) wake: WakeList,
-}
-
-impl DepartedWaiter {
-    pub(crate) fn wake(self) {
-        self.wake.wake();
-    }
-}
-
-/// A holder whose lease has ended, to be dropped once the table's mutex is free, and the wakers to be woken then.
+/// What was taken out of the table, to be dropped once its mutex is free, and the wakers to be woken then: a waiter that
+/// has left the queue, or a holder whose lease has ended. A waker may be the last reference to a task, and that task may
+/// own a guard.
 #[derive(Debug)]
 #[must_use = "a waiter that was granted a lock has to be woken"]
-pub(crate) struct ReleasedHolder {
-    pub(crate) _holder: Holder,
-    pub(crate) wake: WakeList,
+pub(crate) struct Deferred<T> {
+    pub(super) _removed: T,
+    pub(super) wake: WakeList,
 }
 
-impl ReleasedHolder {
+impl<T> Deferred<T> {
     #[inline]
     pub(crate) fn wake(self) {
         self.wake.wake();

@@ -25,7 +25,6 @@ mod table;
 mod wait_queue;
 mod waiter;
 
-pub(crate) use deferred::{DepartedWaiter, ReleasedHolder};
 pub(crate) use entry::Entry;
 pub(crate) use hash::NameHash;
 pub(crate) use holder::Holder;

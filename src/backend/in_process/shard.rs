@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::hash::NameHash;
 use super::shared_lease::{LeaseOwner, SharedLease};
 use super::table::Table;
-use crate::backend::{DEFAULT_MAX_WAITERS, LeaseState, Release, Term, WaiterLimit, Wakers};
+use crate::backend::{LeaseState, Release, Term, WaiterLimit, Wakers};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, now};
 use crate::{FencingToken, Resource};
 
@@ -35,15 +35,9 @@ pub(crate) struct Shard {
 pub(crate) type TableGuard<'a> = MutexGuard<'a, Table>;
 
 impl Shard {
-    /// A shard with a waiter limit of its own.
-    pub(crate) fn new(hasher: DefaultHashBuilder, first_fence: u64) -> Self {
+    pub(crate) fn new(hasher: DefaultHashBuilder, first_fence: u64, waiter_limit: Arc<WaiterLimit>) -> Self {
         let table = Mutex::new(Table::new(hasher.clone(), first_fence));
-        Self { table, closed: AtomicBool::new(false), hasher, waiter_limit: WaiterLimit::new(DEFAULT_MAX_WAITERS) }
-    }
-
-    /// The same shard with a waiter limit that other shards share.
-    pub(crate) fn with_waiter_limit(self, waiter_limit: &Arc<WaiterLimit>) -> Self {
-        Self { waiter_limit: Arc::clone(waiter_limit), ..self }
+        Self { table, closed: AtomicBool::new(false), hasher, waiter_limit }
     }
 
     /// A lease that this shard grants.
@@ -104,7 +98,7 @@ impl Shard {
         let closed_at = {
             let mut table = self.table.lock();
             let entry = table.get_in_process(hash, fence);
-            if let Some(lease) = entry.and_then(|entry| self.shared(entry)) {
+            if let Some(lease) = entry.and_then(|entry| self.shared(entry, hash)) {
                 return lease;
             }
             table.closed_at().unwrap_or_else(now)
@@ -124,11 +118,8 @@ impl Shard {
     }
 
     /// The lease of an entry's holder, to be shared. `None` if it has not been claimed yet.
-    pub(crate) fn shared(self: &Arc<Self>, entry: &mut Entry) -> Option<Arc<SharedLease>> {
-        entry.share(|state| {
-            let hash = NameHash::of(state.resource(), &self.hasher);
-            self.lease(state, hash)
-        })
+    pub(crate) fn shared(self: &Arc<Self>, entry: &mut Entry, hash: NameHash) -> Option<Arc<SharedLease>> {
+        entry.share(|state| self.lease(state, hash))
     }
 }
 

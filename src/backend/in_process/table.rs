@@ -27,7 +27,7 @@ use hashbrown::hash_table::{Entry as Slot, OccupiedEntry};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tokio::time::Instant;
 
-use super::deferred::{DepartedWaiter, ReleasedHolder, WakeList};
+use super::deferred::{Deferred, WakeList};
 use super::entry::Entry;
 use super::fences::Fences;
 use super::hash::NameHash;
@@ -35,6 +35,7 @@ use super::holder::Holder;
 use super::queue_position::QueuePosition;
 use super::shared_lease::SharedLease;
 use super::wait_queue::Ticket;
+use super::waiter::Waiter;
 use crate::sync::now;
 use crate::{FencingToken, Resource};
 
@@ -194,15 +195,15 @@ impl Table {
 
     /// Removes a waiter from its queue. `None` if it is not there: it was granted the lock, or its grant has ended
     /// (M2).
-    pub(crate) fn leave(&mut self, position: &QueuePosition) -> Option<DepartedWaiter> {
+    pub(crate) fn leave(&mut self, position: &QueuePosition) -> Option<Deferred<Waiter>> {
         let entry = self.get(position.hash, &position.resource)?;
         let was_first = entry.is_first(position.ticket);
         let waiter = entry.queue.as_mut()?.remove(position.ticket)?;
-        Some(DepartedWaiter { _waiter: waiter, wake: if was_first { entry.wake_first() } else { WakeList::default() } })
+        Some(Deferred { _removed: waiter, wake: if was_first { entry.wake_first() } else { WakeList::default() } })
     }
 
     /// Hands over a lock that was granted to a waiter that will not claim it. `None` if the grant has ended (M2).
-    pub(crate) fn hand_over_unclaimed(&mut self, position: &QueuePosition) -> Option<ReleasedHolder> {
+    pub(crate) fn hand_over_unclaimed(&mut self, position: &QueuePosition) -> Option<Deferred<Holder>> {
         let granted =
             |entry: &Entry| entry.holder.is_unclaimed_by(position.ticket) && entry.resource == position.resource;
         let held = self.entries.find_entry(position.hash.whole(), granted).ok()?;
@@ -214,7 +215,7 @@ impl Table {
     /// Replaces a holder whose lease has ended by the first waiter, or removes its entry (M1, M3).
     ///
     /// Does nothing if `lease` is no longer the holder's.
-    pub(crate) fn hand_over(&mut self, lease: &SharedLease) -> Option<ReleasedHolder> {
+    pub(crate) fn hand_over(&mut self, lease: &SharedLease) -> Option<Deferred<Holder>> {
         let held = self.entries.find_entry(lease.hash.whole(), |entry| entry.holder.is(lease)).ok()?;
         let released = hand_over_entry(held, &mut self.fences);
         self.shrink();
@@ -241,7 +242,7 @@ impl Table {
 
     /// As [`release_uncontended`](Self::release_uncontended) with waiters or a shared lease, and continues as
     /// [`hand_over`](Self::hand_over). `None` after the close (M8).
-    pub(crate) fn release_in_process(&mut self, hash: NameHash, fence: FencingToken) -> Option<ReleasedHolder> {
+    pub(crate) fn release_in_process(&mut self, hash: NameHash, fence: FencingToken) -> Option<Deferred<Holder>> {
         let held = self.entries.find_entry(hash.whole(), |entry| entry.fence == fence).ok()?;
         if let Holder::Shared(lease) = &held.get().holder {
             lease.state.release_alone();
@@ -278,10 +279,10 @@ impl Table {
 
 /// Replaces a holder whose lease has ended by the first waiter. Without waiters the entry is removed (M1).
 #[inline]
-fn hand_over_entry(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> ReleasedHolder {
+fn hand_over_entry(mut held: OccupiedEntry<'_, Entry>, fences: &mut Fences) -> Deferred<Holder> {
     if let Some((holder, wake)) = held.get_mut().grant_first(fences, now) {
-        return ReleasedHolder { _holder: holder, wake };
+        return Deferred { _removed: holder, wake };
     }
     let (entry, _) = held.remove();
-    ReleasedHolder { _holder: entry.holder, wake: WakeList::default() }
+    Deferred { _removed: entry.holder, wake: WakeList::default() }
 }

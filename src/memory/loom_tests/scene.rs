@@ -70,7 +70,7 @@ pub(super) struct Scene {
 
 impl Scene {
     fn new() -> Arc<Self> {
-        let shard = Arc::new(Shard::new(DefaultHashBuilder::default(), 0));
+        let shard = Arc::new(Shard::new(DefaultHashBuilder::default(), 0, WaiterLimit::new(DEFAULT_MAX_WAITERS)));
         Arc::new(Self { shard, inside: AtomicU64::new(0), highest: AtomicU64::new(0), let_go: Notify::new() })
     }
 
