@@ -14,7 +14,7 @@ use super::acquire_slot::{AcquireResult, AcquireSlot};
 use super::backend::Backend;
 use super::lease::RedisLease;
 use crate::backend::{Acquired, Lease, WaiterAdmission, tell_lease_left};
-use crate::engine::{Event, minus_clock_drift};
+use crate::engine::Event;
 use crate::types::{Wait, time_after};
 use crate::{LockError, LockOptions, LockRequest, Resource};
 
@@ -53,13 +53,14 @@ impl AcquireFuture {
     pub(super) fn begin(backend: Arc<Backend>, request: LockRequest) -> Result<Self, Acquired> {
         let (options, wait) = (*request.configured_options(), request.configured_wait());
         let resource = request.into_resource();
+        let now = Instant::now();
         let deadline = match wait {
             // A time that `Instant` cannot represent is no deadline.
-            Wait::AtMost(time) => time_after(Instant::now(), time),
+            Wait::AtMost(time) => time_after(now, time),
             Wait::No | Wait::Forever => None,
         };
         let connection = &backend.driver().connection;
-        let min_deadline = deadline.and_then(|_| time_after(Instant::now(), connection.settings().response_timeout));
+        let min_deadline = deadline.and_then(|_| time_after(now, connection.settings().response_timeout));
         let connection_changes = connection.changes();
         let attempt = Attempt::begin(&backend, &resource, options, wait, WaiterAdmission::New);
         match attempt.waiter.take_refusal() {
@@ -187,11 +188,10 @@ impl Future for AcquireFuture {
 /// The error of a caller whose lease had ended before the caller took it.
 fn lease_over_error(lease: &RedisLease<Backend>, options: &LockOptions) -> LockError {
     let ttl = options.configured_ttl();
-    let asked = lease.state().ends().and_then(|ends| ends.checked_sub(minus_clock_drift(ttl)));
-    let took_ms = asked.map_or(Duration::ZERO, |asked| asked.elapsed()).as_millis();
+    let over_for = lease.state().ends().map_or(Duration::ZERO, |ends| ends.elapsed()).as_millis();
     LockError::unavailable(format!(
-        "the lease of {ttl:?} was over when the caller took it up, {took_ms} ms after the server was asked for it (the round \
-         trip, and until the caller's task ran): use a longer ttl"
+        "the lease had been over for {over_for} ms when the caller took it up (the round trip to the server, and until the \
+         caller's task ran, took longer than the lease): use a longer ttl than {ttl:?}"
     ))
 }
 

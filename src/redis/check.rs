@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::backend::Backend;
-use super::connection::{Condition, Failure, pool, pool_error, redact};
-use super::protocol::Publishing;
+use super::connection::{Failure, pool, pool_error, redact};
 use super::warning::RedisWarning;
 use crate::backend::LockBackend;
 use crate::{LockError, LockOptions, LockRequest, Resource};
@@ -27,7 +26,6 @@ const PROBE: &str = "orchestrix-locking check";
 pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Result<Vec<RedisWarning>, LockError> {
     let connection = &backend.driver().connection;
     let settings = connection.settings();
-    let began = Instant::now();
     // Connecting, and one reply each to the acquire and the release. The connection has time-outs for these, which run in the
     // supervisor's runtime. This one runs in the caller's, so that the check also ends if the other one is not run.
     let longest = settings.connect_timeout + settings.response_timeout * 2;
@@ -38,10 +36,10 @@ pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Resul
         }
         Ok(())
     });
-    probed.await.unwrap_or_else(|_| Err(Failure::timed_out(settings, "checking", began).to_error()))?;
+    probed.await.unwrap_or_else(|_| Err(Failure::timed_out(settings, "checking").to_error()))?;
     let mut warnings = settings.warnings.clone();
     warnings.extend(warnings_about_server(backend, refused).await);
-    if matches!(connection.condition(), Condition::Up { publishing: Publishing::Refused }) {
+    if connection.is_publishing_refused() {
         warnings.push(RedisWarning::NoMessages);
     }
     Ok(warnings)
@@ -94,8 +92,7 @@ async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> 
 /// The server's reply to `INFO`, over a connection of the pool.
 async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
     let settings = backend.driver().connection.settings();
-    let began = Instant::now();
-    let failure = |error| Failure::new(settings, "checking", error, began);
+    let failure = |error| Failure::new(settings, "checking", error);
     let reply = async {
         let pool = backend.pool(|| pool(settings))?;
         let mut connection = pool.get().await.map_err(pool_error)?;
@@ -103,7 +100,7 @@ async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
     };
     match timeout(settings.connect_timeout + settings.response_timeout, reply).await {
         Ok(answer) => answer.map_err(failure),
-        Err(_) => Err(Failure::timed_out(settings, "checking", began)),
+        Err(_) => Err(Failure::timed_out(settings, "checking")),
     }
 }
 

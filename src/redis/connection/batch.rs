@@ -23,10 +23,8 @@ pub(super) struct Batch<C: Caller> {
     /// Those without a reply.
     pub(super) calls: IntoIter<Call<C::CallKind>>,
     pipeline: Pipeline,
-    /// How many commands of the pipeline load scripts. They come first.
+    /// How many commands of the pipeline load scripts. They come first; the others are calls of a script.
     pub(super) loads: usize,
-    /// How many commands of the pipeline are calls of a script.
-    commands: usize,
     pub(super) mode: SendMode,
     pub(super) sent: Instant,
 }
@@ -70,21 +68,21 @@ impl<C: Caller> Batch<C> {
         let loads = if mode.load_scripts { protocol::load_all(&mut pipeline) } else { 0 };
         let claim = shared.settings.claim_lease();
         let options = EncodeOptions { publishing, claim, fence_per_slot: mode.fence_per_slot };
-        let (mut rest, mut commands) = (calls.as_slice(), 0);
+        let mut rest = calls.as_slice();
         while !rest.is_empty() {
             let (together, others) = rest.split_at(mode.locks_in_next_command(rest));
             protocol::encode(together.iter().map(|call| &call.command), &shared.keys, options, &mut pipeline);
-            (rest, commands) = (others, commands + 1);
+            rest = others;
         }
         let (shared, caller, calls) = (Arc::clone(shared), Arc::clone(caller), calls.into_iter());
-        Self { shared, caller, calls, pipeline, loads, commands, mode, sent: Instant::now() }
+        Self { shared, caller, calls, pipeline, loads, mode, sent: Instant::now() }
     }
 
     /// Sends the calls, and waits for the replies.
     pub(super) async fn send(mut self, mut connection: MultiplexedConnection) -> CompletedBatch<C> {
         // Before the first byte can be on its way: deadlines are counted from here.
         self.sent = Instant::now();
-        let answers = connection.send_packed_commands(&self.pipeline, 0, self.loads + self.commands).await;
+        let answers = connection.send_packed_commands(&self.pipeline, 0, self.pipeline.len()).await;
         CompletedBatch::new(self, answers)
     }
 
@@ -96,20 +94,18 @@ impl<C: Caller> Batch<C> {
     /// twice, the second time after its release.
     pub(super) fn fail_unanswered(&mut self, error: &RedisError) {
         let mut resend = Vec::new();
+        let failure = Failure::unanswered(&self.shared.settings, error.clone());
         while let Some(mut call) = self.calls.next() {
             if call.command.step == Step::Release && !call.repeated && is_closed(error) {
                 call.repeated = true;
                 resend.push(call);
             } else {
-                self.shared.answer(&self.caller, call, self.in_doubt(error));
+                self.shared.answer(&self.caller, call, Reply::Indeterminate { error: failure.to_error() });
             }
         }
-        self.shared.queue.lock().put_back(resend);
-    }
-
-    pub(super) fn in_doubt(&self, error: &RedisError) -> Reply {
-        let failure = Failure::new(&self.shared.settings, "waiting for an answer", error.clone(), self.sent);
-        Reply::Indeterminate { error: failure.to_error() }
+        if !resend.is_empty() {
+            self.shared.queue.lock().put_back(resend);
+        }
     }
 }
 

@@ -18,6 +18,9 @@ pub(in crate::redis) trait Caller: Send + Sync + 'static {
     /// A call that was not sent must not be enqueued again from here, since it would fail at once again.
     fn answered(self: &Arc<Self>, call: Call<Self::CallKind>, reply: Reply);
 
+    /// Every call has its reply.
+    fn drained(&self);
+
     /// A notification came to this process's inbox.
     fn notified(self: &Arc<Self>, message: &str);
 

@@ -98,7 +98,9 @@ impl<C: Caller> CompletedBatch<C> {
         }
         let unsent = std::mem::take(&mut self.resend);
         let sends_again = !unsent.is_empty();
-        self.batch.shared.queue.lock().put_back(unsent);
+        if sends_again {
+            self.batch.shared.queue.lock().put_back(unsent);
+        }
         Some(match self.broken.take() {
             Some(error) => BatchResult::Broken(error),
             None if sends_again => BatchResult::Resend(self.resend_mode),
@@ -116,9 +118,9 @@ impl<C: Caller> CompletedBatch<C> {
             Some(Err(error)) => error,
             None => {
                 let error = RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands"));
-                let reply = self.batch.in_doubt(&error);
+                let failure = Failure::unanswered(settings, error.clone());
                 self.broken = Some(error);
-                return Some(reply);
+                return Some(Reply::Indeterminate { error: failure.to_error() });
             }
         };
         match classify(&error) {
@@ -133,7 +135,7 @@ impl<C: Caller> CompletedBatch<C> {
                 if call.may_wait_for(now, settings.response_timeout).is_some() {
                     return None;
                 }
-                let failure = Failure::new(settings, "running a command", error, now);
+                let failure = Failure::new(settings, "running a command", error);
                 return Some(Reply::NotSent(failure.to_error()));
             }
             ErrorClass::NotAuthenticated => self.broken = Some(error.clone()),

@@ -45,6 +45,11 @@ pub(super) fn is_closed(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
 }
 
+/// Whether the server accepted the connection and then closed it.
+pub(super) fn is_cut_off(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]

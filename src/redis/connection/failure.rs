@@ -10,12 +10,12 @@ use std::time::Duration;
 use ::redis::{ConnectionAddr, ErrorKind, RedisError};
 use tokio::time::Instant;
 
-use super::error_class::{is_closed, is_not_here};
+use super::error_class::{is_closed, is_cut_off, is_not_here};
 use super::redact;
 use crate::LockError;
 use crate::redis::settings::Settings;
 
-/// Why a server could not be asked, and since when.
+/// Why a server could not be asked.
 #[derive(Debug, Clone)]
 pub(in crate::redis) struct Failure {
     server: Arc<str>,
@@ -24,20 +24,31 @@ pub(in crate::redis) struct Failure {
     source: RedisError,
     /// What can be done about it, where the source does not say it.
     hint: Option<&'static str>,
-    /// Since when there has been no working connection.
-    since: Instant,
+    /// Since when there has been no working connection, if there is none.
+    since: Option<Instant>,
 }
 
 impl Failure {
-    pub(in crate::redis) fn new(settings: &Settings, during: &'static str, source: RedisError, since: Instant) -> Self {
-        let source = without_secrets(settings, source);
+    pub(in crate::redis) fn new(settings: &Settings, during: &'static str, source: RedisError) -> Self {
+        let source = redact::without_secrets(settings.info.redis_settings(), source);
         let hint = hint::of(&source, context(settings, during));
-        Self { server: settings.server.as_str().into(), during, source, hint, since }
+        Self { server: settings.server.as_str().into(), during, source, hint, since: None }
+    }
+
+    /// The same of a server to which there has been no connection since then.
+    pub(super) fn without_connection_since(mut self, since: Instant) -> Self {
+        self.since = Some(since);
+        self
     }
 
     /// The failure of a server that has not replied in time.
-    pub(in crate::redis) fn timed_out(settings: &Settings, during: &'static str, since: Instant) -> Self {
-        Self::new(settings, during, timed_out(), since)
+    pub(in crate::redis) fn timed_out(settings: &Settings, during: &'static str) -> Self {
+        Self::new(settings, during, timed_out())
+    }
+
+    /// The failure of calls whose reply did not come.
+    pub(in crate::redis) fn unanswered(settings: &Settings, source: RedisError) -> Self {
+        Self::new(settings, "waiting for an answer", source)
     }
 
     /// The code of the server's error.
@@ -63,39 +74,33 @@ impl Failure {
 
     /// Whether the server accepted the connection and closed it while it was made ready.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.source.is_connection_dropped() && !self.source.is_connection_refusal()
+        is_cut_off(&self.source)
     }
 
     /// The error that callers get. If the server replied with an error of its own, that is an error of the backend. If it
     /// did not reply, or cannot run calls here or now, it is unavailable.
     pub(in crate::redis) fn to_error(&self) -> LockError {
-        let error = Redacted {
+        match self.source.kind() {
+            ErrorKind::Io | ErrorKind::Parse | ErrorKind::Client => LockError::unavailable(self.redacted()),
+            _ if self.is_not_here() => LockError::unavailable(self.redacted()),
+            _ => LockError::backend(self.redacted()),
+        }
+    }
+
+    fn redacted(&self) -> Redacted {
+        Redacted {
             server: Arc::clone(&self.server),
             during: self.during,
             source: self.source.clone(),
             hint: self.hint,
-            lasting: self.since.elapsed(),
-        };
-        match self.source.kind() {
-            ErrorKind::Io | ErrorKind::Parse | ErrorKind::Client => LockError::unavailable(error),
-            _ if self.is_not_here() => LockError::unavailable(error),
-            _ => LockError::backend(error),
+            lasting: self.since.map(|since| since.elapsed()),
         }
     }
 }
 
 /// The error of a command that the server has refused.
 pub(in crate::redis) fn refused(settings: &Settings, source: RedisError) -> LockError {
-    let (server, source) = (settings.server.as_str().into(), without_secrets(settings, source));
-    let during = "running a command";
-    let hint = hint::of(&source, context(settings, during));
-    LockError::backend(Redacted { server, during, source, hint, lasting: Duration::ZERO })
-}
-
-/// The error of a call whose reply did not come.
-#[cfg(feature = "__simulation")]
-pub(in crate::redis) fn unanswered(settings: &Settings, source: RedisError, since: Instant) -> LockError {
-    Failure::new(settings, "waiting for an answer", source, since).to_error()
+    LockError::backend(Failure::new(settings, "running a command", source).redacted())
 }
 
 fn context(settings: &Settings, during: &str) -> hint::Context {
@@ -108,11 +113,6 @@ fn context(settings: &Settings, during: &str) -> hint::Context {
 pub(in crate::redis) fn was_closed_before_reply(error: &LockError) -> bool {
     let redacted = Error::source(error).and_then(|source| source.downcast_ref::<Redacted>());
     redacted.is_some_and(|redacted| is_closed(&redacted.source))
-}
-
-/// The error without secrets: servers repeat what they were sent.
-pub(super) fn without_secrets(settings: &Settings, source: RedisError) -> RedisError {
-    redact::without_secrets(settings.info.redis_settings(), source)
 }
 
 /// No reply in time.
@@ -159,16 +159,17 @@ struct Redacted {
     during: &'static str,
     source: RedisError,
     hint: Option<&'static str>,
-    lasting: Duration,
+    /// For how long there has been no connection, if there is none.
+    lasting: Option<Duration>,
 }
 
 impl fmt::Display for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = Reason { source: &self.source, hint: self.hint };
         write!(f, "redis at {}, {}: {reason}", self.server, self.during)?;
-        if self.lasting >= Duration::from_millis(1) {
+        if let Some(lasting) = self.lasting.filter(|lasting| *lasting >= Duration::from_millis(1)) {
             // To the millisecond: a reader compares it with time-outs.
-            let lasting = Duration::from_millis(u64::try_from(self.lasting.as_millis()).unwrap_or(u64::MAX));
+            let lasting = Duration::from_millis(u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX));
             write!(f, "; without a connection for {lasting:?}")?;
         }
         Ok(())

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::connect::{ReadyConnection, Signals};
 use super::sender::Sender;
+use super::sender_guard::SenderGuard;
 use super::{Call, Caller, Connection, Reply, SupervisorExit};
 use crate::Resource;
 use crate::engine::{Command, Joining, Step};
@@ -24,17 +26,29 @@ use crate::redis::protocol::Publishing;
 
 const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No };
 
-/// Keeps the numbers of the calls that were answered.
 #[derive(Default)]
-struct Answered(Mutex<Vec<u32>>);
+struct Answered {
+    /// The numbers of the calls that were answered.
+    numbers: Mutex<Vec<u32>>,
+    /// How often every call had its reply.
+    drained: AtomicUsize,
+    connection: Mutex<Weak<Connection<Self>>>,
+}
 
 impl Caller for Answered {
     type CallKind = u32;
 
     fn answered(self: &Arc<Self>, call: Call<u32>, reply: Reply) {
-        if matches!(reply, Reply::Answered { answer: Value::Int(1), .. }) {
-            self.0.lock().push(call.kind);
+        if let Some(connection) = self.connection.lock().upgrade() {
+            assert!(connection.sender.try_lock().is_some(), "a reply is delivered under the mutex of the sender");
         }
+        if matches!(reply, Reply::Answered { answer: Value::Int(1), .. }) {
+            self.numbers.lock().push(call.kind);
+        }
+    }
+
+    fn drained(&self) {
+        self.drained.fetch_add(1, SeqCst);
     }
 
     fn notified(self: &Arc<Self>, _message: &str) {}
@@ -66,6 +80,7 @@ impl Scene {
         let ready = ReadyConnection { shared, publishing: Publishing::Allowed, signals: Arc::new(Signals::default()) };
         let generation = connection.task.claim(&Handle::current()).unwrap();
         let caller = Arc::new(Answered::default());
+        *caller.connection.lock() = Arc::downgrade(&connection);
         *connection.sender.lock() = Some(Sender::new(&caller, &ready, generation, Waker::noop().clone()));
         Self { connection, caller }
     }
@@ -92,7 +107,7 @@ impl Scene {
         let mut completed = poll_fn(|cx| self.connection.sender.lock().as_mut().unwrap().poll_next(cx)).await;
         completed.deliver(usize::MAX).unwrap();
         self.connection.sender.lock().as_mut().unwrap().end_delivery(super::batch::SendMode::default());
-        std::mem::take(&mut *self.caller.0.lock())
+        std::mem::take(&mut *self.caller.numbers.lock())
     }
 }
 
@@ -143,7 +158,28 @@ async fn while_a_batch_is_in_flight_a_flush_wakes_the_supervisor_once() {
     }
     assert_eq!(scene.next_batch().await, [1]);
     scene.connection.sender.lock().as_mut().unwrap().send_queued(&scene.connection);
+    assert_eq!(scene.caller.drained.load(SeqCst), 0, "two calls have no reply");
     assert_eq!(scene.next_batch().await, [3, 2], "as one batch, the release first");
+    assert_eq!(scene.caller.drained.load(SeqCst), 1);
+}
+
+/// The supervisor is deposed while it delivers the replies of a batch: the rest is delivered where a caller may flush.
+#[tokio::test]
+async fn a_deposed_supervisor_delivers_the_rest_under_no_mutex() {
+    let scene = Scene::new().await;
+    for number in 0..3 {
+        // Of different leases, so that each is a command of its own.
+        let lease = Duration::from_secs(30 + u64::from(number));
+        scene.enqueue(number, Step::Acquire { lease, joining: Joining::No });
+    }
+    scene.connection.flush();
+    let mut completed = poll_fn(|cx| scene.connection.sender.lock().as_mut().unwrap().poll_next(cx)).await;
+    assert!(completed.deliver(1).is_none());
+    let generation = scene.connection.sender.lock().as_ref().unwrap().generation;
+    let guard = SenderGuard::of(&scene.connection, generation);
+    assert!(scene.connection.depose(generation));
+    guard.keep_undelivered(completed);
+    assert_eq!(*scene.caller.numbers.lock(), [0, 1, 2]);
 }
 
 /// Both callers have enqueued before either flushes: neither finds exactly one call in the queue.

@@ -39,6 +39,11 @@ impl<C: Caller> Shared<C> {
         self.condition.lock().clone()
     }
 
+    /// Whether the server is known to refuse this client's notifications.
+    pub(in crate::redis) fn is_publishing_refused(&self) -> bool {
+        matches!(&*self.condition.lock(), Condition::Up { publishing: Publishing::Refused })
+    }
+
     /// What the server said of itself when the latest connection was made.
     pub(in crate::redis) fn facts(&self) -> ServerFacts {
         self.facts.lock().clone()

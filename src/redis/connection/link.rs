@@ -80,12 +80,16 @@ impl<C: Caller> Connection<C> {
     /// Deposes a supervisor whose runtime is not run any more. What was in flight over its connection is in doubt (K1);
     /// what was not sent waits for the next supervisor. `false` if this one has ended by itself.
     pub(in crate::redis) fn depose(&self, generation: Generation) -> bool {
-        if !self.task.resign(generation) {
-            return false;
+        {
+            // In one step: from here on the old supervisor changes nothing that it finds (K6), and what the next one says of
+            // its connection stays.
+            let mut condition = self.condition.lock();
+            if !self.task.resign(generation) {
+                return false;
+            }
+            *condition = Condition::Starting;
         }
-        // From here on the old supervisor changes nothing that it finds (K6).
         let sender = self.sender.lock().take_if(|sender| sender.generation == generation);
-        *self.condition.lock() = Condition::Starting;
         // The old supervisor may be waiting for this. It may never be polled again, and would keep a wake-up that is meant
         // for the next one.
         self.wake_supervisor.notify_waiters();

@@ -64,4 +64,4 @@ pub(super) use unanswered::Withdrawn;
 #[cfg(feature = "__simulation")]
 pub(super) use error_class::{ErrorClass, classify};
 #[cfg(feature = "__simulation")]
-pub(super) use failure::{connection_closed, refused, timed_out, unanswered};
+pub(super) use failure::{connection_closed, refused, timed_out};

@@ -24,10 +24,17 @@ impl<'a, C: Caller> SenderGuard<'a, C> {
         let SupervisorGuard { connection, caller, generation, .. } = guard;
         let new = Sender::new(caller, ready, *generation, waker);
         let mut sender = connection.sender.lock();
-        if connection.task.is_current(*generation) {
-            *sender = Some(new);
-        }
+        let unused = if connection.task.is_current(*generation) { sender.replace(new) } else { Some(new) };
+        drop(sender);
+        // Not under the mutex: that of a deposed supervisor, which delivers replies here.
+        drop(unused);
         Self { connection, generation: *generation }
+    }
+
+    /// The hold of a sender that is open already.
+    #[cfg(test)]
+    pub(super) fn of(connection: &'a Connection<C>, generation: Generation) -> Self {
+        Self { connection, generation }
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Sender<C>) -> T) -> Option<T> {
@@ -62,7 +69,10 @@ impl<'a, C: Caller> SenderGuard<'a, C> {
 
     /// Leaves a batch with the sender, which delivers its replies if this task is never polled again.
     pub(super) fn keep_undelivered(&self, completed: CompletedBatch<C>) {
-        self.with(|sender| sender.undelivered = Some(completed));
+        let mut completed = Some(completed);
+        self.with(|sender| sender.undelivered = completed.take());
+        // Deposed meanwhile: the replies are delivered here, not under the mutex.
+        drop(completed);
     }
 
     pub(super) fn take_undelivered(&self) -> Option<CompletedBatch<C>> {

@@ -91,7 +91,9 @@ impl<C: Caller> Shared<C> {
     /// Delivers the reply to a call (K1).
     pub(super) fn answer(&self, caller: &Arc<C>, call: Call<C::CallKind>, reply: Reply) {
         caller.answered(call, reply);
-        self.unanswered.remove_one();
+        if self.unanswered.remove_one() {
+            caller.drained();
+        }
     }
 
     /// Which task drives the connection.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::batch::SendMode;
 use super::completed_batch::{BatchResult, CompletedBatch};
 use super::connect::{ReadyConnection, connect};
-use super::failure::{Failure, connection_closed, timed_out, without_secrets};
+use super::failure::{Failure, connection_closed, timed_out};
 use super::sender_guard::SenderGuard;
 use super::supervisor_guard::SupervisorGuard;
 use super::{Caller, Condition, Connection, WatchedTask};
@@ -79,14 +79,14 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
                 let at_once = !worked && up.elapsed() < SHORTEST_LIFE;
                 failures = if at_once { failures + 1 } else { 0 };
                 since = Instant::now();
-                let failure = Failure::new(settings, "keeping a connection", without_secrets(settings, error), since);
+                let failure = Failure::new(settings, "keeping a connection", error).without_connection_since(since);
                 events.broke(&failure.reason());
                 // Calls wait for the next connection, also while the attempt is put off (K4).
                 guard.set_condition(Condition::Broken(failure));
             }
             Err(error) => {
                 failures += 1;
-                let failure = Failure::new(settings, "connecting", without_secrets(settings, error), since);
+                let failure = Failure::new(settings, "connecting", error).without_connection_since(since);
                 events.failed(&failure.reason());
                 // A first connection that was accepted and closed before it was ready is like one that broke: the next
                 // attempt is likely to succeed.
@@ -121,7 +121,7 @@ async fn attempt<C: Caller>(guard: &SupervisorGuard<C>, failures: usize) -> Resu
             made = &mut connecting => return made.unwrap_or_else(|_| Err(timed_out())),
             () = sleep_until(unreachable_at.unwrap_or(began)), if unreachable_at.is_some() => {
                 unreachable_at = None;
-                guard.set_condition(Condition::Down(Failure::timed_out(settings, "connecting", began)));
+                guard.set_condition(Condition::Down(Failure::timed_out(settings, "connecting").without_connection_since(began)));
                 overdue_at = guard.fail_waiting_calls();
             }
             () = connection.wake_supervisor.notified(), if unreachable_at.is_none() => {

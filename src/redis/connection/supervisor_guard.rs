@@ -63,9 +63,9 @@ impl<C: Caller> SupervisorGuard<C> {
             if calls.is_empty() {
                 return;
             }
-            let error = connection.disconnected_error().unwrap_or_else(|| {
-                Failure::new(&connection.settings, "connecting", connection_closed(), Instant::now()).to_error()
-            });
+            let error = connection
+                .disconnected_error()
+                .unwrap_or_else(|| Failure::new(&connection.settings, "connecting", connection_closed()).to_error());
             for call in calls {
                 connection.answer(&self.caller, call, Reply::NotSent(error.clone()));
             }

@@ -22,12 +22,14 @@ impl Unanswered {
         self.count.fetch_add(1, SeqCst);
     }
 
-    /// One call less is without a reply. Wakes the tasks that wait until there is none.
-    pub(super) fn remove_one(&self) {
+    /// One call less is without a reply. Returns whether it was the last, after waking the tasks that wait for that.
+    pub(super) fn remove_one(&self) -> bool {
         assert_outside();
-        if self.count.fetch_sub(1, SeqCst) == 1 {
+        let was_last = self.count.fetch_sub(1, SeqCst) == 1;
+        if was_last {
             self.all_answered.notify_waiters();
         }
+        was_last
     }
 }
 
@@ -51,11 +53,6 @@ impl<C: Caller> Shared<C> {
     /// Whether every call has its reply.
     pub(in crate::redis) fn is_drained(&self) -> bool {
         self.unanswered.count.load(SeqCst) == 0
-    }
-
-    /// Whether no call is without a reply but the one whose reply is being delivered.
-    pub(in crate::redis) fn is_delivering_last_reply(&self) -> bool {
-        self.unanswered.count.load(SeqCst) <= 1
     }
 }
 

@@ -35,8 +35,30 @@ impl<B: LeaseOwner> Driver<B> {
 
     /// Ends the provider's tasks once it is closed and the server has been told everything.
     pub(super) fn end_if_told(&self) {
-        if self.is_closed() && self.all_cancelled() && self.connection.is_delivering_last_reply() {
+        if self.is_closed() && self.all_cancelled() && self.connection.is_drained() {
             self.retire();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::LockError;
+    use crate::redis::connection::{Caller, Reply};
+    use crate::redis::driver::stage::{CallKind, Stage};
+
+    /// Whatever the last call is, a release that turns out to be in doubt is cancelled after a close as well.
+    #[tokio::test(start_paused = true)]
+    async fn a_close_that_ends_before_a_reply_keeps_the_timers() {
+        let stage = Stage::new();
+        let guard = stage.held(&stage.resource);
+        stage.driver().close().await;
+        assert!(!stage.driver().timers.has_ended(), "the release has no reply");
+        let release = stage.call(|kind| matches!(kind, CallKind::LetGo));
+        stage.driver().answered(release, Reply::Indeterminate { error: LockError::unavailable("silent") });
+        assert!(!stage.driver().all_cancelled() && !stage.driver().timers.has_ended());
+        drop(guard);
     }
 }

@@ -1,7 +1,6 @@
 //! What the engine is told of this process and its connection.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,10 +9,8 @@ use super::Driver;
 use crate::backend::{Lease as _, LeaseState, WaiterLimit};
 use crate::engine::{Epoch, Host, InboxId, Lease, OwnerToken, Waiter};
 use crate::redis::acquire_slot::AcquireSlot;
-use crate::redis::connection::Condition;
 use crate::redis::jitter::jittered;
 use crate::redis::lease::{LeaseOwner, RedisLease};
-use crate::redis::protocol::Publishing;
 use crate::{FencingToken, LockError, LockOptions, Resource};
 
 impl<B: LeaseOwner> Host for Driver<B> {
@@ -37,7 +34,7 @@ impl<B: LeaseOwner> Host for Driver<B> {
     }
 
     fn is_closed(&self) -> bool {
-        self.closed.load(SeqCst)
+        Driver::is_closed(self)
     }
 
     fn unreachable(&self) -> Option<LockError> {
@@ -49,7 +46,7 @@ impl<B: LeaseOwner> Host for Driver<B> {
     }
 
     fn has_notifications(&self) -> bool {
-        !matches!(self.connection.condition(), Condition::Up { publishing: Publishing::Refused })
+        !self.connection.is_publishing_refused()
     }
 
     fn response_timeout(&self) -> Duration {

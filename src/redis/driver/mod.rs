@@ -154,7 +154,7 @@ impl<B: LeaseOwner> Driver<B> {
             TimerEvent::Cancel(token) => {
                 let due = self.cancellations.lock().due(*token, Instant::now());
                 match due {
-                    Some(command) => self.push_cancellation(command),
+                    Some(command) => self.connection.push(Call::new(command, CallKind::CancelAgain)),
                     // It is over by itself, perhaps.
                     None => self.end_if_told(),
                 }
@@ -179,7 +179,6 @@ impl<B: LeaseOwner> Driver<B> {
             };
             self.schedule_cancellation(token, cancelled);
         }
-        self.end_if_told();
         if let Some(answer) = answer {
             _ = answer.send(result);
         }
@@ -193,22 +192,18 @@ impl<B: LeaseOwner> Driver<B> {
 
     fn schedule_cancellation(&self, token: OwnerToken, cancelled: Cancelled) {
         match cancelled {
-            Cancelled::Done => self.end_if_told(),
+            Cancelled::Done => {}
             Cancelled::RetryAt(at) => _ = self.timers.add(at, TimerEvent::Cancel(Box::new(token))),
         }
-    }
-
-    /// Sends a cancellation again.
-    fn push_cancellation(&self, command: Command) {
-        self.connection.push(Call::new(command, CallKind::CancelAgain));
     }
 
     /// Sends every cancellation again that waits for a retry.
     fn cancel_all_again(&self) {
         let commands: Vec<_> = self.cancellations.lock().all_again().collect();
         for command in commands {
-            self.push_cancellation(command);
+            self.connection.enqueue(Call::new(command, CallKind::CancelAgain));
         }
+        self.connection.flush();
     }
 
     /// Whether there is no cancellation of an acquire that is known to be there.
@@ -265,6 +260,10 @@ impl<B: LeaseOwner> Caller for Driver<B> {
             Replied::Release { result, answer } => self.release_replied(&resource, token, result, answer),
             Replied::Cancellation(reply) => self.cancel_replied(token, &reply),
         }
+    }
+
+    fn drained(&self) {
+        self.end_if_told();
     }
 
     fn notified(self: &Arc<Self>, message: &str) {

@@ -2,6 +2,8 @@
 
 use ::redis::{ErrorKind, RedisError};
 
+use crate::redis::connection::error_class::is_cut_off;
+
 /// In what situation an error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Context {
@@ -41,8 +43,7 @@ pub(super) fn of(error: &RedisError, Context { connecting, tls }: Context) -> Op
     }
     if !tls {
         // A server with TLS closes the connection, or sends a TLS alert, which is not RESP.
-        let closed = error.is_connection_dropped() && !error.is_connection_refusal();
-        return (closed || error.kind() == ErrorKind::Parse).then_some(MAYBE_TLS);
+        return (is_cut_off(error) || error.kind() == ErrorKind::Parse).then_some(MAYBE_TLS);
     }
     // The errors of the TLS library are inside I/O errors, and only their texts can be told apart.
     [
