@@ -67,13 +67,7 @@ impl<H: Host> Lock<H> {
             Self::let_go(ownership, cx);
             return false;
         }
-        if let Some(before) = self.take_ownership() {
-            Self::cancel_late_acquire(&before, cx);
-            if let Some(holder) = &before.holder {
-                cx.actions.lose(holder, cx.now);
-            }
-            cx.actions.drop_later(before);
-        }
+        self.lose_ownership(cx);
         if let Some(request) = self.take_request() {
             ownership.keep_request(request);
         }
@@ -149,9 +143,14 @@ impl<H: Host> Lock<H> {
         }
     }
 
-    /// Releases an ownership on the server.
+    /// Releases an ownership on the server. No caller waits for the reply.
     pub(super) fn let_go(ownership: Ownership<H>, cx: &mut Context<'_, H>) {
-        cx.actions.call(ownership.token(cx.host.inbox()), Step::Release, CallKind::LetGo);
+        Self::free(ownership, CallKind::LetGo, cx);
+    }
+
+    /// Releases an ownership on the server, with a call of this kind.
+    pub(super) fn free(ownership: Ownership<H>, kind: CallKind<H>, cx: &mut Context<'_, H>) {
+        cx.actions.call(ownership.token(cx.host.inbox()), Step::Release, kind);
         Self::cancel_late_acquire(&ownership, cx);
         cx.actions.drop_later(ownership);
     }
@@ -163,7 +162,7 @@ impl<H: Host> Lock<H> {
         }
     }
 
-    /// The lock is no longer ours, as the server said.
+    /// The lock is no longer ours, as the server said: in so many words, or by granting it anew.
     pub(super) fn lose_ownership(&mut self, cx: &mut Context<'_, H>) {
         let Some(ownership) = self.take_ownership() else { return };
         Self::cancel_late_acquire(&ownership, cx);

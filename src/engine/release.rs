@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::command::{CallKind, Step};
+use super::command::CallKind;
 use super::context::Context;
 use super::event::ReleaseAnswer;
 use super::host::{Host, Lease};
@@ -29,9 +29,7 @@ impl<H: Host> Lock<H> {
         }
         let (answer, answered) = oneshot::channel();
         if let Some(ownership) = self.take_ownership() {
-            cx.actions.call(ownership.token(cx.host.inbox()), Step::Release, CallKind::Release(answer));
-            Self::cancel_late_acquire(&ownership, cx);
-            cx.actions.drop_later(ownership);
+            Self::free(ownership, CallKind::Release(answer), cx);
         }
         // What the callers that wait here ask for next is queued behind the release, on the same connection: waiters of
         // other processes come first.

@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::RedisLockOptions;
 use super::keys::Keys;
-use super::protocol::{self, Message};
+use super::protocol::{self, Notification};
 use super::slot;
 use crate::engine::OwnerToken;
 use crate::engine::{Acquired, CancelReply};
@@ -125,13 +125,13 @@ fn unexpected(error: &LockError) {
 
 fn message(text: &str, prefix: &str) {
     let keys = Keys::new(prefix);
-    let (resource, token) = match Message::read(text, &keys) {
+    let (resource, token) = match Notification::read(text, &keys) {
         None => return,
-        Some(Message::Granted(resource, grant)) => {
+        Some(Notification::Granted(resource, grant)) => {
             assert!(text.starts_with("granted:"));
             (resource, grant.token)
         }
-        Some(Message::Wanted(resource, token)) => {
+        Some(Notification::Wanted(resource, token)) => {
             assert!(text.starts_with("wanted:"));
             (resource, token)
         }
@@ -140,7 +140,7 @@ fn message(text: &str, prefix: &str) {
     // The scripts name a lock by its key: the message that they write about this resource is read as this one.
     let again = format!("wanted:{}:{}", written(token), keys.of(&resource).lock());
     assert!(
-        matches!(Message::read(&again, &keys), Some(Message::Wanted(same, to)) if same == resource && to == token),
+        matches!(Notification::read(&again, &keys), Some(Notification::Wanted(same, to)) if same == resource && to == token),
         "{text:?}"
     );
     assert!(!format!("{token:?}").contains(&written(token)), "a token is a secret");

@@ -75,13 +75,12 @@ impl<C: Caller> Batch<C> {
             rest = others;
         }
         let (shared, caller, calls) = (Arc::clone(shared), Arc::clone(caller), calls.into_iter());
+        // Before the first byte can be on its way: deadlines are counted from here.
         Self { shared, caller, calls, pipeline, loads, mode, sent: Instant::now() }
     }
 
     /// Sends the calls, and waits for the replies.
-    pub(super) async fn send(mut self, mut connection: MultiplexedConnection) -> CompletedBatch<C> {
-        // Before the first byte can be on its way: deadlines are counted from here.
-        self.sent = Instant::now();
+    pub(super) async fn send(self, mut connection: MultiplexedConnection) -> CompletedBatch<C> {
         let answers = connection.send_packed_commands(&self.pipeline, 0, self.pipeline.len()).await;
         CompletedBatch::new(self, answers)
     }
@@ -95,7 +94,7 @@ impl<C: Caller> Batch<C> {
     pub(super) fn fail_unanswered(&mut self, error: &RedisError) {
         let mut resend = Vec::new();
         let failure = Failure::unanswered(&self.shared.settings, error.clone());
-        while let Some(mut call) = self.calls.next() {
+        for mut call in self.calls.by_ref() {
             if call.command.step == Step::Release && !call.repeated && is_closed(error) {
                 call.repeated = true;
                 resend.push(call);

@@ -1,4 +1,5 @@
-//! [`ErrorClass`]: what an error of the server means for a call. The one place where such errors are told apart.
+//! [`ErrorClass`]: what an error of the server means for the connection, and whether the call is sent again. What it means
+//! for the lock is told apart in `driver::reply`.
 
 use ::redis::RedisError;
 

@@ -59,7 +59,7 @@ use super::clocks::Clocks;
 use super::connection::{Call, Caller, Connection, Reply, SupervisorExit, TaskSlot};
 use super::keys::Keys;
 use super::lease::{LeaseOwner, RedisLease};
-use super::protocol::Message;
+use super::protocol::Notification;
 use super::runtimes::Runtimes;
 use super::settings::Settings;
 use super::timer_queue::{self, TimerQueue};
@@ -267,9 +267,9 @@ impl<B: LeaseOwner> Caller for Driver<B> {
     }
 
     fn notified(self: &Arc<Self>, message: &str) {
-        match Message::read(message, self.connection.keys()) {
-            Some(Message::Granted(resource, grant)) => self.handle(&resource, Event::Granted(grant)),
-            Some(Message::Wanted(resource, token)) => self.handle(&resource, Event::Wanted(token)),
+        match Notification::read(message, self.connection.keys()) {
+            Some(Notification::Granted(resource, grant)) => self.handle(&resource, Event::Granted(grant)),
+            Some(Notification::Wanted(resource, token)) => self.handle(&resource, Event::Wanted(token)),
             None => {}
         }
     }

@@ -9,7 +9,7 @@ use crate::engine::{self, CallKind, CancelReply, Event, Host, OwnerToken, Refusa
 use crate::redis::connection::{Reply, was_closed_before_reply};
 use crate::redis::protocol::{acquired, cancel_reply, owner_reply};
 
-/// The outcome of a call, for whoever asked for it.
+/// The outcome of a call, for the part that asked for it.
 pub(in crate::redis) enum Replied<'a, H: Host> {
     /// For the lock.
     Lock(Event<'a, H>),
@@ -91,14 +91,13 @@ fn released(reply: Reply, repeated: bool) -> Result<Release, LockError> {
 /// Whether an error of the server is likely to pass: callers that wait go on waiting, and what has to be cancelled still
 /// has to be.
 fn is_passing(error: &LockError) -> bool {
-    const PASSING: [&str; 9] =
-        ["LOADING", "BUSY", "MASTERDOWN", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
+    const PASSING: [&str; 6] = ["BUSY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN"];
     code(error).is_some_and(|code| PASSING.contains(&code))
 }
 
 /// Whether the server refused before it began with the script.
 fn has_not_run(error: &LockError) -> bool {
-    const BEFORE_IT_BEGAN: [&str; 5] = ["LOADING", "BUSY", "NOAUTH", "NOPERM", "NOSCRIPT"];
+    const BEFORE_IT_BEGAN: [&str; 4] = ["BUSY", "NOAUTH", "NOPERM", "NOSCRIPT"];
     code(error).is_some_and(|code| BEFORE_IT_BEGAN.contains(&code)) && !error.to_string().contains("script: ")
 }
 

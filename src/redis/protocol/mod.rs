@@ -12,7 +12,7 @@ mod texts;
 
 pub(super) use command::Publishing;
 pub(super) use encode::{Answers, EncodeOptions, MAX_LOCKS_PER_COMMAND, encode};
-pub(super) use notification::Message;
+pub(super) use notification::Notification;
 pub(super) use reply::{acquired, cancel_reply, owner_reply};
 #[cfg(feature = "__simulation")]
 pub use texts::{ScriptTexts, script_texts};

@@ -6,14 +6,14 @@ use crate::redis::keys::Keys;
 
 /// A notification to the process that a token belongs to.
 #[derive(Debug)]
-pub(in crate::redis) enum Message {
+pub(in crate::redis) enum Notification {
     /// The lock was handed over to us.
     Granted(Resource, Grant),
     /// Other processes wait for a lock that is ours.
     Wanted(Resource, OwnerToken),
 }
 
-impl Message {
+impl Notification {
     /// Reads `granted:fence:time:waiting:token:key` or `wanted:token:key`. Any client that may publish can write anything
     /// here: `None` if it is neither.
     pub(in crate::redis) fn read(text: &str, keys: &Keys) -> Option<Self> {
@@ -43,14 +43,15 @@ mod tests {
     #[test]
     fn messages_are_read() {
         let keys = Keys::new("p:");
-        let Some(Message::Granted(resource, grant)) = Message::read(&format!("granted:7:8:1:{TOKEN}:p:a:b%7B"), &keys)
+        let Some(Notification::Granted(resource, grant)) =
+            Notification::read(&format!("granted:7:8:1:{TOKEN}:p:a:b%7B"), &keys)
         else {
             panic!("a grant is read")
         };
         assert_eq!((resource.as_str(), grant.fence, grant.at, grant.others_wait), ("a:b{", 7, ServerTime(8), true));
         assert!(matches!(
-            Message::read(&format!("wanted:{TOKEN}:p:a:b"), &keys),
-            Some(Message::Wanted(resource, _)) if resource.as_str() == "a:b"
+            Notification::read(&format!("wanted:{TOKEN}:p:a:b"), &keys),
+            Some(Notification::Wanted(resource, _)) if resource.as_str() == "a:b"
         ));
     }
 
@@ -70,7 +71,7 @@ mod tests {
             &format!("wanted:{TOKEN}:p:"),
             "wanted:token:p:a",
         ] {
-            assert!(Message::read(nonsense, &keys).is_none(), "{nonsense}");
+            assert!(Notification::read(nonsense, &keys).is_none(), "{nonsense}");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::redis::connection::Reply;
 use crate::redis::driver::Replied;
 use crate::redis::keys::Keys;
 use crate::redis::options::RedisLockOptions;
-use crate::redis::protocol::{Message, Publishing};
+use crate::redis::protocol::{Notification, Publishing};
 use crate::{BuildError, LockError, LockOptions, Resource};
 
 /// One process and its provider.
@@ -292,9 +292,9 @@ impl Node {
 
     /// A notification came.
     pub fn notified(&mut self, message: &str) {
-        match Message::read(message, &self.keys) {
-            Some(Message::Granted(resource, grant)) => self.handle(&resource, Event::Granted(grant)),
-            Some(Message::Wanted(resource, token)) => self.handle(&resource, Event::Wanted(token)),
+        match Notification::read(message, &self.keys) {
+            Some(Notification::Granted(resource, grant)) => self.handle(&resource, Event::Granted(grant)),
+            Some(Notification::Wanted(resource, token)) => self.handle(&resource, Event::Wanted(token)),
             None => {}
         }
     }
