@@ -9,7 +9,7 @@ use axum_core::body::Body;
 use axum_core::response::{IntoResponse, Response};
 
 use super::Refusal;
-use super::refusal::{Cause, is_program_mistake};
+use super::refusal::{LoggedError, is_program_mistake};
 #[cfg(feature = "tonic")]
 use super::refusal_response::grpc_message;
 use crate::LockError;
@@ -19,7 +19,7 @@ impl Refusal {
     /// Logs a mistake in the program, since the answer does not describe it.
     fn report_mistake(&self) {
         if is_program_mistake(self.error()) {
-            Misconfigured::found_by("handler").report(&Cause(self.error()));
+            Misconfigured::found_by("handler").report(&LoggedError(self.error()));
         }
     }
 }

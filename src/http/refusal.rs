@@ -232,9 +232,9 @@ pub(super) fn is_program_mistake(error: &LockError) -> bool {
 }
 
 /// The error as it is logged for the operator, with more than the client is told.
-pub(super) struct Cause<'a>(pub(super) &'a LockError);
+pub(super) struct LoggedError<'a>(pub(super) &'a LockError);
 
-impl fmt::Display for Cause<'_> {
+impl fmt::Display for LoggedError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(error) = self;
         match key_error(error) {

@@ -14,7 +14,7 @@ use super::future::{InsertHandle, RequestContext, ResponseState};
 use super::grpc_timeout::grpc_timeout;
 use super::held::held_by;
 use super::key::{HttpKey, path_of};
-use super::refusal::{Cause, is_program_mistake};
+use super::refusal::{LoggedError, is_program_mistake};
 use super::refusal_response::{Style, grpc_content_type};
 use super::upgrade::Upgrade;
 use super::{Attached, Detachable, HoldUntil, HttpLockFuture, HttpLockLayer, LockBody, OnDisconnect};
@@ -143,7 +143,7 @@ fn refuse_mistakes<B>(acquire: &mut AcquireState, request: &Request<B>) -> bool 
     let Some(error) = acquire.refusal().filter(|error| is_program_mistake(error)) else { return false };
     let path = path_of(request);
     let mistake = Misconfigured::found_by("HttpLockLayer").request(request.method(), &path);
-    held.map_or(mistake, |handle| mistake.resource(handle.resource())).report(&Cause(error));
+    held.map_or(mistake, |handle| mistake.resource(handle.resource())).report(&LoggedError(error));
     true
 }
 

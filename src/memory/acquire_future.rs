@@ -23,7 +23,8 @@ pub(super) struct AcquireFuture {
     options: LockOptions,
     wait: Wait,
     deadline: Option<Instant>,
-    /// The time at which the caller joined the queue, until the first poll uses it in place of the present time. If the holder's lease has ended since, the timer is up at once, and the next check finds that.
+    /// The time at which the caller joined the queue, until the first poll uses it in place of the present time. If the
+    /// holder's lease has ended since, the timer is up at once, and the next check finds that.
     joined_at: OnceCell<Instant>,
     #[pin]
     timer: Option<Sleep>,

@@ -136,7 +136,8 @@ impl RedisLockProvider {
     /// # Errors
     ///
     /// [`LockError::Unavailable`] if the server cannot be reached or does not answer; [`LockError::Backend`] if it
-    /// refuses the user, a script or a key, also one whose slot is on another node; [`LockError::Closed`] after [`close`](DistributedLockProvider::close).
+    /// refuses the user, a script or a key, also one whose slot is on another node; [`LockError::Closed`] after
+    /// [`close`](DistributedLockProvider::close).
     pub async fn warnings(&self) -> Result<Vec<RedisWarning>, LockError> {
         check::check(&self.backend, &self.logged.info_refused).await
     }

@@ -37,7 +37,6 @@ const FLOORS: &[&[&str]] = &[
     &["telemetry"],
     &["types"],
     &["sync"],
-    &["mutant"],
 ];
 
 /// The parts that must not name a backend, and the backends.

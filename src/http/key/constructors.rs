@@ -52,8 +52,8 @@ pub fn constant(name: impl Into<String>) -> Key {
     Key::new(Source::Constant(name.into()))
 }
 
-/// The values of several keys as one name, joined by [`Resource::from_parts`](crate::Resource::from_parts): requests with different values never share a
-/// lock. Every key must have a value.
+/// The values of several keys as one name, joined by [`Resource::from_parts`](crate::Resource::from_parts): requests with
+/// different values never share a lock. Every key must have a value.
 ///
 /// # Examples
 ///

@@ -55,8 +55,8 @@ impl Key {
         Self { source, prefixes: Vec::new() }
     }
 
-    /// Puts `prefix` before the value, joined by [`Resource::from_parts`]. With [`parts`](super::parts) it comes before the first
-    /// value. A second prefix comes before the name that the first one made.
+    /// Puts `prefix` before the value, joined by [`Resource::from_parts`]. With [`parts`](super::parts) it comes before the
+    /// first value. A second prefix comes before the name that the first one made.
     ///
     /// # Examples
     ///
