@@ -6,7 +6,7 @@
 #   tests/mutants/run.sh --json FILE      writes the results there as well
 #
 # tests/mutants/mutants.txt says which checks have to fail for which mutant. All of them have to pass without any, and
-# with it each has to fail by an assertion: one that does not run, runs out of time or crashes has caught nothing.
+# with it each has to fail by a panic of the test: one that does not run, times out or aborts has caught nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -68,7 +68,8 @@ file_of() {
 }
 
 # run NUMBER MUTANT BINARY TEST: runs one check, without a mutant where that is "-". Writes what became of it, and how
-# long it took, as "verdict<tab>seconds".
+# long it took, as "verdict<tab>milliseconds". Only a test that fails counts as failed, and outside the unit tests only by a
+# panic in the code of the tests or of the conformance kit: an assertion, an `expect` or an `unwrap`.
 run() {
     local begun executable verdict status=0 log="$work/$1.log"
     executable="$(file_of "$3")"
@@ -89,7 +90,7 @@ run() {
     elif [ "$3" = lib ] || grep -qE 'panicked at (tests|src/conformance)/' "$log"; then
         verdict=failed
     else
-        verdict="failed, and not by an assertion of its own"
+        verdict="failed, and not by a panic of its own"
     fi
     printf '%s\t%s\n' "$verdict" "$((($(date +%s%N) - begun) / 1000000))" >"$work/$1.result"
 }

@@ -21,8 +21,8 @@ fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap()
 }
 
-/// A process hears nothing and does nothing any more, and its connection is there still: it is granted the lock in its turn,
-/// for seconds and not for the hour that it has asked for.
+/// A process is frozen while its connection stays open: it is granted the lock in its turn, for seconds and not for the
+/// hour that it has asked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_waiter_keeps_the_lock_for_seconds() {
     let server = RedisServer::start();
@@ -44,7 +44,7 @@ async fn a_frozen_waiter_keeps_the_lock_for_seconds() {
     println!("the lock went on after {:?}", granted.elapsed());
     assert!(granted.elapsed() < CLAIM + Duration::from_secs(3));
 
-    // It wakes up: its place is gone, and not its wish.
+    // The frozen waiter runs again: it has lost its place in the queue, and still waits for the lock.
     proxy.stall(false);
     second.release().await.unwrap();
     soon("its turn comes", waiting.pop().unwrap()).await.unwrap().unwrap().release().await.unwrap();
