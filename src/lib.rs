@@ -60,9 +60,17 @@
 //! | `serde` | [`FencingToken`] and [`Resource`] as serde types |
 //! | `conformance` | the test suite for providers |
 //!
-//! The events are: acquired, busy, refused, cancelled, lost; connected, broken; mistakes in the program. The metrics are
-//! `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`, `orchestrix_locking_closed_total`,
-//! `orchestrix_locking_wait_seconds` and `orchestrix_locking_connections_total` by `event`.
+//! The events are:
+//!
+//! - of an acquire: acquired, busy, cancelled (debug); failed, with the error (warn);
+//! - of a guard, when it ends: lost (warn); its provider was closed (info);
+//! - of a connection to Redis: connected (info); broken, no connection, no permission for channels, notifications that do
+//!   not arrive, options and servers that may not suit locks (warn). In a long outage most of them are debug;
+//! - of the HTTP layer: a mistake in the program, with its cause (error).
+//!
+//! The metrics are `orchestrix_locking_acquires_total` by `outcome`, `orchestrix_locking_lost_total`,
+//! `orchestrix_locking_closed_total`, `orchestrix_locking_wait_seconds` and `orchestrix_locking_connections_total` by
+//! `event`.
 //!
 //! Locks are acquired inside a tokio runtime with its timer enabled.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -5,11 +5,13 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | `layer`, `config` | the layer that users build, and its settings |
 //! | `key/` | reads the name of the lock from the request |
 //! | `service`, `future` | run a request under its lock, with `crate::tower` |
+//! | `grpc_timeout` | the time-out that a gRPC client sends |
 //! | `body`, `framing` | hold the lock until the client has the whole answer |
 //! | `bounded_release` | waits for the release, with a time limit |
-//! | `detach` | lets a handler outlive its client |
+//! | `disconnect`, `detach` | let a handler outlive its client |
 //! | `held` | the locks that a request holds already |
 //! | `upgrade`, `cut_off` | the lock of an upgraded connection; the end of one whose upgrade was refused |
 //! | `refusal`, `refusal_response` | why a request is refused, and the answer that says so |
