@@ -34,7 +34,7 @@ fn at_once<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         std::task::Poll::Ready(answer) => answer,
-        std::task::Poll::Pending => unreachable!("nobody else holds the lock"),
+        std::task::Poll::Pending => unreachable!("no other caller holds the lock"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What locks on Redis cost: the uncontended cycle, tasks on keys of their own, and a key that everybody wants.
+//! What locks on Redis cost: the uncontended cycle, tasks on keys of their own, and a key that all tasks want.
 //!
 //! `cargo bench --bench redis --features redis`. Starts a `redis-server` of its own on a loopback port. Times are per
 //! cycle of acquire and release, zero hold. How this compares with other crates and with the raw limit:

@@ -131,6 +131,6 @@ async fn a_question_before_each_acquire_is_caught() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_release_that_wakes_everybody_is_caught() {
-    assert_eq!(caught(Fault::WakesEverybody).await, ["hand_over_keeps_its_budget"]);
+async fn a_release_that_wakes_all_waiters_is_caught() {
+    assert_eq!(caught(Fault::WakesAllWaiters).await, ["hand_over_keeps_its_budget"]);
 }

@@ -163,7 +163,7 @@ macro_rules! __conformance_cases {
             bad_names_are_refused
             bad_options_are_refused
             waiters_are_limited
-            nobody_waits_with_a_limit_of_zero
+            no_caller_waits_with_a_limit_of_zero
 
             uncontended_cycle_keeps_its_budget
             hand_over_keeps_its_budget

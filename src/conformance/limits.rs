@@ -91,7 +91,7 @@ pub async fn waiters_are_limited(subject: impl Subject) {
 }
 
 /// With a limit of zero no caller waits, and a free lock is still granted.
-pub async fn nobody_waits_with_a_limit_of_zero(subject: impl Subject) {
+pub async fn no_caller_waits_with_a_limit_of_zero(subject: impl Subject) {
     let scene = Scene::of(subject).await;
     let lock = scene.lock_with("limited", lease(LONG).max_waiters(Some(0)));
     let guard = acquired(&lock).await;

@@ -16,7 +16,7 @@ use crate::LockError;
 use crate::backend::WaiterAdmission;
 
 /// For how long a waiter relies on notifications before it asks again. A lost notification costs no more than this, and a
-/// holder of another program, which notifies no one, is noticed gone within it. Ten seconds of waiting are about eleven
+/// holder of another program, which notifies no waiter, is noticed gone within it. Ten seconds of waiting are about eleven
 /// commands.
 pub(super) const RECHECK: Duration = Duration::from_millis(920);
 

@@ -41,7 +41,7 @@ impl<H: Host> Lock<H> {
         cx: &mut Context<'_, H>,
     ) {
         let result = self.extended(token, &extension, reply, cx);
-        // No one hears it if the guard's future was dropped; the lease is as the server said all the same.
+        // If the guard's future was dropped, the result is not read; the lease is as the server said all the same.
         cx.actions.extended(extension, result);
     }
 

@@ -1,6 +1,6 @@
 //! Every target over its corpus, and over random and mutated inputs, the same in each run.
 //!
-//! `ORCHESTRIX_FUZZ_INPUTS` says how many of the latter each target gets; 5 000 otherwise.
+//! `ORCHESTRIX_FUZZ_INPUTS` says how many random and mutated inputs each target gets; 5 000 otherwise.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::panic::catch_unwind;
@@ -22,7 +22,7 @@ impl Dice {
     }
 
     fn byte(&mut self) -> u8 {
-        // Half of them are such as texts are made of.
+        // Half of them are characters that have a meaning in the parsed texts.
         let special = b"\0:\\/@?#%=&,;$ {}[]-.0123456789abcdefHMSmun\r\n\xff\xc3";
         if self.below(2) == 0 { special[self.below(special.len())] } else { self.below(256).to_le_bytes()[0] }
     }
@@ -61,7 +61,7 @@ impl Dice {
     }
 }
 
-/// What is kept of a target: inputs that reach far, and those that once failed.
+/// The kept inputs of a target: some reach deep into its code, and some have failed once.
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
     let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -29,8 +29,8 @@ async fn places_in_total_are_freed_whenever_a_waiter_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_waits_with_a_bound_in_total_of_zero() {
-    crowd(0).nobody_waits().await;
+async fn no_caller_waits_with_a_bound_in_total_of_zero() {
+    crowd(0).no_caller_waits().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,7 +43,7 @@ async fn closing_frees_the_places_in_total() {
     crowd(8).is_freed_by_closing(8).await;
 }
 
-/// A waiter that was granted a lease and did not come for it in time waits again, whoever took its place meanwhile.
+/// A waiter that was granted a lease and did not come for it in time waits again, also if its place was taken meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_late_waiter_is_not_refused_for_the_bound_in_total() {
     let provider = InMemoryLockProvider::new().max_waiters_in_total(1);

@@ -57,7 +57,7 @@ struct Answers(Mutex<VecDeque<(Acquired, bool)>>);
 
 impl LockBackend for Answers {
     fn acquire(self: Arc<Self>, _: LockRequest) -> Acquiring {
-        let (answer, at_once) = self.0.lock().unwrap().pop_front().expect("nobody asks again after a guard");
+        let (answer, at_once) = self.0.lock().unwrap().pop_front().expect("no acquire asks again after a guard");
         if at_once { Acquiring::ready(answer) } else { Acquiring::pending(async { answer }) }
     }
 }
@@ -68,9 +68,9 @@ fn granted(provider: &InMemoryLockProvider) -> GrantedLease {
     guard.into()
 }
 
-/// Whoever waits for ever asks again, however a backend has told it that there is nothing.
+/// An acquire that waits for ever asks again, however a backend has told it that there is nothing.
 #[tokio::test]
-async fn whoever_waits_for_ever_asks_until_there_is_a_guard() {
+async fn an_acquire_that_waits_for_ever_asks_until_there_is_a_guard() {
     let provider = InMemoryLockProvider::new();
     for at_once in [false, true] {
         let answers = [(Ok(None), true), (Ok(None), false), (Ok(None), false), (Ok(Some(granted(&provider))), at_once)];
@@ -83,7 +83,7 @@ async fn whoever_waits_for_ever_asks_until_there_is_a_guard() {
     }
 }
 
-/// An [`Acquiring`] whose answer somebody has taken has none to give, and says nothing instead of something wrong.
+/// An [`Acquiring`] whose answer was taken has none to give, and says nothing instead of something wrong.
 #[tokio::test]
 async fn an_answer_that_was_taken_is_no_answer() {
     #[derive(Debug)]

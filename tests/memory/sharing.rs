@@ -1,4 +1,4 @@
-//! Leases that nobody but the guard knows at first, and what handles and signals see of them.
+//! Leases that only the guard knows at first, and what handles and signals see of them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn locked() -> (InMemoryLockProvider, DistributedLock) {
     (provider, lock)
 }
 
-/// Whoever asks first, the guard or a handle: both show one lease, and its times go on from that look.
+/// Whether the guard is asked first or a handle: both show one lease, and its times go on from that look.
 #[tokio::test(start_paused = true)]
 async fn all_handles_show_one_lease() {
     let (provider, lock) = locked();
@@ -27,9 +27,9 @@ async fn all_handles_show_one_lease() {
     assert_eq!(provider.inspect(lock.resource()).unwrap().remaining, 26 * SECOND);
 }
 
-/// The same for whoever looks through the provider.
+/// The same for a look through the provider.
 #[tokio::test(start_paused = true)]
-async fn whoever_inspects_sees_the_lease_of_the_guard() {
+async fn an_inspection_sees_the_lease_of_the_guard() {
     let (provider, lock) = locked();
     let guard = lock.acquire().await.unwrap();
     assert_eq!(provider.snapshot().first().unwrap().remaining, 30 * SECOND);
@@ -39,7 +39,7 @@ async fn whoever_inspects_sees_the_lease_of_the_guard() {
     assert!(provider.is_empty());
 }
 
-/// A handle hears of the release before anybody else has the lock, and of no loss.
+/// A handle hears of the release before another caller has the lock, and of no loss.
 #[tokio::test(start_paused = true)]
 async fn a_handle_hears_of_the_release() {
     let (provider, lock) = locked();
@@ -73,7 +73,7 @@ async fn an_extended_lease_is_still_the_guards() {
     assert!(provider.is_empty());
 }
 
-/// Closing ends a lease that nobody has shared, and who shares it then sees a lost one, always with the same times.
+/// Closing ends a lease that was never shared, and a handle that is made then shows a lost one, always with the same times.
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_shared_after_closing_is_lost() {
     let (provider, lock) = locked();

@@ -21,7 +21,7 @@ fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
 
 /// The lock is granted to a waiter that never comes for it. There is no guard, so nothing renews the lease.
 #[tokio::test(start_paused = true)]
-async fn a_grant_that_nobody_takes_ends_with_its_ttl() {
+async fn a_grant_that_is_not_taken_ends_with_its_ttl() {
     let lock = lock(LockOptions::default().ttl(SECOND));
     let held = lock.acquire().await.unwrap();
     let mut never_polled = Box::pin(lock.acquire());
@@ -33,7 +33,7 @@ async fn a_grant_that_nobody_takes_ends_with_its_ttl() {
 
 /// The same, for one who queued up before.
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_behind_a_grant_that_nobody_takes_is_served() {
+async fn a_waiter_behind_a_grant_that_is_not_taken_is_served() {
     let lock = lock(LockOptions::default().ttl(SECOND));
     let held = lock.acquire().await.unwrap();
     let mut never_polled = Box::pin(lock.acquire());
@@ -71,7 +71,7 @@ async fn a_late_waiter_tries_again_and_is_renewed() {
     assert!(guard.is_held());
 }
 
-/// A loop of attempts that never have to wait leaves its thread to whoever holds the lock.
+/// A loop of attempts that never have to wait leaves its thread to the holder of the lock.
 #[test]
 fn a_loop_of_attempts_lets_the_holder_run() {
     let (done, is_done) = mpsc::channel();

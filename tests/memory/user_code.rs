@@ -128,7 +128,7 @@ fn a_watcher_may_drop_a_guard_when_the_provider_is_closed() {
     }
 }
 
-/// Those who watch are woken when a lease may end earlier than they know.
+/// Watchers are woken when a lease may end earlier than they know.
 #[test]
 fn a_watcher_may_drop_a_guard_when_the_lease_is_shortened() {
     on_stage(ending(), |stage| {
@@ -210,7 +210,7 @@ fn a_waker_that_is_dropped_may_drop_a_guard() {
         let (waker, dropped) = stage.hostile();
         assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         drop(waker);
-        assert!(replaced.load(SeqCst) > 0, "nobody has it any more");
+        assert!(replaced.load(SeqCst) > 0, "the crate has let go of it");
         drop(waiting);
         dropped
     });

@@ -31,12 +31,12 @@ impl NaiveLease {
         if self.options.configured_auto_renew() { term.self_renewing(ttl) } else { term }
     }
 
-    /// The same for somebody who is believed to be there until it comes.
+    /// The same for a waiter that is believed to be there until it comes.
     pub(crate) fn endless_term(&self) -> Term {
         Term::new(Instant::now(), LockOptions::MAX_TTL).max_hold(self.options.configured_max_hold())
     }
 
-    /// Somebody comes for it.
+    /// The waiter comes for it.
     pub(crate) fn taken(&self) {
         if self.locks.fault == Fault::DeadWaiterStays && !self.options.configured_auto_renew() {
             let now = Instant::now();
@@ -44,7 +44,7 @@ impl NaiveLease {
         }
     }
 
-    /// Whether the provider may give the lock to somebody else.
+    /// Whether the provider may give the lock to another caller.
     pub(crate) fn has_ended(&self) -> bool {
         let taken_at = *self.taken_at.lock().unwrap();
         !self.state.is_held() || taken_at.is_some_and(|at| Instant::now() >= at)

@@ -58,7 +58,7 @@ impl Locks {
     /// A guard is done with its lock.
     pub(crate) fn released(&self, resource: &Resource) {
         self.command(1);
-        if self.fault == Fault::WakesEverybody {
+        if self.fault == Fault::WakesAllWaiters {
             self.command(self.waiters(resource));
         }
         self.tidy(resource);
@@ -88,7 +88,7 @@ impl Locks {
         }
     }
 
-    /// Grants the name to the first in its queue if its holder has ended, and forgets a name that nobody wants.
+    /// Grants the name to the first in its queue if its holder has ended, and forgets a name that no caller wants.
     pub(crate) fn tidy(&self, resource: &Resource) {
         let mut inner = self.locked();
         let inner = &mut *inner;

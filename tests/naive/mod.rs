@@ -29,14 +29,14 @@ pub(crate) enum Fault {
     ConstantFence,
     /// Another provider on the same backend knows nothing of the first one's locks.
     WorldOfItsOwn,
-    /// Whoever was granted the lock and never looked keeps it.
+    /// A waiter that was granted the lock and never looked keeps it.
     DeadWaiterStays,
     /// Tokens begin anew with the backend.
     FenceBeginsAnew,
     /// Whether the lock is free is asked before it is asked for.
     AsksBeforeItAsks,
-    /// A release wakes everybody who waits, and each of them asks.
-    WakesEverybody,
+    /// A release wakes all waiters, and each of them asks.
+    WakesAllWaiters,
     /// A flag that a task sets, too late, says whether the lock is held.
     FlagForClock,
 }

@@ -1,4 +1,4 @@
-//! What is asked for at the same time goes out as one command, and nobody has to do with what others asked for.
+//! What is asked for at the same time goes out as one command, and no caller is affected by what others asked for.
 
 use std::collections::HashSet;
 

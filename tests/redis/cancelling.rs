@@ -85,7 +85,7 @@ enum Lock {
 }
 
 /// An acquire is polled once, twice, …, until it ends, and dropped; the lock is free, or held by another provider or
-/// by the same one. A holder notices nothing, and whoever is dropped leaves no place in the queue.
+/// by the same one. A holder notices nothing, and a dropped acquire leaves no place in the queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_at_every_await_point_nothing_stays() {
     let server = RedisServer::start();
@@ -105,7 +105,7 @@ async fn dropped_at_every_await_point_nothing_stays() {
             let ended = left.is_none();
             drop(left);
             if let Some(guard) = guard {
-                assert!(!ended, "{held:?}: nobody is granted a lock that is held");
+                assert!(!ended, "{held:?}: a lock that is held is not granted");
                 until("no place in the queue is left", || server.queue_of(&key_of("name")).is_empty()).await;
                 assert!(guard.is_held());
                 guard.release().await.unwrap();

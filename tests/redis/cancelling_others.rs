@@ -76,7 +76,7 @@ async fn a_dropped_close_is_finished_by_the_next() {
             drop(left);
             soon("the next close ends", provider.close()).await;
             assert!(!guard.is_held(), "closing lets held locks go");
-            let answer = soon("whoever waits is told", waiting).await.unwrap();
+            let answer = soon("a waiter is told", waiting).await.unwrap();
             assert!(matches!(answer, Err(LockError::Closed)), "{answer:?}");
             assert!(matches!(lock(&provider, "name").acquire().await, Err(LockError::Closed)));
             until("nothing is left", || provider.is_empty() && server.leftovers().is_empty()).await;

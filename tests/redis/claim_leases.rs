@@ -71,7 +71,7 @@ async fn a_grant_by_notification_becomes_whole_with_the_first_renewal() {
     guard.release().await.unwrap();
 }
 
-/// A lease that nobody renews is as long from its beginning as was asked for, whoever had the lock before.
+/// A lease that is not renewed is as long from its beginning as was asked for, also after a hand-over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_is_not_renewed_is_whole_from_the_beginning() {
     let server = RedisServer::start();

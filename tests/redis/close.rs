@@ -61,7 +61,7 @@ async fn closed_with_locks_held_and_waiters() {
     until("nothing is left", || server.leftovers().is_empty()).await;
 }
 
-/// Whoever waits in another process is next when a provider is closed.
+/// A waiter in another process is next when a provider is closed.
 #[tokio::test]
 async fn closing_hands_locks_on() {
     let server = RedisServer::start();
@@ -94,7 +94,7 @@ async fn closed_twice_at_once() {
     assert!(began.elapsed() < Duration::from_millis(50), "it is closed already");
 }
 
-/// A server that is gone holds nobody up for longer than the time-out, and locks are lost at once.
+/// A server that is gone holds no caller up for longer than the time-out, and locks are lost at once.
 #[tokio::test]
 async fn closed_with_the_server_gone() {
     let server = RedisServer::builder().append_only().start();

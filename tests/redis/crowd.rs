@@ -50,10 +50,10 @@ async fn places_in_total_are_freed_whenever_a_waiter_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_waits_with_a_bound_in_total_of_zero() {
+async fn no_caller_waits_with_a_bound_in_total_of_zero() {
     let server = RedisServer::start();
     for (provider, crowd) in crowds(&server, 0) {
-        crowd.nobody_waits().await;
+        crowd.no_caller_waits().await;
         until("nothing is left", || provider.is_empty() && server.leftovers().is_empty()).await;
     }
 }
@@ -74,8 +74,8 @@ async fn closing_frees_the_places_in_total() {
     }
 }
 
-/// A server that is busy refuses everybody, and nothing is kept of those whom it refused: there is nothing to be taken
-/// back. As many would be as callers came in vain, each with a name of its own.
+/// A server that is busy refuses all callers, and nothing is kept of the refused ones: there is nothing to be taken back.
+/// As many would be as callers came in vain, each with a name of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_kept_of_callers_whom_a_busy_server_refuses() {
     let server = RedisServer::builder().config("busy-reply-threshold", "20").start();

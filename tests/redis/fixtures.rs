@@ -41,7 +41,7 @@ pub(crate) fn key_of(name: &str) -> String {
     format!("orchestrix:lock:{name}")
 }
 
-/// A lease of this length that nobody renews.
+/// A lease of this length that is not renewed.
 pub(crate) fn lease(ttl: Duration) -> LockOptions {
     LockOptions::default().ttl(ttl).auto_renew(false)
 }

@@ -30,7 +30,7 @@ async fn we_exclude_plain_clients() {
     assert_eq!(server.cli(&["SET", &key_of("order:42"), "mine", "NX", "PX", "60000"]), "OK");
 }
 
-/// They hold, we don't, however we ask; and their release is noticed within a second, though they tell nobody.
+/// They hold, we don't, however we ask; and their release is noticed within a second, though they send no notification.
 #[tokio::test]
 async fn plain_clients_exclude_us() {
     let server = RedisServer::start();
@@ -175,7 +175,7 @@ async fn after_our_lease_theirs_is_not_touched() {
         let guard = acquired(&lock_with(&provider, "name", LockOptions::default().ttl(ttl))).await;
         server.cli(&["DEL", &key_of("name")]);
         let token = plain.lock(&key_of("name"), LONG).await.unwrap();
-        assert!(guard.is_held(), "nobody has told us");
+        assert!(guard.is_held(), "no notification has come");
         match step {
             "extend" => {
                 assert!(!guard.extend(LONG).await.unwrap());
@@ -216,12 +216,12 @@ async fn keys_are_as_documented() {
                 let value = server.get(&key).unwrap();
                 assert!(value.len() >= 32, "at least 128 bits");
                 let text = String::from_utf8_lossy(&value).into_owned();
-                assert!(!format!("{guard:?}{provider:?}").contains(&text), "a token is nobody's business");
+                assert!(!format!("{guard:?}{provider:?}").contains(&text), "a token is a secret");
                 assert!(values.insert(value), "every grant has another");
                 let number: u64 = String::from_utf8(server.get(&fence).unwrap()).unwrap().parse().unwrap();
                 assert_eq!(guard.fencing_token().get() >> 10, number, "the fence is a decimal number");
                 fences.push(number);
-                assert_eq!(kind(&queue), "none", "nobody waits");
+                assert_eq!(kind(&queue), "none", "no caller waits");
                 assert_eq!(server.pttl(&fence), -1, "it stays");
                 guard.release().await.unwrap();
             }
@@ -242,7 +242,7 @@ async fn keys_are_as_documented() {
     }
 }
 
-/// Whatever stands in the lock's key, it is somebody's lock: it excludes us, nothing of it changes, and nothing comes
+/// Whatever stands in the lock's key, it is a foreign lock: it excludes us, nothing of it changes, and nothing comes
 /// of it once it is gone.
 #[tokio::test]
 async fn foreign_values_do_no_harm() {

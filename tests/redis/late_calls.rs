@@ -87,7 +87,7 @@ async fn a_late_extension_to_a_shorter_lease_is_reckoned_with() {
     key_outlives(&late.server, &guard);
 }
 
-/// A question that comes late, after all was released, takes no lock that nobody knows of.
+/// A question that comes late, after all was released, takes no lock for good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_late_question_takes_no_lock_for_good() {
     let late = Late::new().await;

@@ -14,7 +14,8 @@ fn queue() -> String {
     format!("{{{}}}:q", key_of("name"))
 }
 
-/// Puts the entries of processes into the queue that are gone: their deadlines are over, or nobody listens.
+/// Puts the entries of processes into the queue that are gone: their deadlines are over, or their channels have no
+/// subscriber.
 fn push_dead(server: &RedisServer, count: usize, deadline_is_over: bool) {
     let [seconds, _]: [u64; 2] = server.ask(&redis::cmd("TIME"));
     let deadline = if deadline_is_over { 1 } else { seconds * 1_000 + 14_000 };
@@ -33,8 +34,8 @@ fn length(server: &RedisServer) -> usize {
     server.ask(redis::cmd("LLEN").arg(queue()))
 }
 
-/// A release does not keep the server from everybody else for as long as the queue is long, and a waiter behind all of
-/// them is served soon.
+/// A long queue does not make a release block the server for other clients, and a waiter behind all of the entries is
+/// served soon.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_drops_a_bounded_number_of_the_dead() {
     for deadline_is_over in [true, false] {
@@ -63,7 +64,7 @@ async fn an_attempt_is_granted_a_free_lock_past_all_the_dead() {
     let server = RedisServer::start();
     let provider = provider_at(&server.url());
     push_dead(&server, MANY, false);
-    let guard = at_once(&lock(&provider, "name")).await.expect("nobody has it");
+    let guard = at_once(&lock(&provider, "name")).await.expect("the lock is free");
     assert!(guard.is_held());
     guard.release().await.unwrap();
     until("nothing is left", || server.leftovers().is_empty()).await;

@@ -1,4 +1,4 @@
-//! Names that were chosen to do harm, on a real server: each is a lock of its own, and nobody else's key is touched.
+//! Names that were chosen to do harm, on a real server: each is a lock of its own, and no foreign key is touched.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ const NAMES: [&str; 27] = [
 async fn hostile_names_are_locks_of_their_own() {
     let server = RedisServer::start();
     let (one, other) = (provider_at(&server.url()), provider_at(&server.url()));
-    server.ask::<()>(cmd("SET").arg("somebody else's").arg("value"));
+    server.ask::<()>(cmd("SET").arg("a foreign key").arg("value"));
     let longest = ["{", "}", "%", "a"].map(|letter| letter.repeat(Resource::MAX_BYTES));
     let names: Vec<&str> = NAMES.into_iter().chain(longest.iter().map(String::as_str)).collect();
     let mut guards = Vec::new();
@@ -51,7 +51,7 @@ async fn hostile_names_are_locks_of_their_own() {
         guards.push(at_once(&lock(&one, name)).await.unwrap_or_else(|| panic!("{name:?} is free beside the others")));
         assert!(at_once(&lock(&other, name)).await.is_none(), "{name:?} is held, for other processes as well");
     }
-    // With somebody in line for each there are all the keys that there can be.
+    // With a waiter in line for each there are all the keys that there can be.
     let mut waiting = Vec::new();
     for name in &names {
         let patient = lock(&other, name);
@@ -60,7 +60,7 @@ async fn hostile_names_are_locks_of_their_own() {
         until("it waits", || other.waiters(&resource) == 1).await;
     }
     let keys: BTreeSet<String> = server.keys().into_iter().collect();
-    assert_eq!(keys.len(), 2 * names.len() + 2, "with the counter of grants, and somebody else's: {keys:?}");
+    assert_eq!(keys.len(), 2 * names.len() + 2, "with the counter of grants, and the foreign one: {keys:?}");
     for key in keys.iter().filter(|key| key.starts_with('{')) {
         let lock = key.strip_prefix('{').and_then(|key| key.split_once('}')).map(|(lock, _)| lock).unwrap();
         assert!(keys.contains(lock), "{key} belongs to a lock");
@@ -70,7 +70,7 @@ async fn hostile_names_are_locks_of_their_own() {
     for task in waiting {
         task.await.unwrap().unwrap();
     }
-    until("nothing is left", || server.leftovers() == ["somebody else's"]).await;
+    until("nothing is left", || server.leftovers() == ["a foreign key"]).await;
 }
 
 /// However many names there were, one key is left of them all.

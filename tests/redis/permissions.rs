@@ -156,7 +156,7 @@ async fn the_lack_of_channels_is_told_once() {
         })
         .await;
         soon("it works again", async {
-            // Whoever asks while there is no connection is told so.
+            // A caller that asks while there is no connection is told so.
             while lock(&provider, "name").try_acquire(Duration::from_secs(1)).await.is_err() {
                 sleep(Duration::from_millis(2)).await;
             }

@@ -36,7 +36,7 @@ async fn providers_with_nested_prefixes_share_a_lock() {
     until("nothing is left", || server.leftovers().is_empty()).await;
 }
 
-/// Where the other prefix has a single process, which hands the lock over to nobody, both directions work as well.
+/// Where the other prefix has a single process, which hands the lock over to no other process, both directions work as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiter_with_another_prefix_is_served_when_the_holder_releases() {
     let server = RedisServer::start();

@@ -230,7 +230,7 @@ impl Random {
     }
 }
 
-/// S1, S2 and S3: one owner, rising numbers, first come first served among those who are there; two of three
+/// S1, S2 and S3: one owner, rising numbers, first come first served among live processes; two of three
 /// processes listen, the third is gone.
 #[test]
 fn the_scripts_do_what_a_plain_model_does() {
@@ -322,7 +322,7 @@ fn walk(seed: u64, versions: &[(Version, bool)]) {
         }
         assert_eq!(scripts.owner(), model.owner, "the owner, {at}");
         assert_eq!(scripts.queue(), Vec::from(model.queue.clone()), "the queue, {at}");
-        // Whoever is not in the queue any more comes without an entry.
+        // A process that is not in the queue any more comes without an entry.
         known.retain(|token, _| model.queue.iter().any(|other| other == token));
         let fence = scripts.fence();
         assert!(fence >= highest, "the fence never falls, {at}");
@@ -417,9 +417,9 @@ fn full_memory_grants_nothing_new_and_keeps_no_owner_waiting() {
     assert_eq!((scripts.owner(), scripts.fence()), (None, before));
 }
 
-/// S4: nobody is told of a grant that was not made. Here it fails for want of a permission, at the last step.
+/// S4: no process is told of a grant that was not made. Here it fails for want of a permission, at the last step.
 #[test]
-fn a_grant_that_fails_is_told_to_nobody() {
+fn a_grant_that_fails_is_not_told() {
     let server = RedisServer::start();
     let mut scripts = Scripts::new(&server);
     let (acquire, release) = (scripts.acquire.clone(), scripts.release.clone());
@@ -438,7 +438,7 @@ fn a_grant_that_fails_is_told_to_nobody() {
     // A mark behind whatever was published.
     server.cli(&["PUBLISH", &format!("{INBOXES}00000000000000bb"), "the end"]);
     assert_eq!(listening.get_message().unwrap().get_payload::<String>().unwrap(), "the end");
-    // Whoever waited asks again, and is granted what nobody has.
+    // The waiter asks again, and is granted the free lock.
     assert_eq!(scripts.run(&acquire, &[INBOXES, &waiter, "60000", "m"])[0], 1);
     assert_eq!(scripts.owner(), Some(waiter));
 }
@@ -486,10 +486,10 @@ async fn processes_of_version_0_1_and_of_this_one_take_turns() {
     }
 }
 
-/// S3 after the clock was set back: an entry whose deadline is further away than any is written belongs to nobody who
-/// is there, and a free lock does not wait for it. A living one's is written anew when it asks.
+/// S3 after the clock was set back: an entry whose deadline is further away than any is written belongs to no live
+/// process, and a free lock does not wait for it. A living one's is written anew when it asks.
 #[test]
-fn entries_from_before_the_clock_was_set_back_are_in_nobodys_way() {
+fn entries_from_before_the_clock_was_set_back_block_no_waiter() {
     for mode in ["m", "p"] {
         let server = RedisServer::start();
         let mut scripts = Scripts::new(&server);

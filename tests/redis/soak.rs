@@ -61,7 +61,7 @@ async fn redis_cycles_that_are_cancelled_at_random_leave_nothing() {
     assert_eq!(server.keys().len(), 1, "the counter of all grants");
     until("the providers' own tasks are left", || Handle::current().metrics().num_alive_tasks() <= tasks_before).await;
     for provider in &scene.providers {
-        soon("a provider that nobody uses closes", provider.close()).await;
+        soon("a provider that is not used closes", provider.close()).await;
     }
     drop(scene);
     until("closed, they have none", || Handle::current().metrics().num_alive_tasks() <= tasks_without).await;

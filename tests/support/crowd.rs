@@ -40,7 +40,7 @@ impl<C: Fn() -> usize + Send + Sync + 'static> Crowd<C> {
     }
 
     /// Of many who come at once, each for another name, exactly `most` wait; the others are told which bound it was.
-    /// Whoever waits is served, and then all places are free again.
+    /// The waiters are served, and then all places are free again.
     pub(crate) async fn is_exact(&self, most: usize) {
         let many = 4 * most;
         for _ in 0..3 {
@@ -60,16 +60,16 @@ impl<C: Fn() -> usize + Send + Sync + 'static> Crowd<C> {
             self.until_waiting(most).await;
             assert!(self.lock(0).try_acquire(Duration::ZERO).await.unwrap().is_none(), "this one does not wait");
             let free = lock(&self.waits, usize::MAX).acquire().await;
-            assert!(free.unwrap().is_held(), "a free lock is granted, whoever waits for others");
+            assert!(free.unwrap().is_held(), "a free lock is granted, also while callers wait for others");
             drop(guards);
             while let Some(served) = timeout(LIMIT, tasks.join_next()).await.unwrap() {
-                served.unwrap().unwrap().expect("whoever waits is served").release().await.unwrap();
+                served.unwrap().unwrap().expect("a waiter is served").release().await.unwrap();
             }
             assert_eq!((self.waiting)(), 0, "every place is free again");
         }
     }
 
-    /// Places that were given up can be taken: by those whose time is up, and by those who are cancelled, at any moment.
+    /// Places that were given up can be taken: by waiters whose time is up, and by cancelled ones, at any moment.
     pub(crate) async fn frees_what_is_given_up(&self, most: usize, rounds: usize) {
         let mut random = Random(0x5eed);
         for _ in 0..rounds {
@@ -99,13 +99,13 @@ impl<C: Fn() -> usize + Send + Sync + 'static> Crowd<C> {
                     Err(cancelled) => assert!(cancelled.is_cancelled(), "{cancelled}"),
                 }
             }
-            assert_eq!((self.waiting)(), 0, "nobody waits any more, and no place is taken");
+            assert_eq!((self.waiting)(), 0, "no caller waits any more, and no place is taken");
         }
         self.is_exact(most).await;
     }
 
-    /// With a bound of zero nobody waits.
-    pub(crate) async fn nobody_waits(&self) {
+    /// With a bound of zero no caller waits.
+    pub(crate) async fn no_caller_waits(&self) {
         let guards = self.held(1).await;
         let refused = self.lock(0).try_acquire(LIMIT).await;
         assert!(matches!(refused, Err(LockError::TooManyWaitersInTotal)), "{refused:?}");
@@ -119,7 +119,7 @@ impl<C: Fn() -> usize + Send + Sync + 'static> Crowd<C> {
         let guards = self.held(1).await;
         let narrow = LockOptions::default().max_waiters(Some(0));
         let refused = self.waits.create_lock("name-0".try_into().unwrap(), narrow).unwrap().try_acquire(LIMIT).await;
-        let error = refused.expect_err("nobody may wait for it");
+        let error = refused.expect_err("no caller may wait for it");
         assert!(matches!(error, LockError::TooManyWaiters), "{error:?}");
         assert!(error.to_string().contains("this lock"), "{error}");
         drop(guards);

@@ -1,4 +1,4 @@
-//! Figures for whoever collects them: a JSON file of each suite, in the directory that `ORCHESTRIX_EVIDENCE` names.
+//! Figures to be collected: a JSON file of each suite, in the directory that `ORCHESTRIX_EVIDENCE` names.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses a part of it")]
 
 /// Writes `NAME.json`, in place of an earlier one. Does nothing where the variable is not set.

@@ -143,7 +143,10 @@ pub(crate) async fn requests_dropped_at_every_await_point_leave_nothing(
         for polls in 0..4 {
             let guard = acquired(&provider).await;
             let (left, _) = polled(request(Arc::clone(&provider), &inside), polls).await;
-            assert!(left.is_some() && inside.0.load(SeqCst) == 0, "{name}: no handler runs under somebody else's lock");
+            assert!(
+                left.is_some() && inside.0.load(SeqCst) == 0,
+                "{name}: no handler runs under another caller's lock"
+            );
             drop(left);
             assert!(guard.is_held());
             guard.release().await.unwrap();

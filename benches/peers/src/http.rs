@@ -188,7 +188,7 @@ const IN_A_ROW: usize = 32;
 
 /// Medians of requests to the plain route and to another, in turns, one after the other; nanoseconds each.
 ///
-/// From a thread that blocks, as far from the server as another process: within its runtime nobody would be woken.
+/// From a thread that blocks, as far from the server as another process: within its runtime no task would be woken.
 async fn requests(address: &str, route: &str, time: Duration) -> Result<(f64, f64)> {
     let requests = ["plain", route].map(|route| format!("GET /{route}/42 HTTP/1.1\r\nhost: {address}\r\n\r\n"));
     let address = address.to_owned();

@@ -20,7 +20,7 @@ kill -KILL "$server"
 wait "$server" 2>/dev/null
 "#;
 
-/// On a loopback port that nobody had, without persistence.
+/// On a free loopback port, without persistence.
 pub(crate) struct Server {
     port: u16,
     parent: Child,

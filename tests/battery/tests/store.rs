@@ -61,7 +61,7 @@ async fn without_fencing_everything_is_taken() {
     assert_eq!(store.value("a").await.unwrap(), 1);
 }
 
-/// A server that is gone answers nothing, and nobody claims that it did.
+/// A server that is gone answers nothing, and no answer is claimed.
 #[tokio::test]
 async fn without_an_answer_the_outcome_is_unknown() {
     let server = RedisServer::start();

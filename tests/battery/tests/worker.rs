@@ -111,7 +111,7 @@ fn is_whole(events: &[Event]) -> bool {
         (Event::Request { .. }, Event::HandlerEnds { .. }) => {
             matches!(middle, [Event::Handler { .. }, Event::Answered { outcome: Outcome::GivenUp }])
         }
-        // The lock was lost while the handler worked, and whoever watched for that could say so before it ended.
+        // The lock was lost while the handler worked, and the task that watched for that could say so before it ended.
         (Event::Request { .. }, Event::Answered { outcome: Outcome::Failed(why) })
             if why.starts_with("Lost") && matches!(middle, [_, Event::Lost { .. }, _]) =>
         {

@@ -1,4 +1,4 @@
-//! Answers that are lost: what was asked was done, and nobody hears of it.
+//! Answers that are lost: what was asked was done, and no caller hears of it.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn a_dropped_acquire_whose_answer_was_lost_is_undone() {
     scene.works().await;
 }
 
-/// A place in the queue that nobody knows to have is given up too, and the holder's release goes to those behind it.
+/// A place in the queue of which no process knows is given up too, and the holder's release goes to those behind it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_in_the_queue_whose_answer_was_lost_is_undone() {
     let scene = scene().await;
@@ -70,7 +70,7 @@ async fn a_place_in_the_queue_whose_answer_was_lost_is_undone() {
     scene.until_clean(SOON).await;
 }
 
-/// A release whose answer was lost: nobody can say that it was done, but it was.
+/// A release whose answer was lost: it was done, but the caller cannot know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_whose_answer_was_lost_was_done() {
     let scene = scene().await;
@@ -83,7 +83,7 @@ async fn a_release_whose_answer_was_lost_was_done() {
     scene.works().await;
 }
 
-/// A release that did not arrive is made up for when the server can be reached; also one that nobody waits for.
+/// A release that did not arrive is made up for when the server can be reached; also one whose result is not awaited.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_was_lost_is_made_up_for() {
     for told in [true, false] {

@@ -42,7 +42,7 @@ async fn tls_with_the_authority_that_is_trusted() {
     let one = RedisLockProvider::new(trusting(server.url(), &certificates.authority())).unwrap();
     let other = RedisLockProvider::new(trusting(by_name, &certificates.authority())).unwrap();
     everything_works(&server, &one, &other).await;
-    // A certificate of ours that nobody asked for is in nobody's way.
+    // A client certificate that the server did not ask for does no harm.
     let identified = showing(trusting(server.url(), &certificates.authority()), &certificates.client());
     everything_works(&server, &one, &identified).await;
     // It comes back after an outage.
@@ -97,9 +97,9 @@ async fn mutual_tls() {
     let one = showing(options(), &certificates.client());
     let other = showing(options(), &certificates.client());
     everything_works(&server, &one, &other).await;
-    let nobody = RedisLockProvider::new(options()).unwrap();
+    let unidentified = RedisLockProvider::new(options()).unwrap();
     let stranger = showing(options(), &certificates.client_of_other_authority());
-    for refused in [nobody, stranger] {
+    for refused in [unidentified, stranger] {
         let text = unavailable(lock(&refused, NAME, TTL).try_acquire(LIMIT).await);
         assert!(text.contains(&server.port().to_string()), "{text}");
     }

@@ -34,7 +34,7 @@ async fn a_waiter_that_was_granted_the_lock_untold_finds_out() {
     scene.until_clean(SOON).await;
 }
 
-/// A holder of another make tells nobody of its release.
+/// A holder of another make sends no notification of its release.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_was_freed_without_a_message_is_noticed() {
     let scene = Scene::new();
@@ -50,7 +50,7 @@ async fn a_lock_that_was_freed_without_a_message_is_noticed() {
     scene.until_clean(SOON).await;
 }
 
-/// Nor does it profit whoever comes just then: the lock is the waiter's, whom the newcomer's question tells of it.
+/// Nor does a newcomer profit from it: the lock is the waiter's, whom the newcomer's question tells of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_was_freed_without_a_message_is_no_newcomers() {
     let scene = Scene::new();
@@ -62,7 +62,7 @@ async fn a_lock_that_was_freed_without_a_message_is_no_newcomers() {
     let waiter = wait_for(&scene.lock(TTL), LIMIT);
     until_waiting(&scene.server, &scene.provider, 1).await;
     assert!(plain.unlock(KEY, &token).await);
-    assert!(newcomer.try_acquire(Duration::ZERO).await.unwrap().is_none(), "somebody was there before");
+    assert!(newcomer.try_acquire(Duration::ZERO).await.unwrap().is_none(), "a waiter was there before");
     granted(waiter).await.release().await.unwrap();
     scene.until_clean(SOON).await;
 }

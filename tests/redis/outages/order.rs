@@ -1,4 +1,4 @@
-//! The order of those who wait, when a connection is replaced.
+//! The order of the waiters, when a connection is replaced.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The server answers, and refuses: read-only, loading, busy, or somebody's keys are in the way.
+//! The server answers, and refuses: read-only, loading, busy, or foreign keys are in the way.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::support::RedisServer;
 /// Long, so that nothing here ends by itself.
 const TTL: Duration = Duration::from_secs(60);
 
-/// A server that has become a replica grants nothing, and callers are told so when their time is up; when it is a master
+/// A server that has become a replica grants nothing, and callers are told so when their time is up; when it is a primary
 /// again everything goes on: holders, waiters, and releases that it refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn read_only() {
@@ -26,11 +26,11 @@ async fn read_only() {
     let leaving = lock(&scene.provider, "leaving", TTL).acquire().await.unwrap();
     let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
     until_waiting(&scene.server, &other, 1).await;
-    // Nobody listens at that port: it keeps its data.
+    // There is no server at that port: it keeps its data.
     scene.server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
     for wait in [Duration::ZERO, SOON / 2, Duration::ZERO] {
         let begun = Instant::now();
-        // It waits for a master, within its time or the response time-out, over one connection after the other.
+        // It waits for a primary, within its time or the response time-out, over one connection after the other.
         let text = unavailable(lock(&scene.provider, "another", TTL).try_acquire(wait).await);
         assert!(text.to_lowercase().contains("readonly"), "{text}");
         assert!(begun.elapsed() < wait + SOON, "{:?}", begun.elapsed());
@@ -91,7 +91,7 @@ async fn a_refused_extension_changes_nothing() {
 async fn keys_of_another_kind() {
     for (key, command) in [(KEY, "RPUSH"), (QUEUE, "SADD"), (FENCE, "RPUSH")] {
         let scene = Scene::new();
-        scene.server.ask::<()>(cmd(command).arg(key).arg("of somebody else"));
+        scene.server.ask::<()>(cmd(command).arg(key).arg("of another program"));
         for wait in [Duration::ZERO, SOON] {
             let text = backend(scene.lock(TTL).try_acquire(wait).await, "WRONGTYPE");
             assert!(text.contains(&scene.proxy.port().to_string()), "{text}");
@@ -112,7 +112,7 @@ async fn keys_of_another_kind() {
 }
 
 /// The same while the lock is held and waited for: a guard is never granted twice, the release frees the lock, and
-/// nobody waits for ever.
+/// no waiter waits for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_another_kind_that_come_later() {
     for key in [KEY, QUEUE, FENCE] {
@@ -121,7 +121,7 @@ async fn keys_of_another_kind_that_come_later() {
         let guard = scene.lock(TTL).acquire().await.unwrap();
         let waiter = wait_for(&lock(&other, NAME, TTL), LIMIT);
         until_waiting(&scene.server, &other, 1).await;
-        let script = "redis.call('DEL', KEYS[1]) redis.call('SADD', KEYS[1], 'of somebody else')";
+        let script = "redis.call('DEL', KEYS[1]) redis.call('SADD', KEYS[1], 'of another program')";
         scene.server.ask::<()>(cmd("EVAL").arg(script).arg(1).arg(key));
         // Whether it is told as an error or not: it is over.
         _ = tokio::time::timeout(LIMIT, guard.release()).await.unwrap();
@@ -135,7 +135,7 @@ async fn keys_of_another_kind_that_come_later() {
     }
 }
 
-/// Somebody's script takes the server for that long.
+/// A foreign script keeps the server busy for that long.
 async fn keep_busy(server: &RedisServer, time: Duration) -> JoinHandle<redis::RedisResult<()>> {
     let script = "local t = redis.call('TIME') local stop = t[1] * 1000000 + t[2] + ARGV[1] \
                   repeat t = redis.call('TIME') until t[1] * 1000000 + t[2] > stop";
@@ -156,7 +156,7 @@ async fn until_refused(scene: &Scene) {
     }
 }
 
-/// Somebody's script takes the server for seconds. New callers are told or wait, nobody is granted a lock that is
+/// A foreign script keeps the server busy for seconds. New callers are told or wait, no lock is granted while it is
 /// held, holders keep theirs, and what was released meanwhile is free afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn busy_with_a_script() {
@@ -239,7 +239,7 @@ async fn loading() {
     until("nothing is left", SOON, || scene.provider.is_empty() && !keys(&scene.server).contains(&KEY.into())).await;
 }
 
-/// A server that frees a lock, and then refuses to make the next in line its owner, has told nobody that it did: the
+/// A server that frees a lock, and then refuses to make the next in line its owner, has notified no waiter: the
 /// waiter hears of the refusal, and does not take itself for the holder.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_that_the_server_refused_is_nobodys() {

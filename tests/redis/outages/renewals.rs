@@ -135,7 +135,7 @@ async fn a_lock_that_is_gone_is_lost_and_not_made_anew() {
         let end = guard.expires_at();
         let lost = tokio::spawn(guard.lost());
         scene.server.cli(&["DEL", KEY]);
-        assert!(guard.is_held(), "nobody has told us");
+        assert!(guard.is_held(), "no notification has come");
         match step {
             "extension" => assert!(!guard.extend(LIMIT).await.unwrap(), "{step}: there is nothing to extend"),
             "look" => scene.proxy.cut(),

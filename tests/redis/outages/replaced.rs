@@ -1,4 +1,4 @@
-//! The connection is replaced at the moment of a call: the server is no master for a moment, or closes what was idle.
+//! The connection is replaced at the moment of a call: the server is no primary for a moment, or closes what was idle.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ async fn take(lock: &DistributedLock, way: usize) -> Result<LockGuard, LockError
     lock.try_acquire(timeout).await.map(|guard| guard.expect("the lock is free"))
 }
 
-/// A server that was a replica for a moment and is master again: callers who asked meanwhile get their locks, and so do
-/// those who ask right after. None hears of what has passed.
+/// A server that was a replica for a moment and is primary again: callers who asked meanwhile get their locks, and so do
+/// callers who ask right after. None hears of what has passed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_a_replica_for_a_moment_is_not_noticed() {
     let server = RedisServer::start();

@@ -36,8 +36,8 @@ async fn with_data_the_holder_keeps_its_lock() {
     scene.until_clean(SOON).await;
 }
 
-/// After a restart without data the lock is nobody's. The holder hears of it when the connection is back, and not
-/// only when its lease ends; whoever waits gets the lock with a higher fence.
+/// After a restart without data the lock has no holder. The holder hears of it when the connection is back, and not
+/// only when its lease ends; the waiter gets the lock with a higher fence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_data_the_loss_is_told_soon_and_a_waiter_gets_the_lock() {
     let scene = Scene::new();
@@ -61,7 +61,7 @@ async fn without_data_the_loss_is_told_soon_and_a_waiter_gets_the_lock() {
     until_clean(&scene.server, &other, SOON).await;
 }
 
-/// Whoever waits while the server goes away waits on, and is served in the order in which it came.
+/// Callers that wait while the server goes away wait on, and are served in the order in which they came.
 async fn waiters_survive(server: RedisServer) {
     let scene = Scene::on(server);
     let other = provider_at(scene.server.url());
@@ -122,7 +122,7 @@ async fn with_data_the_order_between_processes_stays() {
     }
     server.kill();
     server.start_again();
-    // When all of them are back, nobody is skipped for being away.
+    // When all of them are back, none is skipped for being away.
     let subscribed = || {
         let channels: Vec<String> = server.ask(redis::cmd("PUBSUB").arg("CHANNELS"));
         channels.len() == providers.len()
@@ -137,7 +137,7 @@ async fn with_data_the_order_between_processes_stays() {
     until_clean(&server, &providers[3], SOON).await;
 }
 
-/// A waiter whose time runs out while the server is away is told so, on time, and not that somebody holds the lock.
+/// A waiter whose time runs out while the server is away is told so, on time, and not that the lock is held.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiter_whose_time_runs_out_during_the_outage_is_told_of_it_on_time() {
     let scene = Scene::on(with_data());

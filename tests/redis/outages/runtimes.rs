@@ -105,7 +105,7 @@ fn renewals_go_on_in_the_runtime_that_is_left() {
     drop(first);
     let end = guard.expires_at();
     until("it is renewed", Duration::from_secs(4), || guard.expires_at() > end || lost.is_finished());
-    assert!(guard.is_held(), "nobody renewed it");
+    assert!(guard.is_held(), "it was not renewed");
     second.block_on(guard.release()).unwrap();
 }
 
@@ -151,7 +151,7 @@ fn a_runtime_that_ends_at_once_spoils_nothing() {
     });
 }
 
-/// A waiter whose own runtime ended is in nobody's way.
+/// A waiter whose own runtime ended blocks no other waiter.
 #[test]
 fn a_waiter_that_ended_with_its_runtime_is_in_nobodys_way() {
     let server = RedisServer::start();
@@ -242,9 +242,9 @@ fn a_provider_that_is_dropped_during_an_outage_leaves_nothing() {
 }
 
 /// Guards are dropped on threads that outlast their runtime's tasks, while it ends: each release is sent, or left to
-/// the lease, and nobody hangs.
+/// the lease, and no thread hangs.
 #[test]
-fn guards_dropped_while_their_runtime_ends_keep_nobody() {
+fn guards_dropped_while_their_runtime_ends_block_no_thread() {
     const SHORT: Duration = Duration::from_millis(400);
     let server = RedisServer::start();
     let provider = provider_at(server.url());
@@ -264,7 +264,7 @@ fn guards_dropped_while_their_runtime_ends_keep_nobody() {
         runtime.shutdown_timeout(SOON);
         until("every lock is free", SOON, || keys(&server).is_empty());
     }
-    // What could not be sent is forgotten with its lease, as soon as somebody uses the provider again.
+    // What could not be sent is forgotten with its lease, as soon as the provider is used again.
     let runtime = small_runtime();
     let guard = take(&runtime, &provider, NAME, SHORT);
     runtime.block_on(guard.release()).unwrap();

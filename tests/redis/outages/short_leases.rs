@@ -25,7 +25,7 @@ fn names_the_ttl_and_the_round_trip(error: &str) {
     assert!(error.contains("round trip") && error.contains("use a longer ttl"), "{error}");
 }
 
-/// One attempt is one, and whoever waits is not told that somebody else holds the lock.
+/// One attempt is one, and a waiter is not told that another caller holds the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acquire_ends_with_an_error_that_names_the_ttl_and_the_round_trip() {
     let scene = scene().await;
@@ -42,7 +42,7 @@ async fn an_acquire_ends_with_an_error_that_names_the_ttl_and_the_round_trip() {
 
 /// So are those behind it, each for its own lease; whose lease is longer gets the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_in_line_is_answered_for_its_own_lease() {
+async fn every_waiter_in_line_is_answered_for_its_own_lease() {
     const CALLERS: u64 = 8;
     let scene = scene().await;
     let before = scene.server.scripts_run();

@@ -1,5 +1,5 @@
 //! Who holds a lock is known from a lease of this process or from the server: a caller whose time runs out while the
-//! server is silent is told that nobody knows.
+//! server is silent is told that the holder is not known.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn holder_and_waiter(scene: &Scene, ttl: Duration, wait: Duration) -> (Loc
 
 /// A holder whose lease is over is none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_waiter_whose_holder_let_go_is_not_told_that_somebody_holds_the_lock() {
+async fn a_waiter_whose_holder_let_go_is_not_told_that_the_lock_is_held() {
     let scene = scene(|options| options).await;
     // So that the next holder does not come from this process without a question.
     let other = super::scene::provider_at(scene.server.url());
@@ -51,7 +51,7 @@ async fn a_waiter_whose_holder_let_go_is_not_told_that_somebody_holds_the_lock()
 
 /// The same where this process has the lock on the server, and asks for a lease of another length for the next holder.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_waiter_whose_own_lease_is_never_answered_is_not_told_that_somebody_holds_the_lock() {
+async fn a_waiter_whose_own_lease_is_never_answered_is_not_told_that_the_lock_is_held() {
     let scene = scene(|options| options.response_timeout(LIMIT)).await;
     let (guard, waiter) = holder_and_waiter(&scene, OTHER_TTL, WAIT).await;
     scene.proxy.stall_requests(true);

@@ -22,8 +22,8 @@ async fn take(connection: &mut redis::aio::MultiplexedConnection) -> bool {
     set.query_async::<Option<String>>(connection).await.unwrap().is_some()
 }
 
-/// The loss is told before anybody else can have the lock, and at no time does the guard believe in a lock that is
-/// somebody else's.
+/// The loss is told before another caller can have the lock, and at no time does the guard believe in a lock that another
+/// caller holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_loss_is_told_before_another_gets_the_lock() {
     let scene = scene();
@@ -93,8 +93,8 @@ async fn at_the_edge_of_the_lease_it_is_kept_or_known_to_be_lost() {
     scene.works().await;
 }
 
-/// A waiter's answer while the server is silent: "somebody else holds it" only for as long as the server's word is
-/// fresh, and then that nobody knows.
+/// A waiter's answer while the server is silent: "another caller holds it" only for as long as the server's last reply
+/// is fresh, and then that the holder is not known.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiters_whose_time_runs_out_are_not_told_an_old_word() {
     let scene = scene();

@@ -84,7 +84,7 @@ async fn a_silent_server_costs_the_response_time_out() {
     }
 }
 
-/// A caller's own time counts also while the server is silent, and then nobody knows who holds the lock.
+/// A caller's own time counts also while the server is silent, and then the holder is not known.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_wait_ends_on_time_though_the_server_is_silent() {
     let scene = Scene::new();
@@ -127,7 +127,7 @@ async fn what_was_given_up_is_taken_back_however_long_the_server_was_silent() {
 
 /// A server far away: who has no time for the way is told on time and leaves nothing, who has gets the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_way_is_no_outage_for_those_who_have_the_time() {
+async fn a_slow_way_is_no_outage_for_callers_who_have_the_time() {
     let scene = Scene::new();
     scene.warm().await;
     scene.proxy.delay(Duration::from_millis(100));

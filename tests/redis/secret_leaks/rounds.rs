@@ -37,7 +37,7 @@ pub(super) fn provider(out: &Outputs, options: RedisLockOptions) -> Option<Redis
 pub(super) async fn round(out: &Outputs, provider: &RedisLockProvider) {
     out.result(provider.check().await);
     out.result(provider.warnings().await);
-    // A name as short as can be: whoever repeats the start of a command comes to what stands behind it.
+    // A name as short as can be: a text that repeats the start of a command reaches what stands behind it.
     let lock = provider.create_lock("a".try_into().unwrap(), LockOptions::default()).unwrap();
     out.debug(&lock);
     for wait in [Duration::ZERO, Duration::from_millis(300)] {

@@ -185,8 +185,8 @@ fn passwords_and_users_are_asked_for() {
         RedisServer::builder().password("secret").user_acl("few on >other ~few:* resetchannels +@all -publish").start();
     let connect = |url: &str| redis::Client::open(url).unwrap().get_connection();
 
-    let nobody = format!("redis://127.0.0.1:{}", server.port());
-    let refused = connect(&nobody).and_then(|mut connection| cmd("GET").arg("key").exec(&mut connection));
+    let without_password = format!("redis://127.0.0.1:{}", server.port());
+    let refused = connect(&without_password).and_then(|mut connection| cmd("GET").arg("key").exec(&mut connection));
     assert_eq!(refused.unwrap_err().code(), Some("NOAUTH"));
     connect(&server.url()).and_then(|mut c| cmd("SET").arg("key").arg("value").exec(&mut c)).unwrap();
 

@@ -33,7 +33,7 @@ impl TemporaryDirectory {
 
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
-        // May be gone already; and there is nobody to tell.
+        // May be gone already; and an error here has no caller to go to.
         _ = std::fs::remove_dir_all(&self.0);
     }
 }

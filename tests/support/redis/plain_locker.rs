@@ -18,7 +18,7 @@ impl PlainLocker {
         Self { connection: client.get_multiplexed_async_connection().await.unwrap() }
     }
 
-    /// `SET key token NX PX ttl`: the token, or `None` if somebody holds the key.
+    /// `SET key token NX PX ttl`: the token, or `None` if the key is held.
     pub(crate) async fn lock(&mut self, key: &str, ttl: Duration) -> Option<String> {
         let ttl = u64::try_from(ttl.as_millis()).unwrap();
         self.set(key, |command| command.arg("NX").arg("PX").arg(ttl)).await

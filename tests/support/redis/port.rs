@@ -1,9 +1,9 @@
-//! Ports that nobody else has, now or soon.
+//! Ports that no other program has, now or soon.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 
-/// A listener on a loopback port that nobody had.
+/// A listener on a free loopback port.
 ///
 /// Not one of the kernel's choice (port 0): those are also the ones it gives to outgoing connections. A client that
 /// tries to reach a killed server again and again would get, now and then, the server's own port as its source,

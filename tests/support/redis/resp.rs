@@ -191,7 +191,7 @@ impl Piece {
         }
     }
 
-    /// Whether it is a push frame with what somebody published, and not, say, the confirmation of a subscription.
+    /// Whether it is a push frame with a published message, and not, say, the confirmation of a subscription.
     pub(crate) fn is_message(&self) -> bool {
         let Piece::Push(frame) = self else { return false };
         let mut lines = frame.split(|byte| *byte == b'\n');

@@ -48,7 +48,7 @@ impl RedisServer {
             if server.launch() {
                 return server;
             }
-            // Somebody else has taken the port since.
+            // Another program has taken the port since.
         }
     }
 

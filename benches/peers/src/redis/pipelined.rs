@@ -1,4 +1,4 @@
-//! The raw lock, with the commands of all tasks gathered into explicit pipelines. For keys that nobody else wants.
+//! The raw lock, with the commands of all tasks gathered into explicit pipelines. For keys that no other task wants.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ impl Pipelined {
                 }
                 let mut connection = connection.clone();
                 tokio::spawn(async move {
-                    // On an error nobody is answered, which those who wait see.
+                    // On an error no task is answered: each waiting task sees that its channel is closed.
                     let values: Vec<Value> = pipeline.query_async(&mut connection).await.unwrap_or_default();
                     drop(permit);
                     for (answer, value) in answers.into_iter().zip(values) {
@@ -58,7 +58,7 @@ impl Pipelined {
 
     async fn ask(&self, command: Cmd) -> Result<Value> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job { command, answer }).map_err(|_| "nobody gathers")?;
+        self.jobs.send(Job { command, answer }).map_err(|_| "the gathering task has ended")?;
         Ok(answered.await??)
     }
 }

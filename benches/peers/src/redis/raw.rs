@@ -16,7 +16,7 @@ pub(super) const POLL: Duration = Duration::from_millis(5);
 pub(super) const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end \
                                   return 0";
 
-/// Without Nagle's delay, for whoever lets us choose.
+/// Without Nagle's delay, for the crates that let us choose.
 pub(super) fn client(url: &str) -> Result<redis::Client> {
     let tcp = TcpSettings::default().set_nodelay(true);
     Ok(redis::Client::open(url.into_connection_info()?.set_tcp_settings(tcp))?)
@@ -51,7 +51,7 @@ pub(crate) async fn ping(connection: &MultiplexedConnection, time: Duration) -> 
     Ok(pings.await??)
 }
 
-/// A token that nobody else has in this run.
+/// A token that is unique in this run.
 pub(super) fn token() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{:032x}", NEXT.fetch_add(1, Ordering::Relaxed))

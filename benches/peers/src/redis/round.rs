@@ -58,7 +58,7 @@ struct Work {
     waits: Waits,
 }
 
-/// Beyond the time itself, for those who still wait then.
+/// Beyond the time itself, for the tasks that still wait then.
 const LIMIT: Duration = Duration::from_secs(60);
 /// For tasks to be started.
 const AHEAD: Duration = Duration::from_millis(30);

@@ -13,10 +13,10 @@ const HARDLY_FELT: u64 = 500_000_000;
 pub(super) struct Faults {
     all: Vec<Fault>,
     by_op: HashMap<u64, usize>,
-    /// When everybody who was touched by what was before was gone, and nothing was left.
+    /// When all processes that earlier faults had touched were gone, and nothing was left.
     rests: Vec<u64>,
     untrusted: Windows,
-    /// By whom they were for; `None`: the server, and so everybody.
+    /// By the process that felt them; `None`: the server, and so all processes.
     felt: HashMap<Option<u32>, Windows>,
     hardly_felt: HashMap<Option<u32>, Windows>,
     /// When which process stood still.
@@ -60,7 +60,7 @@ impl Faults {
         known
     }
 
-    /// A process has ended, which is a fault to whoever dealt with it; when within the last while is not known.
+    /// A process has ended, which is a fault to the processes that dealt with it; when within the last while is not known.
     pub(super) fn gone(&mut self, process: u32, at: u64) {
         let from = at.saturating_sub(FELT);
         let fault =
@@ -105,7 +105,7 @@ impl Faults {
         self.all.iter().map(|fault| fault.moved).max().unwrap_or(0)
     }
 
-    /// Whether the process, or everybody, was under a fault at some time. A message that was lost may be made up for by
+    /// Whether the process, or all of them, was under a fault at some time. A message that was lost may be made up for by
     /// the next renewal only, or by the end of the lease.
     pub(super) fn touch(&self, process: u32, from: u64, to: u64, lease: u64) -> bool {
         let rest = self.rests.iter().rev().find(|rest| **rest <= from).copied().unwrap_or(0);

@@ -1,15 +1,15 @@
 //! From when to when a lock certainly was held.
 //!
-//! A lock that is ours stays ours until it is not, and never comes back. So whoever was granted it, and was seen to hold
+//! A lock that is ours stays ours until it is not, and never comes back. So a task that was granted it, and was seen to hold
 //! it later (an `is_held` that said yes, an extension, a release of something held), has held it all the time between.
 //!
 //! Beyond the last look there is the deadline: `is_held` would have said yes until then, unless
 //!
 //! - it was released: then until the release was about to begin;
 //! - it was about to be extended to an earlier end, which may hold from then on: then until that;
-//! - the server had said before the deadline that it is lost. `lost()` is heard after that, nobody knows how long. So
+//! - the server had said before the deadline that it is lost. `lost()` is heard after that, it is not known how long. So
 //!   where it resolved before the deadline, the deadline does not count, but the last look does;
-//! - the process ended: then until the last look, as nobody is there who believes anything. The guards of a task that
+//! - the process ended: then until the last look, as no task is there to believe anything. The guards of a task that
 //!   panicked are dropped without a line.
 
 use super::record::{Lost, Place};
@@ -84,7 +84,7 @@ impl Hold {
             self.deadline = deadline;
             self.promised(at);
         } else {
-            // It was ours after `began`, and is over by now: when it ended, nobody saw.
+            // It was ours after `began`, and is over by now: when it ended was not seen.
             self.seen = self.seen.max(began);
             self.deadline = self.seen;
         }
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(hold.until(), Some(10 * S));
         hold.held(12 * S, 22 * S, PLACE);
         assert_eq!(hold.until(), Some(12 * S));
-        assert_eq!(Hold::new(10 * S, 10 * S, S, PLACE).until(), None, "it was over before anybody looked");
+        assert_eq!(Hold::new(10 * S, 10 * S, S, PLACE).until(), None, "it was over before the first look");
     }
 
     /// Also beyond the deadline that was known: it has been renewed, or it would not be held.

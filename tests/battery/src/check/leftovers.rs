@@ -1,6 +1,6 @@
-//! P5: when all faults are healed and everybody has let go, nothing is left, and each lock is free within a lease.
+//! P5: when all faults are healed and every task has let go, nothing is left, and each lock is free within a lease.
 //!
-//! Leases end by themselves, and clean up after whoever forgot to. So the processes that live are asked for rest first,
+//! Leases end by themselves, and clean up after a task that forgot to. So the processes that live are asked for rest first,
 //! and some names have leases that are much longer than a round: of these nothing may be left then that is theirs, as
 //! an acquire that was cancelled, or whose answer was lost, has to be taken back.
 

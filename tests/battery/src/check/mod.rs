@@ -39,8 +39,8 @@ mod verdict;
 #[cfg(test)]
 mod bad;
 
-#[allow(unused_imports, reason = "for those who run a battery and report of it")]
+#[allow(unused_imports, reason = "for programs that run a battery and report on it")]
 pub(crate) use checker::Checker;
 pub(crate) use command::command;
-#[allow(unused_imports, reason = "for those who run a battery and report of it")]
+#[allow(unused_imports, reason = "for programs that run a battery and report on it")]
 pub(crate) use verdict::{Judged, Property, Verdict};

@@ -111,7 +111,7 @@ impl Operation {
                         figures.given_up += 1;
                         *left = Some(at);
                     }
-                    // When it left the queue, nobody knows.
+                    // When it left the queue is not known.
                     Outcome::Failed(_) | Outcome::Unknown(_) => figures.failed += 1,
                 }
             }

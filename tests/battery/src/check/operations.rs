@@ -24,7 +24,7 @@ pub(super) struct Operations {
     round: Round,
     processes: HashSet<u32>,
     gone: HashSet<u32>,
-    /// The longest lease of each that anybody asked for.
+    /// The longest lease of each that was asked for.
     leases: Vec<u64>,
 }
 
@@ -33,7 +33,7 @@ impl Operations {
         self.names.get(resource).map_or("?", String::as_str)
     }
 
-    /// The longest lease that anybody asked for, of this resource.
+    /// The longest lease that was asked for, of this resource.
     pub(super) fn lease(&self, resource: usize) -> u64 {
         self.leases.get(resource).copied().unwrap_or(0)
     }

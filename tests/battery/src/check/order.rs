@@ -1,4 +1,4 @@
-//! P6 within a process: whoever waited first is served first.
+//! P6 within a process: the task that waited first is served first.
 //!
 //! `a` waits, by its first poll, before `b` begins: then `b` is not granted the lock before `a`, by their fences, as
 //! long as `a` waits. That is so under faults too: the queue of a process is its own.
@@ -52,7 +52,7 @@ fn among_granted(scene: &Scene<'_>, resource: usize, grants: &[&Grant], judged: 
     }
 }
 
-/// Those who waited before and went without it: nobody who came later was granted it while they waited.
+/// Waiters that came before and went without it: no task that came later was granted it while they waited.
 fn among_others(scene: &Scene<'_>, resource: usize, grants: &[&Grant], tries: &[&Try], judged: &mut Judged) {
     let mut longest: Vec<&Try> = Vec::with_capacity(tries.len());
     for other in tries {

@@ -6,8 +6,8 @@
 //! An overlap begins when the second lock is granted. If that is while a fault is on that the lock does not withstand,
 //! or within the longest lease after it, the overlap is excused.
 //!
-//! Nor does anybody believe in a lock for longer than the server keeps it. When the lock was granted is said by its
-//! fence, which has the server's time in it: that, and the lease, is the latest deadline. It is asked of those who do
+//! Nor does a task believe in a lock for longer than the server keeps it. When the lock was granted is said by its
+//! fence, which has the server's time in it: that, and the lease, is the latest deadline. It is asked of acquires that do
 //! not wait, since theirs is always a lock of its own. (When a question was asked says little: it may stand behind others
 //! in its process.) No fault excuses a lease that is not renewed: it keeps the end that it was granted with.
 
@@ -80,7 +80,7 @@ fn overlap(scene: &Scene<'_>, resource: usize, [first, second]: [&Grant; 2], ver
     });
 }
 
-/// In the order of the fences as well: whoever holds it after a higher fence had been granted has held it since before
+/// In the order of the fences as well: a task that holds it after a higher fence had been granted has held it since before
 /// that, even if its own line is of later.
 fn by_fence(scene: &Scene<'_>, resource: usize, grants: &[Grant], judged: &mut Judged) {
     let earliest = Earliest::new(grants, |grant| Some(grant.granted));

@@ -1,11 +1,11 @@
 //! P6 between processes: no waiter is overtaken more often than local hand-overs allow.
 //!
 //! All waiters of a process share one place in the server's queue, and a process that has the lock does not stand
-//! there. So from when somebody waits in process `p` until `p` is granted the lock, each other process can have it
+//! there. So from when a task waits in process `p` until `p` is granted the lock, each other process can have it
 //! once: from its place before `p`, or because it had it already. When it has let go it stands behind `p`. Meanwhile it
 //! serves its own, late-comers too: who it is granted for, and then at most 32 turns, once it knows that others wait.
-//! So at most 33 grants of one other process that were asked for after somebody waited in `p` come before the next
-//! grant of `p`; or before whoever waited in `p` went without it, since `p` stood in the queue until then.
+//! So at most 33 grants of one other process that were asked for after a task waited in `p` come before the next
+//! grant of `p`; or before the waiter in `p` went without it, since `p` stood in the queue until then.
 //!
 //! What a process does not know yet it cannot heed: the message that others wait takes its time. Only what is asked for
 //! after [`HEARD`] counts. A run of turns is also ended by a time, 5 ms; that only makes fewer of them.
@@ -24,10 +24,10 @@ use super::verdict::Verdict;
 /// The first of a run, and the turns after it.
 const MOST: u32 = 33;
 
-/// The way of a waiter's question to the server, and of the message to whoever has the lock, on a busy machine.
+/// The way of a waiter's question to the server, and of the message to the holder, on a busy machine.
 const HEARD: u64 = 250_000_000;
 
-/// Somebody waits in a process, and the process is not granted the lock.
+/// A task waits in a process, and the process is not granted the lock.
 struct Wait {
     process: u32,
     waiting: u64,
@@ -82,7 +82,7 @@ fn overtaken(scene: &Scene<'_>, resource: usize, grants: &[Grant], wait: &Wait, 
     }
 }
 
-/// Of each grant: since somebody of its process had waited who had not been granted the lock before.
+/// Of each grant: since a task of its process had waited that had not been granted the lock before.
 fn waits_for_grants(grants: &[Grant]) -> Vec<Wait> {
     let mut latest: HashMap<u32, usize> = HashMap::new();
     let mut waits = Vec::new();
@@ -120,7 +120,7 @@ fn waits_in_vain(record: &Resource) -> Vec<Wait> {
     waits
 }
 
-/// Of each grant: since when somebody of its process had waited who had not been granted the lock before, and where
+/// Of each grant: since when a task of its process had waited that had not been granted the lock before, and where
 /// that began.
 fn first_waiting(grants: &[Grant]) -> Vec<Option<(u64, Place)>> {
     let mut of_process: HashMap<u32, (u64, Place)> = HashMap::new();

@@ -36,7 +36,7 @@ pub(crate) struct Figures {
     pub(crate) store_unknown: u64,
     pub(crate) requests: u64,
     pub(crate) handler_runs: u64,
-    /// From the first poll to the grant, of those who waited.
+    /// From the first poll to the grant, of acquires that waited.
     pub(crate) wait: Summary,
     /// From the grant to the last moment at which it certainly was held.
     pub(crate) hold: Summary,
@@ -44,15 +44,15 @@ pub(crate) struct Figures {
     pub(crate) certain_time: u64,
     /// The longest time that two holds overlapped, trusted or not.
     pub(crate) longest_overlap: u64,
-    /// The most grants that one other process had while somebody waited, who had come before they were asked for, and
-    /// no fault touched them.
+    /// The most grants that one other process had while a task waited that had come before they were asked for, and no
+    /// fault touched them.
     pub(crate) most_overtaken: u64,
     /// Pairs of a wait and another process that served late-comers meanwhile, of which a fault touched one.
     pub(crate) overtaking_undecided: u64,
     pub(crate) lost: u64,
     /// From the signal to the end of the lease as it was known before: negative where the signal came after it.
     pub(crate) lost_before_deadline: Lead,
-    /// From the signal to the next grant to anybody: positive where the holder knew before.
+    /// From the signal to the next grant: positive where the holder knew before.
     pub(crate) lost_before_next: Lead,
     /// Windows that the general checker was asked about.
     pub(crate) linear_windows: u64,

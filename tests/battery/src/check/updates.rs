@@ -1,6 +1,6 @@
 //! P3: a store that refuses stale fences loses no update.
 //!
-//! Whoever holds the lock reads a number and writes one more. The store refuses a fence lower than the highest that it
+//! The holder of the lock reads a number and writes one more. The store refuses a fence lower than the highest that it
 //! has seen, so the order of the fences is the order of the updates. In that order no number goes back, each write is
 //! one more than its read, and at the end the number is that of the writes. That holds whatever happens to the locks.
 
@@ -88,7 +88,7 @@ impl Stored {
                 }
             }
             StoreEnd::Done { .. } if store.value < self.floor => wrong = Some("it went back"),
-            StoreEnd::Done { .. } if store.value > self.ceiling => wrong = Some("nobody wrote that"),
+            StoreEnd::Done { .. } if store.value > self.ceiling => wrong = Some("that was never written"),
             StoreEnd::Done { .. } => {}
         }
         if known {

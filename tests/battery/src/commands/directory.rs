@@ -42,7 +42,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         if !self.keep {
-            // There is nobody to tell.
+            // An error here has no caller to go to.
             _ = fs::remove_dir_all(&self.path);
         }
     }

@@ -18,7 +18,7 @@ use crate::worker::Load;
 const ENDING: Load = Load { shared: 120, own: 0, long: 0, tasks: 56, slow: 2, ttl: 400, fencing: true };
 /// The same with longer leases, of which a clock that is too fast takes more than the 2 ms that a waiter comes late.
 const WAITING: Load = Load { ttl: 1_500, ..ENDING };
-/// So few names that somebody waits for each of them in every process.
+/// So few names that a task waits for each of them in every process.
 const CROWD: Load = Load { shared: 4, slow: 8, ttl: 1_000, ..ENDING };
 
 /// One of them.

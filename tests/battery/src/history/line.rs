@@ -26,12 +26,12 @@ pub(crate) enum Event {
     // --- An acquire. Times in nanoseconds.
     /// Is about to begin. `wait`: how long it may take; `None`: as long as it takes.
     Acquire { resource: String, ttl: u64, wait: Option<u64>, renewed: bool },
-    /// Its first poll had no answer: from now on it is behind whoever came before, and before whoever comes later.
+    /// Its first poll had no answer: from now on it is behind the callers that came before, and before later ones.
     Waiting,
     /// It has the lock. `at` is read after that, so the lock was held then; `deadline`: at least until when, as the
     /// holder sees it, unless it lets go before.
     Granted { fence: Fence, deadline: u64 },
-    /// Somebody else has it; or it failed; or its future is about to be dropped.
+    /// Another caller has it; or it failed; or its future is about to be dropped.
     Ended { outcome: Outcome },
 
     // --- A hold. `op` is that of its acquire.

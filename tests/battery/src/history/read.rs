@@ -44,7 +44,7 @@ impl File {
 
     /// Gives each line that has come since the last call, with its number from 1, to `each`.
     ///
-    /// A last line without its end is not read: whoever wrote it was killed at that, or is at it still. Returns whether
+    /// A last line without its end is not read: its writer was killed while it wrote, or still writes. Returns whether
     /// there is one.
     ///
     /// # Errors

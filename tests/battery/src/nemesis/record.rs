@@ -34,7 +34,7 @@ impl Record {
 
     /// Writes down what happens now, or has just happened.
     pub(crate) fn write(&self, op: u64, event: Event) -> io::Result<()> {
-        // Times in one file rise: the clock is read while nobody else writes.
+        // Times in one file rise: the clock is read under the file's mutex.
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut line = serde_json::to_vec(&Line { at: clock::now(), process: 0, op, event })?;
         line.push(b'\n');

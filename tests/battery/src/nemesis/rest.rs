@@ -1,4 +1,4 @@
-//! The end of a round: everybody comes to rest, and what is left is written down.
+//! The end of a round: all processes come to rest, and what is left is written down.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -71,7 +71,7 @@ fn of_the_living(world: &World) -> Vec<String> {
     found
 }
 
-/// What processes that were killed had on names with long leases: nobody can wait for the end of those.
+/// What processes that were killed had on names with long leases: their end is too far away to wait for.
 pub(super) fn end_long_leases(world: &World) {
     for key in leftovers(world).iter().filter(|key| key.contains(":long:")) {
         world.locks.ask::<u64>(cmd("DEL").arg(key));
@@ -80,7 +80,7 @@ pub(super) fn end_long_leases(world: &World) {
 
 /// A new process takes every lock, within a lease; then nothing is left but fences.
 pub(super) fn look(world: &World, load: &Load, fleet: &Fleet<'_>, quiets: &[Quiet], record: &Record) -> io::Result<()> {
-    // Nobody holds anything; those that were killed did so at the latest until one lease from now.
+    // No process holds anything; leases of killed ones end at the latest one lease from now.
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut locks = runtime.block_on(async {

@@ -7,7 +7,7 @@ use orchestrix_locking::FencingToken;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, Script};
 
-/// Nobody breaks the store's server. Only a process that was stopped itself waits that long.
+/// No fault touches the store's server. Only a process that was stopped itself waits that long.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Cheap to clone; all clones share the connection.
@@ -61,12 +61,12 @@ impl Store {
         answer(call.invoke_async(&mut self.connection.clone()).await)
     }
 
-    /// The value at the end, with no fence presented; 0 if nobody ever wrote.
+    /// The value at the end, with no fence presented; 0 if there was no write.
     ///
     /// # Errors
     ///
     /// Those of asking the server.
-    #[allow(dead_code, reason = "for whoever looks after the workers have ended")]
+    #[allow(dead_code, reason = "for a look after the workers have ended")]
     pub(crate) async fn value(&self, resource: &str) -> RedisResult<u64> {
         let mut get = redis::cmd("HGET");
         get.arg(key(resource)).arg("value");

@@ -122,5 +122,7 @@ async fn quiet(world: &World) -> Quiet {
 fn say(quiet: Quiet) -> Result<(), String> {
     let line = serde_json::to_string(&quiet).map_err(|error| error.to_string())?;
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}").and_then(|()| output.flush()).map_err(|error| format!("nobody listens: {error}"))
+    writeln!(output, "{line}")
+        .and_then(|()| output.flush())
+        .map_err(|error| format!("no process reads the output: {error}"))
 }

@@ -27,7 +27,7 @@ pub(crate) struct Load {
     pub(crate) shared: u32,
     /// Names of this worker alone: `own:PROCESS:0` …
     pub(crate) own: u32,
-    /// Names that all workers share, with leases that last longer than a round: `long:0` … Whoever takes one lets it go
+    /// Names that all workers share, with leases that last longer than a round: `long:0` … A task that takes one lets it go
     /// soon, or has lost interest before it is there.
     pub(crate) long: u32,
     /// Tasks at once.

@@ -26,7 +26,7 @@ pub(super) struct Requests {
     ttl: Duration,
 }
 
-/// A handler that works for longer has somebody who looks out for a loss.
+/// A handler that works for longer has a task beside it that looks out for a loss.
 const WATCHED: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone)]

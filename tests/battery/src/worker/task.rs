@@ -39,7 +39,7 @@ pub(super) async fn run(world: Arc<World>, number: u32) {
 }
 
 /// A name of its own, or a shared one. The slow ones keep to the first quarter of both, where they wait for each other,
-/// so that the others have names that nobody holds for long. The quick ones are rarely there, where each of them may
+/// so that the others have names that are never held for long. The quick ones are rarely there, where each of them may
 /// wait for seconds; and on the first name of their own more than on the others, so that there is a crowd.
 fn name(world: &World, random: &mut Random, slow: bool) -> String {
     let load = &world.setup.load;
@@ -59,7 +59,7 @@ async fn be_quick(world: &Arc<World>, random: &mut Random) {
         4 => Patience::For(Duration::from_secs(2)),
         _ => Patience::For(Duration::from_millis(50 + random.below(950))),
     };
-    // Whoever does not wait may knock where others let their leases run out: in the moment of the end, at times.
+    // A task that does not wait may knock where others let their leases run out: in the moment of the end, at times.
     let knocks = matches!(patience, Patience::For(Duration::ZERO)) && random.one_in(2);
     let resource = name(world, random, knocks);
     let options = LockOptions::default().ttl(world.ttl()).auto_renew(!random.one_in(4));

@@ -32,7 +32,7 @@ impl LockBackend for Telling {
             let lock = self.0.create_lock(request.resource().clone(), *request.configured_options())?;
             let guard = lock.try_acquire(timeout).await?;
             if let Some(guard) = &guard {
-                // Outside such a task there is nobody to be told.
+                // Outside such a task there is no receiver.
                 _ = LOCK.try_with(|lock| lock.set(Some(guard.handle())));
             }
             Ok(guard.map(Into::into))

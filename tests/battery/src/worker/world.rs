@@ -21,7 +21,7 @@ pub(super) struct World {
     pub(super) store: Store,
     /// Read for as long as a task is about something; written while nothing is to be under way.
     pub(super) going: Arc<RwLock<()>>,
-    /// Whoever takes long ends early.
+    /// Tasks that take long end early.
     pub(super) hurry: AtomicBool,
     pub(super) operations: AtomicU64,
 }

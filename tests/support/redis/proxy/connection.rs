@@ -29,7 +29,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) -> Infall
         if shared.settings.borrow().refuse {
             continue;
         }
-        // Before it counts: whoever sees it counted can cut it.
+        // Before it counts: a test that sees it counted can cut it.
         let mut cut = shared.cut.subscribe();
         let open = Open::new(Arc::clone(&shared));
         tokio::spawn(async move {

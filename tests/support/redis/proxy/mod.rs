@@ -85,7 +85,7 @@ impl Proxy {
         self.change(|settings| settings.requests.drop = drop);
     }
 
-    /// What the server sends is lost: commands are run, and nobody hears of it.
+    /// What the server sends is lost: commands are run, and no client hears of it.
     pub(crate) fn drop_answers(&self, drop: bool) {
         self.change(|settings| settings.answers.drop = drop);
     }

@@ -126,7 +126,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     ("a stale write is accepted", Property::Updates, true, |history| {
         let of = history.grant(|_, of| of.lost.is_some())?;
         let read = history.lines.iter().position(|line| line.op == of.op && refused(&line.event))?;
-        // After whoever came next had been there: its read is refused, and it writes all the same.
+        // After the next holder had been there: its read is refused, and it writes all the same.
         let at = history.at(read) + 10;
         history.put(at, &of, Event::Store { side: Side::Write, value: Some(1_000) });
         history.put(at + 10, &of, Event::Stored { side: Side::Write, outcome: Outcome::Yes, value: Some(1_000) });
@@ -145,7 +145,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         *outcome = Outcome::No;
         Some(())
     }),
-    ("a read of what nobody wrote", Property::Updates, true, |history| {
+    ("a read of what was never written", Property::Updates, true, |history| {
         let read =
             history.line(|event| matches!(event, Event::Stored { side: Side::Read, outcome: Outcome::Yes, .. }))?;
         let Event::Stored { value, .. } = history.event(read) else { return None };
@@ -161,7 +161,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         let kept = history.lines.remove(last);
         matches!(kept.event, Event::Final { .. }).then_some(())
     }),
-    // Whoever was extended held it, so that two did.
+    // The extended task held it, so that two did.
     ("an extension of another's", Property::Owners, false, |history| {
         let (first, second) = history.pair(|history, first, second| {
             !first.handler && first.lost.is_none() && is_held_when_released(history, first) && !second.handler
@@ -237,7 +237,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         history.put(granted + 1, &other, Event::Ended { outcome: Outcome::GivenUp });
         Some(())
     }),
-    ("a grant that nobody asked for", Property::Lines, false, |history| {
+    ("a grant that was never asked for", Property::Lines, false, |history| {
         let of = history.grant(|_, of| !of.handler)?;
         history.lines.remove(of.begin);
         Some(())

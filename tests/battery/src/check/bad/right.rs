@@ -106,7 +106,7 @@ impl Simulation {
         }
         self.put(now + 40, process, op, Event::Waiting);
         let granted = now.max(free) + self.dice.between(MS / 20, MS / 2);
-        // Nobody else is granted it before its time is up.
+        // No other task is granted it before its time is up.
         let free_for_all = now.max(free) + MS / 20;
         if wait.is_some_and(|wait| if wait == 0 { free > now } else { free_for_all > now + wait }) {
             let at = now + wait.unwrap_or(0) + self.dice.between(MS / 10, MS);
@@ -114,7 +114,7 @@ impl Simulation {
             return free;
         }
         if self.dice.one_in(12) {
-            // Before anybody else can be granted it.
+            // Before another task can be granted it.
             let at = self.dice.between(now + 50, free_for_all);
             let outcome = if self.dice.one_in(3) { Outcome::Failed("Backend".into()) } else { Outcome::GivenUp };
             self.put(at, process, op, Event::Ended { outcome });

@@ -20,7 +20,7 @@ proptest! {
     fn a_correct_history_is_accepted(seed: u64) {
         let verdict = judge(right::history(seed, false));
         prop_assert!(verdict.holds(), "{verdict:#?}");
-        // Nobody waits for as long as that takes; it has tests of its own.
+        // No task waits for as long as that takes; it has tests of its own.
         prop_assert_eq!(verdict.not_asked(), [Property::Overtaking]);
         prop_assert_eq!(verdict.lost_updates, 0);
         for property in Property::ALL {
@@ -96,8 +96,8 @@ fn each_mutant_is_caught_by_its_property() {
     assert!(all().count() >= 40);
 }
 
-/// 33 late-comers of another process may come before one who waits; 34 may not; and what is excused by a fault is not
-/// held against anybody, and decides nothing.
+/// 33 late-comers of another process may come before one who waits; 34 may not; and what is excused by a fault
+/// violates nothing, and decides nothing.
 #[test]
 fn overtaking_between_processes_is_bounded() {
     for (late, faulty, overtaken) in [(33, false, false), (34, false, true), (34, true, false)] {
@@ -111,7 +111,7 @@ fn overtaking_between_processes_is_bounded() {
     }
 }
 
-/// Whoever waited and went without it was overtaken as well as one who was served at last.
+/// A waiter that went without it was overtaken, as well as one that was served at last.
 #[test]
 fn overtaking_of_one_who_gives_up_is_bounded() {
     for (late, faulty, overtaken) in [(33, false, false), (34, false, true), (34, true, false)] {
@@ -124,7 +124,7 @@ fn overtaking_of_one_who_gives_up_is_bounded() {
     }
 }
 
-/// Scripts that are sent once more excuse nobody for seconds; nor does a fault of before the server was at rest.
+/// Scripts that are sent once more excuse no process for seconds; nor does a fault of before the server was at rest.
 #[test]
 fn overtaking_is_excused_no_longer_than_a_fault_is_felt() {
     let mut after_flush = late_comers(34);
@@ -147,7 +147,7 @@ fn is_decided(lines: Vec<Line>, late: u64, faulty: bool, overtaken: bool) {
     assert_eq!(pairs, if faulty { (0, 1) } else { (1, 0) });
 }
 
-/// Somebody waits in process 1, and so many who come later are served in process 2.
+/// A task waits in process 1, and so many tasks that come later are served in process 2.
 fn late_comers(late: u64) -> Vec<Line> {
     let mut lines = vec![line(1_000 * MS, 1, 1, acquire()), line(1_000 * MS + 1, 1, 1, Event::Waiting)];
     for turn in 0..late {
@@ -177,7 +177,7 @@ fn a_lower_fence_is_excused_only_where_it_was_given_before_the_fault() {
     for (made, seen, asked, excused) in [
         (1_990, false, 2_050, true),
         (1_000, true, 2_050, true),
-        // Too long ago, and nobody had it.
+        // Too long ago, and no task had it.
         (1_000, false, 2_050, false),
         // No later than the server's new grants, which are at 2 040, but lower than they are.
         (2_700, false, 2_050, false),

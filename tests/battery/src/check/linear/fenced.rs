@@ -15,7 +15,7 @@ pub(super) enum Step {
         fence: u64,
         yes: bool,
     },
-    /// Ends without an answer that says so: by its lease, or by a release of which nobody heard.
+    /// Ends without an answer that says so: by its lease, or by a release whose answer was not heard.
     Ends(u64),
 }
 

@@ -19,7 +19,7 @@ const SAMPLES: usize = 20;
 pub(in crate::check) fn judge(scene: &Scene<'_>, resource: usize, verdict: &mut Verdict) {
     let Some(record) = scene.round.resources.get(resource) else { return };
     let grants = &record.grants;
-    // Which of two with one fence was answered, nobody can tell.
+    // Which of two with one fence was answered cannot be told.
     if grants.windows(2).any(|pair| matches!(pair, [first, second] if first.fence == second.fence)) {
         return;
     }
