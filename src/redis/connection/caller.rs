@@ -37,7 +37,7 @@ pub(in crate::redis) trait Caller: Send + Sync + 'static {
 /// How a supervisor ended that was not retired.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::redis) struct SupervisorExit {
-    /// As far as is known the server can be reached.
+    /// See [`is_within_reach`](super::shared::Shared::is_within_reach).
     pub(in crate::redis) within_reach: bool,
     /// The present thread is about to end a runtime, and may be blocked.
     pub(in crate::redis) may_block: bool,

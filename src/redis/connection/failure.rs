@@ -67,6 +67,11 @@ impl Failure {
         is_not_here(&self.source)
     }
 
+    /// Whether the server did not reply in time.
+    pub(super) fn is_silent(&self) -> bool {
+        self.source.is_timeout()
+    }
+
     /// Whether the connection was closed, rather than silent.
     pub(super) fn is_closed(&self) -> bool {
         is_closed(&self.source)

@@ -17,7 +17,10 @@ pub(in crate::redis) enum Condition {
     },
     /// It broke just now, and the next one is being made: calls wait for that one.
     Broken(Failure),
-    /// The server is out of reach.
+    /// It broke not long ago, and attempts to connect have failed since. Another server may be about to take its place, so
+    /// that calls wait.
+    Interrupted(Failure),
+    /// The server is out of reach: there never was a connection, or has been none for long.
     Down(Failure),
 }
 
@@ -28,7 +31,7 @@ impl Condition {
         match self {
             Self::Broken(failure) => failure.is_closed() || failure.is_not_here(),
             Self::Up { .. } => true,
-            Self::Starting | Self::Down(_) => false,
+            Self::Starting | Self::Interrupted(_) | Self::Down(_) => false,
         }
     }
 }
@@ -57,11 +60,21 @@ impl<C: Caller> Shared<C> {
         }
     }
 
+    /// Whether a call is likely to be run soon: there is a connection, or one is being made that has not failed.
+    pub(in crate::redis) fn is_within_reach(&self) -> bool {
+        match &*self.condition.lock() {
+            Condition::Starting | Condition::Up { .. } | Condition::Broken(_) => true,
+            Condition::Interrupted(failure) | Condition::Down(failure) => failure.is_not_here(),
+        }
+    }
+
     /// Why there is no connection at this moment, if there was one or an attempt failed. As long as there is none the
     /// latest reply of the server may be an old one.
     pub(in crate::redis) fn disconnected_error(&self) -> Option<LockError> {
         match &*self.condition.lock() {
-            Condition::Broken(failure) | Condition::Down(failure) => Some(failure.to_error()),
+            Condition::Broken(failure) | Condition::Interrupted(failure) | Condition::Down(failure) => {
+                Some(failure.to_error())
+            }
             Condition::Starting | Condition::Up { .. } => None,
         }
     }
@@ -77,6 +90,7 @@ impl<C: Caller> Shared<C> {
         let condition = self.condition.lock();
         match &*condition {
             Condition::Broken(_) => condition.is_change(),
+            Condition::Interrupted(failure) => !failure.is_silent(),
             Condition::Down(failure) => failure.is_not_here(),
             Condition::Starting | Condition::Up { .. } => self.changes() != changes,
         }

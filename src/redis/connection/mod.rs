@@ -20,9 +20,9 @@
 //!   from a reply is enqueued after it.
 //! - **K3** A call whose reply is [`Reply::NotSent`] has not run and never will. One that may have run, or may still run, is
 //!   in doubt: [`Reply::Indeterminate`].
-//! - **K4** No call waits for a server that is known to be out of reach: it fails at once, with the reason. A server that
-//!   replies "not here" or "not now" is within reach, and a connection that was just closed is likely to be replaced soon.
-//!   In both cases a call that certainly has not run waits for the next connection, for a [bounded time](Call::may_wait_for).
+//! - **K4** A failover is a wait: a call that certainly has not run waits for the next connection, for a
+//!   [bounded time](Call::may_wait_for), if the server replies "not here" or "not now", and for a minute after a connection
+//!   ended. No call waits for a server that is known to be out of reach beyond that: it fails at once, with the reason.
 //! - **K5** The supervisor alone detects that a connection is dead. It needs no caller that waits long enough.
 //! - **K6** One supervisor at a time drives the connection. One that was deposed changes nothing any more: neither the
 //!   condition nor the sender, and no notification that its connection still receives is passed on.

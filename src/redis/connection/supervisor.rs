@@ -62,7 +62,7 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
     let mut events =
         ConnectionEvents::new(&settings.server, &settings.prefix, &connection.inbox, settings.response_timeout);
     loop {
-        match attempt(&guard, failures).await {
+        match attempt(&guard, failures, since).await {
             Ok(ready) => {
                 guard.set_condition(Condition::Up { publishing: ready.publishing });
                 let permitted = ready.publishing == Publishing::Allowed;
@@ -91,7 +91,11 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
                 // A first connection that was accepted and closed before it was ready is like one that broke: the next
                 // attempt is likely to succeed.
                 let may_succeed = failures == 1 && failure.is_cut_off();
-                guard.set_condition(if may_succeed { Condition::Broken(failure) } else { Condition::Down(failure) });
+                guard.set_condition(if may_succeed {
+                    Condition::Broken(failure)
+                } else {
+                    guard.outage(failure, since)
+                });
             }
         }
         if failures > 0 {
@@ -103,30 +107,29 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
     }
 }
 
-/// Makes a connection. A call waits for the first attempt, but not for longer than for a reply. During later attempts each
-/// call that is not to wait for the server fails at once (K4).
-async fn attempt<C: Caller>(guard: &SupervisorGuard<C>, failures: usize) -> Result<ReadyConnection, RedisError> {
+/// Makes a connection. Calls wait for it if there was one not long ago, and otherwise for the first attempt, but not for
+/// longer than for a reply; after that each call that is not to wait for the server fails at once (K4).
+async fn attempt<C: Caller>(
+    guard: &SupervisorGuard<C>,
+    failures: usize,
+    since: Instant,
+) -> Result<ReadyConnection, RedisError> {
     let connection = &guard.connection;
     let settings = &connection.settings;
     let began = Instant::now();
     let mut unreachable_at = Some(began + settings.response_timeout).filter(|_| failures == 0);
-    let mut overdue_at = None;
-    if failures > 0 {
-        // Calls that wait for the server may have less time left than this attempt takes.
-        overdue_at = guard.fail_waiting_calls();
-    }
+    let mut overdue_at = guard.fail_waiting_calls();
     let mut connecting = pin!(timeout(settings.connect_timeout, connect(connection, &guard.caller)));
     loop {
         tokio::select! {
             made = &mut connecting => return made.unwrap_or_else(|_| Err(timed_out())),
             () = sleep_until(unreachable_at.unwrap_or(began)), if unreachable_at.is_some() => {
                 unreachable_at = None;
-                guard.set_condition(Condition::Down(Failure::timed_out(settings, "connecting").without_connection_since(began)));
+                let failure = Failure::timed_out(settings, "connecting").without_connection_since(since);
+                guard.set_condition(guard.outage(failure, since));
                 overdue_at = guard.fail_waiting_calls();
             }
-            () = connection.wake_supervisor.notified(), if unreachable_at.is_none() => {
-                overdue_at = guard.fail_waiting_calls();
-            }
+            () = connection.wake_supervisor.notified() => overdue_at = guard.fail_waiting_calls(),
             () = sleep_until(overdue_at.unwrap_or(began)), if overdue_at.is_some() => {
                 overdue_at = guard.fail_waiting_calls();
             }

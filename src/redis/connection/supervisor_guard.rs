@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use tokio::time::Instant;
 
+use super::call::LONGEST_WAIT_FOR_A_SERVER;
 use super::failure::{Failure, connection_closed};
 use super::{Caller, Condition, Connection, Generation, Reply, SupervisorExit};
 
@@ -40,19 +41,30 @@ impl<C: Caller> SupervisorGuard<C> {
         self.connection.retired.load(SeqCst) && self.connection.is_queue_empty()
     }
 
+    /// The condition after an attempt to connect that failed, if there has been no connection since then. Where there was one
+    /// before, another server may be about to take its place: a failover is a wait (K4).
+    pub(super) fn outage(&self, failure: Failure, since: Instant) -> Condition {
+        if self.connection.connected_before.load(SeqCst) && since.elapsed() < LONGEST_WAIT_FOR_A_SERVER {
+            Condition::Interrupted(failure)
+        } else {
+            Condition::Down(failure)
+        }
+    }
+
     /// Fails the calls in the queue, since the server is out of reach. Where calls may wait for the next connection (K4),
-    /// only those whose time is up fail. Returns when to call this again.
+    /// only those whose time is up fail; and none before the outcome of the first attempt. Returns when to call this again.
     pub(super) fn fail_waiting_calls(&self) -> Option<Instant> {
         if !self.connection.task.is_current(self.generation) {
             return None;
         }
         match self.connection.condition() {
-            Condition::Broken(failure) => self.fail_overdue_calls(&failure),
+            Condition::Broken(failure) | Condition::Interrupted(failure) => self.fail_overdue_calls(&failure),
             Condition::Down(failure) if failure.is_not_here() => self.fail_overdue_calls(&failure),
-            _ => {
+            Condition::Down(_) => {
                 self.fail_all_calls();
                 None
             }
+            Condition::Starting | Condition::Up { .. } => None,
         }
     }
 
@@ -102,7 +114,7 @@ impl<C: Caller> Drop for SupervisorGuard<C> {
     fn drop(&mut self) {
         let connection = &self.connection;
         let exit = SupervisorExit {
-            within_reach: connection.unreachable_error().is_none(),
+            within_reach: connection.is_within_reach(),
             may_block: connection.task.may_block_while_dropping(self.generation),
         };
         self.set_condition(Condition::Starting);

@@ -77,10 +77,7 @@ impl<B: LeaseOwner> Driver<B> {
     /// A call was made outside of all runtimes, perhaps by a guard that was dropped. Drains if no runtime drives the
     /// connection.
     pub(super) fn drain_outside_of_runtimes(self: &Arc<Self>) {
-        if !self.connection.task().is_taken()
-            && self.frees_are_pending()
-            && self.connection.unreachable_error().is_none()
-        {
+        if !self.connection.task().is_taken() && self.frees_are_pending() && self.connection.is_within_reach() {
             self.start_draining(false);
             self.wait_until_drained();
         }

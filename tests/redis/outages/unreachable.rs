@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::{RedisLockOptions, RedisLockProvider};
+use orchestrix_locking::{DistributedLock, RedisLockOptions, RedisLockProvider};
 
-use super::scene::{LIMIT, SOON, Scene, keys, lock, provider_at, unavailable, until_clean, until_it_works};
+use super::scene::{
+    LIMIT, SOON, Scene, granted, keys, lock, provider_at, unavailable, until_clean, until_it_works, wait_for,
+};
 use crate::support::RedisServer;
 
 /// In a connection string, it must not get out of it.
@@ -12,39 +14,46 @@ const CANARY: &str = "c4n4ry";
 
 const TTL: Duration = Duration::from_secs(5);
 
-/// A refused connection is told at once: who refused, what, and since when, and nothing of the password.
+/// A server that has gone is waited for within the caller's own time, the response time-out at least: another may take its
+/// place. The error says who refused, what, and since when, and nothing of the password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_connection_is_told_at_once_with_its_address_and_reason() {
+async fn a_server_that_has_gone_is_waited_for_in_the_callers_time() {
     let server = RedisServer::builder().password(CANARY).start();
-    let provider = provider_at(server.url());
+    let timeout = Duration::from_millis(400);
+    let options = RedisLockOptions::default().connection_string(server.url()).response_timeout(timeout);
+    let provider = RedisLockProvider::new(options).unwrap();
     let lock = lock(&provider, "order:1", TTL);
     lock.acquire().await.unwrap().release().await.unwrap();
     server.kill();
-    // The very first, and then the ones that find the provider trying again.
-    for attempt in 0..20 {
+    for wait in [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(900), Duration::ZERO] {
         let begun = Instant::now();
-        let answer = if attempt % 2 == 0 { lock.try_acquire(LIMIT).await } else { lock.acquire().await.map(Some) };
+        let answer = lock.try_acquire(wait).await;
         let took = begun.elapsed();
         let debug = format!("{answer:?}");
         let text = unavailable(answer);
-        assert!(took < Duration::from_millis(300), "{took:?}");
+        let least = wait.max(timeout);
+        assert!(took + Duration::from_millis(30) >= least && took < least + Duration::from_millis(400), "{took:?}");
         assert!(text.contains(&format!("127.0.0.1:{}", server.port())), "{text}");
-        if attempt > 0 {
-            assert!(text.contains("onnection refused"), "{text}");
-            assert!(text.contains("connecting"), "{text}");
-        }
+        assert!(text.contains("onnection refused") && text.contains("connecting"), "{text}");
+        assert!(text.contains("without a connection for"), "{text}");
         assert!(!text.contains(CANARY) && !debug.contains(CANARY), "{text} {debug}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let text = unavailable(lock.acquire().await);
-    assert!(text.contains("without a connection for"), "{text}");
     assert!(!format!("{provider:?} {lock:?}").contains(CANARY));
+    // Callers with time wait for the server, however many there are.
+    let waiting: Vec<_> = (0..50).map(|number| wait_for(&locked(&provider, number), LIMIT)).collect();
+    tokio::time::sleep(timeout).await;
     server.start_again();
-    until_it_works(&lock).await;
+    for task in waiting {
+        granted(task).await.release().await.unwrap();
+    }
     until_clean(&server, &provider, SOON).await;
 }
 
-/// As above, for a provider that never had a connection.
+fn locked(provider: &RedisLockProvider, number: usize) -> DistributedLock {
+    lock(provider, &format!("order:{number}"), TTL)
+}
+
+/// Where there never was a connection, a refused one is told at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_never_there_is_told_at_once() {
     let server = RedisServer::start();
