@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 
 use super::acquire_future::AcquireFuture;
+use super::connection_string::Server;
 use super::driver::Driver;
 use super::lease::{LeaseOwner, RedisLease};
 use super::runtimes::Runtimes;
@@ -20,9 +21,9 @@ use crate::{LockError, LockRequest};
 /// Owned by locks, guards and waiters. The provider's tasks end with the last of them.
 pub(super) struct Backend {
     driver: Arc<Driver<Self>>,
-    /// Connections for everything but lock calls. Made at the first use, and again in another runtime: its connections
-    /// are driven by the runtime in which they were made, which may have ended or hang.
-    pool: Mutex<Option<(Id, Pool)>>,
+    /// Connections for everything but lock calls. Made at the first use, again in another runtime, since its connections are driven
+    /// by the one in which they were made, and again for another server.
+    pool: Mutex<Option<(Id, Server, Pool)>>,
 }
 
 impl Backend {
@@ -34,16 +35,17 @@ impl Backend {
         &self.driver
     }
 
-    /// The pool of connections for everything but lock calls.
-    pub(super) fn pool<E>(&self, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
+    /// The pool of connections for everything but lock calls, to this server.
+    pub(super) fn pool<E>(&self, server: &Server, new: impl FnOnce() -> Result<Pool, E>) -> Result<Pool, E> {
         let here = Handle::try_current().ok().map(|runtime| runtime.id());
-        if let Some((runtime, pool)) = &*self.pool.lock()
+        if let Some((runtime, of, pool)) = &*self.pool.lock()
             && Some(*runtime) == here
+            && of == server
         {
             return Ok(pool.clone());
         }
         let pool = new()?;
-        let before = here.and_then(|here| self.pool.lock().replace((here, pool.clone())));
+        let before = here.and_then(|here| self.pool.lock().replace((here, server.clone(), pool.clone())));
         // Dropped outside the mutex, since it closes its connections.
         drop(before);
         Ok(pool)

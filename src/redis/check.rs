@@ -11,7 +11,7 @@ use futures_util::future::try_join_all;
 use tokio::time::timeout;
 
 use super::backend::Backend;
-use super::connection::{Failure, pool, pool_error, redact};
+use super::connection::{CHECKING, Failure, connection_closed, pool, pool_error, redact, timed_out};
 use super::warning::RedisWarning;
 use crate::backend::LockBackend;
 use crate::{LockError, LockOptions, LockRequest, Resource};
@@ -36,7 +36,7 @@ pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Resul
         }
         Ok(())
     });
-    probed.await.unwrap_or_else(|_| Err(Failure::timed_out(settings, "checking").to_error()))?;
+    probed.await.unwrap_or_else(|_| Err(Failure::new(settings, CHECKING, timed_out()).to_error()))?;
     let mut warnings = settings.warnings.clone();
     warnings.extend(warnings_about_server(backend, refused).await);
     if connection.is_publishing_refused() {
@@ -59,7 +59,7 @@ async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockErr
 /// What the server says of itself, over the lock connection and another one.
 async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning> {
     let connection = &backend.driver().connection;
-    let shown = |value: &str| redact(connection.settings().info.redis_settings(), value);
+    let shown = |value: &str| redact(connection.settings(), value);
     let facts = connection.facts();
     let mut warnings = Vec::new();
     if facts.in_cluster {
@@ -92,15 +92,16 @@ async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> 
 /// The server's reply to `INFO`, over a connection of the pool.
 async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
     let settings = backend.driver().connection.settings();
-    let failure = |error| Failure::new(settings, "checking", error);
+    let failure = |error| Failure::new(settings, CHECKING, error);
     let reply = async {
-        let pool = backend.pool(|| pool(settings))?;
+        let server = backend.driver().connection.node().ok_or_else(connection_closed)?;
+        let pool = backend.pool(&server, || pool(settings, &server))?;
         let mut connection = pool.get().await.map_err(pool_error)?;
         ::redis::cmd("INFO").query_async(&mut connection).await
     };
     match timeout(settings.connect_timeout + settings.response_timeout, reply).await {
         Ok(answer) => answer.map_err(failure),
-        Err(_) => Err(Failure::timed_out(settings, "checking")),
+        Err(_) => Err(Failure::new(settings, CHECKING, timed_out())),
     }
 }
 

@@ -42,9 +42,13 @@ pub fn connection_string(data: &[u8]) {
         return;
     }
     let encoded = percent_encode(password.as_bytes(), NON_ALPHANUMERIC);
-    for text in [format!("redis://:{encoded}@localhost"), format!("unix:///run/redis?pass={encoded}")] {
+    for text in [
+        format!("redis://:{encoded}@localhost"),
+        format!("unix:///run/redis?pass={encoded}"),
+        format!("redis+sentinel://:{encoded}@localhost/locks"),
+    ] {
         let settings = RedisLockOptions::default().connection_string(text).settings().unwrap();
-        assert_eq!(settings.info.redis_settings().password(), Some(&*password));
+        assert_eq!(settings.credentials.password.as_deref(), Some(&*password));
     }
 }
 

@@ -24,6 +24,7 @@ mod check;
 mod clocks;
 mod connection;
 mod connection_string;
+mod discovery;
 mod driver;
 #[cfg(all(any(test, fuzzing), feature = "axum", feature = "tonic"))]
 pub(crate) mod fuzz;

@@ -37,12 +37,18 @@ pub struct RedisLockOptions {
 
 impl RedisLockOptions {
     /// The server and the credentials, as a URL or in the form of StackExchange.Redis. `localhost:6379` by default.
-    /// White space around the text is ignored.
+    /// White space around the text is ignored. Several servers may be named, one of which is the primary, or the
+    /// sentinels of a service: `docs/redis.md` says what is promised then.
     ///
     /// # URLs
     ///
     /// - `redis://[user[:password]@]host[:port][/db][?parameters]`; `rediss` for TLS. The schemes `valkey` and
     ///   `valkeys` mean the same. The port is 6379 unless it is given, also with TLS.
+    /// - `redis+sentinel://[user[:password]@]host[:port],…/service[/db][?parameters]`, the primary of a service that
+    ///   Sentinel watches; `rediss+sentinel` for TLS to the sentinels and to the server. The hosts are those of sentinels,
+    ///   1 to 64, on port 26379 unless it is given. The user and the password are the server's. A sentinel that asks for a
+    ///   password is given `sentinel_username` and `sentinel_password`, or else those of the server. Lettuce's
+    ///   `redis-sentinel://host,…/db?sentinelMasterId=service` means the same, also with `#service`.
     /// - `unix:///path[?parameters]`, the same as `unix:/path` and `redis+unix:///path`, for a Unix socket.
     ///
     /// An IPv6 address is written in brackets. In the user and the password `/`, `?`, `#`, `@` and `%` have to be
@@ -61,25 +67,32 @@ impl RedisLockOptions {
     /// | `read_timeout`, `socket_timeout` | as `responseTimeout`, in seconds or with a unit |
     /// | `timeout` | as `responseTimeout`, only with a unit, since clients differ in it: `5s` |
     /// | `username`, `password` | as `user` and `pass`, for a Unix socket |
+    /// | `sentinel_username`, `sentinel_password` | the credentials of the sentinels; only with Sentinel |
+    /// | `sentinelMasterId`, `master_name` | the service; only with Sentinel, instead of the path |
     /// | `family` | only `0` |
     /// | `ssl`, `tls`, `ssl_check_hostname`, `rejectUnauthorized` | only what the scheme says: `true` with TLS, `false` without |
     /// | `ssl_cert_reqs`, `verifyPeer` | only `required`, `CERT_REQUIRED`, `full` and `true`, with TLS |
     /// | `skip_verify`, `startTls` | only `false` |
     /// | `allowUsernameInURI`, `autoResubscribe`, `clientName`, `client_name`, `connectionName`, `conn_max_idle_time`, `conn_max_lifetime`, `conn_max_lifetime_jitter`, `decode_responses`, `dialer_retries`, `dialer_retry_timeout`, `enableOfflineQueue`, `enableReadyCheck`, `encoding`, `encoding_errors`, `health_check_interval`, `idle_check_frequency`, `idle_timeout`, `keepAlive`, `lazyConnect`, `lib_name`, `lib_version`, `libraryName`, `libraryVersion`, `max_active_conns`, `max_concurrent_dials`, `max_conn_age`, `max_connections`, `max_idle_conns`, `max_retries`, `max_retry_backoff`, `maxRetriesPerRequest`, `min_idle_conns`, `min_retry_backoff`, `noDelay`, `pool_fifo`, `pool_size`, `pool_timeout`, `reconnect_attempts`, `retry_on_error`, `retry_on_timeout`, `socket_keepalive`, `write_timeout` | accepted without effect |
-    /// | `ssl_ca_certs`, `ssl_ca_data`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_ciphers`, `ssl_min_version`, `keyPrefix`, `prefix`, `master_name`, `sentinelMasterId`, `addr`, `node` | refused, since they would be relied on in vain |
+    /// | `ssl_ca_certs`, `ssl_ca_data`, `ssl_ca_path`, `ssl_certfile`, `ssl_keyfile`, `ssl_ciphers`, `ssl_min_version`, `keyPrefix`, `prefix`, `addr`, `node` | refused, since they would be relied on in vain |
     ///
     /// If several set the same time-out, the first of them in this table counts, and this crate's own parameters before all.
     ///
     /// # The form of StackExchange.Redis
     ///
-    /// `host[:port]`, then options after commas: `redis.example.org,ssl=true,password=…,defaultDatabase=2`. Names may be in
+    /// `host[:port]`, more servers with their ports, and options, with commas between them: `redis.example.org,ssl=true,password=…,defaultDatabase=2`. Names may be in
     /// upper or lower case; spaces around commas are ignored. The port is 6379 unless it is given, and 6380 with `ssl=true`. A
     /// server that begins with `!` is the path of a Unix socket. The server comes before the password. A password may contain
     /// `=`; one with a comma needs a URL.
     ///
+    /// With `serviceName` the servers are sentinels, on port 26379 unless it is given. Without it one of several servers is
+    /// used: the one that is a primary. Up to 64 may be named. If two of them are primaries, none is used.
+    ///
     /// | options | |
     /// | --- | --- |
     /// | `user`, `password`, `ssl`, `defaultDatabase` | the credentials, TLS, and the database |
+    /// | `serviceName` | the service that Sentinel watches |
+    /// | `sentinelUser`, `sentinelPassword` | the credentials of the sentinels, if they have their own |
     /// | `connectTimeout` | [`connect_timeout`](Self::connect_timeout), in milliseconds |
     /// | `responseTimeout`, else `asyncTimeout`, else `syncTimeout` | [`response_timeout`](Self::response_timeout), in milliseconds |
     /// | `keepAlive` | after how many idle seconds the system probes the connection; 10 by default |
@@ -90,7 +103,7 @@ impl RedisLockOptions {
     /// | `proxy` | only `none` |
     /// | `maintNotifications` | only `disabled` and `auto` |
     /// | `abortConnect`, `allowAdmin`, `configChannel`, `configCheckSeconds`, `connectRetry`, `highPriorityThreads`, `idleTimeout`, `maintPostEventRelaxed`, `maintRelaxedTimeout`, `maintRelaxedWindowMax`, `name`, `poolsize`, `preheat`, `preserveAsyncOrder`, `resolveDns`, `setlib`, `tcpKeepAlive`, `tiebreaker`, `topologyRefreshSeconds`, `tryit`, `version`, `writeBuffer` | accepted without effect |
-    /// | `serviceName`, `sentinelUser`, `sentinelPassword`, `channelPrefix`, `prefix`, `defaults`, `tunnel`, `$COMMAND`, a second server | refused, since they would be relied on in vain |
+    /// | `channelPrefix`, `prefix`, `defaults`, `tunnel`, `$COMMAND` | refused, since they would be relied on in vain |
     ///
     /// # Both
     ///
@@ -124,8 +137,8 @@ impl RedisLockOptions {
     /// How long the server may take to reply to one command before the connection is taken for dead and replaced. 1 s by
     /// default, 10 ms to 60 s. Takes precedence over the connection string.
     ///
-    /// It is also how long an acquire, an extension or a release waits at least for another connection while the server
-    /// replies that it is a replica or is loading its data, and how long the end of a runtime waits at most for the replies to
+    /// It is also how long an acquire, an extension or a release waits at least for another connection during a failover, and
+    /// how long the end of a runtime waits at most for the replies to
     /// releases.
     pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
         self.response_timeout = Some(response_timeout);

@@ -4,18 +4,23 @@ use std::fmt;
 use std::time::Duration;
 
 use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use ::redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use ::redis::{ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisResult};
 
 use super::RedisLockOptions;
-use super::connection_string::{self, Given, Server, Target};
-use super::tls;
+use super::connection_string::{self, Credentials, Given, Server, Servers};
+use super::tls::{self, Certificates};
 use super::warning::RedisWarning;
 use crate::{BuildError, BuildProblem, LockError};
 
 /// The checked options of a provider.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    pub(crate) info: ConnectionInfo,
+    pub(crate) servers: Servers,
+    /// Those of the server.
+    pub(crate) credentials: Credentials,
+    pub(crate) database: i64,
+    tcp: TcpSettings,
+    certificates: Certificates,
     pub(crate) prefix: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
@@ -23,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) max_waiters_in_total: usize,
     /// Options of the string that could not be used as they are.
     pub(crate) warnings: Vec<RedisWarning>,
-    /// `host:port` or `unix:/path`, for errors.
+    /// What errors call the server: `host:port`, `unix:/path`, several of these, or a service and its sentinels.
     pub(crate) server: String,
 }
 
@@ -40,6 +45,47 @@ impl Settings {
     /// the scripts, and sends the call.
     pub(crate) fn claim_lease(&self) -> Duration {
         (self.connect_timeout + 3 * self.response_timeout).max(SHORTEST_CLAIM)
+    }
+
+    /// How to connect to one of the servers.
+    pub(crate) fn info(&self, server: &Server) -> RedisResult<ConnectionInfo> {
+        // The library's name is not set, so that a user whose permissions are those of locks needs none for CLIENT.
+        let redis = RedisConnectionInfo::default()
+            .set_db(self.database)
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name();
+        self.info_with(server, redis, &self.credentials)
+    }
+
+    /// How to connect to a sentinel with these credentials. Sentinels need not speak RESP3.
+    pub(crate) fn sentinel_info(&self, sentinel: &Server, credentials: &Credentials) -> RedisResult<ConnectionInfo> {
+        self.info_with(sentinel, RedisConnectionInfo::default().set_skip_set_lib_name(), credentials)
+    }
+
+    fn info_with(
+        &self,
+        server: &Server,
+        mut redis: RedisConnectionInfo,
+        credentials: &Credentials,
+    ) -> RedisResult<ConnectionInfo> {
+        if let Some(user) = &credentials.user {
+            redis = redis.set_username(user);
+        }
+        if let Some(password) = &credentials.password {
+            redis = redis.set_password(password);
+        }
+        let info = self.certificates.address(server).and_then(tls::info);
+        let info = info.ok_or((ErrorKind::InvalidClientConfig, "no connection can be made to this address"))?;
+        Ok(info.set_tcp_settings(self.tcp.clone()).set_redis_settings(redis))
+    }
+
+    /// The passwords, which no text may show.
+    pub(crate) fn passwords(&self) -> [Option<&str>; 2] {
+        let of_sentinels = match &self.servers {
+            Servers::Sentinel(sentinel) => sentinel.credentials.password.as_deref(),
+            Servers::One(_) | Servers::AnyOf(_) => None,
+        };
+        [self.credentials.password.as_deref(), of_sentinels]
     }
 }
 
@@ -60,15 +106,14 @@ impl RedisLockOptions {
             }
         };
         // If the string does not parse it is not known whether TLS is used; then only the certificates are checked.
-        let tls = target.as_ref().is_none_or(|target| matches!(target.server, Server::Tcp { tls: true, .. }));
+        let tls = target.as_ref().is_none_or(|target| target.servers.use_tls());
         problems.extend(self.certificates.mistakes(tls).into_iter().map(BuildProblem::Options));
         BuildError::from_problems(problems)?;
-        // Not reached: without a target or an address the problems above were returned.
-        let unusable = || BuildProblem::ConnectionString {
+        // Not reached: without a target the problems above were returned.
+        let target = target.ok_or_else(|| BuildProblem::ConnectionString {
             part: "text".to_owned(),
             reason: "no connection can be made of it".to_owned(),
-        };
-        let target = target.ok_or_else(unusable)?;
+        })?;
         // An option of the string that a setter overrides causes no warning.
         let unless_set = |set: Option<Duration>, given: Option<Given>| given.filter(|_| set.is_none());
         let connect = unless_set(self.connect_timeout, target.connect_timeout);
@@ -78,16 +123,21 @@ impl RedisLockOptions {
         let response_timeout = self.response_timeout.or(time(response)).unwrap_or(RESPONSE_TIMEOUT);
         let shortened = [connect, response, target.keep_alive].into_iter().flatten().filter(|given| given.shortened);
         let warnings = shortened
-            .map(|Given { option, time, .. }| RedisWarning::LongTimeout { option: option.to_owned(), used: time });
+            .map(|Given { option, time, .. }| RedisWarning::LongTimeout { option: option.to_owned(), used: time })
+            .collect();
         Ok(Settings {
-            info: self.info(&target, response_timeout).ok_or_else(unusable)?,
+            server: target.servers.to_string(),
+            servers: target.servers,
+            credentials: target.credentials,
+            database: target.database,
+            tcp: tcp(target.keep_alive.map(|given| given.time), response_timeout),
+            certificates: self.certificates.clone(),
             prefix: self.key_prefix.clone(),
             connect_timeout,
             response_timeout,
             close_timeout: self.close_timeout,
             max_waiters_in_total: self.max_waiters_in_total,
-            warnings: warnings.collect(),
-            server: target.server.to_string(),
+            warnings,
         })
     }
 
@@ -100,30 +150,6 @@ impl RedisLockOptions {
             long(self.close_timeout).map(|wrong| wrong.into_error("close_timeout")),
             wrong_prefix(&self.key_prefix),
         ]
-    }
-
-    fn info(&self, target: &Target, response_timeout: Duration) -> Option<ConnectionInfo> {
-        let address = match &target.server {
-            Server::Tcp { host, port, tls: true } => self.certificates.address(host, *port)?,
-            Server::Tcp { host, port, tls: false } => ConnectionAddr::Tcp(host.clone(), *port),
-            Server::Unix { path } => ConnectionAddr::Unix(path.into()),
-        };
-        // The library's name is not set, so that a user whose permissions are those of locks needs none for CLIENT.
-        let mut redis = RedisConnectionInfo::default()
-            .set_db(target.database)
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_skip_set_lib_name();
-        if let Some(user) = &target.user {
-            redis = redis.set_username(user);
-        }
-        if let Some(password) = &target.password {
-            redis = redis.set_password(password);
-        }
-        let info = tls::info(address)?;
-        Some(
-            info.set_tcp_settings(tcp(target.keep_alive.map(|given| given.time), response_timeout))
-                .set_redis_settings(redis),
-        )
     }
 }
 
@@ -183,8 +209,8 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("server", &self.server)
-            .field("tls", &matches!(self.info.addr(), ConnectionAddr::TcpTls { .. }))
-            .field("database", &self.info.redis_settings().db())
+            .field("tls", &self.servers.use_tls())
+            .field("database", &self.database)
             .field("prefix", &self.prefix)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use ::redis::{ConnectionAddr, ProtocolVersion};
+use ::redis::{ConnectionAddr, ConnectionInfo, ProtocolVersion};
 use proptest::prelude::*;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
+use super::connection_string::Servers;
 use super::settings::Settings;
 use super::{RedisLockOptions, RedisWarning};
 use crate::{BuildError, BuildProblem, LockError};
@@ -32,11 +33,21 @@ fn names(options: &RedisLockOptions) -> Vec<String> {
     refused(options).problems().iter().map(name).collect()
 }
 
+/// How to connect to the first of the servers, or sentinels.
+fn info(settings: &Settings) -> ConnectionInfo {
+    match &settings.servers {
+        Servers::One(server) => settings.info(server).unwrap(),
+        Servers::AnyOf(servers) => settings.info(&servers[0]).unwrap(),
+        Servers::Sentinel(target) => settings.sentinel_info(&target.sentinels[0], &target.credentials).unwrap(),
+    }
+}
+
 #[test]
 fn the_defaults() {
-    let Settings {
-        info, prefix, connect_timeout, response_timeout, close_timeout, max_waiters_in_total, server, ..
-    } = settings(&RedisLockOptions::default());
+    let settings = settings(&RedisLockOptions::default());
+    let info = info(&settings);
+    let Settings { prefix, connect_timeout, response_timeout, close_timeout, max_waiters_in_total, server, .. } =
+        settings;
     assert_eq!(info.addr(), &ConnectionAddr::Tcp("localhost".to_owned(), 6379));
     assert_eq!((prefix.as_str(), server.as_str()), ("orchestrix:lock:", "localhost:6379"));
     assert_eq!((connect_timeout, response_timeout), (Duration::from_secs(2), Duration::from_secs(1)));
@@ -49,14 +60,15 @@ fn the_defaults() {
 
 #[test]
 fn the_string_sets_server_user_and_database() {
-    let Settings { info, server, .. } = settings(&with("redis://u:p@[::1]:7000/3"));
+    let given = settings(&with("redis://u:p@[::1]:7000/3"));
+    let info = info(&given);
     assert_eq!(info.addr(), &ConnectionAddr::Tcp("::1".to_owned(), 7000));
-    assert_eq!(server, "[::1]:7000");
+    assert_eq!(given.server, "[::1]:7000");
     let redis = info.redis_settings();
     assert_eq!((redis.username(), redis.password(), redis.db()), (Some("u"), Some("p"), 3));
 
     let unix = settings(&with("unix:///run/redis.sock"));
-    assert_eq!(unix.info.addr(), &ConnectionAddr::Unix("/run/redis.sock".into()));
+    assert_eq!(self::info(&unix).addr(), &ConnectionAddr::Unix("/run/redis.sock".into()));
     assert_eq!(unix.server, "unix:/run/redis.sock");
 }
 
@@ -142,7 +154,7 @@ fn pem() -> Pem {
 #[test]
 fn certificates_become_parameters_of_the_connection() {
     let Pem { certificate, key } = pem();
-    let given = |options: &RedisLockOptions| match settings(options).info.addr() {
+    let given = |options: &RedisLockOptions| match info(&settings(options)).addr() {
         ConnectionAddr::TcpTls { host, port, insecure, tls_params } => {
             assert_eq!((host.as_str(), *port, *insecure), ("localhost", 6380, false));
             tls_params.is_some()
@@ -196,7 +208,9 @@ fn the_process_gets_a_cryptography_once() {
 /// Everything that may be printed of options: themselves, and their settings or the error.
 fn printed(options: &RedisLockOptions) -> String {
     match options.settings() {
-        Ok(settings) => format!("{options:?} {settings:?} {:?} {}", settings.info, settings.server),
+        Ok(settings) => {
+            format!("{options:?} {settings:?} {:?} {:?} {}", info(&settings), settings.servers, settings.server)
+        }
         Err(error) => format!("{options:?} {error:?} {error} {error:#?}"),
     }
 }
@@ -251,6 +265,12 @@ fn no_password_is_printed() {
         "localhost,password={},password={}",
         "localhost,password={},foo=1",
         "localhost,sentinelPassword={}",
+        "localhost,serviceName=a,sentinelPassword={}",
+        "localhost,serviceName=a,sentinelPassword={},foo=1",
+        "redis+sentinel://:{}@localhost/locks",
+        "redis+sentinel://localhost/locks?sentinel_password={}",
+        "redis+sentinel://localhost/locks?sentinel_password=a+{}",
+        "redis+sentinel://localhost/locks?db={}",
         "localhost,{}=",
         "localhost,{}==",
         "localhost,{}",
@@ -326,6 +346,7 @@ proptest! {
             "unix:///run/redis.sock?db=1&user=u&pass=p",
             "localhost:6379,user=u,password=p,ssl=true,defaultDatabase=1,foo=bar",
             "password=p , localhost , serviceName=x,$A=b",
+            "redis+sentinel://u:p@h1,h2/locks/2?sentinel_username=u&sentinel_password=p",
         ][..]),
         at in any::<prop::sample::Index>(),
         before in "[/?#@%,=&:\\[\\]!$ \\x00a-c]{0,3}",
@@ -334,7 +355,7 @@ proptest! {
         let (head, tail) = template.split_at(at.index(template.len() + 1));
         let options = with(&format!("{head}{before}{CANARY}{after}{tail}"));
         let public = options.settings().is_ok_and(|settings| {
-            let user = settings.info.redis_settings().username();
+            let user = settings.credentials.user.as_ref();
             settings.server.contains(CANARY) || user.is_some_and(|user| user.contains(CANARY))
         });
         let printed = printed(&options);

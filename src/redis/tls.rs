@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
 
+use super::connection_string::Server;
 use crate::LockError;
 
 /// Installs a crypto provider for TLS in the process if it has none; without one, the first TLS connection panics. An
@@ -48,10 +49,15 @@ impl Certificates {
         roots.into_iter().chain(identity).collect()
     }
 
-    /// The address of a TLS server whose certificate is checked against these, or, without any, against the system's. `None` if
-    /// they do not parse, which [`mistakes`](Self::mistakes) explains.
-    pub(super) fn address(&self, host: &str, port: u16) -> Option<ConnectionAddr> {
-        let address = ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: false, tls_params: None };
+    /// The address of a server. With TLS its certificate is checked against these, or, without any, against the system's. `None`
+    /// if they do not parse, which [`mistakes`](Self::mistakes) explains.
+    pub(super) fn address(&self, server: &Server) -> Option<ConnectionAddr> {
+        let (host, port) = match server {
+            Server::Tcp { host, port, tls: false } => return Some(ConnectionAddr::Tcp(host.clone(), *port)),
+            Server::Unix { path } => return Some(ConnectionAddr::Unix(path.into())),
+            Server::Tcp { host, port, tls: true } => (host.clone(), *port),
+        };
+        let address = ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None };
         if self.roots.is_none() && self.identity.is_none() {
             return Some(address);
         }

@@ -73,8 +73,9 @@ impl<'a> ConnectionEvents<'a> {
         }
     }
 
-    /// A connection was made. `notifications` is false if the user has no permission for channels.
-    pub(crate) fn made(&mut self, notifications: bool) {
+    /// A connection was made, to this one where there are several servers. `notifications` is false if the user has no
+    /// permission for channels.
+    pub(crate) fn made(&mut self, notifications: bool, node: Option<&dyn Display>) {
         count("connected");
         let now = Instant::now();
         self.up_since = Some(now);
@@ -88,10 +89,11 @@ impl<'a> ConnectionEvents<'a> {
         #[cfg(feature = "tracing")]
         {
             let Self { server, key_prefix, inbox, .. } = self;
+            let node = node.map(tracing::field::display);
             if logged {
-                tracing::info!(server, key_prefix, inbox, failures, outage = ?lasted, "connected to the lock server");
+                tracing::info!(server, node, key_prefix, inbox, failures, outage = ?lasted, "connected to the lock server");
             } else {
-                tracing::debug!(server, key_prefix, inbox, failures, outage = ?lasted, "connected to the lock server");
+                tracing::debug!(server, node, key_prefix, inbox, failures, outage = ?lasted, "connected to the lock server");
             }
             if !notifications {
                 tracing::warn!(
@@ -102,7 +104,7 @@ impl<'a> ConnectionEvents<'a> {
                 );
             }
         }
-        let _ = (failures, lasted, logged, notifications);
+        let _ = (failures, lasted, logged, notifications, node);
     }
 
     /// A connection broke.
@@ -176,14 +178,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_outage_of_an_hour_is_few_lines_and_its_end_is_logged() {
         let lines = logged(async |events| {
-            events.made(true);
+            events.made(true, None);
             advance(Duration::from_secs(60)).await;
             events.broke(&"reset");
             for _ in 0..7200 {
                 events.failed(&"refused");
                 advance(Duration::from_millis(500)).await;
             }
-            events.made(true);
+            events.made(true, None);
         })
         .await;
         let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
@@ -201,16 +203,16 @@ mod tests {
     async fn a_connection_that_breaks_again_and_again_is_logged_seldom() {
         let lines = logged(async |events| {
             for _ in 0..200 {
-                events.made(true);
+                events.made(true, None);
                 advance(Duration::from_millis(100)).await;
                 events.broke(&"readonly");
                 advance(Duration::from_millis(400)).await;
             }
             // One that lasts ends the outage.
-            events.made(true);
+            events.made(true, None);
             advance(Duration::from_secs(11)).await;
             events.broke(&"reset");
-            events.made(true);
+            events.made(true, None);
         })
         .await;
         let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
@@ -223,7 +225,7 @@ mod tests {
         let lines = logged(async |events| {
             // Each connection ends when its first reply is late, a little after the time-out.
             for _ in 0..600 {
-                events.made(true);
+                events.made(true, None);
                 advance(RESPONSE_TIMEOUT + Duration::from_millis(10)).await;
                 events.broke(&"timed out");
             }

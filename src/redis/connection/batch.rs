@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::completed_batch::CompletedBatch;
 use super::error_class::is_closed;
-use super::failure::{Failure, connection_closed, timed_out};
+use super::failure::{WAITING, connection_closed, timed_out};
 use super::shared::Shared;
 use super::{Call, Caller, Reply};
 use crate::engine::Step;
@@ -93,7 +93,7 @@ impl<C: Caller> Batch<C> {
     /// twice, the second time after its release.
     pub(super) fn fail_unanswered(&mut self, error: &RedisError) {
         let mut resend = Vec::new();
-        let failure = Failure::unanswered(&self.shared.settings, error.clone());
+        let failure = self.shared.failure(WAITING, error.clone());
         for mut call in self.calls.by_ref() {
             if call.command.step == Step::Release && !call.repeated && is_closed(error) {
                 call.repeated = true;

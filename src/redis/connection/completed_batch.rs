@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, SendMode};
 use super::error_class::{ErrorClass, classify, may_be_of_one_lock};
-use super::failure::{Failure, refused};
+use super::failure::{RUNNING, WAITING};
 use super::{Call, Caller, Reply};
 use crate::redis::protocol::Answers;
 
@@ -111,14 +111,14 @@ impl<C: Caller> CompletedBatch<C> {
     /// The reply to this call, the next of the present command. `None` if the call has not run and is to be sent again.
     fn reply_to(&mut self, call: &mut Call<C::CallKind>) -> Option<Reply> {
         self.current_left = self.current_left.saturating_sub(1);
-        let settings = &self.batch.shared.settings;
+        let shared = &self.batch.shared;
         let error = match self.current.next() {
             Some(_) if self.split_current => return None,
             Some(Ok(answer)) => return Some(Reply::Answered { answer, sent: self.batch.sent }),
             Some(Err(error)) => error,
             None => {
                 let error = RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands"));
-                let failure = Failure::unanswered(settings, error.clone());
+                let failure = shared.failure(WAITING, error.clone());
                 self.broken = Some(error);
                 return Some(Reply::Indeterminate { error: failure.to_error() });
             }
@@ -132,16 +132,16 @@ impl<C: Caller> CompletedBatch<C> {
             ErrorClass::NotHere => {
                 let now = Instant::now();
                 self.broken = Some(error.clone());
-                if call.may_wait_for(now, settings.response_timeout).is_some() {
+                if call.may_wait_for(now, shared.settings.response_timeout).is_some() {
                     return None;
                 }
-                let failure = Failure::new(settings, "running a command", error);
+                let failure = shared.failure(RUNNING, error);
                 return Some(Reply::NotSent(failure.to_error()));
             }
             ErrorClass::NotAuthenticated => self.broken = Some(error.clone()),
             ErrorClass::NoScript | ErrorClass::Final => {}
         }
-        Some(Reply::Refused(refused(settings, error)))
+        Some(Reply::Refused(shared.failure(RUNNING, error).to_refusal()))
     }
 
     /// Goes on with the answers of the next command. It is for as many of the calls that are left as when it was encoded.

@@ -3,20 +3,25 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ::redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, SendError};
-use ::redis::{AsyncConnectionConfig, ConnectionAddr, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
+use ::redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 use deadpool_redis::{Manager, Pool, PoolError};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Caller;
 use super::failure::{speaks_no_tls, timed_out};
 use super::hello::{self, ServerFacts};
 use super::shared::Shared;
 use crate::engine::InboxId;
+use crate::redis::connection_string::{Server, Servers};
+use crate::redis::discovery::sentinels::Primary;
+use crate::redis::discovery::{self, role};
 use crate::redis::protocol::{self, Publishing};
 use crate::redis::settings::Settings;
 use crate::redis::tls;
@@ -26,6 +31,8 @@ pub(super) struct ReadyConnection {
     pub(super) shared: MultiplexedConnection,
     pub(super) publishing: Publishing,
     pub(super) signals: Arc<Signals>,
+    /// Which of several servers it is.
+    pub(super) primary: Option<Primary>,
 }
 
 /// What a connection and the supervisor signal to each other.
@@ -55,12 +62,43 @@ impl Signals {
 }
 
 /// Connects, and makes everything ready that the first call needs.
+pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
+    let settings = &connection.settings;
+    match &settings.servers {
+        Servers::One(server) => {
+            let opened = connect_to_one(connection, caller, server).await?;
+            make_ready(connection, opened, None).await
+        }
+        Servers::AnyOf(servers) => {
+            let (server, opened) = connect_to_any(connection, caller, servers).await?;
+            make_ready(connection, opened, Some(Primary::of(server))).await
+        }
+        Servers::Sentinel(target) => {
+            let primary = connection.sentinels.primary(settings, target).await?;
+            let server = &primary.server;
+            // A server that does not reply has at most half of the time. Sentinel may name another one by then.
+            let opened = timeout(settings.connect_timeout / 2, open(connection, caller, server)).await;
+            let opened = opened.unwrap_or_else(|_| Err(timed_out()));
+            let mut opened = opened.map_err(|error| discovery::not_reached(server, &error))?;
+            if let Some(error) = role::ask(&mut opened.shared).await?.error(server) {
+                return Err(error);
+            }
+            make_ready(connection, opened, Some(primary)).await
+        }
+    }
+}
+
+/// Connects to the only server.
 ///
 /// A server that does not speak TLS takes the handshake for the beginning of a command and stays silent, like a server that
 /// is stopped. To tell these two apart, a connection without TLS is tried as well if the first one with TLS takes long.
-pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
-    let mut connecting = pin!(make_ready(connection, caller));
-    let ConnectionAddr::TcpTls { host, port, .. } = connection.settings.info.addr() else { return connecting.await };
+async fn connect_to_one<C: Caller>(
+    connection: &Shared<C>,
+    caller: &Arc<C>,
+    server: &Server,
+) -> RedisResult<OpenConnection> {
+    let mut connecting = pin!(open(connection, caller, server));
+    let Server::Tcp { host, port, tls: true } = server else { return connecting.await };
     if connection.connected_before.load(SeqCst) {
         return connecting.await;
     }
@@ -78,6 +116,86 @@ pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) 
     connecting.await
 }
 
+/// How long other servers are waited for once one has said that it is a primary.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Connects to all of them, and keeps the connection to the primary.
+///
+/// Two primaries are two servers that do not know each other, or two sides of a network that is cut. Processes that chose
+/// differently would not exclude each other, so that none is chosen.
+async fn connect_to_any<C: Caller>(
+    connection: &Shared<C>,
+    caller: &Arc<C>,
+    servers: &[Server],
+) -> RedisResult<(Server, OpenConnection)> {
+    let limit = connection.settings.connect_timeout / 2;
+    let open_one = async |server: &Server| {
+        let opened = timeout(limit, async {
+            let mut opened = open(connection, caller, server).await?;
+            let role = role::ask(&mut opened.shared).await?;
+            match role.error(server) {
+                Some(error) => Err(error),
+                None => Ok(opened),
+            }
+        });
+        (server.clone(), opened.await.unwrap_or_else(|_| Err(timed_out())))
+    };
+    let mut opening: FuturesUnordered<_> = servers.iter().map(open_one).collect();
+    let mut until = Instant::now() + limit;
+    let (mut primaries, mut failures) = (Vec::new(), Vec::new());
+    while let Ok(Some((server, opened))) = timeout_at(until, opening.next()).await {
+        match opened {
+            Ok(opened) => {
+                until = until.min(Instant::now() + GRACE);
+                primaries.push((server, opened));
+            }
+            Err(error) => failures.push(discovery::of_server(&server, &error)),
+        }
+    }
+    drop(opening);
+    let names: Vec<_> = primaries.iter().map(|(server, _)| server.to_string()).collect();
+    match (primaries.pop(), names.len()) {
+        (Some(primary), 1) => Ok(primary),
+        (Some(_), _) => Err(RedisError::from((
+            ErrorKind::InvalidClientConfig,
+            "several of the servers are primaries, and locks on one of them do not exclude those on another",
+            names.join(", "),
+        ))),
+        // One that is a replica, or refuses this client, says more than one that does not reply.
+        (None, _) => {
+            let best = failures.iter().position(|error| error.code().is_some()).unwrap_or(0);
+            Err(failures.into_iter().nth(best).unwrap_or_else(timed_out))
+        }
+    }
+}
+
+/// A connection on which nothing has been done yet.
+struct OpenConnection {
+    shared: MultiplexedConnection,
+    signals: Arc<Signals>,
+}
+
+async fn open<C: Caller>(connection: &Shared<C>, caller: &Arc<C>, server: &Server) -> RedisResult<OpenConnection> {
+    let signals = Arc::new(Signals::default());
+    let receiver = PushReceiver { caller: Arc::downgrade(caller), signals: Arc::clone(&signals) };
+    let config = config(&connection.settings).set_push_sender(receiver);
+    let pooled = pool_of(&connection.settings, server, config)?.get().await.map_err(pool_error)?;
+    // Out of the pool for good: all callers share it.
+    Ok(OpenConnection { shared: deadpool_redis::Connection::take(pooled), signals })
+}
+
+async fn make_ready<C: Caller>(
+    connection: &Shared<C>,
+    opened: OpenConnection,
+    primary: Option<Primary>,
+) -> RedisResult<ReadyConnection> {
+    let OpenConnection { mut shared, signals } = opened;
+    let facts = introduce(&mut shared, connection.inbox).await?;
+    *connection.facts.lock() = facts;
+    let publishing = open_inbox(&mut shared, &connection.keys.inbox(connection.inbox)).await?;
+    Ok(ReadyConnection { shared, publishing, signals, primary })
+}
+
 /// Whether the server there replies to a command that is not encrypted. Nothing secret is sent.
 async fn speaks_without_tls(host: &str, port: u16) -> bool {
     let reply = async {
@@ -89,22 +207,9 @@ async fn speaks_without_tls(host: &str, port: u16) -> bool {
     matches!(reply.await, Ok(b'+' | b'-'))
 }
 
-async fn make_ready<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
-    let signals = Arc::new(Signals::default());
-    let receiver = PushReceiver { caller: Arc::downgrade(caller), signals: Arc::clone(&signals) };
-    let config = config(&connection.settings).set_push_sender(receiver);
-    let pooled = pool_of(&connection.settings, config)?.get().await.map_err(pool_error)?;
-    // Out of the pool for good: all callers share it.
-    let mut shared = deadpool_redis::Connection::take(pooled);
-    let facts = introduce(&mut shared, connection.inbox).await?;
-    *connection.facts.lock() = facts;
-    let publishing = open_inbox(&mut shared, &connection.keys.inbox(connection.inbox)).await?;
-    Ok(ReadyConnection { shared, publishing, signals })
-}
-
 /// A small pool of other connections, for what is not on the way of a lock: the check of the server's settings.
-pub(in crate::redis) fn pool(settings: &Settings) -> RedisResult<Pool> {
-    pool_of(settings, config(settings))
+pub(in crate::redis) fn pool(settings: &Settings, server: &Server) -> RedisResult<Pool> {
+    pool_of(settings, server, config(settings))
 }
 
 fn config(settings: &Settings) -> AsyncConnectionConfig {
@@ -113,9 +218,9 @@ fn config(settings: &Settings) -> AsyncConnectionConfig {
         .set_response_timeout(Some(settings.response_timeout))
 }
 
-fn pool_of(settings: &Settings, config: AsyncConnectionConfig) -> RedisResult<Pool> {
+fn pool_of(settings: &Settings, server: &Server, config: AsyncConnectionConfig) -> RedisResult<Pool> {
     tls::ensure_crypto_provider();
-    let manager = Manager::new_with_config(settings.info.clone(), config)?;
+    let manager = Manager::new_with_config(settings.info(server)?, config)?;
     Pool::builder(manager)
         .max_size(2)
         .wait_timeout(Some(settings.response_timeout))

@@ -3,6 +3,8 @@
 
 use ::redis::RedisError;
 
+use crate::redis::discovery::NO_PRIMARY;
+
 /// What is to be done about a call that the server refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::redis) enum ErrorClass {
@@ -26,12 +28,12 @@ pub(in crate::redis) fn classify(error: &RedisError) -> ErrorClass {
     }
 }
 
-/// Whether the server is a replica, or has not loaded its data. Both pass: it becomes a primary again, or another server gets
+/// Whether the server is a replica, or has not loaded its data, or none of several is a primary. All pass: it becomes a primary again, or another server gets
 /// its address. None of our scripts has changed anything by then, since the server refuses each of its writes.
 ///
 /// `MOVED`, `ASK`, `CLUSTERDOWN` and `TRYAGAIN` would be among these errors if there were another server to ask.
 pub(super) fn is_not_here(error: &RedisError) -> bool {
-    matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"))
+    matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN" | NO_PRIMARY))
 }
 
 /// Whether the refusal of a command for several locks may concern only one of them: they are in different slots of a

@@ -7,12 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{ConnectionAddr, ErrorKind, RedisError};
+use ::redis::{ErrorKind, RedisError};
 use tokio::time::Instant;
 
 use super::error_class::{is_closed, is_cut_off, is_not_here};
 use super::redact;
 use crate::LockError;
+use crate::redis::connection_string::Server;
 use crate::redis::settings::Settings;
 
 /// Why a server could not be asked.
@@ -28,11 +29,23 @@ pub(in crate::redis) struct Failure {
     since: Option<Instant>,
 }
 
+/// What is done when a failure comes.
+pub(in crate::redis) const CONNECTING: &str = "connecting";
+pub(in crate::redis) const CHECKING: &str = "checking";
+pub(in crate::redis) const RUNNING: &str = "running a command";
+pub(in crate::redis) const WAITING: &str = "waiting for an answer";
+
 impl Failure {
     pub(in crate::redis) fn new(settings: &Settings, during: &'static str, source: RedisError) -> Self {
-        let source = redact::without_secrets(settings.info.redis_settings(), source);
+        let source = redact::without_secrets(settings, source);
         let hint = hint::of(&source, context(settings, during));
         Self { server: settings.server.as_str().into(), during, source, hint, since: None }
+    }
+
+    /// The same of the one of several servers that is connected to.
+    pub(super) fn at(mut self, server: &Server) -> Self {
+        self.server = format!("{server}, the primary of {}", self.server).into();
+        self
     }
 
     /// The same of a server to which there has been no connection since then.
@@ -41,14 +54,9 @@ impl Failure {
         self
     }
 
-    /// The failure of a server that has not replied in time.
-    pub(in crate::redis) fn timed_out(settings: &Settings, during: &'static str) -> Self {
-        Self::new(settings, during, timed_out())
-    }
-
-    /// The failure of calls whose reply did not come.
-    pub(in crate::redis) fn unanswered(settings: &Settings, source: RedisError) -> Self {
-        Self::new(settings, "waiting for an answer", source)
+    /// The error of a command that the server has refused.
+    pub(in crate::redis) fn to_refusal(&self) -> LockError {
+        LockError::backend(self.redacted())
     }
 
     /// The code of the server's error.
@@ -103,15 +111,10 @@ impl Failure {
     }
 }
 
-/// The error of a command that the server has refused.
-pub(in crate::redis) fn refused(settings: &Settings, source: RedisError) -> LockError {
-    LockError::backend(Failure::new(settings, "running a command", source).redacted())
-}
-
 fn context(settings: &Settings, during: &str) -> hint::Context {
     // The check of a server makes connections of its own.
-    let connecting = matches!(during, "connecting" | "checking");
-    hint::Context { connecting, tls: matches!(settings.info.addr(), ConnectionAddr::TcpTls { .. }) }
+    let connecting = matches!(during, CONNECTING | CHECKING);
+    hint::Context { connecting, tls: settings.servers.use_tls() }
 }
 
 /// Whether an error says that the connection was closed before the reply.

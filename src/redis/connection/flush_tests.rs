@@ -77,7 +77,12 @@ impl Scene {
                 .await
                 .unwrap();
         tokio::spawn(connected);
-        let ready = ReadyConnection { shared, publishing: Publishing::Allowed, signals: Arc::new(Signals::default()) };
+        let ready = ReadyConnection {
+            shared,
+            publishing: Publishing::Allowed,
+            signals: Arc::new(Signals::default()),
+            primary: None,
+        };
         let generation = connection.task.claim(&Handle::current()).unwrap();
         let caller = Arc::new(Answered::default());
         *caller.connection.lock() = Arc::downgrade(&connection);

@@ -53,7 +53,7 @@ mod unanswered;
 pub(super) use call::Call;
 pub(super) use caller::{Caller, Reply, SupervisorExit};
 pub(super) use connect::{pool, pool_error};
-pub(super) use failure::{Failure, was_closed_before_reply};
+pub(super) use failure::{CHECKING, Failure, connection_closed, timed_out, was_closed_before_reply};
 pub(super) use health::Condition;
 pub(super) use hello::ServerFacts;
 pub(super) use link::Connection;
@@ -64,4 +64,4 @@ pub(super) use unanswered::Withdrawn;
 #[cfg(feature = "__simulation")]
 pub(super) use error_class::{ErrorClass, classify};
 #[cfg(feature = "__simulation")]
-pub(super) use failure::{connection_closed, refused, timed_out};
+pub(super) use failure::{RUNNING, WAITING};

@@ -1,8 +1,9 @@
 //! Takes secrets out of texts: a server may repeat what it was sent, such as the password and owner tokens.
 
-use ::redis::{RedisConnectionInfo, RedisError, make_extension_error};
+use ::redis::{RedisError, make_extension_error};
 
 use crate::engine::OwnerToken;
+use crate::redis::settings::Settings;
 
 /// Replaces a secret.
 const HIDDEN: &str = "[hidden]";
@@ -15,14 +16,16 @@ const ARGUMENTS: &str = "args beginning with";
 const LONGEST: usize = 512;
 
 /// The error without secrets, in one printable line. An error without any stays as it is.
-pub(super) fn without_secrets(info: &RedisConnectionInfo, error: RedisError) -> RedisError {
+pub(super) fn without_secrets(settings: &Settings, error: RedisError) -> RedisError {
     let text = with_causes(&error);
-    if redact(info, &text) == text {
+    if redact(settings, &text) == text {
         return error;
     }
     match error.code() {
-        Some(code) => make_extension_error(redact(info, code), error.detail().map(|detail| redact(info, detail))),
-        None => RedisError::from((error.kind(), "redacted", redact(info, &error.to_string()))),
+        Some(code) => {
+            make_extension_error(redact(settings, code), error.detail().map(|detail| redact(settings, detail)))
+        }
+        None => RedisError::from((error.kind(), "redacted", redact(settings, &error.to_string()))),
     }
 }
 
@@ -39,15 +42,14 @@ fn with_causes(error: &RedisError) -> String {
 }
 
 /// A text without secrets, in one printable line.
-pub(in crate::redis) fn redact(info: &RedisConnectionInfo, text: &str) -> String {
-    let text = match text.split_once(ARGUMENTS) {
+pub(in crate::redis) fn redact(settings: &Settings, text: &str) -> String {
+    let mut text = match text.split_once(ARGUMENTS) {
         Some((before, _)) => format!("{before}{ARGUMENTS}: {HIDDEN}"),
         None => text.to_owned(),
     };
-    let text = match info.password() {
-        Some(password) if !password.is_empty() => text.replace(password, HIDDEN),
-        _ => text,
-    };
+    for password in settings.passwords().into_iter().flatten().filter(|password| !password.is_empty()) {
+        text = text.replace(password, HIDDEN);
+    }
     let text = without_tokens(&text);
     if text.chars().count() <= LONGEST && !text.chars().any(char::is_control) {
         return text;
@@ -79,9 +81,11 @@ mod tests {
 
     use super::*;
     use crate::engine::InboxId;
+    use crate::redis::RedisLockOptions;
 
-    fn info() -> RedisConnectionInfo {
-        RedisConnectionInfo::default().set_password("pass word")
+    fn settings() -> Settings {
+        let text = "redis+sentinel://:pass%20word@localhost/locks?sentinel_password=another%20one";
+        RedisLockOptions::default().connection_string(text).settings().unwrap()
     }
 
     #[test]
@@ -91,10 +95,10 @@ mod tests {
             RedisError::from((ErrorKind::Io, "no connection")),
             RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, "late")),
         ] {
-            assert_eq!(without_secrets(&info(), error.clone()).to_string(), error.to_string());
+            assert_eq!(without_secrets(&settings(), error.clone()).to_string(), error.to_string());
         }
         let late = RedisError::from(std::io::Error::new(std::io::ErrorKind::TimedOut, "late"));
-        assert!(without_secrets(&info(), late).is_timeout());
+        assert!(without_secrets(&settings(), late).is_timeout());
     }
 
     #[test]
@@ -102,23 +106,28 @@ mod tests {
         let token = OwnerToken::random(InboxId::random().unwrap()).unwrap().written();
         let token = std::str::from_utf8(&token).unwrap();
         let text = format!("no pass word for ü{token}{token}x\r\n\u{1b}[2J");
-        let error = without_secrets(&info(), make_extension_error("OOM".to_owned(), Some(text.clone())));
+        let error = without_secrets(&settings(), make_extension_error("OOM".to_owned(), Some(text.clone())));
         assert_eq!((error.code(), error.detail()), (Some("OOM"), Some("no [hidden] for ü[hidden][hidden]x   [2J")));
-        let error = without_secrets(&info(), RedisError::from((ErrorKind::Parse, "what", text)));
+        let error = without_secrets(&settings(), RedisError::from((ErrorKind::Parse, "what", text)));
         assert_eq!(error.kind(), ErrorKind::Parse);
         assert!(!error.to_string().contains("pass word") && !error.to_string().contains(token));
-        let error = without_secrets(&info(), make_extension_error("pass word".to_owned(), None));
+        let error = without_secrets(&settings(), make_extension_error("pass word".to_owned(), None));
         assert!(!format!("{error} {error:?} {:?}", error.code()).contains("pass word"));
     }
 
     #[test]
     fn arguments_are_never_repeated_not_even_in_part() {
         let text = "unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'default' 'pass wo";
-        assert_eq!(redact(&info(), text), "unknown command 'HELLO', with args beginning with: [hidden]");
+        assert_eq!(redact(&settings(), text), "unknown command 'HELLO', with args beginning with: [hidden]");
+    }
+
+    #[test]
+    fn the_sentinels_password_is_a_secret_as_well() {
+        assert_eq!(redact(&settings(), "no another one, no pass word"), "no [hidden], no [hidden]");
     }
 
     #[test]
     fn an_endless_text_has_an_end() {
-        assert_eq!(redact(&info(), &"ü".repeat(100_000)).chars().count(), LONGEST);
+        assert_eq!(redact(&settings(), &"ü".repeat(100_000)).chars().count(), LONGEST);
     }
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
+use ::redis::RedisError;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::call_queue::CallQueue;
 use super::unanswered::Unanswered;
-use super::{Call, Caller, Condition, Reply, ServerFacts, TaskSlot};
+use super::{Call, Caller, Condition, Failure, Reply, ServerFacts, TaskSlot};
 use crate::engine::InboxId;
+use crate::redis::connection_string::{Server, Servers};
+use crate::redis::discovery::sentinels::Sentinels;
 use crate::redis::keys::Keys;
 use crate::redis::settings::Settings;
 
@@ -24,6 +27,9 @@ pub(in crate::redis) struct Shared<C: Caller> {
     pub(super) condition: Mutex<Condition>,
     /// Of the server of the latest connection.
     pub(super) facts: Mutex<ServerFacts>,
+    /// The server of the latest connection, where it was one of several.
+    pub(super) node: Mutex<Option<Server>>,
+    pub(super) sentinels: Sentinels,
     /// See [`changes`](Self::changes).
     pub(super) changes: AtomicUsize,
     pub(super) unanswered: Unanswered,
@@ -45,6 +51,8 @@ impl<C: Caller> Shared<C> {
             wake_supervisor: Notify::new(),
             condition: Mutex::new(Condition::Starting),
             facts: Mutex::default(),
+            node: Mutex::default(),
+            sentinels: Sentinels::default(),
             changes: AtomicUsize::new(0),
             unanswered: Unanswered::default(),
             task: Arc::default(),
@@ -64,6 +72,23 @@ impl<C: Caller> Shared<C> {
 
     pub(in crate::redis) fn inbox(&self) -> InboxId {
         self.inbox
+    }
+
+    /// The server of the latest connection, if there has been one.
+    pub(in crate::redis) fn node(&self) -> Option<Server> {
+        match &self.settings.servers {
+            Servers::One(server) => Some(server.clone()),
+            Servers::AnyOf(_) | Servers::Sentinel(_) => self.node.lock().clone(),
+        }
+    }
+
+    /// A failure of the server of the latest connection.
+    pub(in crate::redis) fn failure(&self, during: &'static str, source: RedisError) -> Failure {
+        let failure = Failure::new(&self.settings, during, source);
+        match &*self.node.lock() {
+            Some(node) => failure.at(node),
+            None => failure,
+        }
     }
 
     /// Whether no call waits to be sent.

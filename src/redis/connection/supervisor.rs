@@ -1,5 +1,6 @@
 //! The task that drives the connection: makes it, sends over it, and replaces it, for as long as its provider lives.
 
+use std::fmt::Display;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -14,10 +15,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::batch::SendMode;
 use super::completed_batch::{BatchResult, CompletedBatch};
 use super::connect::{ReadyConnection, connect};
-use super::failure::{Failure, connection_closed, timed_out};
+use super::failure::{CONNECTING, Failure, connection_closed, timed_out};
 use super::sender_guard::SenderGuard;
+use super::shared::Shared;
 use super::supervisor_guard::SupervisorGuard;
 use super::{Caller, Condition, Connection, WatchedTask};
+use crate::redis::connection_string::{Server, Servers};
+use crate::redis::discovery::switch;
 use crate::redis::jitter::jittered;
 use crate::redis::protocol::Publishing;
 use crate::telemetry::connection::ConnectionEvents;
@@ -64,10 +68,12 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
     loop {
         match attempt(&guard, failures, since).await {
             Ok(ready) => {
+                let node = ready.primary.as_ref().map(|primary| primary.server.clone());
+                connection.node.lock().clone_from(&node);
                 guard.set_condition(Condition::Up { publishing: ready.publishing });
                 let permitted = ready.publishing == Publishing::Allowed;
                 let as_before = permitted || !std::mem::replace(&mut permitted_before, permitted);
-                events.made(as_before);
+                events.made(as_before, node.as_ref().map(|node| node as &dyn Display));
                 if connection.connected_before.swap(true, SeqCst) {
                     caller.reconnected();
                 }
@@ -79,14 +85,14 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
                 let at_once = !worked && up.elapsed() < SHORTEST_LIFE;
                 failures = if at_once { failures + 1 } else { 0 };
                 since = Instant::now();
-                let failure = Failure::new(settings, "keeping a connection", error).without_connection_since(since);
+                let failure = connection.failure("keeping a connection", error).without_connection_since(since);
                 events.broke(&failure.reason());
                 // Calls wait for the next connection, also while the attempt is put off (K4).
                 guard.set_condition(Condition::Broken(failure));
             }
             Err(error) => {
                 failures += 1;
-                let failure = Failure::new(settings, "connecting", error).without_connection_since(since);
+                let failure = Failure::new(settings, CONNECTING, error).without_connection_since(since);
                 events.failed(&failure.reason());
                 // A first connection that was accepted and closed before it was ready is like one that broke: the next
                 // attempt is likely to succeed.
@@ -125,7 +131,7 @@ async fn attempt<C: Caller>(
             made = &mut connecting => return made.unwrap_or_else(|_| Err(timed_out())),
             () = sleep_until(unreachable_at.unwrap_or(began)), if unreachable_at.is_some() => {
                 unreachable_at = None;
-                let failure = Failure::timed_out(settings, "connecting").without_connection_since(since);
+                let failure = Failure::new(settings, CONNECTING, timed_out()).without_connection_since(since);
                 guard.set_condition(guard.outage(failure, since));
                 overdue_at = guard.fail_waiting_calls();
             }
@@ -165,6 +171,7 @@ async fn exchange<C: Caller>(
 ) -> Option<RedisError> {
     let connection = &guard.connection;
     let sender = SenderGuard::open(guard, ready).await;
+    let mut switched = pin!(switched(connection, ready));
     loop {
         loop {
             consume_budget().await;
@@ -191,8 +198,23 @@ async fn exchange<C: Caller>(
             },
             // Other tasks that are about to make a call have their turn first, so that their calls are in the same batch.
             () = connection.wake_supervisor.notified() => yield_now().await,
+            new = &mut switched => {
+                let text = format!("another server is the primary now, {new}");
+                let error = RedisError::from(std::io::Error::new(std::io::ErrorKind::ConnectionAborted, text));
+                return Some(deliver_the_rest(&sender).await.unwrap_or(error));
+            }
             () = ready.signals.broken() => return Some(deliver_the_rest(&sender).await.unwrap_or_else(connection_closed)),
         }
+    }
+}
+
+/// Waits until Sentinel names another primary, for ever without Sentinel.
+async fn switched<C: Caller>(connection: &Shared<C>, ready: &ReadyConnection) -> Server {
+    match (&connection.settings.servers, &ready.primary) {
+        (Servers::Sentinel(target), Some(primary)) => {
+            switch::switched(&connection.sentinels, &connection.settings, target, primary).await
+        }
+        _ => std::future::pending().await,
     }
 }
 

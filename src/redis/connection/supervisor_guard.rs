@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use tokio::time::Instant;
 
 use super::call::LONGEST_WAIT_FOR_A_SERVER;
-use super::failure::{Failure, connection_closed};
+use super::failure::{CONNECTING, Failure, connection_closed};
 use super::{Caller, Condition, Connection, Generation, Reply, SupervisorExit};
 
 /// A connection that is driven by a task. The drop ends that, also if the task ends with its runtime or never began. If the
@@ -77,7 +77,7 @@ impl<C: Caller> SupervisorGuard<C> {
             }
             let error = connection
                 .disconnected_error()
-                .unwrap_or_else(|| Failure::new(&connection.settings, "connecting", connection_closed()).to_error());
+                .unwrap_or_else(|| Failure::new(&connection.settings, CONNECTING, connection_closed()).to_error());
             for call in calls {
                 connection.answer(&self.caller, call, Reply::NotSent(error.clone()));
             }

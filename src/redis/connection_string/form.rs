@@ -2,7 +2,7 @@
 
 use super::mistake::Mistake;
 use super::target::Target;
-use super::{stackexchange, unix, url};
+use super::{sentinel, stackexchange, unix, url};
 
 /// Reads a connection string of any form.
 ///
@@ -26,16 +26,17 @@ pub(in crate::redis) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     }
     match Form::of(text) {
         Form::Url { tls, rest } => url::parse(rest, tls),
+        Form::Sentinel { tls, rest } => sentinel::parse(rest, tls),
         Form::Unix { rest } => unix::parse(rest),
         Form::StackExchange => stackexchange::parse(text),
-        Form::Several => Err(vec![Mistake::new(
+        Form::Cluster => Err(vec![Mistake::new(
             "scheme",
-            "Sentinel and Redis Cluster are not supported; allowed are redis, rediss and unix, and one server",
+            "Redis Cluster is not supported; allowed are redis, rediss, redis+sentinel, rediss+sentinel and unix",
         )]),
         Form::Unknown => Err(vec![Mistake::new(
             "scheme",
-            "unknown; allowed are redis and valkey, rediss and valkeys for TLS, and unix, redis+unix and valkey+unix \
-             for a Unix socket",
+            "unknown; allowed are redis and valkey, rediss and valkeys for TLS, redis+sentinel and rediss+sentinel, and \
+             unix, redis+unix and valkey+unix for a Unix socket",
         )]),
     }
 }
@@ -50,9 +51,13 @@ enum Form<'a> {
     Unix {
         rest: &'a str,
     },
+    /// The same, with sentinels before the path.
+    Sentinel {
+        tls: bool,
+        rest: &'a str,
+    },
     StackExchange,
-    /// Several servers.
-    Several,
+    Cluster,
     Unknown,
 }
 
@@ -70,7 +75,13 @@ impl<'a> Form<'a> {
             ("redis" | "valkey", Some(rest)) => Self::Url { tls: false, rest },
             ("rediss" | "valkeys", Some(rest)) => Self::Url { tls: true, rest },
             ("unix" | "redis+unix" | "valkey+unix" | "redis+socket" | "redis-socket", _) => Self::Unix { rest },
-            (scheme, Some(_)) if scheme.contains("sentinel") || scheme.contains("cluster") => Self::Several,
+            ("redis+sentinel" | "redis-sentinel" | "valkey+sentinel" | "valkey-sentinel", Some(rest)) => {
+                Self::Sentinel { tls: false, rest }
+            }
+            ("rediss+sentinel" | "rediss-sentinel" | "valkeys+sentinel" | "valkeys-sentinel", Some(rest)) => {
+                Self::Sentinel { tls: true, rest }
+            }
+            (scheme, Some(_)) if scheme.contains("cluster") => Self::Cluster,
             (_, Some(_)) => Self::Unknown,
             (_, None) => Self::StackExchange,
         }

@@ -25,6 +25,25 @@ pub(super) fn parse(text: &str, default_port: u16, tls: bool, mistakes: &mut Vec
     Some(Server::Tcp { host: host?, port: port?, tls })
 }
 
+/// How many servers one string may name.
+const MOST: usize = 64;
+
+/// Reads several of these, with commas between them. One that is given twice counts once.
+pub(super) fn parse_list(text: &str, default_port: u16, tls: bool, mistakes: &mut Vec<Mistake>) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for (at, host) in text.split(',').enumerate() {
+        if at == MOST {
+            mistakes.push(Mistake::new("host", "more than 64 are given; 1 to 64 are allowed"));
+            break;
+        }
+        match parse(host, default_port, tls, mistakes) {
+            Some(server) if !servers.contains(&server) => servers.push(server),
+            _ => {}
+        }
+    }
+    servers
+}
+
 #[derive(Clone, Copy)]
 enum Host<'a> {
     Name(&'a str),

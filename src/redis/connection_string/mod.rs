@@ -1,6 +1,6 @@
 //! Connection strings, as URLs and in the form of StackExchange.Redis.
 //!
-//! `form` finds out which form a text has; `url`, `unix` and `stackexchange` each read one, and all of them return a
+//! `form` finds out which form a text has; `url`, `sentinel`, `unix` and `stackexchange` each read one, and all of them return a
 //! [`Target`]. [`RedisLockOptions::connection_string`](super::RedisLockOptions::connection_string) documents the forms.
 //!
 //! Two rules keep passwords out of errors. No error repeats a value: it names the part, and says what is allowed there. And
@@ -11,6 +11,7 @@ mod host;
 mod mistake;
 mod query;
 mod query_options;
+mod sentinel;
 mod stackexchange;
 mod stackexchange_options;
 mod target;
@@ -21,4 +22,4 @@ mod url;
 mod value;
 
 pub(super) use form::parse;
-pub(super) use target::{Given, Server, Target};
+pub(super) use target::{Credentials, Given, SentinelTarget, Server, Servers};

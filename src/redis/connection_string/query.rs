@@ -13,15 +13,21 @@ pub(super) struct Query {
     response_timeout: Option<(u8, Given)>,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
+    /// The service that Sentinel watches, as it is written.
+    pub(super) service: Option<String>,
+    pub(super) sentinel_user: Option<String>,
+    pub(super) sentinel_password: Option<String>,
 }
 
 /// Which kind of URL the parameters are in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// A URL with a host. The user and the password are before the host.
-    AfterHost { tls: bool },
+    Server { tls: bool },
+    /// A URL with sentinels. The user and the password of the server are before them.
+    Sentinels { tls: bool },
     /// The URL of a Unix socket. The user and the password are parameters.
-    AfterPath,
+    Socket,
 }
 
 impl Query {
@@ -37,7 +43,7 @@ impl Query {
                 mistakes.push(Mistake::unknown(option, at + 1, place.allowed()));
                 continue;
             };
-            after_password |= matches!(known.role, Role::Password);
+            after_password |= matches!(known.role, Role::Password | Role::SentinelPassword);
             let effect = known.effect();
             if seen.contains(&effect) {
                 mistakes.push(Mistake::twice(known.name));
@@ -69,14 +75,22 @@ impl Query {
                 self.response_timeout = self.response_timeout.max(given.map(|given| (rank, given)));
             }
             Role::Protocol => _ = value::kept(name, value::protocol(value), mistakes),
-            Role::User | Role::Password if matches!(place, Place::AfterHost { .. }) => {
+            Role::User | Role::Password if !matches!(place, Place::Socket) => {
                 let reason = "a user and a password stand before the host, as in redis://user:password@host";
                 mistakes.push(Mistake::new(name, reason));
             }
             Role::User => self.user = value::kept("user", text(value), mistakes),
             Role::Password => self.password = value::kept("password", text(value), mistakes),
+            Role::SentinelService | Role::SentinelUser | Role::SentinelPassword
+                if !matches!(place, Place::Sentinels { .. }) =>
+            {
+                mistakes.push(Mistake::new(name, "it is for Sentinel: redis+sentinel://host:26379/service"));
+            }
+            Role::SentinelService => self.service = Some(value.to_owned()),
+            Role::SentinelUser => self.sentinel_user = value::kept(name, text(value), mistakes),
+            Role::SentinelPassword => self.sentinel_password = value::kept(name, text(value), mistakes),
             Role::Ignored => {}
-            Role::Only { accepts, .. } if accepts(value, place == Place::AfterHost { tls: true }) => {}
+            Role::Only { accepts, .. } if accepts(value, place.has_tls()) => {}
             Role::Only { reason, .. } | Role::Refused { reason } => mistakes.push(Mistake::new(name, reason)),
         }
     }
@@ -89,19 +103,29 @@ impl Known {
             Role::Database => "db",
             Role::User => "user",
             Role::Password => "pass",
+            Role::SentinelService => "service",
             _ => self.name,
         }
     }
 }
 
 impl Place {
+    fn has_tls(self) -> bool {
+        matches!(self, Self::Server { tls: true } | Self::Sentinels { tls: true })
+    }
+
     fn allowed(self) -> &'static str {
         match self {
-            Self::AfterPath => {
+            Self::Socket => {
                 "db, user, pass, connectTimeout, responseTimeout, protocol, and those of other clients that \
                  RedisLockOptions::connection_string lists"
             }
-            Self::AfterHost { .. } => {
+            Self::Sentinels { .. } => {
+                "db, sentinel_username, sentinel_password, sentinelMasterId, connectTimeout, responseTimeout, protocol, and \
+                 those of other clients that RedisLockOptions::connection_string lists (a user and a password of the \
+                 server stand before the hosts)"
+            }
+            Self::Server { .. } => {
                 "db, connectTimeout, responseTimeout, protocol, and those of other clients that \
                  RedisLockOptions::connection_string lists (a user and a password stand before the host, as in \
                  redis://user:password@host)"

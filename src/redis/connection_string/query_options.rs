@@ -22,6 +22,10 @@ pub(super) enum Role {
     Protocol,
     User,
     Password,
+    /// The name of the service that Sentinel watches, and the credentials of the sentinels.
+    SentinelService,
+    SentinelUser,
+    SentinelPassword,
     /// Accepted without effect: it concerns another client, and locks do not depend on it.
     Ignored,
     /// Accepted with values that say what is the case anyway, with TLS or without.
@@ -67,9 +71,9 @@ const TLS_VERSION: Role = Role::Refused { reason: "TLS 1.2 and 1.3 are spoken, w
 
 const PREFIX: Role = Role::Refused { reason: "names of keys are set apart by key_prefix" };
 
-const SENTINEL: Role = Role::Refused { reason: "Sentinel is not supported; name one server" };
-
-const SERVERS: Role = Role::Refused { reason: "one server is supported, and more are given" };
+const SERVERS: Role = Role::Refused {
+    reason: "servers stand before the path, with commas between them: redis+sentinel://host1,host2/service",
+};
 
 const KNOWN: &[Known] = &[
     Known { name: "db", role: Role::Database },
@@ -111,8 +115,10 @@ const KNOWN: &[Known] = &[
     Known { name: "ssl_min_version", role: TLS_VERSION },
     Known { name: "keyPrefix", role: PREFIX },
     Known { name: "prefix", role: PREFIX },
-    Known { name: "master_name", role: SENTINEL },
-    Known { name: "sentinelMasterId", role: SENTINEL },
+    Known { name: "sentinelMasterId", role: Role::SentinelService },
+    Known { name: "master_name", role: Role::SentinelService },
+    Known { name: "sentinel_username", role: Role::SentinelUser },
+    Known { name: "sentinel_password", role: Role::SentinelPassword },
     Known { name: "addr", role: SERVERS },
     Known { name: "node", role: SERVERS },
     Known { name: "allowUsernameInURI", role: Role::Ignored },

@@ -2,11 +2,10 @@
 
 use super::mistake::{Mistake, Named};
 use super::stackexchange_options::{Known, Role, accepted, find};
-use super::target::{Given, Server, Target};
+use super::target::{Credentials, Given, SentinelTarget, Server, Servers, Target};
 use super::value::Unit;
-use super::{host, unix, value};
+use super::{host, sentinel, unix, url, value};
 
-const DEFAULT_PORT: u16 = 6379;
 const DEFAULT_TLS_PORT: u16 = 6380;
 
 /// Reads a server and options, separated by commas and spaces around them.
@@ -36,6 +35,10 @@ struct Reader<'a> {
     password: Option<String>,
     /// Whether a password of any kind came before: what follows may be the rest of it.
     after_password: bool,
+    /// Empty if the given one is not allowed.
+    service: Option<String>,
+    sentinel_user: Option<String>,
+    sentinel_password: Option<String>,
     database: Option<i64>,
     ssl: bool,
     ssl_host: Option<&'a str>,
@@ -75,6 +78,12 @@ impl<'a> Reader<'a> {
             Role::Password => self.password = Some(value.to_owned()),
             Role::Database => self.database = value::kept(name, value::database(value), mistakes),
             Role::Ssl => self.ssl = value::kept(name, value::boolean(value), mistakes).unwrap_or(false),
+            Role::ServiceName => {
+                let service = sentinel::checked_service(value.to_owned());
+                self.service = Some(value::kept(name, service, mistakes).unwrap_or_default());
+            }
+            Role::SentinelUser => self.sentinel_user = Some(value.to_owned()),
+            Role::SentinelPassword => self.sentinel_password = Some(value.to_owned()),
             Role::SslHost => self.ssl_host = Some(value).filter(|host| !host.is_empty()),
             Role::ConnectTimeout => self.connect_timeout = value::kept(name, milliseconds(name, value), mistakes),
             Role::ResponseTimeout { rank } => {
@@ -99,54 +108,78 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn server(&mut self) -> Option<Server> {
+    fn servers(&mut self) -> Option<Servers> {
         if self.trailing {
             let reason = "the server has to come before the password; a password with a comma in it can be written \
                           only in a URL, as %2C";
             self.mistakes.push(Mistake::new("password", reason));
-        }
-        let server = match self.servers.as_slice() {
-            [server] => *server,
             // The token after the password may have been meant for the server.
-            [] if self.trailing => return None,
-            [] => {
-                self.mistakes.push(Mistake::new("host", "none is given; one server is needed, such as localhost:6379"));
+            if self.servers.is_empty() {
                 return None;
             }
-            _ => {
-                self.mistakes.push(Mistake::new("host", "one server is supported, and several are given"));
-                return None;
-            }
-        };
-        if let Some(path) = server.strip_prefix('!') {
+        }
+        if self.servers.is_empty() {
+            self.mistakes.push(Mistake::new("host", "none is given; a server is needed, such as localhost:6379"));
+            return None;
+        }
+        if let [socket] = self.servers.as_slice()
+            && let Some(path) = socket.strip_prefix('!')
+        {
             if self.ssl {
                 self.mistakes.push(Mistake::new("ssl", "a Unix socket has no TLS"));
             }
-            return value::kept("path", unix::server(path), &mut self.mistakes);
+            if self.service.is_some() {
+                self.mistakes
+                    .push(Mistake::new("serviceName", "a sentinel is reached over TCP, not over a Unix socket"));
+            }
+            return value::kept("path", unix::server(path), &mut self.mistakes).map(Servers::One);
         }
-        let default_port = if self.ssl { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
-        let server = host::parse(server, default_port, self.ssl, &mut self.mistakes);
-        if let (Some(Server::Tcp { host, .. }), Some(ssl_host)) = (&server, self.ssl_host)
-            && !host.eq_ignore_ascii_case(ssl_host)
+        // A password whose name was left out would be looked up and shown.
+        if self.servers.iter().skip(1).any(|server| !server.contains(':')) {
+            let reason = "each server after the first needs its port, as in host1:6379,host2:6379";
+            self.mistakes.push(Mistake::new("host", reason));
+            return None;
+        }
+        let default_port = match (&self.service, self.ssl) {
+            (Some(_), _) => sentinel::DEFAULT_PORT,
+            (None, true) => DEFAULT_TLS_PORT,
+            (None, false) => url::DEFAULT_PORT,
+        };
+        let mut servers = host::parse_list(&self.servers.join(","), default_port, self.ssl, &mut self.mistakes);
+        if let Some(ssl_host) = self.ssl_host
+            && !servers
+                .iter()
+                .all(|server| matches!(server, Server::Tcp { host, .. } if host.eq_ignore_ascii_case(ssl_host)))
         {
             let reason = "the certificate is checked for the host that is connected to; another name is not supported";
             self.mistakes.push(Mistake::new("sslHost", reason));
         }
-        server
+        let credentials = sentinel::sentinel_credentials(
+            "sentinelUser",
+            self.sentinel_user.take(),
+            self.sentinel_password.take(),
+            &mut self.mistakes,
+        );
+        if let Some(service) = self.service.take() {
+            return Some(Servers::Sentinel(SentinelTarget { sentinels: servers, service, credentials }));
+        }
+        if credentials != Credentials::default() {
+            self.mistakes.push(Mistake::new("serviceName", "missing: sentinels have a user and a password here"));
+        }
+        if servers.len() > 1 { Some(Servers::AnyOf(servers)) } else { servers.pop().map(Servers::One) }
     }
 
     fn finish(mut self) -> Result<Target, Vec<Mistake>> {
-        let server = self.server();
-        let (user, password) = value::credentials(self.user.take(), self.password.take(), &mut self.mistakes);
-        match server {
-            Some(server) if self.mistakes.is_empty() => Ok(Target {
-                user,
-                password,
+        let servers = self.servers();
+        let credentials = value::credentials(self.user.take(), self.password.take(), &mut self.mistakes);
+        match servers {
+            Some(servers) if self.mistakes.is_empty() => Ok(Target {
+                credentials,
                 database: self.database.unwrap_or(0),
                 connect_timeout: self.connect_timeout,
                 response_timeout: self.response_timeout.map(|(_, given)| given),
                 keep_alive: self.keep_alive,
-                ..Target::new(server)
+                ..Target::new(servers)
             }),
             _ => Err(self.mistakes),
         }

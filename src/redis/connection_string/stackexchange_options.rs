@@ -11,6 +11,10 @@ pub(super) enum Role {
     Ssl,
     /// Allowed if it is the host.
     SslHost,
+    /// The service that Sentinel watches, and the credentials of the sentinels.
+    ServiceName,
+    SentinelUser,
+    SentinelPassword,
     ConnectTimeout,
     /// If several options set it, the one with the highest rank counts.
     ResponseTimeout {
@@ -37,8 +41,6 @@ pub(super) struct Known {
     pub(super) name: &'static str,
     pub(super) role: Role,
 }
-
-const SENTINEL: Role = Role::Refused { reason: "Sentinel is not supported; name one server" };
 
 const KNOWN: &[Known] = &[
     Known { name: "user", role: Role::User },
@@ -116,9 +118,9 @@ const KNOWN: &[Known] = &[
     Known { name: "topologyRefreshSeconds", role: Role::Ignored },
     Known { name: "version", role: Role::Ignored },
     Known { name: "writeBuffer", role: Role::Ignored },
-    Known { name: "serviceName", role: SENTINEL },
-    Known { name: "sentinelUser", role: SENTINEL },
-    Known { name: "sentinelPassword", role: SENTINEL },
+    Known { name: "serviceName", role: Role::ServiceName },
+    Known { name: "sentinelUser", role: Role::SentinelUser },
+    Known { name: "sentinelPassword", role: Role::SentinelPassword },
     Known {
         name: "channelPrefix",
         role: Role::Refused { reason: "names of channels cannot be set; what sets them apart is key_prefix" },

@@ -3,17 +3,23 @@
 use std::fmt;
 use std::time::Duration;
 
-/// A server, and the credentials and times for connecting to it.
+/// The servers, and the credentials and times for connecting to them.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    pub(crate) server: Server,
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<String>,
+    pub(crate) servers: Servers,
+    pub(crate) credentials: Credentials,
     pub(crate) database: i64,
     pub(crate) connect_timeout: Option<Given>,
     pub(crate) response_timeout: Option<Given>,
     /// How long a connection is idle before the operating system probes it.
     pub(crate) keep_alive: Option<Given>,
+}
+
+/// A user and a password, each if there is one.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<String>,
 }
 
 /// The time that an option gave.
@@ -25,8 +31,26 @@ pub(crate) struct Given {
     pub(crate) shortened: bool,
 }
 
-/// The address of a server.
+/// Which server is asked for locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Servers {
+    One(Server),
+    /// The one of them that is a primary.
+    AnyOf(Vec<Server>),
+    Sentinel(SentinelTarget),
+}
+
+/// The primary of a service that Sentinel watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SentinelTarget {
+    pub(crate) sentinels: Vec<Server>,
+    pub(crate) service: String,
+    /// Those of the sentinels, if they have their own.
+    pub(crate) credentials: Credentials,
+}
+
+/// The address of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Server {
     Tcp {
         /// A name or an address, an IPv6 one without brackets.
@@ -40,11 +64,10 @@ pub(crate) enum Server {
 }
 
 impl Target {
-    pub(super) fn new(server: Server) -> Self {
+    pub(super) fn new(servers: Servers) -> Self {
         Self {
-            server,
-            user: None,
-            password: None,
+            servers,
+            credentials: Credentials::default(),
             database: 0,
             connect_timeout: None,
             response_timeout: None,
@@ -57,13 +80,48 @@ impl Target {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("server", &self.server)
+            .field("servers", &self.servers)
             .field("database", &self.database)
             .field("connect_timeout", &self.connect_timeout)
             .field("response_timeout", &self.response_timeout)
             .field("keep_alive", &self.keep_alive)
             .finish_non_exhaustive()
     }
+}
+
+/// Shows neither the user nor the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+impl Servers {
+    /// Whether connections to them use TLS. One form sets it for all of them.
+    pub(crate) fn use_tls(&self) -> bool {
+        let servers = match self {
+            Self::One(server) => std::slice::from_ref(server),
+            Self::AnyOf(servers) | Self::Sentinel(SentinelTarget { sentinels: servers, .. }) => servers,
+        };
+        servers.iter().any(|server| matches!(server, Server::Tcp { tls: true, .. }))
+    }
+}
+
+/// What errors call them: one server, a list, or a service and its sentinels.
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(server) => server.fmt(f),
+            Self::AnyOf(servers) => f.write_str(&listed(servers)),
+            Self::Sentinel(SentinelTarget { sentinels, service, .. }) => {
+                write!(f, "{service} (sentinels {})", listed(sentinels))
+            }
+        }
+    }
+}
+
+fn listed(servers: &[Server]) -> String {
+    servers.iter().map(Server::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// `host:port`, `[address]:port` or `unix:/path`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
-use super::target::{Given, Server, Target};
+use super::target::{Credentials, Given, SentinelTarget, Servers, Target};
 use super::{query_options, stackexchange_options};
 use crate::BuildProblem;
 
@@ -28,11 +28,18 @@ fn parts(text: &str) -> Vec<String> {
     refused(text).into_iter().map(|(part, _)| part).collect()
 }
 
-/// The server as an error shows it, `s` before it for TLS, then database, user and password.
+/// The servers as an error shows them, `s` before them for TLS, then database, user and password, and those of sentinels.
 fn seen(text: &str) -> String {
-    let Target { server, user, password, database, .. } = target(text);
-    let tls = if matches!(server, Server::Tcp { tls: true, .. }) { "s " } else { "" };
-    format!("{tls}{server} {database} {user:?} {password:?}").replace("Some(", "").replace(')', "").replace("None", "-")
+    let Target { servers, credentials: Credentials { user, password }, database, .. } = target(text);
+    let tls = if servers.use_tls() { "s " } else { "" };
+    let of_sentinels = match &servers {
+        Servers::Sentinel(SentinelTarget { credentials: Credentials { user, password }, .. }) => {
+            format!(" {user:?} {password:?}")
+        }
+        Servers::One(_) | Servers::AnyOf(_) => String::new(),
+    };
+    let rest = format!(" {database} {user:?} {password:?}{of_sentinels}");
+    format!("{tls}{servers}{}", rest.replace("Some(", "").replace(')', "").replace("None", "-"))
 }
 
 #[test]
@@ -232,7 +239,7 @@ fn the_refused_part_of_a_stackexchange_string_is_named() {
         (",", "host"),
         ("ssl=true", "host"),
         ("::1", "host"),
-        ("a:6379,b:6379", "host"),
+        ("a:6379,b", "host"),
         ("u:p@localhost:6379", "host"),
         ("p@localhost", "host"),
         ("localhost,password=a,b", "password"),
@@ -261,8 +268,12 @@ fn the_refused_part_of_a_stackexchange_string_is_named() {
         ("localhost,highIntegrity=true", "highIntegrity"),
         ("localhost,proxy=twemproxy", "proxy"),
         ("localhost,maintNotifications=enabled", "maintNotifications"),
-        ("localhost,serviceName=main", "serviceName"),
-        ("localhost,sentinelPassword=p", "sentinelPassword"),
+        ("localhost,serviceName=", "serviceName"),
+        ("localhost,serviceName=a b", "serviceName"),
+        ("!/run/redis.sock,serviceName=locks", "serviceName"),
+        ("localhost,sentinelPassword=p", "serviceName"),
+        ("localhost,serviceName=locks,sentinelUser=u", "sentinelUser"),
+        ("localhost,serviceName=locks,ssl=true,sslHost=other", "sslHost"),
         ("localhost,channelPrefix=a", "channelPrefix"),
         ("localhost,defaults=azure", "defaults"),
         ("localhost,tunnel=http:a:1", "tunnel"),
@@ -302,8 +313,22 @@ fn refused_parameters_of_other_clients_are_named() {
         ("redis://localhost?_a=1", "option 1"),
         ("localhost,max_pool=1", "option \"max_pool\""),
         ("localhost,prefix=app:", "prefix"),
-        ("redis+sentinel://localhost/mymaster", "scheme"),
-        ("redis-sentinel://localhost?sentinelMasterId=a", "scheme"),
+        ("redis://localhost?sentinelMasterId=mymaster", "sentinelMasterId"),
+        ("redis://localhost?sentinel_password=p", "sentinel_password"),
+        ("redis+sentinel://localhost:x/locks", "port"),
+        ("redis+sentinel://localhost", "service"),
+        ("redis+sentinel://localhost/", "service"),
+        ("redis+sentinel://localhost/a%20b", "service"),
+        ("redis+sentinel://localhost/locks#locks", "database"),
+        ("redis+sentinel://localhost?sentinelMasterId=locks#locks", "service"),
+        ("redis+sentinel://localhost/locks/x", "database"),
+        ("redis+sentinel://localhost/locks/1?db=1", "db"),
+        ("redis+sentinel:///locks", "host"),
+        ("redis+sentinel://h1,,h2/locks", "host"),
+        ("redis+sentinel://h1:0/locks", "port"),
+        ("redis+sentinel://h1/locks?sentinel_username=u", "sentinel_username"),
+        ("redis+sentinel://h1/locks?password=p", "password"),
+        ("redis+sentinel://h1/locks?ssl=true", "ssl"),
         ("redis+cluster://localhost", "scheme"),
     ]);
     // What follows a password may be the rest of it.
@@ -406,7 +431,7 @@ fn the_error_of_an_unknown_option_lists_the_allowed_ones() {
     let mistakes = refused("localhost,conectTimeout=5");
     let (_, reason) = mistakes.first().expect("one mistake");
     assert!(reason.contains("connectTimeout") && reason.contains("abortConnect"), "{reason}");
-    assert!(!reason.contains("serviceName"), "{reason}");
+    assert!(reason.contains("serviceName") && !reason.contains("tunnel"), "{reason}");
 }
 
 /// The documentation lists every option, and each of those without effect is accepted with any value.
@@ -428,6 +453,43 @@ fn the_documented_options_are_the_known_ones() {
     }
 }
 
+#[test]
+fn sentinels_are_read_in_each_form() {
+    for (text, expected) in [
+        ("redis+sentinel://h1/locks", "locks (sentinels h1:26379) 0 - - - -"),
+        ("redis+sentinel://h1:1,h2,[::1]:3/locks/2", "locks (sentinels h1:1,h2:26379,[::1]:3) 2 - - - -"),
+        ("redis+sentinel://h1,h1:26379,h2/locks", "locks (sentinels h1:26379,h2:26379) 0 - - - -"),
+        ("rediss+sentinel://u:p@h1/locks/", r#"s locks (sentinels h1:26379) 0 "u" "p" - -"#),
+        ("valkey+sentinel://:p@h1/a.b-c_d", r#"a.b-c_d (sentinels h1:26379) 0 - "p" - -"#),
+        (
+            "redis+sentinel://h1/locks?db=3&sentinel_username=a&sentinel_password=b%26",
+            r#"locks (sentinels h1:26379) 3 - - "a" "b&""#,
+        ),
+        // Lettuce's forms.
+        ("redis-sentinel://:p@h1,h2/0?sentinelMasterId=locks", r#"locks (sentinels h1:26379,h2:26379) 0 - "p" - -"#),
+        ("rediss-sentinel://h1:5000/1#locks", "s locks (sentinels h1:5000) 1 - - - -"),
+        ("h1,h2:1,serviceName=locks", "locks (sentinels h1:26379,h2:1) 0 - - - -"),
+        (
+            "h1,serviceName=locks,password=p,sentinelUser=a,sentinelPassword=b,ssl=true,defaultDatabase=1",
+            r#"s locks (sentinels h1:26379) 1 - "p" "a" "b""#,
+        ),
+    ] {
+        assert_eq!(seen(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn several_servers_are_read_and_at_most_64() {
+    assert_eq!(seen("h1,h2:1,h1:6379"), "h1:6379,h2:1 0 - -");
+    assert_eq!(seen("h1,h2:6381,ssl=true,password=p"), r#"s h1:6380,h2:6381 0 - "p""#);
+    assert_eq!(seen("h1,h1:6379"), "h1:6379 0 - -");
+    let hosts = |count: usize| (0..count).map(|number| format!("h{number}:1")).collect::<Vec<_>>().join(",");
+    for (before, after) in [("redis+sentinel://", "/locks"), ("", ",serviceName=locks"), ("", "")] {
+        target(&format!("{before}{}{after}", hosts(64)));
+        assert_eq!(parts(&format!("{before}{}{after}", hosts(65))), ["host"]);
+    }
+}
+
 fn host() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z][a-z0-9_-]{0,20}(\\.[a-z0-9]{1,5}){0,3}",
@@ -444,9 +506,9 @@ proptest! {
     ) {
         let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let target = target(&format!("redis://{}:{}@{host}:{port}/{db}", encoded(&user), encoded(&password)));
-        prop_assert_eq!(target.server.to_string(), format!("{host}:{port}"));
+        prop_assert_eq!(target.servers.to_string(), format!("{host}:{port}"));
         prop_assert_eq!(target.database, i64::from(db));
-        prop_assert_eq!((target.user, target.password), (Some(user), Some(password)));
+        prop_assert_eq!((target.credentials.user, target.credentials.password), (Some(user), Some(password)));
     }
 
     #[test]
@@ -456,9 +518,9 @@ proptest! {
     ) {
         let text = format!("{host}:{port},user={user},defaultDatabase={db} , password={password}");
         let target = target(&text);
-        prop_assert_eq!(target.server.to_string(), format!("{host}:{port}"));
+        prop_assert_eq!(target.servers.to_string(), format!("{host}:{port}"));
         prop_assert_eq!(target.database, i64::from(db));
-        prop_assert_eq!((target.user, target.password), (Some(user), Some(password)));
+        prop_assert_eq!((target.credentials.user, target.credentials.password), (Some(user), Some(password)));
     }
 
     #[test]
@@ -477,6 +539,8 @@ fn piece() -> impl Strategy<Value = String> {
     const FIXED: &[&str] = &[
         "redis://",
         "rediss://",
+        "redis+sentinel://",
+        "sentinel_password",
         "unix:",
         "//",
         "/",

@@ -2,7 +2,7 @@
 
 use super::mistake::Mistake;
 use super::query::{Place, Query};
-use super::target::{Server, Target};
+use super::target::{Server, Servers, Target};
 use super::url::refused_fragment;
 use super::value;
 
@@ -22,17 +22,16 @@ pub(super) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
     };
     let path = path.and_then(value::decoded).and_then(|path| server(&path));
     let server = value::kept("path", path, &mut mistakes);
-    let query = Query::parse(query, Place::AfterPath, Vec::new(), &mut mistakes);
+    let query = Query::parse(query, Place::Socket, Vec::new(), &mut mistakes);
     let (connect_timeout, response_timeout) = (query.connect_timeout(), query.response_timeout());
-    let (user, password) = value::credentials(query.user, query.password, &mut mistakes);
+    let credentials = value::credentials(query.user, query.password, &mut mistakes);
     match server {
         Some(server) if mistakes.is_empty() => Ok(Target {
-            user,
-            password,
+            credentials,
             database: query.database.unwrap_or(0),
             connect_timeout,
             response_timeout,
-            ..Target::new(server)
+            ..Target::new(Servers::One(server))
         }),
         _ => Err(mistakes),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use super::mistake::Mistake;
-use super::target::Given;
+use super::target::{Credentials, Given};
 
 /// The value; or `None`, after adding a mistake.
 pub(super) fn kept<T>(
@@ -157,14 +157,10 @@ fn digits(text: &str) -> Option<u64> {
 
 /// A user and a password that can be used together. An empty user is no user. An empty password is a password only with a
 /// user, since the server may have a user without one.
-pub(super) fn credentials(
-    user: Option<String>,
-    password: Option<String>,
-    mistakes: &mut Vec<Mistake>,
-) -> (Option<String>, Option<String>) {
+pub(super) fn credentials(user: Option<String>, password: Option<String>, mistakes: &mut Vec<Mistake>) -> Credentials {
     let user = user.filter(|user| !user.is_empty());
     if user.is_none() {
-        return (None, password.filter(|password| !password.is_empty()));
+        return Credentials { user: None, password: password.filter(|password| !password.is_empty()) };
     }
     if password.is_none() {
         // Without a password the server is not told the user. Often the text is the password itself.
@@ -173,5 +169,5 @@ pub(super) fn credentials(
             "without a password, which may be empty; in a URL, a password alone is written redis://:password@host",
         ));
     }
-    (user, password)
+    Credentials { user, password }
 }

@@ -10,7 +10,7 @@ use super::host::{Condition, out_of_reach};
 use super::node::Node;
 use crate::backend::PackedInstant;
 use crate::engine::{CallKind, Joining, Step};
-use crate::redis::connection::{ErrorClass, Failure, Reply, classify, connection_closed, refused, timed_out};
+use crate::redis::connection::{ErrorClass, Failure, RUNNING, Reply, WAITING, classify, connection_closed, timed_out};
 use crate::redis::protocol::{Answers, EncodeOptions};
 
 /// As the real one has it.
@@ -71,7 +71,7 @@ impl Node {
                     }
                 }
                 ErrorClass::NotAuthenticated | ErrorClass::Final => {
-                    let error = refused(&self.host.settings, error);
+                    let error = Failure::new(&self.host.settings, RUNNING, error).to_refusal();
                     self.answered(call, Reply::Refused(error));
                 }
             }
@@ -98,7 +98,7 @@ impl Node {
                     again.push(call);
                 } else {
                     let error = if silent { timed_out() } else { connection_closed() };
-                    let error = Failure::unanswered(&self.host.settings, error).to_error();
+                    let error = Failure::new(&self.host.settings, WAITING, error).to_error();
                     self.answered(call, Reply::Indeterminate { error });
                 }
             }

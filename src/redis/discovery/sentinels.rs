@@ -1,0 +1,247 @@
+//! [`Sentinels`]: asks the sentinels of a service for its primary.
+//!
+//! All are asked at once. Sentinels that were cut off name an old primary, so that of several answers the one of the latest
+//! failover counts: each failover has a number, the configuration epoch, which Sentinel raises (see "Configuration epochs" in
+//! the documentation of Redis Sentinel).
+
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, Value, make_extension_error};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::redis::connection_string::{Credentials, SentinelTarget, Server};
+use crate::redis::settings::Settings;
+
+/// How long the other sentinels are waited for once one has named a primary.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// How many sentinels are asked at most. Those of the options are always among them.
+const MOST: usize = 64;
+
+/// The primary of a service, and the number of the failover that made it one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::redis) struct Primary {
+    pub(in crate::redis) server: Server,
+    pub(super) epoch: u64,
+}
+
+impl Primary {
+    /// One that Sentinel has not named.
+    pub(in crate::redis) fn of(server: Server) -> Self {
+        Self { server, epoch: 0 }
+    }
+}
+
+/// The sentinels that are known: those of the options, and those that they have named since.
+#[derive(Debug, Default)]
+pub(in crate::redis) struct Sentinels {
+    learned: Mutex<Vec<Server>>,
+}
+
+/// What one sentinel says.
+struct Answer {
+    /// `None` if it does not know the service.
+    primary: Option<Primary>,
+    others: Vec<Server>,
+}
+
+impl Sentinels {
+    /// Asks for the primary. It ends within half of the connect time-out.
+    ///
+    /// # Errors
+    ///
+    /// An I/O error if no sentinel replies in time; that of a sentinel that refuses this client; an error of the options
+    /// if the sentinels do not know the service.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub(in crate::redis) async fn primary(&self, settings: &Settings, target: &SentinelTarget) -> RedisResult<Primary> {
+        let limit = settings.connect_timeout / 2;
+        let ask_one = async |sentinel: Server| {
+            let answer = timeout(limit, ask(settings, target, &sentinel)).await;
+            (
+                sentinel,
+                answer.unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))),
+            )
+        };
+        let mut asked: FuturesUnordered<_> = self.known(target).into_iter().map(ask_one).collect();
+        let mut until = Instant::now() + limit;
+        let (mut latest, mut failures) = (None::<Primary>, Vec::new());
+        while let Ok(Some((sentinel, answer))) = timeout_at(until, asked.next()).await {
+            match answer {
+                Ok(Answer { primary: Some(primary), others }) => {
+                    self.learn(target, others);
+                    if latest.is_none() {
+                        until = until.min(Instant::now() + GRACE);
+                    }
+                    if latest.as_ref().is_none_or(|latest| latest.epoch < primary.epoch) {
+                        latest = Some(primary);
+                    }
+                }
+                Ok(Answer { primary: None, .. }) => failures.push((sentinel, None)),
+                Err(error) => failures.push((sentinel, Some(error))),
+            }
+        }
+        latest.ok_or_else(|| unanswered(target, &failures))
+    }
+
+    /// All of them, those of the options first.
+    pub(super) fn known(&self, target: &SentinelTarget) -> Vec<Server> {
+        let mut known = target.sentinels.clone();
+        known.extend(self.learned.lock().iter().cloned());
+        known.truncate(MOST);
+        known
+    }
+
+    /// One sentinel names all others that watch the service with it.
+    fn learn(&self, target: &SentinelTarget, others: Vec<Server>) {
+        let mut learned = self.learned.lock();
+        for other in others {
+            if !target.sentinels.contains(&other) && !learned.contains(&other) && learned.len() < MOST {
+                learned.push(other);
+            }
+        }
+    }
+}
+
+/// A client of a sentinel. Its own credentials are used if it has some. Otherwise those of the server are, but only after it
+/// has asked for some: a sentinel without a password refuses any.
+pub(super) fn client(
+    settings: &Settings,
+    target: &SentinelTarget,
+    sentinel: &Server,
+    asked_for_password: bool,
+) -> RedisResult<Client> {
+    let credentials = if target.credentials == Credentials::default() && asked_for_password {
+        settings.credentials.clone()
+    } else {
+        target.credentials.clone()
+    };
+    Client::open(settings.sentinel_info(sentinel, &credentials)?)
+}
+
+/// Whether a sentinel asks for a password that it may be given.
+pub(super) fn asks_for_password(settings: &Settings, target: &SentinelTarget, error: &RedisError) -> bool {
+    error.code() == Some("NOAUTH")
+        && target.credentials == Credentials::default()
+        && settings.credentials.password.is_some()
+}
+
+async fn ask(settings: &Settings, target: &SentinelTarget, sentinel: &Server) -> RedisResult<Answer> {
+    let mut asked_for_password = false;
+    loop {
+        let mut connection = connect(settings, &client(settings, target, sentinel, asked_for_password)?).await?;
+        let mut pipeline = ::redis::pipe();
+        for command in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "SENTINELS"] {
+            pipeline.cmd("SENTINEL").arg(command).arg(target.service.as_str());
+        }
+        let replies = connection.req_packed_commands(&pipeline, 0, 3).await?;
+        let mut replies = replies.into_iter().map(Value::extract_error);
+        match replies.next() {
+            Some(Ok(address)) => {
+                // The other two may be missing where something else speaks for Sentinel.
+                let state = replies.next().and_then(Result::ok);
+                let others = replies.next().and_then(Result::ok);
+                return Ok(read(&address, state.as_ref(), others.as_ref(), settings.servers.use_tls()));
+            }
+            Some(Err(error)) if !asked_for_password && asks_for_password(settings, target, &error) => {
+                asked_for_password = true;
+            }
+            Some(Err(error)) => return Err(error),
+            None => return Err(RedisError::from((ErrorKind::Parse, "a sentinel did not reply to each command"))),
+        }
+    }
+}
+
+async fn connect(settings: &Settings, client: &Client) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(settings.connect_timeout))
+        .set_response_timeout(Some(settings.response_timeout));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+fn read(address: &Value, state: Option<&Value>, others: Option<&Value>, tls: bool) -> Answer {
+    let epoch = state.and_then(|state| field(state, "config-epoch")).and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    let primary = match address {
+        Value::Array(parts) => match parts.as_slice() {
+            [host, port] => text(host).zip(text(port)).and_then(|(host, port)| server(host, port, tls)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let others = match others {
+        Some(Value::Array(others)) => others.as_slice(),
+        _ => &[],
+    };
+    let others = others.iter().filter_map(|other| server(field(other, "ip")?, field(other, "port")?, tls)).collect();
+    Answer { primary: primary.map(|server| Primary { server, epoch }), others }
+}
+
+/// An address that a sentinel names.
+pub(super) fn server(host: &str, port: &str, tls: bool) -> Option<Server> {
+    let is_host = (1..=253).contains(&host.len()) && host.chars().all(|c| c.is_ascii_graphic());
+    let port = port.parse().ok().filter(|port| *port > 0 && is_host)?;
+    Some(Server::Tcp { host: host.to_owned(), port, tls })
+}
+
+/// A field of a reply that is a list of names and values, or a map.
+fn field<'a>(reply: &'a Value, name: &str) -> Option<&'a str> {
+    match reply {
+        Value::Map(fields) => fields.iter().find(|(key, _)| text(key) == Some(name)).and_then(|(_, value)| text(value)),
+        Value::Array(list) => {
+            let mut pairs = list.chunks_exact(2).filter_map(|pair| pair.split_first());
+            pairs.find(|(key, _)| text(key) == Some(name)).and_then(|(_, value)| text(value.first()?))
+        }
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Why no sentinel has named a primary. A failure without an error is of one that does not know the service.
+fn unanswered(target: &SentinelTarget, failures: &[(Server, Option<RedisError>)]) -> RedisError {
+    let service = &target.service;
+    // What the sentinels say counts more than that one of them did not reply.
+    if let Some((sentinel, Some(error))) =
+        failures.iter().find(|(_, error)| error.as_ref().is_some_and(|error| error.code().is_some()))
+    {
+        let detail = error.detail().unwrap_or_default();
+        let hint = if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) {
+            " (the sentinels may have a password of their own: sentinel_password)"
+        } else {
+            ""
+        };
+        return make_extension_error(
+            error.code().unwrap_or_default().to_owned(),
+            Some(format!("{detail}, from the sentinel {sentinel}{hint}")),
+        );
+    }
+    let unknown: Vec<_> =
+        failures.iter().filter(|(_, error)| error.is_none()).map(|(sentinel, _)| sentinel.to_string()).collect();
+    if !unknown.is_empty() {
+        let detail = format!("{service:?} is not known to {}", unknown.join(", "));
+        return RedisError::from((ErrorKind::InvalidClientConfig, "the sentinels have no such service", detail));
+    }
+    let each: Vec<_> = failures
+        .iter()
+        .map(|(sentinel, error)| {
+            let error = error.as_ref().map_or_else(String::new, RedisError::to_string);
+            format!("{sentinel}: {error}")
+        })
+        .collect();
+    let text = match each.as_slice() {
+        [] => format!("no sentinel of {service} has replied in time"),
+        each => format!("no sentinel of {service} can be reached: {}", each.join("; ")),
+    };
+    RedisError::from(std::io::Error::new(std::io::ErrorKind::NotConnected, text))
+}
