@@ -293,14 +293,13 @@ impl Plan {
         Self { seed, resources, processes, faults, network, response_timeout }
     }
 
-    /// Whether the counter of grants may be lost while the clock goes back: then fencing tokens may fall.
+    /// Whether the server may lose its counter of grants, and its clock is set back as well: then fencing tokens may fall.
+    /// A counter that was lost goes on from the clock, so that it rises where the clock was only set forward.
     pub fn breaks_fences(&self) -> bool {
         let loses = |kind: &FaultKind| {
             matches!(kind, FaultKind::Restart { keeps_data: false, .. } | FaultKind::Failover { .. })
         };
-        let steps = |kind: &FaultKind| matches!(kind, FaultKind::ClockStep { .. });
-        let has = |is: &dyn Fn(&FaultKind) -> bool| self.faults.iter().any(|fault| is(&fault.kind));
-        has(&loses) && has(&steps)
+        self.faults.iter().any(|fault| loses(&fault.kind)) && self.sets_clock_back()
     }
 
     /// Whether the server's clock is set back. Then notifications come in the order in which the server has written them

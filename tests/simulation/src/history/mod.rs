@@ -10,6 +10,10 @@
 //! | P6 | the server serves its queue in order, and a process its own callers |
 //! | P7 | every operation ends within its bound |
 //! | R | the engine's own invariants |
+//!
+//! P1 and P3 are not required of a run in which fencing tokens may fall: the server may lose its counter of grants, and its
+//! clock is set back. In any other run they are unique. They rise from one certain hold to the next: the token of a hold
+//! that is not certain may be lower than those before it, and the store refuses it.
 
 mod checker;
 mod key;
