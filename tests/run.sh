@@ -378,7 +378,7 @@ step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
 step "simulation, tests" cargo test --release -p simulation
-step "simulation, $seeds seeds" cargo run --release -p simulation -- --seeds "$seeds"
+step "simulation, $seeds seeds" with_figures simulation cargo run --release -p simulation -- --seeds "$seeds"
 step "mutants" with_figures mutants tests/mutants/run.sh
 step "battery, tests" cargo test --release -p battery
 if $long; then

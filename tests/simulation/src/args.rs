@@ -1,22 +1,26 @@
 //! [`Args`]: what the command line says.
 
 use std::fmt;
+use std::path::PathBuf;
 
 /// How the program is called.
 pub(crate) const USAGE: &str = "\
-usage: simulation [--seeds N] [--first N] [--failures N] [--trace SEED]
+usage: simulation [--seeds N] [--first N] [--failures N] [--json FILE] [--trace SEED]
   --seeds N      so many seeds, 2000 by default
   --first N      from this one on, 0 by default
   --failures N   ends after so many that failed, 1 by default
+  --json FILE    writes the figures there as well
   --trace SEED   one seed, and everything that happens in it";
 
 /// What is to be run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Args {
     pub(crate) seeds: u64,
     pub(crate) first: u64,
     pub(crate) most_failures: u64,
     pub(crate) most_shown: u64,
+    /// For the figures.
+    pub(crate) json: Option<PathBuf>,
     pub(crate) trace: Option<u64>,
 }
 
@@ -25,6 +29,7 @@ pub(crate) struct Args {
 pub(crate) enum Problem {
     Unknown(String),
     NoNumber(&'static str),
+    NoFile(&'static str),
 }
 
 impl fmt::Display for Problem {
@@ -32,6 +37,7 @@ impl fmt::Display for Problem {
         match self {
             Self::Unknown(word) => write!(f, "unknown argument {word}"),
             Self::NoNumber(option) => write!(f, "{option} needs a number"),
+            Self::NoFile(option) => write!(f, "{option} needs a file"),
         }
     }
 }
@@ -39,9 +45,13 @@ impl fmt::Display for Problem {
 impl Args {
     /// Reads the words of a command line.
     pub(crate) fn read(words: impl IntoIterator<Item = String>) -> Result<Self, Problem> {
-        let mut args = Self { seeds: 2_000, first: 0, most_failures: 1, most_shown: 3, trace: None };
+        let mut args = Self { seeds: 2_000, first: 0, most_failures: 1, most_shown: 3, json: None, trace: None };
         let mut words = words.into_iter();
         while let Some(word) = words.next() {
+            if word == "--json" {
+                args.json = Some(words.next().map(PathBuf::from).ok_or(Problem::NoFile("--json"))?);
+                continue;
+            }
             let mut number = |option| words.next().and_then(|word| word.parse().ok()).ok_or(Problem::NoNumber(option));
             match word.as_str() {
                 "--seeds" => args.seeds = number("--seeds")?,
@@ -65,10 +75,11 @@ mod tests {
 
     #[test]
     fn numbers_are_read() {
-        let expected = Args { seeds: 7, first: 9, most_failures: 1, most_shown: 3, trace: None };
+        let expected = Args { seeds: 7, first: 9, most_failures: 1, most_shown: 3, json: None, trace: None };
         assert_eq!(read("--first 9 --seeds 7"), Ok(expected));
         assert_eq!(read("--trace 3").map(|args| args.trace), Ok(Some(3)));
         assert_eq!(read("--failures 5").map(|args| args.most_failures), Ok(5));
+        assert_eq!(read("--json a/b.json").map(|args| args.json), Ok(Some("a/b.json".into())));
     }
 
     #[test]
@@ -76,5 +87,6 @@ mod tests {
         assert_eq!(read("--seed 7"), Err(Problem::Unknown("--seed".to_owned())));
         assert_eq!(read("--seeds"), Err(Problem::NoNumber("--seeds")));
         assert_eq!(read("--first x"), Err(Problem::NoNumber("--first")));
+        assert_eq!(read("--json"), Err(Problem::NoFile("--json")));
     }
 }

@@ -6,13 +6,15 @@ mod args;
 mod report;
 mod shrink;
 
+use std::fs;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use simulation::fleet::{Counts, Plan, run};
+use simulation::fleet::{Plan, run};
 use simulation::scripts::Scripts;
 
 use args::Args;
+use report::Summary;
 
 fn main() -> ExitCode {
     let args = match Args::read(std::env::args().skip(1)) {
@@ -32,23 +34,32 @@ fn main() -> ExitCode {
     if let Some(seed) = args.trace {
         return report::trace(seed, &scripts);
     }
-    let (mut counts, mut failed, begun) = (Counts::default(), 0_u64, Instant::now());
-    let mut ran = 0;
+    let (mut summary, begun) = (Summary::default(), Instant::now());
     for seed in args.first..args.first.saturating_add(args.seeds) {
-        let outcome = run(&Plan::new(seed), &scripts, false);
-        ran += 1;
-        counts.add(&outcome.counts);
+        let plan = Plan::new(seed);
+        let outcome = run(&plan, &scripts, false);
+        summary.add(&plan, &outcome);
         if outcome.violations.is_empty() {
             continue;
         }
-        failed += 1;
-        if failed <= args.most_shown {
+        if summary.failed <= args.most_shown {
             report::violation(seed, &outcome, &scripts);
         }
-        if failed >= args.most_failures {
+        if summary.failed >= args.most_failures {
             break;
         }
     }
-    report::summary(ran, failed, &counts, begun.elapsed());
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    summary.took = begun.elapsed();
+    summary.print();
+    if let Some(path) = &args.json
+        && let Err(error) = fs::write(path, format!("{:#}\n", summary.figures()))
+    {
+        eprintln!("{}: {error}", path.display());
+        return ExitCode::from(2);
+    }
+    if let Some(empty) = summary.emptiness() {
+        eprintln!("{empty}");
+        return ExitCode::FAILURE;
+    }
+    if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::{Map, Value, json};
 use simulation::fleet::{Counts, FaultKind, Outcome, Plan, run};
 use simulation::history::Violation;
 use simulation::scripts::Scripts;
@@ -48,20 +49,112 @@ pub(crate) fn trace(seed: u64, scripts: &Scripts) -> ExitCode {
 }
 
 /// What there was in all.
-pub(crate) fn summary(seeds: u64, failed: u64, counts: &Counts, took: Duration) {
-    let Counts { acquires, granted, busy, failed: errors, cancelled, late, extensions, releases, .. } = counts;
-    println!(
-        "{seeds} seeds, {} operations: {acquires} acquires ({granted} granted, {late} of them too late, {busy} busy, \
-         {errors} failed, {cancelled} cancelled), {extensions} extensions, {releases} releases",
-        counts.operations() + late
-    );
-    let hours = Duration::from_micros(counts.time).as_secs_f64() / 3_600.0;
-    println!("{} events, {} scripts, {hours:.1} hours of virtual time", counts.events, counts.scripts);
-    let faults = FaultKind::names().into_iter().zip(counts.faults).map(|(name, count)| format!("{name} {count}"));
-    println!("faults: {}", faults.collect::<Vec<_>>().join(", "));
-    println!("{} overlaps where the server had forgotten a lock", counts.overlaps);
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    /// How many seeds were run.
+    pub(crate) seeds: u64,
+    /// Those of them in which fencing tokens may fall.
+    pub(crate) tokens_may_fall: u64,
+    /// Those of them with violations.
+    pub(crate) failed: u64,
+    pub(crate) counts: Counts,
+    pub(crate) took: Duration,
+}
+
+impl Summary {
+    /// Adds a seed's run.
+    pub(crate) fn add(&mut self, plan: &Plan, outcome: &Outcome) {
+        self.seeds += 1;
+        self.tokens_may_fall += u64::from(plan.breaks_fences());
+        self.failed += u64::from(!outcome.violations.is_empty());
+        self.counts.add(&outcome.counts);
+    }
+
+    /// Why it says nothing that no seed has failed.
+    pub(crate) fn emptiness(&self) -> Option<&'static str> {
+        if self.seeds == 0 {
+            Some("no seed was run: nothing was checked")
+        } else if self.counts.granted == 0 {
+            Some("no lock was granted: nothing was checked")
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn print(&self) {
+        let Self { seeds, counts, .. } = self;
+        let Counts { acquires, granted, busy, failed: errors, cancelled, late, extensions, releases, .. } = counts;
+        println!(
+            "{seeds} seeds, {} operations: {acquires} acquires ({granted} granted, {late} of them too late, {busy} busy, \
+             {errors} failed, {cancelled} cancelled), {extensions} extensions, {releases} releases",
+            counts.operations() + late
+        );
+        println!("{} events, {} scripts, {:.1} hours of virtual time", counts.events, counts.scripts, self.hours());
+        let faults = self.faults().map(|(name, count)| format!("{name} {count}"));
+        println!("faults: {}", faults.collect::<Vec<_>>().join(", "));
+        println!("{} overlaps where the server had forgotten a lock", counts.overlaps);
+        println!("{} seeds in which fencing tokens may fall", self.tokens_may_fall);
+        println!("{:.1} s, {:.0} operations a second", self.took.as_secs_f64(), self.per_second());
+        println!("{} seeds with violations", self.failed);
+    }
+
+    /// The figures, for `battery evidence`.
+    pub(crate) fn figures(&self) -> Value {
+        let counts = &self.counts;
+        let faults: Map<String, Value> = self.faults().map(|(name, count)| (name.to_owned(), count.into())).collect();
+        json!({
+            "seeds": self.seeds,
+            "seeds_in_which_tokens_may_fall": self.tokens_may_fall,
+            "violations": self.failed,
+            "operations": counts.operations() + counts.late,
+            "acquires": counts.acquires,
+            "granted": counts.granted,
+            "granted_too_late": counts.late,
+            "busy": counts.busy,
+            "failed": counts.failed,
+            "cancelled": counts.cancelled,
+            "extensions": counts.extensions,
+            "releases": counts.releases,
+            "events": counts.events,
+            "scripts": counts.scripts,
+            "overlaps_excused": counts.overlaps,
+            "virtual_hours": rounded(self.hours()),
+            "seconds": rounded(self.took.as_secs_f64()),
+            "operations_per_second": self.per_second().round(),
+            "faults": counts.faults.iter().sum::<u64>(),
+            "faults_by_kind": faults,
+        })
+    }
+
+    fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        FaultKind::names().into_iter().zip(self.counts.faults)
+    }
+
+    fn hours(&self) -> f64 {
+        Duration::from_micros(self.counts.time).as_secs_f64() / 3_600.0
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a figure to be read")]
-    let per_second = counts.operations() as f64 / took.as_secs_f64().max(0.001);
-    println!("{:.1} s, {per_second:.0} operations a second", took.as_secs_f64());
-    println!("{failed} seeds with violations");
+    fn per_second(&self) -> f64 {
+        self.counts.operations() as f64 / self.took.as_secs_f64().max(0.001)
+    }
+}
+
+/// To one digit behind the point.
+fn rounded(figure: f64) -> f64 {
+    (figure * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_seed_or_a_grant_nothing_was_checked() {
+        let of =
+            |seeds, granted| Summary { seeds, counts: Counts { granted, ..Counts::default() }, ..Summary::default() };
+        assert!(of(0, 0).emptiness().is_some_and(|text| text.contains("no seed")));
+        assert!(of(7, 0).emptiness().is_some_and(|text| text.contains("no lock was granted")));
+        assert_eq!(of(7, 1).emptiness(), None);
+    }
 }

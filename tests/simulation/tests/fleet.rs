@@ -1,7 +1,7 @@
 //! Seeds of the fleet: what they decide, and that nothing is violated.
 #![allow(clippy::unwrap_used)]
 
-use simulation::fleet::{KINDS, Plan, run};
+use simulation::fleet::{Counts, Plan, run};
 use simulation::scripts::Scripts;
 
 /// The same seed makes the same run, event by event.
@@ -20,15 +20,28 @@ fn a_seed_decides_everything() {
     assert!(text(1) != text(2));
 }
 
-/// A hundred seeds have every kind of fault, and violate nothing.
+/// A hundred seeds have every kind of fault and every kind of operation, and violate nothing.
 #[test]
-fn a_hundred_seeds_violate_nothing_and_have_every_fault() {
+fn a_hundred_seeds_violate_nothing_and_have_everything() {
+    const SEEDS: u64 = 100;
     let scripts = Scripts::compile().unwrap();
-    let mut faults = [0; KINDS];
-    for seed in 0..100 {
+    let mut counts = Counts::default();
+    for seed in 0..SEEDS {
         let outcome = run(&Plan::new(seed), &scripts, false);
         assert!(outcome.violations.is_empty(), "seed {seed}: {:?}", outcome.violations);
-        faults.iter_mut().zip(outcome.counts.faults).for_each(|(sum, count)| *sum += count);
+        counts.add(&outcome.counts);
     }
-    assert!(faults.iter().all(|count| *count > 0), "{faults:?}");
+    assert!(counts.faults.iter().all(|count| *count > 0), "{:?}", counts.faults);
+    // A run without them would violate nothing either.
+    let Counts { granted, busy, cancelled, extensions, releases, scripts, .. } = counts;
+    for (what, count) in [
+        ("granted", granted),
+        ("busy", busy),
+        ("cancelled", cancelled),
+        ("extensions", extensions),
+        ("releases", releases),
+        ("scripts", scripts),
+    ] {
+        assert!(count >= SEEDS, "{what}: {count} in {SEEDS} seeds");
+    }
 }

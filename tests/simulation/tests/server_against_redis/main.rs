@@ -30,6 +30,7 @@ fn random_calls_of_the_scripts() {
     let cases = number("ORCHESTRIX_SIMULATION_CASES");
     let first = number("ORCHESTRIX_SIMULATION_SEED").unwrap_or(0);
     let count = cases.unwrap_or(250);
+    assert!(count > 0, "ORCHESTRIX_SIMULATION_CASES is 0: nothing would be compared");
 
     let server = RedisServer::start();
     let mut world = World::new(server.client());
