@@ -52,12 +52,13 @@ pub(crate) fn trace(seed: u64, scripts: &Scripts) -> ExitCode {
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     /// How many seeds were run.
-    pub(crate) seeds: u64,
+    seeds: u64,
     /// Those of them in which fencing tokens may fall.
-    pub(crate) tokens_may_fall: u64,
+    tokens_may_fall: u64,
     /// Those of them with violations.
     pub(crate) failed: u64,
-    pub(crate) counts: Counts,
+    violations: usize,
+    counts: Counts,
     pub(crate) took: Duration,
 }
 
@@ -67,6 +68,7 @@ impl Summary {
         self.seeds += 1;
         self.tokens_may_fall += u64::from(plan.breaks_fences());
         self.failed += u64::from(!outcome.violations.is_empty());
+        self.violations += outcome.violations.len();
         self.counts.add(&outcome.counts);
     }
 
@@ -105,7 +107,7 @@ impl Summary {
         json!({
             "seeds": self.seeds,
             "seeds_in_which_tokens_may_fall": self.tokens_may_fall,
-            "violations": self.failed,
+            "violations": self.violations,
             "operations": counts.operations() + counts.late,
             "acquires": counts.acquires,
             "granted": counts.granted,

@@ -7,14 +7,15 @@ use serde_json::{Map, Value};
 use super::evidence::Figures;
 
 /// These have a section of their own.
-const KNOWN: [&str; 5] = ["run_short", "run_long", "control", "mutants", "battery_mutants"];
+const KNOWN: [&str; 6] = ["run_short", "run_long", "control", "simulation", "mutants", "battery_mutants"];
 
 const OPENING: &str = "\
 # What was run, and what came of it
 
 Each tool wrote its figures as JSON, and a program (`battery evidence`) made this page of them; none was typed. \"Not run\"
 means that there were no figures when the page was made. The tools are described in their own files:
-[tests/battery](../tests/battery/README.md) for the battery, and the head of each test.
+[tests/battery](../tests/battery/README.md) for the battery, [tests/simulation](../tests/simulation/README.md) for the
+simulation, and the head of each test.
 ";
 
 const BATTERY: &str = "\
@@ -44,6 +45,13 @@ write, and once with a store that checks fencing tokens. In the first case updat
 would detect nothing. In the second case none may be lost.
 ";
 
+const SIMULATION: &str = "\
+A whole fleet in one thread, under a virtual clock: processes with the crate's own engine, a network, and a model of one server
+that runs the crate's own scripts. A seed decides every delay, loss, crash and clock step. A checker of its own looks for
+violations of P1 to P7, as that crate has them, and of the engine's invariants. Fencing tokens may fall where the server may
+lose its data and its clock is set back: then P1 and P3 are not required.
+";
+
 const MUTANTS: &str = "\
 Deliberately wrong versions of the crate, each with the check that has to fail on it.
 ";
@@ -61,6 +69,7 @@ cargo run --release -p battery -- run --seconds 4000    # the long form
 cargo run --release -p battery -- run --seed N          # the faults of a seed again
 cargo run --release -p battery -- plan --seed N         # which those are
 cargo run --release -p battery -- control
+cargo run --release -p simulation -- --seeds 2000       # the simulation
 tests/mutants/battery.sh
 ```
 
@@ -87,6 +96,8 @@ impl<'a> Document<'a> {
         self.run("run_long", "Long form");
         self.section("Without fencing", CONTROL);
         self.table_of("control");
+        self.section("The simulation", SIMULATION);
+        self.counts("simulation");
         self.section("Mutants", MUTANTS);
         self.mutants("mutants", &["mutant", "what", "check", "killed", "seconds"]);
         self.push(format_args!("{BATTERY_MUTANTS}\n"));
@@ -114,6 +125,11 @@ impl<'a> Document<'a> {
 
     fn run(&mut self, name: &str, title: &str) {
         self.push(format_args!("### {title}\n\n"));
+        self.counts(name);
+    }
+
+    /// The figures of a run, and how much there was of each kind.
+    fn counts(&mut self, name: &str) {
         let Some(run) = self.figures.get(name).and_then(Value::as_object) else { return self.not_run() };
         self.table(run);
         for (of, title) in [("operations_by_kind", "Operations"), ("faults_by_kind", "Faults")] {
@@ -232,22 +248,32 @@ mod tests {
     #[test]
     fn what_is_missing_is_not_run_and_what_is_there_is_shown() {
         let text = Document::new(&Figures::new()).text(None);
-        assert_eq!(text.matches("Not run.").count(), 5, "{text}");
+        assert_eq!(text.matches("Not run.").count(), 6, "{text}");
         assert!(text.contains("fuzz: not run."));
         let figures = Figures::from([
             ("mutants".to_owned(), json!([{"mutant": "m1", "what": "w", "check": "c", "killed": true, "seconds": 2}])),
             ("fuzz".to_owned(), json!({"resources": 1_200_345})),
+            ("simulation".to_owned(), json!({"seeds": 2_000, "faults_by_kind": {"failover": 118}})),
             (
                 "run_long".to_owned(),
                 json!({"seed": 3, "faults_by_kind": {"cut": 4}, "properties": [{"property": "P1"}]}),
             ),
         ]);
         let text = Document::new(&figures).text(Some("a section of ours"));
-        for shown in ["1 of 1 were caught", "1 200 345", "| cut | 4 |", "| P1 |", "a section of ours", "loom: not run."]
-        {
+        for shown in [
+            "1 of 1 were caught",
+            "1 200 345",
+            "| cut | 4 |",
+            "| P1 |",
+            "| seeds | 2 000 |",
+            "| failover | 118 |",
+            "a section of ours",
+            "loom: not run.",
+        ] {
             assert!(text.contains(shown), "{shown} is not in {text}");
         }
         assert!(!text.contains("fuzz: not run."));
+        assert!(!text.contains("### simulation"), "it has a section of its own");
     }
 
     #[test]
