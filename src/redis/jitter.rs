@@ -10,5 +10,10 @@ pub(super) fn jittered(time: Duration) -> Duration {
         return time;
     }
     let [byte] = byte;
+    jittered_by(byte, time)
+}
+
+/// The same by a byte that is given.
+pub(super) fn jittered_by(byte: u8, time: Duration) -> Duration {
     time.saturating_sub(time * u32::from(byte) / 2550)
 }

@@ -1,11 +1,11 @@
 //! [`Call`]: one call of a script, and how long it waits to be run.
 
 use std::num::NonZeroU32;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backend::PackedInstant;
 use crate::engine::{Command, Joining, Step};
 
 /// How long an acquire that may wait for a holder also waits for a server that can grant it. The caller's own time-out ends
@@ -20,7 +20,7 @@ pub(in crate::redis) struct Call<P> {
     /// How often the server had lost the script.
     pub(super) script_reloads: u8,
     /// It was sent before, over a connection that was closed, and may have run (only a [release](Step::Release)).
-    pub(super) repeated: bool,
+    pub(in crate::redis) repeated: bool,
     /// Since when it has waited for a connection on which the server runs it, if it has.
     waits_since: Option<Since>,
 }
@@ -30,16 +30,11 @@ impl<P> Call<P> {
         Self { command, kind, script_reloads: 0, repeated: false, waits_since: None }
     }
 
-    /// Whether it was sent before and may have run already.
-    pub(in crate::redis) fn was_repeated(&self) -> bool {
-        self.repeated
-    }
-
     /// For how long a call that has not run may still wait for another connection. `None` if its time is up.
     ///
     /// The time counts from the first call of this method, so that a call costs no look at the clock while the connection
     /// works.
-    pub(super) fn may_wait_for(&mut self, now: Instant, response_timeout: Duration) -> Option<Duration> {
+    pub(in crate::redis) fn may_wait_for(&mut self, now: Instant, response_timeout: Duration) -> Option<Duration> {
         let since = *self.waits_since.get_or_insert(Since::new(now));
         let longest = match self.command.step {
             Step::Acquire { joining: Joining::Queue { .. }, .. } => LONGEST_WAIT_FOR_A_SERVER,
@@ -68,8 +63,10 @@ impl Since {
 
 #[allow(clippy::cast_possible_truncation, reason = "only differences matter, and they wrap")]
 fn milliseconds(now: Instant) -> u32 {
-    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-    (now.saturating_duration_since(*FIRST).as_millis() as u32).wrapping_add(1)
+    let origin = PackedInstant::origin();
+    // One of them is zero. A paused clock may lag behind the origin.
+    let (after, before) = (now.saturating_duration_since(origin), origin.saturating_duration_since(now));
+    (after.as_millis() as u32).wrapping_sub(before.as_millis() as u32).wrapping_add(1)
 }
 
 #[cfg(test)]
@@ -106,11 +103,17 @@ mod tests {
 
     #[test]
     fn milliseconds_that_wrap_are_still_counted() {
-        let first = Instant::now();
-        let late = first + Duration::from_millis(u64::from(u32::MAX) - 10);
+        let late = PackedInstant::origin() + Duration::from_millis(u64::from(u32::MAX) - 10);
         let since = Since::new(late);
         let elapsed = since.elapsed(late + Duration::from_millis(20));
         assert!((20..=21).contains(&elapsed.as_millis()), "{elapsed:?}");
         assert_eq!(since.elapsed(late.checked_sub(Duration::from_secs(1)).unwrap()), Duration::ZERO);
+    }
+
+    #[test]
+    fn milliseconds_of_a_clock_that_lags_are_counted() {
+        let early = PackedInstant::origin().checked_sub(Duration::from_millis(50)).unwrap();
+        let elapsed = Since::new(early).elapsed(early + Duration::from_millis(70));
+        assert!((69..=71).contains(&elapsed.as_millis()), "{elapsed:?}");
     }
 }

@@ -252,8 +252,7 @@ impl<B: LeaseOwner> Caller for Driver<B> {
     type CallKind = CallKind<Self>;
 
     fn answered(self: &Arc<Self>, call: Call<Self::CallKind>, reply: Reply) {
-        let repeated = call.was_repeated();
-        let Call { command, kind, .. } = call;
+        let Call { command, kind, repeated, .. } = call;
         let Command { resource, token, step } = command;
         match Replied::read(kind, step, token, reply, repeated) {
             Replied::Lock(event) => self.handle(&resource, event),

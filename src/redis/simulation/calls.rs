@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::time::Instant;
 
 use super::host::SimulatedHost;
-use crate::engine::{self, CallKind, OwnerToken, Step};
+use crate::engine::{self, CallKind, Step};
+use crate::redis::connection::{self, CallQueue};
 use crate::redis::keys::Keys;
 use crate::redis::protocol::{EncodeOptions, MAX_LOCKS_PER_COMMAND, encode};
 
@@ -37,15 +38,7 @@ pub enum Action {
 }
 
 /// One call, and what its reply is for.
-#[derive(Debug)]
-pub(super) struct Call {
-    pub(super) command: engine::Command,
-    pub(super) kind: CallKind<SimulatedHost>,
-    /// It was sent before, over a connection that was closed.
-    pub(super) repeated: bool,
-    /// Since when it has waited for a connection, if it has.
-    pub(super) waits_since: Option<Instant>,
-}
+pub(super) type Call = connection::Call<CallKind<SimulatedHost>>;
 
 /// Calls that went out as one command.
 #[derive(Debug)]
@@ -54,52 +47,31 @@ pub(super) struct Sent {
     pub(super) at: Instant,
 }
 
-/// Those that free or keep a lock go before those that acquire one, as in the real queue.
-#[derive(Debug, Default)]
+/// The real queue, and the commands without a reply.
+#[derive(Debug)]
 pub(super) struct Calls {
-    urgent: VecDeque<Call>,
-    acquires: VecDeque<Call>,
+    pub(super) queue: CallQueue<CallKind<SimulatedHost>>,
     pub(super) in_flight: BTreeMap<u64, Sent>,
     next_number: u64,
 }
 
 impl Calls {
+    pub(super) fn new() -> Self {
+        Self { queue: CallQueue::new(), in_flight: BTreeMap::new(), next_number: 0 }
+    }
+
     pub(super) fn push(&mut self, command: engine::Command, kind: CallKind<SimulatedHost>) {
-        let call = Call { command, kind, repeated: false, waits_since: None };
-        self.of_kind(&call).push_back(call);
-    }
-
-    pub(super) fn put_back(&mut self, calls: Vec<Call>) {
-        for call in calls.into_iter().rev() {
-            self.of_kind(&call).push_front(call);
-        }
-    }
-
-    fn of_kind(&mut self, call: &Call) -> &mut VecDeque<Call> {
-        if call.command.is_urgent() { &mut self.urgent } else { &mut self.acquires }
-    }
-
-    pub(super) fn withdraw(&mut self, token: OwnerToken) {
-        self.acquires.retain(|call| call.command.token != token);
-    }
-
-    pub(super) fn waiting(&self) -> usize {
-        self.urgent.len() + self.acquires.len()
-    }
-
-    pub(super) fn take_waiting(&mut self) -> Vec<Call> {
-        self.urgent.drain(..).chain(self.acquires.drain(..)).collect()
+        self.queue.push_back(Call::new(command, kind));
     }
 
     /// Every call without a reply.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Call> {
-        let sent = self.in_flight.values().flat_map(|sent| &sent.calls);
-        self.urgent.iter().chain(&self.acquires).chain(sent)
+        self.queue.iter().chain(self.in_flight.values().flat_map(|sent| &sent.calls))
     }
 
     /// Sends everything that waits. Neighbours of the same step go in one command.
     pub(super) fn send(&mut self, keys: &Keys, options: EncodeOptions, now: Instant) -> Vec<Command> {
-        let mut rest: VecDeque<_> = self.take_waiting().into();
+        let mut rest: VecDeque<_> = self.queue.take(usize::MAX).into();
         let mut commands = Vec::new();
         while let Some(first) = rest.pop_front() {
             let step = first.command.step;

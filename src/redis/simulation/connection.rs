@@ -3,18 +3,14 @@
 use std::time::Duration;
 
 use ::redis::Value;
-use tokio::time::Instant;
 
 use super::calls::{Call, Command};
 use super::host::{Condition, out_of_reach};
 use super::node::Node;
 use crate::backend::PackedInstant;
-use crate::engine::{CallKind, Joining, Step};
+use crate::engine::{CallKind, Step};
 use crate::redis::connection::{ErrorClass, Failure, RUNNING, Reply, WAITING, classify, connection_closed, timed_out};
 use crate::redis::protocol::{Answers, EncodeOptions};
-
-/// As the real one has it.
-const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
 
 impl Node {
     /// Sends everything that waits to be sent, over a connection that is up.
@@ -29,7 +25,7 @@ impl Node {
 
     /// How many calls wait to be sent.
     pub fn waiting(&self) -> usize {
-        self.calls.waiting()
+        self.calls.queue.len()
     }
 
     /// When a command without a reply has none in time.
@@ -50,6 +46,7 @@ impl Node {
         let reply: Option<Value> = ::redis::parse_redis_value(reply).ok();
         let mut answers = Answers::new(reply, sent.calls.len());
         let (mut again, mut usable) = (Vec::new(), true);
+        let (now, timeout) = (self.host.now, self.host.settings.response_timeout);
         self.deliver(&sent.calls);
         for mut call in sent.calls {
             let error = match answers.next() {
@@ -64,7 +61,7 @@ impl Node {
                 ErrorClass::NoScript => again.push(call),
                 ErrorClass::NotHere => {
                     usable = false;
-                    if self.may_wait(&mut call) {
+                    if call.may_wait_for(now, timeout).is_some() {
                         again.push(call);
                     } else {
                         self.answered(call, Reply::NotSent(out_of_reach()));
@@ -76,7 +73,7 @@ impl Node {
                 }
             }
         }
-        self.calls.put_back(again);
+        self.calls.queue.put_back(again);
         self.delivering.clear();
         usable
     }
@@ -103,7 +100,7 @@ impl Node {
                 }
             }
         }
-        self.calls.put_back(again);
+        self.calls.queue.put_back(again);
     }
 
     /// An attempt to connect failed. `is_not_here`: the server is there, and does not run calls.
@@ -131,10 +128,11 @@ impl Node {
             Condition::Down { is_not_here: false } => true,
         };
         let (mut kept, mut failed) = (Vec::new(), Vec::new());
-        for mut call in self.calls.take_waiting() {
-            if !all && self.may_wait(&mut call) { kept.push(call) } else { failed.push(call) }
+        let (now, timeout) = (self.host.now, self.host.settings.response_timeout);
+        for mut call in self.calls.queue.take(usize::MAX) {
+            if !all && call.may_wait_for(now, timeout).is_some() { kept.push(call) } else { failed.push(call) }
         }
-        self.calls.put_back(kept);
+        self.calls.queue.put_back(kept);
         self.deliver(&failed);
         for call in failed {
             self.answered(call, Reply::NotSent(out_of_reach()));
@@ -145,15 +143,5 @@ impl Node {
     fn deliver(&mut self, calls: &[Call]) {
         let acquires = calls.iter().filter(|call| matches!(call.kind, CallKind::Acquire));
         self.delivering.extend(acquires.map(|call| call.command.token));
-    }
-
-    /// Whether a call that has not run may still wait for another connection.
-    fn may_wait(&self, call: &mut Call) -> bool {
-        let since: Instant = *call.waits_since.get_or_insert(self.host.now);
-        let longest = match call.command.step {
-            Step::Acquire { joining: Joining::Queue { .. }, .. } => LONGEST_WAIT_FOR_A_SERVER,
-            _ => self.host.settings.response_timeout,
-        };
-        self.host.now.saturating_duration_since(since) < longest
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::backend::{LeaseState, PackedInstant, Term, WaiterLimit};
 use crate::engine::{AcquireResult, Epoch, Host, InboxId, Lease, OwnerToken, TtlMillis, Waiter};
+use crate::redis::jitter::jittered_by;
 use crate::redis::protocol::Publishing;
 use crate::redis::settings::Settings;
 use crate::{FencingToken, LockError, LockOptions, Resource, sync};
@@ -96,8 +97,8 @@ impl Host for SimulatedHost {
     }
 
     fn jittered(&self, time: Duration) -> Duration {
-        let part = u32::try_from(self.random() % 256).unwrap_or(0);
-        time.saturating_sub(time * part / 2550)
+        let [byte, ..] = self.random().to_le_bytes();
+        jittered_by(byte, time)
     }
 
     fn is_closed(&self) -> bool {

@@ -2,8 +2,8 @@
 //! that it queues, and its timers.
 //!
 //! A [`Node`] does what `redis::driver` and `redis::connection` do around the engine, in the same order. All else is the
-//! real thing: the engine, the commands' encoding, the replies' decoding, the states of the leases. What is told to it
-//! (replies, notifications, the time) is told by a model of the network.
+//! real thing: the engine, the queue of calls, the commands' encoding, the replies' decoding, the states of the leases.
+//! What is told to it (replies, notifications, the time) is told by a model of the network.
 
 mod calls;
 mod connection;
@@ -12,4 +12,4 @@ mod node;
 
 pub use calls::{Action, Command};
 pub use host::{Answer, Caller, Guard};
-pub use node::{Census, Extending, Node, NodeOptions, Releasing};
+pub use node::{Extending, Node, NodeCounts, NodeOptions, Releasing};

@@ -57,10 +57,10 @@ pub struct NodeOptions {
     pub provider: RedisLockOptions,
 }
 
-/// What a node has at one time.
+/// How much a node has at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named after what is counted")]
-pub struct Census {
+pub struct NodeCounts {
     pub locks: usize,
     pub waiters: usize,
     pub cancellations: usize,
@@ -77,14 +77,14 @@ struct Entry {
 
 /// A release, until its result is known.
 #[derive(Debug)]
-pub struct Releasing(Result<Release, oneshot::Receiver<Result<Release, LockError>>>);
+pub struct Releasing(ReleaseAnswer);
 
 impl Releasing {
     /// The result, once it is known.
     pub fn result(&mut self) -> Option<Result<Release, LockError>> {
         match &mut self.0 {
-            Ok(known) => Some(Ok(*known)),
-            Err(answered) => match answered.try_recv() {
+            ReleaseAnswer::Known(release) => Some(Ok(*release)),
+            ReleaseAnswer::Asked(answered) => match answered.try_recv() {
                 Ok(result) => Some(result),
                 Err(oneshot::error::TryRecvError::Empty) => None,
                 Err(oneshot::error::TryRecvError::Closed) => Some(Err(LockError::Closed)),
@@ -133,7 +133,7 @@ impl Node {
         Ok(Self {
             keys: Keys::new(host.settings.prefix.as_str()),
             host,
-            calls: Calls::default(),
+            calls: Calls::new(),
             connected_before: false,
             changes: 0,
             locks: Vec::new(),
@@ -265,10 +265,7 @@ impl Node {
         let mut answer = ReleaseAnswer::default();
         let resource = guard.0.state().resource().clone();
         self.handle(&resource, Event::Release { lease: &guard.0, answer: &mut answer });
-        Releasing(match answer {
-            ReleaseAnswer::Known(release) => Ok(release),
-            ReleaseAnswer::Asked(answered) => Err(answered),
-        })
+        Releasing(answer)
     }
 
     /// The guard wants its lease to end so long from now.
@@ -368,9 +365,9 @@ impl Node {
         holders.filter(|lease| Rc::strong_count(&lease.0) == 1).count()
     }
 
-    /// What this process has.
-    pub fn census(&self) -> Census {
-        Census {
+    /// How much this process has.
+    pub fn counts(&self) -> NodeCounts {
+        NodeCounts {
             locks: self.locks.len(),
             waiters: self.host.waiter_limit.taken(),
             cancellations: self.cancellations.all(),
@@ -407,7 +404,7 @@ impl Node {
             self.broken.push(format!("{resource}: {broken}"));
         }
         if let Some(token) = actions.withdraw.take() {
-            self.calls.withdraw(token);
+            drop(self.calls.queue.remove_acquire(token));
         }
         for call in actions.take_calls() {
             if let CallKind::Cancel { lease, unacknowledged } = &call.kind {

@@ -1,6 +1,6 @@
 //! What is left on the server and in the processes: while a run goes on, and at its end.
 
-use orchestrix_locking::simulation::Census;
+use orchestrix_locking::simulation::NodeCounts;
 
 use super::events::Event;
 use super::process::micros;
@@ -70,23 +70,23 @@ impl World<'_> {
             let late = (self.now - longest) / MILLISECOND;
             self.broken(Property::P5, None, format!("the processes came to rest {late} ms too late"));
         }
-        let nothing = Census { locks: 0, waiters: 0, cancellations: 0, timers: 0, calls: 0 };
+        let nothing = NodeCounts { locks: 0, waiters: 0, cancellations: 0, timers: 0, calls: 0 };
         let left: Vec<_> = self
             .processes
             .iter()
             .enumerate()
-            .map(|(process, of)| (process, of.has_ended, of.node.census()))
-            .map(|(process, has_ended, mut census)| {
+            .map(|(process, of)| (process, of.has_ended, of.node.counts()))
+            .map(|(process, has_ended, mut counts)| {
                 if has_ended {
                     // What is over by itself, perhaps.
-                    (census.cancellations, census.timers) = (0, 0);
+                    (counts.cancellations, counts.timers) = (0, 0);
                 }
-                (process, census)
+                (process, counts)
             })
-            .filter(|(_, census)| *census != nothing)
+            .filter(|(_, counts)| *counts != nothing)
             .collect();
-        for (process, census) in left {
-            self.broken(Property::P5, None, format!("process {process} has left {census:?}"));
+        for (process, counts) in left {
+            self.broken(Property::P5, None, format!("process {process} has left {counts:?}"));
         }
         let free_at = self.done_at + self.server.set_back + lease + self.response_timeout() + SECOND;
         self.look_at_server(free_at, false);
