@@ -41,7 +41,7 @@ pub(crate) fn replies(call: &Call, locks: usize, reply: &Reply) -> Vec<String> {
         Call::Acquire { .. } => "acquire",
         Call::Release => "release",
         Call::Renew { .. } => "renew",
-        Call::Undo { .. } => "cancel",
+        Call::Cancel { .. } => "cancel",
     };
     if let Reply::Error(text) = reply {
         return vec![format!("error: {}", text.split(' ').next().unwrap_or_default())];

@@ -39,7 +39,7 @@ pub(crate) enum Call {
     Acquire { lease: &'static str, mode: String, known: Known },
     Release,
     Renew { lease: &'static str, exactly: bool },
-    Undo { known: Option<(Known, &'static str)> },
+    Cancel { known: Option<(Known, &'static str)> },
 }
 
 /// The deadline of an entry in the queue, as far as the caller knows it.
@@ -108,7 +108,7 @@ impl Step {
             0..30 => Self::call(rng, |rng| Call::Acquire { lease: lease(rng), mode: mode(rng), known: known(rng) }),
             30..50 => Self::call(rng, |_| Call::Release),
             50..60 => Self::call(rng, |rng| Call::Renew { lease: renewal(rng), exactly: rng.bool() }),
-            60..70 => Self::call(rng, |rng| Call::Undo { known: rng.bool().then(|| (known(rng), left(rng))) }),
+            60..70 => Self::call(rng, |rng| Call::Cancel { known: rng.bool().then(|| (known(rng), left(rng))) }),
             70..82 => Self::Subscribe(rng.usize(..INBOXES)),
             82..86 => Self::Unsubscribe(rng.usize(..INBOXES)),
             86..90 => Self::Enqueue {

@@ -184,7 +184,7 @@ impl World {
                 args.extend(exactly.then(|| "e".to_owned()));
                 &scripts.renew
             }
-            Call::Undo { known } => {
+            Call::Cancel { known } => {
                 if let Some((known, rest)) = known {
                     args.extend(self.deadline(*known, locks[0], now).map(|deadline| format!("{deadline}:{rest}")));
                 }
