@@ -1,7 +1,7 @@
 //! Seeds of the fleet: what they decide, and that nothing is violated.
 #![allow(clippy::unwrap_used)]
 
-use simulation::fleet::{Counts, Plan, run};
+use simulation::fleet::{Counts, Fault, FaultKind, Plan, run};
 use simulation::scripts::Scripts;
 
 /// The same seed makes the same run, event by event.
@@ -44,4 +44,22 @@ fn a_hundred_seeds_violate_nothing_and_have_everything() {
     ] {
         assert!(count >= SEEDS, "{what}: {count} in {SEEDS} seeds");
     }
+}
+
+/// Fencing tokens may fall only where the server may lose their counter and its clock is set back.
+#[test]
+fn tokens_may_fall_only_where_data_may_be_lost_and_the_clock_is_set_back() {
+    let may_fall = |kinds: &[FaultKind]| {
+        let faults = kinds.iter().map(|kind| Fault { at: 0, kind: *kind }).collect();
+        Plan { faults, ..Plan::new(0) }.breaks_fences()
+    };
+    let (back, forward) = (FaultKind::ClockStep { by: -1 }, FaultKind::ClockStep { by: 1 });
+    let restart = |keeps_data| FaultKind::Restart { time: 1, keeps_data };
+    for loses in [restart(false), FaultKind::Failover { time: 1, lost: 1 }] {
+        assert!(may_fall(&[back, loses]), "{loses:?}");
+        assert!(!may_fall(&[forward, loses]), "{loses:?}");
+        assert!(!may_fall(&[loses]), "{loses:?}");
+    }
+    assert!(!may_fall(&[back, restart(true)]));
+    assert!(!may_fall(&[]));
 }
