@@ -11,7 +11,7 @@ use loom::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::SeqCst};
 use loom::thread;
 
 use crate::backend::in_process::Shard;
-use crate::backend::{Acquiring, LockBackend};
+use crate::backend::{Acquiring, DEFAULT_MAX_WAITERS, LockBackend, WaiterLimit};
 use crate::sync::modelled::{Depth, advance, explore, explore_in_time};
 use crate::types::Wait;
 use crate::{LockError, LockGuard, LockOptions, LockRequest, Resource};

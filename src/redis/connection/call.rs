@@ -10,7 +10,7 @@ use crate::engine::{Command, Joining, Step};
 
 /// How long an acquire that may wait for a holder also waits for a server that can grant it. The caller's own time-out ends
 /// it earlier. After this time no other server is expected any more, and the call fails with its error.
-pub(super) const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
+pub(in crate::redis) const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
 
 /// One call of a script, and what it is made for.
 #[derive(Debug)]

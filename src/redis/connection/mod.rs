@@ -62,6 +62,8 @@ pub(super) use task_slot::{Generation, Probe, RuntimeNumber, TaskSlot, WatchedTa
 pub(super) use unanswered::Withdrawn;
 
 #[cfg(feature = "__simulation")]
+pub(super) use call::LONGEST_WAIT_FOR_A_SERVER;
+#[cfg(feature = "__simulation")]
 pub(super) use call_queue::CallQueue;
 #[cfg(feature = "__simulation")]
 pub(super) use error_class::{ErrorClass, classify};

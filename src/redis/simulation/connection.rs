@@ -9,7 +9,9 @@ use super::host::{Condition, out_of_reach};
 use super::node::Node;
 use crate::backend::PackedInstant;
 use crate::engine::{CallKind, Step};
-use crate::redis::connection::{ErrorClass, Failure, RUNNING, Reply, WAITING, classify, connection_closed, timed_out};
+use crate::redis::connection::{
+    ErrorClass, Failure, LONGEST_WAIT_FOR_A_SERVER, RUNNING, Reply, WAITING, classify, connection_closed, timed_out,
+};
 use crate::redis::protocol::{Answers, EncodeOptions};
 
 impl Node {
@@ -82,6 +84,7 @@ impl Node {
     pub fn disconnected(&mut self, silent: bool) {
         self.host.enter();
         self.host.condition = Condition::Broken { silent };
+        self.broke = Some(self.host.now);
         self.changes += usize::from(!silent);
         let mut again = Vec::new();
         let lost = std::mem::take(&mut self.calls.in_flight);
@@ -106,7 +109,8 @@ impl Node {
     /// An attempt to connect failed. `is_not_here`: the server is there, and does not run calls.
     pub fn is_out_of_reach(&mut self, is_not_here: bool) {
         self.host.enter();
-        self.host.condition = Condition::Down { is_not_here };
+        let waits = self.broke.is_some_and(|broke| self.host.now < broke + LONGEST_WAIT_FOR_A_SERVER);
+        self.host.condition = if waits { Condition::Interrupted } else { Condition::Down { is_not_here } };
     }
 
     /// There is a connection, over which this process is notified.
@@ -124,7 +128,10 @@ impl Node {
         self.host.enter();
         let all = match self.host.condition {
             Condition::Up => return,
-            Condition::Starting | Condition::Broken { .. } | Condition::Down { is_not_here: true } => false,
+            Condition::Starting
+            | Condition::Broken { .. }
+            | Condition::Interrupted
+            | Condition::Down { is_not_here: true } => false,
             Condition::Down { is_not_here: false } => true,
         };
         let (mut kept, mut failed) = (Vec::new(), Vec::new());

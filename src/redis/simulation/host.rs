@@ -24,6 +24,8 @@ pub(super) enum Condition {
     Broken {
         silent: bool,
     },
+    /// It broke not long ago, and attempts to connect have failed since: calls wait.
+    Interrupted,
     /// The server is out of reach; or it is there, and does not run calls here or now.
     Down {
         is_not_here: bool,
@@ -36,7 +38,7 @@ impl Condition {
     }
 
     pub(super) fn disconnected(self) -> Option<LockError> {
-        matches!(self, Self::Broken { .. } | Self::Down { .. }).then(out_of_reach)
+        matches!(self, Self::Broken { .. } | Self::Interrupted | Self::Down { .. }).then(out_of_reach)
     }
 }
 

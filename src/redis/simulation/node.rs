@@ -29,6 +29,8 @@ pub struct Node {
     pub(super) keys: Keys,
     pub(super) calls: Calls,
     pub(super) connected_before: bool,
+    /// When the latest connection broke.
+    pub(super) broke: Option<Instant>,
     /// How often a connection was closed or made.
     pub(super) changes: usize,
     locks: Vec<Entry>,
@@ -135,6 +137,7 @@ impl Node {
             host,
             calls: Calls::new(),
             connected_before: false,
+            broke: None,
             changes: 0,
             locks: Vec::new(),
             cancellations: Cancellations::default(),
@@ -242,6 +245,7 @@ impl Node {
     pub fn was_kept_from_its_answer(&self, resource: &Resource, changes: usize) -> bool {
         let is_other = match self.host.condition {
             Condition::Broken { silent } => !silent,
+            Condition::Interrupted => true,
             Condition::Down { is_not_here } => is_not_here,
             Condition::Starting | Condition::Up => self.changes != changes,
         };
