@@ -3,6 +3,7 @@
 mod command_log;
 mod proxy;
 mod resp;
+mod sentinel_set;
 mod server;
 mod tls;
 

@@ -12,16 +12,18 @@ pub(super) const SUPPORT_USER: &str = "test-support";
 pub(super) const SUPPORT_PASSWORD: &str = "test-support";
 
 /// Settings of a server: `RedisServer::builder()`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct RedisServerBuilder {
     pub(super) lines: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) append_only: bool,
+    cluster: bool,
+    pub(super) sentinel: bool,
     pub(super) password: Option<String>,
     pub(super) tls: Option<Tls>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Tls {
     pub(super) authority: PathBuf,
     server: Identity,
@@ -54,9 +56,15 @@ impl RedisServerBuilder {
     }
 
     /// A cluster with one server, which has to be given its slots after it has started.
-    pub(crate) fn cluster(self) -> Self {
-        let port = bind_free_port().local_addr().unwrap().port();
-        self.config("cluster-enabled", "yes").config("cluster-port", &port.to_string())
+    pub(crate) fn cluster(mut self) -> Self {
+        self.cluster = true;
+        self
+    }
+
+    /// A sentinel instead of a server for data.
+    pub(super) fn sentinel(mut self) -> Self {
+        self.sentinel = true;
+        self
     }
 
     /// One more user, as `ACL SETUSER` has it: `"name on >password ~* &* +@all"`.
@@ -117,6 +125,11 @@ impl RedisServerBuilder {
             line(format_args!("tls-auth-clients {}", if tls.client.is_some() { "yes" } else { "no" }));
         } else {
             line(format_args!("port {port}"));
+        }
+        if self.cluster {
+            // Its usual port, 10 000 higher than the other, need not be free.
+            let bus = bind_free_port().local_addr().unwrap().port();
+            line(format_args!("cluster-enabled yes\ncluster-port {bus}"));
         }
         for extra in &self.lines {
             line(format_args!("{extra}"));

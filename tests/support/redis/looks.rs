@@ -20,7 +20,19 @@ impl RedisServer {
 
     /// The answer to one command, for the test's own use. Blocks, for as long as the server needs.
     pub(crate) fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
-        self.own_connection().and_then(|mut connection| command.query(&mut connection)).unwrap()
+        self.try_to_ask(command).unwrap()
+    }
+
+    /// As [`ask`](Self::ask), of a server that may refuse, or end meanwhile.
+    pub(super) fn try_to_ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        self.own_connection().and_then(|mut connection| command.query(&mut connection))
+    }
+
+    /// A field of `INFO replication`: `role`, `master_link_status` …; `None` too while the server does not answer.
+    pub(super) fn replication(&self, field: &str) -> Option<String> {
+        let info: String = self.try_to_ask(redis::cmd("INFO").arg("replication")).ok()?;
+        let mut values = info.lines().filter_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        values.next().map(str::to_owned)
     }
 
     /// A client at [`url`](Self::url), which trusts the certificates' authority and shows a certificate of its own
@@ -89,7 +101,7 @@ impl RedisServer {
 
     /// Whether it answers now.
     pub(super) fn answers(&self) -> bool {
-        self.own_connection().and_then(|mut connection| redis::cmd("PING").query::<()>(&mut connection)).is_ok()
+        self.try_to_ask::<()>(&redis::cmd("PING")).is_ok()
     }
 
     pub(super) fn own_client(&self) -> Client {

@@ -2,6 +2,7 @@
 //!
 //! - [`RedisServer`]: a `redis-server` process of the test's own, on a free loopback port. Starting one takes some
 //!   10 ms, so each test has its own and nothing is shared. It ends with the test, however the test ends.
+//! - [`SentinelSet`]: a primary, its replicas, and sentinels that promote one of them when the primary fails.
 //! - [`Proxy`]: stands between a client and a server and loses, delays, holds or cuts what passes.
 //! - [`CommandLog`]: what clients sent to the server, without what scripts called.
 //! - [`Certificates`]: good and bad ones for TLS.
@@ -19,9 +20,11 @@ mod directory;
 mod looks;
 mod permissions;
 mod plain_locker;
+mod polls;
 mod port;
 mod proxy;
 mod resp;
+mod sentinel_set;
 mod server;
 mod supervisor;
 
@@ -33,5 +36,6 @@ pub(crate) use permissions::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES};
 pub(crate) use plain_locker::PlainLocker;
 pub(crate) use proxy::Proxy;
 pub(crate) use resp::{NotResp, Piece, Splitter};
+pub(crate) use sentinel_set::{SentinelSet, SentinelSetBuilder};
 pub(crate) use server::RedisServer;
 pub(crate) use supervisor::process_state;

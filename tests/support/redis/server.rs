@@ -37,7 +37,7 @@ impl RedisServer {
     pub(super) fn start_with(settings: RedisServerBuilder) -> Self {
         let directory = TemporaryDirectory::new();
         std::fs::create_dir(directory.path().join("data")).unwrap();
-        let supervisor = Supervisor::new(directory.path(), &settings.environment);
+        let supervisor = Supervisor::new(directory.path(), &settings);
         let mut server =
             Self { settings, port: 0, pid: AtomicU32::new(0), supervisor: Mutex::new(supervisor), directory };
         loop {
@@ -148,6 +148,11 @@ impl RedisServer {
             assert!(Instant::now() < deadline, "redis-server does not answer in time: {}", self.log());
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Neither ended nor stopped.
+    pub(crate) fn is_running(&self) -> bool {
+        process_state(self.pid()).is_some_and(|state| state != 'T')
     }
 
     fn ended(&self) -> bool {

@@ -10,7 +10,10 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-/// The arguments are the directory and the server's own variables, as `NAME=VALUE`.
+use super::builder::RedisServerBuilder;
+
+/// The arguments are the directory, the server's mode (`--sentinel` or nothing), and the server's own variables, as
+/// `NAME=VALUE`.
 ///
 /// One word per line on standard input, one line of answer for each. Signals for the test's process group are not
 /// for the shell: it ends with its input, or a server would be left behind. The log of an earlier start is gone before
@@ -18,13 +21,14 @@ use std::sync::OnceLock;
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 directory="${1:?}"
-shift
+mode="$2"
+shift 2
 server=
 while read -r word; do
     case "$word" in
         start)
             : >"$directory/log"
-            env "$@" redis-server "$directory/redis.conf" >>"$directory/log" 2>&1 </dev/null &
+            env "$@" redis-server "$directory/redis.conf" ${mode:+"$mode"} >>"$directory/log" 2>&1 </dev/null &
             server=$!
             echo "$server"
             ;;
@@ -46,13 +50,15 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// `directory` has the `redis.conf`, and is removed at the end. `environment`: more variables for the server.
-    pub(crate) fn new(directory: &Path, environment: &[(String, String)]) -> Self {
+    /// `directory` has the `redis.conf`, and is removed at the end. The settings say whether it is a sentinel, and have
+    /// more variables for the server.
+    pub(super) fn new(directory: &Path, settings: &RedisServerBuilder) -> Self {
         require_redis_server();
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
             .arg(directory)
-            .args(environment.iter().map(|(name, value)| format!("{name}={value}")))
+            .arg(if settings.sentinel { "--sentinel" } else { "" })
+            .args(settings.environment.iter().map(|(name, value)| format!("{name}={value}")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
