@@ -1,5 +1,6 @@
 //! The support itself: a fault that does nothing would make every test that uses it worthless.
 
+mod cluster;
 mod command_log;
 mod proxy;
 mod resp;

@@ -31,8 +31,7 @@ impl RedisServer {
     /// A field of `INFO replication`: `role`, `master_link_status` …; `None` too while the server does not answer.
     pub(super) fn replication(&self, field: &str) -> Option<String> {
         let info: String = self.try_to_ask(redis::cmd("INFO").arg("replication")).ok()?;
-        let mut values = info.lines().filter_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        values.next().map(str::to_owned)
+        field_of(&info, field)
     }
 
     /// A client at [`url`](Self::url), which trusts the certificates' authority and shows a certificate of its own
@@ -115,4 +114,9 @@ impl RedisServer {
         connection.set_read_timeout(Some(LIMIT))?;
         Ok(connection)
     }
+}
+
+/// The value in the line `field:value`.
+pub(super) fn field_of(info: &str, field: &str) -> Option<String> {
+    info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::to_owned)
 }

@@ -3,6 +3,7 @@
 //! - [`RedisServer`]: a `redis-server` process of the test's own, on a free loopback port. Starting one takes some
 //!   10 ms, so each test has its own and nothing is shared. It ends with the test, however the test ends.
 //! - [`SentinelSet`]: a primary, its replicas, and sentinels that promote one of them when the primary fails.
+//! - [`RedisCluster`]: masters that have the slots among them, and their replicas.
 //! - [`Proxy`]: stands between a client and a server and loses, delays, holds or cuts what passes.
 //! - [`CommandLog`]: what clients sent to the server, without what scripts called.
 //! - [`Certificates`]: good and bad ones for TLS.
@@ -15,6 +16,7 @@
 
 mod builder;
 mod certificates;
+mod cluster;
 mod command_log;
 mod directory;
 mod looks;
@@ -30,6 +32,7 @@ mod supervisor;
 
 pub(crate) use builder::RedisServerBuilder;
 pub(crate) use certificates::{Certificates, Identity};
+pub(crate) use cluster::{RedisCluster, RedisClusterBuilder, Takeover};
 pub(crate) use command_log::{ClientCommand, CommandLog};
 pub(crate) use directory::TemporaryDirectory;
 pub(crate) use permissions::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES};

@@ -1,0 +1,142 @@
+//! What a cluster is started with, and its start.
+
+use std::time::Duration;
+
+use redis::cmd;
+
+use super::super::builder::{SUPPORT_PASSWORD, SUPPORT_USER};
+use super::super::polls::block_until;
+use super::super::{Certificates, RedisServer, RedisServerBuilder};
+use super::{RedisCluster, SLOTS};
+
+/// Settings of a cluster: `RedisCluster::builder()`.
+#[derive(Debug, Clone)]
+pub(crate) struct RedisClusterBuilder {
+    pub(super) masters: usize,
+    pub(super) replicas: usize,
+    pub(super) node: RedisServerBuilder,
+}
+
+impl Default for RedisClusterBuilder {
+    fn default() -> Self {
+        // The support's user, so that nothing a test does to its own users parts the servers from each other.
+        let node = RedisServer::builder()
+            .cluster()
+            .config("loglevel", "notice")
+            .config("masteruser", SUPPORT_USER)
+            .config("masterauth", SUPPORT_PASSWORD)
+            .config("repl-diskless-sync-delay", "0")
+            .config("repl-ping-replica-period", "1")
+            .config("repl-timeout", "5")
+            .config("cluster-allow-replica-migration", "no");
+        Self { masters: 3, replicas: 1, node }.node_timeout(Duration::from_secs(1)).require_full_coverage(false)
+    }
+}
+
+impl RedisClusterBuilder {
+    /// Between how many masters the slots are divided. More than half of them must live for a replica to be elected, so
+    /// with fewer than three no failure leads to a failover.
+    pub(crate) fn masters(mut self, masters: usize) -> Self {
+        self.masters = masters;
+        self
+    }
+
+    /// How many replicas each master has.
+    pub(crate) fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// For how long a node does not answer before the others count it as failed.
+    pub(crate) fn node_timeout(self, node_timeout: Duration) -> Self {
+        self.config("cluster-node-timeout", &node_timeout.as_millis().to_string())
+    }
+
+    /// Whether no slot is served while one slot is not.
+    pub(crate) fn require_full_coverage(self, required: bool) -> Self {
+        self.config("cluster-require-full-coverage", if required { "yes" } else { "no" })
+    }
+
+    /// The password of the default user.
+    pub(crate) fn password(self, password: &str) -> Self {
+        self.with_nodes(|node| node.password(password))
+    }
+
+    /// One more user, as [`RedisServerBuilder::user_acl`] has it.
+    pub(crate) fn user_acl(self, user: &str) -> Self {
+        self.with_nodes(|node| node.user_acl(user))
+    }
+
+    /// The nodes have their data after a kill.
+    pub(crate) fn append_only(self) -> Self {
+        self.with_nodes(RedisServerBuilder::append_only)
+    }
+
+    /// TLS on all ports, those between the nodes too, and nothing else.
+    pub(crate) fn tls(self, certificates: &Certificates) -> Self {
+        self.with_nodes(|node| node.tls(certificates).config("tls-replication", "yes").config("tls-cluster", "yes"))
+    }
+
+    /// One more line of `redis.conf`. It wins over ours.
+    pub(crate) fn config(self, name: &str, value: &str) -> Self {
+        self.with_nodes(|node| node.config(name, value))
+    }
+
+    fn with_nodes(mut self, change: impl FnOnce(RedisServerBuilder) -> RedisServerBuilder) -> Self {
+        self.node = change(self.node);
+        self
+    }
+
+    /// Starts it, and returns when a failover would succeed: each node knows all others and serves, or knows who does,
+    /// and the replicas are in sync. A master serves nothing in its first two seconds.
+    ///
+    /// # Panics
+    ///
+    /// If there is no `redis-server`, it does not like its settings, or the cluster is not complete in time.
+    pub(crate) fn start(self) -> RedisCluster {
+        let count = self.masters * (1 + self.replicas);
+        let nodes: Vec<RedisServer> = (0..count).map(|_| self.node.clone().start()).collect();
+        let ids = nodes.iter().map(|node| node.ask(cmd("CLUSTER").arg("MYID"))).collect();
+        let cluster = RedisCluster { settings: self, nodes, ids };
+        cluster.divide_slots();
+        cluster.introduce_nodes();
+        cluster.attach_replicas();
+        block_until("the cluster is complete", || cluster.is_complete());
+        cluster
+    }
+}
+
+impl RedisCluster {
+    fn divide_slots(&self) {
+        let masters = self.settings.masters;
+        let first_slot = |master: usize| usize::from(SLOTS) * master / masters;
+        for (index, master) in self.nodes[..masters].iter().enumerate() {
+            let mut add = cmd("CLUSTER");
+            add.arg("ADDSLOTSRANGE").arg(first_slot(index)).arg(first_slot(index + 1) - 1);
+            master.ask::<()>(&add);
+            // Before they meet: equal ones would have to be told apart.
+            master.ask::<()>(cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(index + 1));
+        }
+    }
+
+    fn introduce_nodes(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let (_, bus): (String, u16) = node.ask(cmd("CONFIG").arg("GET").arg("cluster-port"));
+            for other in &self.nodes[..index] {
+                other.ask::<()>(cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(node.port()).arg(bus));
+            }
+        }
+    }
+
+    fn attach_replicas(&self) {
+        for shard in 0..self.settings.masters {
+            let mut replicate = cmd("CLUSTER");
+            replicate.arg("REPLICATE").arg(&self.ids[shard]);
+            for replica in self.replicas_at_start(shard) {
+                // It is refused until the replica knows the master.
+                let look = || self.nodes[replica].try_to_ask::<()>(&replicate).map_err(|error| error.to_string());
+                block_until("a replica knows its master", look);
+            }
+        }
+    }
+}
