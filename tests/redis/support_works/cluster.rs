@@ -107,7 +107,9 @@ fn a_slot_moves_with_its_keys() {
     let cluster = RedisCluster::builder().replicas(0).start();
     let nodes = cluster.nodes();
     let keys: Vec<String> = (100..350).map(|number| format!("{{a}}{number}")).collect();
-    keys.iter().for_each(|key| write(&nodes[2], key).unwrap());
+    for key in &keys {
+        write(&nodes[2], key).unwrap();
+    }
     let asked = |node: usize, key: &str| refusal(write(&nodes[node], key));
 
     cluster.begin_move(SLOT_OF_A, 0);
@@ -150,8 +152,6 @@ async fn the_other_slots_are_served_or_not_without_one_master() {
 #[tokio::test]
 async fn passwords_are_asked_for() {
     let cluster = RedisCluster::builder()
-        .masters(3)
-        .replicas(1)
         .password("secret")
         .user_acl("few on >third ~{a}* resetchannels +@all")
         .append_only()
@@ -161,8 +161,8 @@ async fn passwords_are_asked_for() {
     let connect = |url: &str| redis::Client::open(url).unwrap().get_connection().unwrap();
     for node in cluster.nodes() {
         let get = |url: &str, key: &str| refusal(cmd("GET").arg(key).exec(&mut connect(url)));
-        let no_one = format!("redis://127.0.0.1:{}", node.port());
-        assert_eq!(get(&no_one, "{a}").as_deref(), Some("NOAUTH"));
+        let without = format!("redis://127.0.0.1:{}", node.port());
+        assert_eq!(get(&without, "{a}").as_deref(), Some("NOAUTH"));
         assert_eq!(get(&node.url_as("few", "third"), "{b}").as_deref(), Some("NOPERM"));
         assert_ne!(get(&node.url(), "{b}").as_deref(), Some("NOAUTH"));
     }

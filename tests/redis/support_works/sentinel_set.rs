@@ -126,6 +126,13 @@ async fn most_sentinels_are_enough_and_fewer_are_not() {
 }
 
 #[tokio::test]
+async fn one_sentinel_is_enough_for_a_quorum_of_one() {
+    let set = SentinelSet::builder().sentinels(1).quorum(1).down_after(Duration::from_millis(600)).start();
+    let old = set.kill_primary();
+    set.until_promoted(old).await;
+}
+
+#[tokio::test]
 async fn passwords_are_asked_for() {
     let set = SentinelSet::builder()
         .service("other")

@@ -74,7 +74,13 @@ impl RedisClusterBuilder {
 
     /// TLS on all ports, those between the nodes too, and nothing else.
     pub(crate) fn tls(self, certificates: &Certificates) -> Self {
-        self.with_nodes(|node| node.tls(certificates).config("tls-replication", "yes").config("tls-cluster", "yes"))
+        // The nodes ask each other for a client's certificate, whatever they ask clients for.
+        let client = certificates.client();
+        self.with_nodes(|node| node.tls(certificates))
+            .config("tls-replication", "yes")
+            .config("tls-cluster", "yes")
+            .config("tls-client-cert-file", &format!("\"{}\"", client.certificate.display()))
+            .config("tls-client-key-file", &format!("\"{}\"", client.key.display()))
     }
 
     /// One more line of `redis.conf`. It wins over ours.

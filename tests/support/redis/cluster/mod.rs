@@ -33,9 +33,9 @@ pub(crate) struct RedisCluster {
 pub(crate) enum Takeover {
     /// The master lets it have all writes first, and takes none meanwhile.
     Agreed,
-    /// Without the master, if the other masters agree.
+    /// Without its master, if most masters agree.
     Forced,
-    /// Without anyone's agreement.
+    /// Without agreement of the others.
     Unasked,
 }
 

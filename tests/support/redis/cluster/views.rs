@@ -20,8 +20,8 @@ struct View {
 
 impl View {
     /// `id address flags master ping pong epoch link slot slot …`
-    fn parse(line: &str) -> Option<Self> {
-        let fields: Vec<&str> = line.split(' ').collect();
+    fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<&str> = text.split(' ').collect();
         let [id, _, flags, _, _, _, _, link, slots @ ..] = &fields[..] else { return None };
         let range = |slots: &&str| {
             let (first, last) = slots.split_once('-').unwrap_or((slots, slots));
