@@ -63,7 +63,7 @@ impl<H: Host> Lock<H> {
         };
         if !held {
             // Callers who wait already go on waiting while the server is out of reach. None begins to.
-            if let Some(error) = cx.host.unreachable() {
+            if let Some(error) = cx.host.unreachable(cx.resource) {
                 return cx.actions.fail(waiter.clone(), error);
             }
             self.end_if_over(cx);
@@ -280,7 +280,7 @@ impl<H: Host> Lock<H> {
 
 /// After how long a lock is asked for again that another owner holds.
 fn next_recheck<H: Host>(request: &mut PendingRequest, lease_left: Option<Duration>, cx: &Context<'_, H>) -> Duration {
-    let polls = !cx.host.has_notifications() || request.is_unnotified();
+    let polls = !cx.host.has_notifications(cx.resource) || request.is_unnotified();
     let usual = cx.host.jittered(if polls { request.next_poll() } else { RECHECK });
     lease_left.map_or(usual, |left| usual.min(left + AFTER_THE_END))
 }

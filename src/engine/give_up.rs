@@ -69,7 +69,7 @@ impl<H: Host> Lock<H> {
         if self.is_held_here(cx.now) {
             return Holder::Known;
         }
-        if let Some(error) = cx.host.silence() {
+        if let Some(error) = cx.host.silence(cx.resource) {
             return Holder::Silent(error);
         }
         let since = |time: PackedInstant| PackedInstant::from(cx.now).since(time);

@@ -34,13 +34,13 @@ pub(crate) trait Host: fmt::Debug + Sized + 'static {
     fn is_closed(&self) -> bool;
 
     /// Why the server cannot be reached, if that is known.
-    fn unreachable(&self) -> Option<LockError>;
+    fn unreachable(&self, resource: &Resource) -> Option<LockError>;
 
     /// Why the server's last word is an old one, if there is no connection at present over which it could say another.
-    fn silence(&self) -> Option<LockError>;
+    fn silence(&self, resource: &Resource) -> Option<LockError>;
 
     /// Whether notifications reach this process at all.
-    fn has_notifications(&self) -> bool;
+    fn has_notifications(&self, resource: &Resource) -> bool;
 
     /// After how long without a reply a connection is taken for dead.
     fn response_timeout(&self) -> Duration;

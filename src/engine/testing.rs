@@ -37,15 +37,15 @@ impl Host for Nothing {
         match *self {}
     }
 
-    fn unreachable(&self) -> Option<LockError> {
+    fn unreachable(&self, _resource: &Resource) -> Option<LockError> {
         match *self {}
     }
 
-    fn silence(&self) -> Option<LockError> {
+    fn silence(&self, _resource: &Resource) -> Option<LockError> {
         match *self {}
     }
 
-    fn has_notifications(&self) -> bool {
+    fn has_notifications(&self, _resource: &Resource) -> bool {
         match *self {}
     }
 

@@ -59,9 +59,9 @@ impl AcquireFuture {
             Wait::AtMost(time) => time_after(now, time),
             Wait::No | Wait::Forever => None,
         };
-        let connection = &backend.driver().connection;
-        let min_deadline = deadline.and_then(|_| time_after(now, connection.settings().response_timeout));
-        let connection_changes = connection.changes();
+        let driver = backend.driver();
+        let min_deadline = deadline.and_then(|_| time_after(now, driver.settings().response_timeout));
+        let connection_changes = driver.changes(&resource);
         let attempt = Attempt::begin(&backend, &resource, options, wait, WaiterAdmission::New);
         match attempt.waiter.take_refusal() {
             Some(AcquireResult::Failed(error)) => return Err(Err(*error)),

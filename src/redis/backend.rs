@@ -85,7 +85,7 @@ impl LeaseOwner for Backend {
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend").field("server", &self.driver.connection.settings().server).finish_non_exhaustive()
+        f.debug_struct("Backend").field("server", &self.driver.settings().server).finish_non_exhaustive()
     }
 }
 

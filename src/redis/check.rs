@@ -24,7 +24,7 @@ const PROBE: &str = "orchestrix-locking check";
 /// Only the connection that locks use decides whether there is an error: a lock is acquired and released over it. What cannot
 /// be found out over another connection is a warning.
 pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Result<Vec<RedisWarning>, LockError> {
-    let connection = &backend.driver().connection;
+    let connection = backend.driver().router.first();
     let settings = connection.settings();
     // Connecting, and one reply each to the acquire and the release. The connection has time-outs for these, which run in the
     // supervisor's runtime. This one runs in the caller's, so that the check also ends if the other one is not run.
@@ -58,7 +58,7 @@ async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockErr
 
 /// What the server says of itself, over the lock connection and another one.
 async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning> {
-    let connection = &backend.driver().connection;
+    let connection = backend.driver().router.first();
     let shown = |value: &str| redact(connection.settings(), value);
     let facts = connection.facts();
     let mut warnings = Vec::new();
@@ -91,10 +91,10 @@ async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> 
 
 /// The server's reply to `INFO`, over a connection of the pool.
 async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
-    let settings = backend.driver().connection.settings();
+    let settings = backend.driver().settings();
     let failure = |error| Failure::new(settings, CHECKING, error);
     let reply = async {
-        let server = backend.driver().connection.node().ok_or_else(connection_closed)?;
+        let server = backend.driver().router.first().node().ok_or_else(connection_closed)?;
         let pool = backend.pool(&server, || pool(settings, &server))?;
         let mut connection = pool.get().await.map_err(pool_error)?;
         ::redis::cmd("INFO").query_async(&mut connection).await

@@ -34,6 +34,7 @@ mod lease;
 mod options;
 mod protocol;
 mod provider;
+mod router;
 mod runtimes;
 mod settings;
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl RedisLockProvider {
     pub fn new(options: RedisLockOptions) -> Result<Self, BuildError> {
         let backend = Backend::new(options.settings()?).map_err(BuildProblem::Options)?;
         let provider = Self { backend, logged: Arc::default() };
-        for warning in &provider.backend.driver().connection.settings().warnings {
+        for warning in &provider.backend.driver().settings().warnings {
             provider.log(warning);
         }
         Ok(provider)
@@ -115,7 +115,7 @@ impl RedisLockProvider {
     }
 
     fn advise(&self, advice: &str) {
-        let settings = self.backend.driver().connection.settings();
+        let settings = self.backend.driver().settings();
         telemetry::advise(&settings.server, &settings.prefix, advice);
     }
 
@@ -178,7 +178,7 @@ impl DistributedLockProvider for RedisLockProvider {
         if options.configured_ttl() < SHORT_LEASE && !self.logged.short_lease.swap(true, SeqCst) {
             self.advise("a lock's ttl is below 100 ms: drift and a round trip to the server are taken off it");
         }
-        let settings = self.backend.driver().connection.settings();
+        let settings = self.backend.driver().settings();
         if options.configured_auto_renew()
             && settings.response_timeout * 2 > options.configured_ttl()
             && !self.logged.long_response_timeout.swap(true, SeqCst)
@@ -210,7 +210,7 @@ impl DistributedLockProvider for RedisLockProvider {
 
 impl fmt::Debug for RedisLockProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let settings = self.backend.driver().connection.settings();
+        let settings = self.backend.driver().settings();
         f.debug_struct("RedisLockProvider")
             .field("server", &settings.server)
             .field("key_prefix", &settings.prefix)

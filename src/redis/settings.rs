@@ -79,11 +79,16 @@ impl Settings {
         Ok(info.set_tcp_settings(self.tcp.clone()).set_redis_settings(redis))
     }
 
+    /// Those of one node of the cluster.
+    pub(crate) fn of_node(&self, node: Server) -> Self {
+        Self { server: node.to_string(), servers: Servers::One(node), ..self.clone() }
+    }
+
     /// The passwords, which no text may show.
     pub(crate) fn passwords(&self) -> [Option<&str>; 2] {
         let of_sentinels = match &self.servers {
             Servers::Sentinel(sentinel) => sentinel.credentials.password.as_deref(),
-            Servers::One(_) | Servers::AnyOf(_) => None,
+            Servers::One(_) | Servers::AnyOf(_) | Servers::Cluster(_) => None,
         };
         [self.credentials.password.as_deref(), of_sentinels]
     }

@@ -37,7 +37,7 @@ fn names(options: &RedisLockOptions) -> Vec<String> {
 fn info(settings: &Settings) -> ConnectionInfo {
     match &settings.servers {
         Servers::One(server) => settings.info(server).unwrap(),
-        Servers::AnyOf(servers) => settings.info(&servers[0]).unwrap(),
+        Servers::AnyOf(servers) | Servers::Cluster(servers) => settings.info(&servers[0]).unwrap(),
         Servers::Sentinel(target) => settings.sentinel_info(&target.sentinels[0], &target.credentials).unwrap(),
     }
 }

@@ -8,6 +8,7 @@ mod cancelling;
 mod cancelling_others;
 mod claim_leases;
 mod close;
+mod cluster;
 mod commands;
 mod crowd;
 mod errors;

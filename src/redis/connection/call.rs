@@ -19,7 +19,7 @@ pub(in crate::redis) struct Call<P> {
     pub(in crate::redis) kind: P,
     /// How often the server had lost the script.
     pub(super) script_reloads: u8,
-    /// It was sent before, over a connection that was closed, and may have run (only a [release](Step::Release)).
+    /// It was sent before, and may have run at least in part: over a connection that was closed (only a [release](Step::Release)).
     pub(in crate::redis) repeated: bool,
     /// Since when it has waited for a connection on which the server runs it, if it has.
     waits_since: Option<Since>,

@@ -6,9 +6,9 @@ use ::redis::{RedisError, RedisResult, Value};
 use tokio::time::Instant;
 
 use super::batch::{Batch, SendMode};
-use super::error_class::{ErrorClass, classify, may_be_of_one_lock};
+use super::error_class::{ErrorClass, classify, may_be_of_one_lock, redirect, stopped};
 use super::failure::{RUNNING, WAITING};
-use super::{Call, Caller, Reply};
+use super::{Call, Caller, Redirect, Reply};
 use crate::redis::protocol::Answers;
 
 /// How often a call is sent again because the server had no script for it. Each time the scripts are loaded in the same
@@ -26,6 +26,15 @@ pub(super) enum BatchResult {
     Broken(RedisError),
 }
 
+/// What becomes of one call.
+enum Outcome {
+    Reply(Reply),
+    /// It has not run, and is sent again.
+    Resend,
+    /// It has not run, and another node of the cluster may run it.
+    Redirect(Redirect),
+}
+
 /// A batch whose commands have been answered. Its replies are delivered in the order in which its calls were sent.
 pub(super) struct CompletedBatch<C: Caller> {
     batch: Batch<C>,
@@ -39,6 +48,8 @@ pub(super) struct CompletedBatch<C: Caller> {
     resend: Vec<Call<C::CallKind>>,
     /// How those are sent.
     resend_mode: SendMode,
+    /// Calls for other nodes of the cluster.
+    redirected: Vec<(Call<C::CallKind>, Redirect)>,
     /// The whole pipeline has failed.
     failed: Option<RedisError>,
     /// Why the connection is not to be used any more.
@@ -61,6 +72,7 @@ impl<C: Caller> CompletedBatch<C> {
             split_current: false,
             resend: Vec::new(),
             resend_mode: SendMode::default(),
+            redirected: Vec::new(),
             failed,
             broken: None,
         }
@@ -89,12 +101,17 @@ impl<C: Caller> CompletedBatch<C> {
             }
             let Some(mut call) = self.batch.calls.next() else { break };
             match self.reply_to(&mut call) {
-                Some(reply) => self.batch.shared.answer(&self.batch.caller, call, reply),
-                None => self.resend.push(call),
+                Outcome::Reply(reply) => self.batch.shared.answer(&self.batch.caller, call, reply),
+                Outcome::Resend => self.resend.push(call),
+                Outcome::Redirect(redirect) => self.redirected.push((call, redirect)),
             }
         }
         if self.len() > 0 {
             return None;
+        }
+        let redirected = std::mem::take(&mut self.redirected);
+        if !redirected.is_empty() {
+            self.batch.caller.redirected(redirected);
         }
         let unsent = std::mem::take(&mut self.resend);
         let sends_again = !unsent.is_empty();
@@ -108,40 +125,45 @@ impl<C: Caller> CompletedBatch<C> {
         })
     }
 
-    /// The reply to this call, the next of the present command. `None` if the call has not run and is to be sent again.
-    fn reply_to(&mut self, call: &mut Call<C::CallKind>) -> Option<Reply> {
+    /// What becomes of this call, the next of the present command.
+    fn reply_to(&mut self, call: &mut Call<C::CallKind>) -> Outcome {
         self.current_left = self.current_left.saturating_sub(1);
         let shared = &self.batch.shared;
         let error = match self.current.next() {
-            Some(_) if self.split_current => return None,
-            Some(Ok(answer)) => return Some(Reply::Answered { answer, sent: self.batch.sent }),
+            Some(_) if self.split_current => return Outcome::Resend,
+            Some(Ok(answer)) => return Outcome::Reply(Reply::Answered { answer, sent: self.batch.sent }),
             Some(Err(error)) => error,
             None => {
                 let error = RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands"));
                 let failure = shared.failure(WAITING, error.clone());
                 self.broken = Some(error);
-                return Some(Reply::Indeterminate { error: failure.to_error() });
+                return Outcome::Reply(Reply::Indeterminate { error: failure.to_error() });
             }
         };
-        match classify(&error) {
+        match classify(&error, shared.in_cluster) {
             ErrorClass::NoScript if call.script_reloads < MAX_SCRIPT_RELOADS => {
                 call.script_reloads += 1;
                 self.resend_mode.load_scripts = true;
-                return None;
+                return Outcome::Resend;
             }
-            ErrorClass::NotHere => {
-                let now = Instant::now();
-                self.broken = Some(error.clone());
-                if call.may_wait_for(now, shared.settings.response_timeout).is_some() {
-                    return None;
+            class @ (ErrorClass::NotHere | ErrorClass::Redirected) => {
+                if class == ErrorClass::NotHere {
+                    self.broken = Some(error.clone());
                 }
-                let failure = shared.failure(RUNNING, error);
-                return Some(Reply::NotSent(failure.to_error()));
+                // A release may have freed the lock before it was stopped.
+                call.repeated |= stopped(&error);
+                if call.may_wait_for(Instant::now(), shared.settings.response_timeout).is_none() {
+                    return Outcome::Reply(Reply::NotSent(shared.failure(RUNNING, error).to_error()));
+                }
+                return match (class, shared.node()) {
+                    (ErrorClass::Redirected, Some(node)) => Outcome::Redirect(redirect(&error, &node)),
+                    _ => Outcome::Resend,
+                };
             }
             ErrorClass::NotAuthenticated => self.broken = Some(error.clone()),
             ErrorClass::NoScript | ErrorClass::Final => {}
         }
-        Some(Reply::Refused(shared.failure(RUNNING, error).to_refusal()))
+        Outcome::Reply(Reply::Refused(shared.failure(RUNNING, error).to_refusal()))
     }
 
     /// Goes on with the answers of the next command. It is for as many of the calls that are left as when it was encoded.

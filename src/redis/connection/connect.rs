@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Caller;
 use super::failure::{speaks_no_tls, timed_out};
 use super::hello::{self, ServerFacts};
 use super::shared::Shared;
+use super::{Caller, Node};
 use crate::engine::InboxId;
 use crate::redis::connection_string::{Server, Servers};
 use crate::redis::discovery::sentinels::Primary;
@@ -33,6 +33,8 @@ pub(super) struct ReadyConnection {
     pub(super) signals: Arc<Signals>,
     /// Which of several servers it is.
     pub(super) primary: Option<Primary>,
+    /// The server is a node of a cluster.
+    pub(super) in_cluster: bool,
 }
 
 /// What a connection and the supervisor signal to each other.
@@ -61,18 +63,26 @@ impl Signals {
     }
 }
 
+/// What was found at the address of the options.
+pub(super) enum Connected {
+    Server(ReadyConnection),
+    /// A cluster, whose nodes get connections of their own.
+    Cluster,
+}
+
 /// Connects, and makes everything ready that the first call needs.
-pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) -> RedisResult<ReadyConnection> {
+pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) -> RedisResult<Connected> {
     let settings = &connection.settings;
-    match &settings.servers {
+    let ready = match &settings.servers {
+        Servers::Cluster(_) => return Ok(Connected::Cluster),
         Servers::One(server) => {
             let opened = connect_to_one(connection, caller, server).await?;
-            make_ready(connection, opened, None).await
+            make_ready(connection, opened, None).await?
         }
-        Servers::AnyOf(servers) => {
-            let (server, opened) = connect_to_any(connection, caller, servers).await?;
-            make_ready(connection, opened, Some(Primary::of(server))).await
-        }
+        Servers::AnyOf(servers) => match connect_to_any(connection, caller, servers).await? {
+            Some((server, opened)) => make_ready(connection, opened, Some(Primary::of(server))).await?,
+            None => return Ok(Connected::Cluster),
+        },
         Servers::Sentinel(target) => {
             let primary = connection.sentinels.primary(settings, target).await?;
             let server = &primary.server;
@@ -83,9 +93,11 @@ pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) 
             if let Some(error) = role::ask(&mut opened.shared).await?.error(server) {
                 return Err(error);
             }
-            make_ready(connection, opened, Some(primary)).await
+            make_ready(connection, opened, Some(primary)).await?
         }
-    }
+    };
+    let is_found = ready.in_cluster && !connection.in_cluster;
+    Ok(if is_found { Connected::Cluster } else { Connected::Server(ready) })
 }
 
 /// Connects to the only server.
@@ -119,7 +131,7 @@ async fn connect_to_one<C: Caller>(
 /// How long other servers are waited for once one has said that it is a primary.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Connects to all of them, and keeps the connection to the primary.
+/// Connects to all of them, and keeps the connection to the primary. `None` if they are nodes of a cluster.
 ///
 /// Two primaries are two servers that do not know each other, or two sides of a network that is cut. Processes that chose
 /// differently would not exclude each other, so that none is chosen.
@@ -127,7 +139,7 @@ async fn connect_to_any<C: Caller>(
     connection: &Shared<C>,
     caller: &Arc<C>,
     servers: &[Server],
-) -> RedisResult<(Server, OpenConnection)> {
+) -> RedisResult<Option<(Server, OpenConnection)>> {
     let limit = connection.settings.connect_timeout / 2;
     let open_one = async |server: &Server| {
         let opened = timeout(limit, async {
@@ -154,8 +166,10 @@ async fn connect_to_any<C: Caller>(
     }
     drop(opening);
     let names: Vec<_> = primaries.iter().map(|(server, _)| server.to_string()).collect();
-    match (primaries.pop(), names.len()) {
-        (Some(primary), 1) => Ok(primary),
+    let (first, count) = (primaries.pop(), names.len());
+    match (first, count) {
+        (Some(primary), 1) => Ok(Some(primary)),
+        (Some((_, opened)), _) if hello::is_in_cluster(opened.shared.clone()).await => Ok(None),
         (Some(_), _) => Err(RedisError::from((
             ErrorKind::InvalidClientConfig,
             "several of the servers are primaries, and locks on one of them do not exclude those on another",
@@ -177,7 +191,8 @@ struct OpenConnection {
 
 async fn open<C: Caller>(connection: &Shared<C>, caller: &Arc<C>, server: &Server) -> RedisResult<OpenConnection> {
     let signals = Arc::new(Signals::default());
-    let receiver = PushReceiver { caller: Arc::downgrade(caller), signals: Arc::clone(&signals) };
+    let receiver =
+        PushReceiver { caller: Arc::downgrade(caller), node: connection.number, signals: Arc::clone(&signals) };
     let config = config(&connection.settings).set_push_sender(receiver);
     let pooled = pool_of(&connection.settings, server, config)?.get().await.map_err(pool_error)?;
     // Out of the pool for good: all callers share it.
@@ -191,9 +206,10 @@ async fn make_ready<C: Caller>(
 ) -> RedisResult<ReadyConnection> {
     let OpenConnection { mut shared, signals } = opened;
     let facts = introduce(&mut shared, connection.inbox).await?;
+    let in_cluster = facts.in_cluster;
     *connection.facts.lock() = facts;
     let publishing = open_inbox(&mut shared, &connection.keys.inbox(connection.inbox)).await?;
-    Ok(ReadyConnection { shared, publishing, signals, primary })
+    Ok(ReadyConnection { shared, publishing, signals, primary, in_cluster })
 }
 
 /// Whether the server there replies to a command that is not encrypted. Nothing secret is sent.
@@ -271,6 +287,7 @@ async fn open_inbox(connection: &mut MultiplexedConnection, inbox: &str) -> Redi
 struct PushReceiver<C> {
     /// Weak, since the redis crate's task keeps this: a strong reference would keep the caller for ever.
     caller: Weak<C>,
+    node: Node,
     signals: Arc<Signals>,
 }
 
@@ -282,7 +299,7 @@ impl<C: Caller> AsyncPushSender for PushReceiver<C> {
                 if let (Some(Value::BulkString(message)), Some(caller)) = (push.data.get(1), self.caller.upgrade())
                     && let Ok(message) = std::str::from_utf8(message)
                 {
-                    caller.notified(message);
+                    caller.notified(self.node, message);
                 }
             }
             _ => {}

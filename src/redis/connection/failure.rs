@@ -10,7 +10,7 @@ use std::time::Duration;
 use ::redis::{ErrorKind, RedisError};
 use tokio::time::Instant;
 
-use super::error_class::{is_closed, is_cut_off, is_not_here};
+use super::error_class::{is_closed, is_cut_off, is_not_here, is_redirected};
 use super::redact;
 use crate::LockError;
 use crate::redis::connection_string::Server;
@@ -95,7 +95,7 @@ impl Failure {
     pub(in crate::redis) fn to_error(&self) -> LockError {
         match self.source.kind() {
             ErrorKind::Io | ErrorKind::Parse | ErrorKind::Client => LockError::unavailable(self.redacted()),
-            _ if self.is_not_here() => LockError::unavailable(self.redacted()),
+            _ if self.is_not_here() || is_redirected(&self.source) => LockError::unavailable(self.redacted()),
             _ => LockError::backend(self.redacted()),
         }
     }

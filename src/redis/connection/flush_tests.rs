@@ -16,11 +16,12 @@ use tokio::runtime::Handle;
 use super::connect::{ReadyConnection, Signals};
 use super::sender::Sender;
 use super::sender_guard::SenderGuard;
-use super::{Call, Caller, Connection, Reply, SupervisorExit};
+use super::{Call, Caller, Connection, Node, Redirect, Reply, SupervisorExit};
 use crate::Resource;
 use crate::engine::{Command, Joining, Step};
 use crate::engine::{InboxId, OwnerToken};
 use crate::redis::RedisLockOptions;
+use crate::redis::discovery::cluster::SlotMap;
 use crate::redis::keys::Keys;
 use crate::redis::protocol::Publishing;
 
@@ -51,9 +52,17 @@ impl Caller for Answered {
         self.drained.fetch_add(1, SeqCst);
     }
 
-    fn notified(self: &Arc<Self>, _message: &str) {}
+    fn notified(self: &Arc<Self>, _node: Node, _message: &str) {}
 
-    fn reconnected(self: &Arc<Self>) {}
+    fn reconnected(self: &Arc<Self>, _node: Node) {}
+
+    fn redirected(self: &Arc<Self>, _calls: Vec<(Call<u32>, Redirect)>) {}
+
+    fn mapped(self: &Arc<Self>, _map: SlotMap) -> bool {
+        false
+    }
+
+    fn lost_node(self: &Arc<Self>) {}
 
     fn supervisor_ended(self: &Arc<Self>, _exit: SupervisorExit) -> bool {
         false
@@ -82,6 +91,7 @@ impl Scene {
             publishing: Publishing::Allowed,
             signals: Arc::new(Signals::default()),
             primary: None,
+            in_cluster: false,
         };
         let generation = connection.task.claim(&Handle::current()).unwrap();
         let caller = Arc::new(Answered::default());

@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+use ::redis::aio::ConnectionLike;
 use ::redis::{Cmd, Value};
 
 use crate::engine::InboxId;
@@ -23,6 +24,12 @@ pub(super) fn command(inbox: InboxId) -> Cmd {
     let mut hello = ::redis::cmd("HELLO");
     hello.arg(3).arg("SETNAME").arg(name(inbox, &PROCESS));
     hello
+}
+
+/// Whether the server at the other end is a node of a cluster.
+pub(super) async fn is_in_cluster(mut connection: impl ConnectionLike) -> bool {
+    let reply = connection.req_packed_command(::redis::cmd("HELLO").arg(3)).await;
+    reply.is_ok_and(|reply| facts(reply).in_cluster)
 }
 
 /// Reads the reply. Of a server or a proxy that refuses the command nothing is known, which is no error.

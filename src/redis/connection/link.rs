@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::sender::Sender;
 use super::shared::Shared;
-use super::{Call, Caller, Condition, Generation, Withdrawn};
+use super::{Call, Caller, Condition, Generation, Node, Withdrawn};
 use crate::engine::{InboxId, OwnerToken};
 use crate::redis::keys::Keys;
 use crate::redis::settings::Settings;
@@ -34,10 +34,24 @@ impl<C: Caller> Connection<C> {
         Self { shared: Arc::new(Shared::new(settings, keys, inbox)), sender: Mutex::new(None) }
     }
 
-    /// Enqueues a call and sends it: [`enqueue`](Self::enqueue), then [`flush`](Self::flush).
-    pub(in crate::redis) fn push(&self, call: Call<C::CallKind>) {
-        self.enqueue(call);
-        self.flush();
+    /// The connection to another node of the same cluster.
+    pub(in crate::redis) fn of_node(&self, number: Node, settings: Settings) -> Self {
+        Self { shared: Arc::new(self.shared.of_node(number, settings)), sender: Mutex::new(None) }
+    }
+
+    /// Takes every call that was not sent, in the order in which they are to be sent.
+    pub(in crate::redis) fn take_all(&self) -> Vec<Call<C::CallKind>> {
+        self.queue.lock().take(usize::MAX)
+    }
+
+    /// Puts calls that have not run into the queue, before all others. [`flush`](Self::flush) has to follow.
+    pub(in crate::redis) fn put_back(&self, calls: Vec<Call<C::CallKind>>) {
+        self.queue.lock().put_back(calls);
+    }
+
+    /// Wakes the supervisor.
+    pub(in crate::redis) fn wake(&self) {
+        self.wake_supervisor.notify_one();
     }
 
     /// Puts a call into the queue, and does nothing else: cheap, and good under any mutex. Calls are sent in the order in

@@ -31,6 +31,7 @@ mod batch;
 mod call;
 mod call_queue;
 mod caller;
+mod cluster_supervisor;
 mod completed_batch;
 mod connect;
 mod error_class;
@@ -51,7 +52,7 @@ mod task_slot;
 mod unanswered;
 
 pub(super) use call::Call;
-pub(super) use caller::{Caller, Reply, SupervisorExit};
+pub(super) use caller::{Caller, Node, Redirect, Reply, SupervisorExit};
 pub(super) use connect::{pool, pool_error};
 pub(super) use failure::{CHECKING, Failure, connection_closed, timed_out, was_closed_before_reply};
 pub(super) use health::Condition;

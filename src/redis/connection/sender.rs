@@ -56,6 +56,11 @@ pub(super) struct Sender<C: Caller> {
 
 impl<C: Caller> Sender<C> {
     pub(super) fn new(caller: &Arc<C>, ready: &ReadyConnection, generation: Generation, supervisor: Waker) -> Self {
+        let mode = SendMode {
+            one_lock_per_command: ready.in_cluster,
+            fence_per_slot: ready.in_cluster,
+            ..SendMode::default()
+        };
         Self {
             caller: Arc::clone(caller),
             connection: ready.shared.clone(),
@@ -63,7 +68,7 @@ impl<C: Caller> Sender<C> {
             in_flight: InFlight::new(),
             delivering: false,
             undelivered: None,
-            mode: SendMode::default(),
+            mode,
             supervisor,
             generation,
             signals: Arc::clone(&ready.signals),

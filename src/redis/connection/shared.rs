@@ -9,15 +9,20 @@ use tokio::sync::Notify;
 
 use super::call_queue::CallQueue;
 use super::unanswered::Unanswered;
-use super::{Call, Caller, Condition, Failure, Reply, ServerFacts, TaskSlot};
+use super::{Call, Caller, Condition, Failure, Node, Reply, ServerFacts, TaskSlot};
 use crate::engine::InboxId;
 use crate::redis::connection_string::{Server, Servers};
+use crate::redis::discovery::cluster::ClusterNodes;
 use crate::redis::discovery::sentinels::Sentinels;
 use crate::redis::keys::Keys;
 use crate::redis::settings::Settings;
 
 /// The calls to one server, and what is known of it. It does not know what they are sent over.
 pub(in crate::redis) struct Shared<C: Caller> {
+    /// Which of this process's connections it is.
+    pub(in crate::redis) number: Node,
+    /// The server is a node of a cluster, and there are connections to the others as well.
+    pub(super) in_cluster: bool,
     pub(super) settings: Settings,
     pub(super) keys: Keys,
     pub(super) inbox: InboxId,
@@ -30,9 +35,13 @@ pub(in crate::redis) struct Shared<C: Caller> {
     /// The server of the latest connection, where it was one of several.
     pub(super) node: Mutex<Option<Server>>,
     pub(super) sentinels: Sentinels,
+    pub(super) cluster_nodes: ClusterNodes,
+    /// The server is a cluster, whose nodes have connections of their own.
+    pub(super) is_cluster: AtomicBool,
     /// See [`changes`](Self::changes).
     pub(super) changes: AtomicUsize,
-    pub(super) unanswered: Unanswered,
+    /// Over all connections of the process.
+    pub(super) unanswered: Arc<Unanswered>,
     pub(super) task: Arc<TaskSlot>,
     pub(super) retired: AtomicBool,
     /// The connection is being given up because the server is silent, and not because it was closed.
@@ -43,7 +52,10 @@ pub(in crate::redis) struct Shared<C: Caller> {
 
 impl<C: Caller> Shared<C> {
     pub(super) fn new(settings: Settings, keys: Keys, inbox: InboxId) -> Self {
+        let is_cluster = matches!(settings.servers, Servers::Cluster(_));
         Self {
+            number: Node(0),
+            in_cluster: false,
             settings,
             keys,
             inbox,
@@ -53,12 +65,26 @@ impl<C: Caller> Shared<C> {
             facts: Mutex::default(),
             node: Mutex::default(),
             sentinels: Sentinels::default(),
+            cluster_nodes: ClusterNodes::default(),
+            is_cluster: AtomicBool::new(is_cluster),
             changes: AtomicUsize::new(0),
-            unanswered: Unanswered::default(),
+            unanswered: Arc::default(),
             task: Arc::default(),
             silent: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             connected_before: AtomicBool::new(false),
+        }
+    }
+
+    /// The same for one node of a cluster, whose server is that of these settings.
+    pub(super) fn of_node(&self, number: Node, settings: Settings) -> Self {
+        Self {
+            number,
+            in_cluster: true,
+            unanswered: Arc::clone(&self.unanswered),
+            // The node is known to exist: it is waited for, and what is asked of it is looked up once it is there.
+            connected_before: AtomicBool::new(true),
+            ..Self::new(settings, self.keys.clone(), self.inbox)
         }
     }
 
@@ -78,7 +104,7 @@ impl<C: Caller> Shared<C> {
     pub(in crate::redis) fn node(&self) -> Option<Server> {
         match &self.settings.servers {
             Servers::One(server) => Some(server.clone()),
-            Servers::AnyOf(_) | Servers::Sentinel(_) => self.node.lock().clone(),
+            Servers::AnyOf(_) | Servers::Sentinel(_) | Servers::Cluster(_) => self.node.lock().clone(),
         }
     }
 

@@ -13,8 +13,9 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::batch::SendMode;
+use super::cluster_supervisor::supervise_cluster;
 use super::completed_batch::{BatchResult, CompletedBatch};
-use super::connect::{ReadyConnection, connect};
+use super::connect::{Connected, ReadyConnection, connect};
 use super::failure::{CONNECTING, Failure, connection_closed, timed_out};
 use super::sender_guard::SenderGuard;
 use super::shared::Shared;
@@ -66,8 +67,13 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
     let mut events =
         ConnectionEvents::new(&settings.server, &settings.prefix, &connection.inbox, settings.response_timeout);
     loop {
+        if connection.is_cluster.load(SeqCst) {
+            supervise_cluster(&guard, &mut events).await;
+            return guard.finish();
+        }
         match attempt(&guard, failures, since).await {
-            Ok(ready) => {
+            Ok(Connected::Cluster) => connection.is_cluster.store(true, SeqCst),
+            Ok(Connected::Server(ready)) => {
                 let node = ready.primary.as_ref().map(|primary| primary.server.clone());
                 connection.node.lock().clone_from(&node);
                 guard.set_condition(Condition::Up { publishing: ready.publishing });
@@ -75,7 +81,7 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
                 let as_before = permitted || !std::mem::replace(&mut permitted_before, permitted);
                 events.made(as_before, node.as_ref().map(|node| node as &dyn Display));
                 if connection.connected_before.swap(true, SeqCst) {
-                    caller.reconnected();
+                    caller.reconnected(connection.number);
                 }
                 let up = Instant::now();
                 let mut worked = false;
@@ -89,6 +95,7 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
                 events.broke(&failure.reason());
                 // Calls wait for the next connection, also while the attempt is put off (K4).
                 guard.set_condition(Condition::Broken(failure));
+                lost(&guard);
             }
             Err(error) => {
                 failures += 1;
@@ -102,6 +109,7 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
                 } else {
                     guard.outage(failure, since)
                 });
+                lost(&guard);
             }
         }
         if failures > 0 {
@@ -113,13 +121,20 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
     }
 }
 
+/// Another node of the cluster may be about to take the place of this one.
+fn lost<C: Caller>(guard: &SupervisorGuard<C>) {
+    if guard.connection.in_cluster {
+        guard.caller.lost_node();
+    }
+}
+
 /// Makes a connection. Calls wait for it if there was one not long ago, and otherwise for the first attempt, but not for
 /// longer than for a reply; after that each call that is not to wait for the server fails at once (K4).
 async fn attempt<C: Caller>(
     guard: &SupervisorGuard<C>,
     failures: usize,
     since: Instant,
-) -> Result<ReadyConnection, RedisError> {
+) -> Result<Connected, RedisError> {
     let connection = &guard.connection;
     let settings = &connection.settings;
     let began = Instant::now();

@@ -85,7 +85,7 @@ impl<C: Caller> SupervisorGuard<C> {
     }
 
     /// Returns when the time of the next call is up.
-    fn fail_overdue_calls(&self, failure: &Failure) -> Option<Instant> {
+    pub(super) fn fail_overdue_calls(&self, failure: &Failure) -> Option<Instant> {
         let connection = &self.connection;
         let now = Instant::now();
         let (mut kept, mut overdue, mut next) = (Vec::new(), Vec::new(), None);

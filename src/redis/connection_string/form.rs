@@ -29,14 +29,11 @@ pub(in crate::redis) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
         Form::Sentinel { tls, rest } => sentinel::parse(rest, tls),
         Form::Unix { rest } => unix::parse(rest),
         Form::StackExchange => stackexchange::parse(text),
-        Form::Cluster => Err(vec![Mistake::new(
-            "scheme",
-            "Redis Cluster is not supported; allowed are redis, rediss, redis+sentinel, rediss+sentinel and unix",
-        )]),
+        Form::Cluster { tls, rest } => url::parse_cluster(rest, tls),
         Form::Unknown => Err(vec![Mistake::new(
             "scheme",
-            "unknown; allowed are redis and valkey, rediss and valkeys for TLS, redis+sentinel and rediss+sentinel, and \
-             unix, redis+unix and valkey+unix for a Unix socket",
+            "unknown; allowed are redis and valkey, rediss and valkeys for TLS, redis+sentinel, rediss+sentinel, \
+             redis+cluster and rediss+cluster, and              unix, redis+unix and valkey+unix for a Unix socket",
         )]),
     }
 }
@@ -56,8 +53,12 @@ enum Form<'a> {
         tls: bool,
         rest: &'a str,
     },
+    /// The same, with nodes of a cluster before the path.
+    Cluster {
+        tls: bool,
+        rest: &'a str,
+    },
     StackExchange,
-    Cluster,
     Unknown,
 }
 
@@ -81,7 +82,12 @@ impl<'a> Form<'a> {
             ("rediss+sentinel" | "rediss-sentinel" | "valkeys+sentinel" | "valkeys-sentinel", Some(rest)) => {
                 Self::Sentinel { tls: true, rest }
             }
-            (scheme, Some(_)) if scheme.contains("cluster") => Self::Cluster,
+            ("redis+cluster" | "redis-cluster" | "valkey+cluster" | "valkey-cluster", Some(rest)) => {
+                Self::Cluster { tls: false, rest }
+            }
+            ("rediss+cluster" | "rediss-cluster" | "valkeys+cluster" | "valkeys-cluster", Some(rest)) => {
+                Self::Cluster { tls: true, rest }
+            }
             (_, Some(_)) => Self::Unknown,
             (_, None) => Self::StackExchange,
         }

@@ -38,6 +38,8 @@ pub(crate) enum Servers {
     /// The one of them that is a primary.
     AnyOf(Vec<Server>),
     Sentinel(SentinelTarget),
+    /// The nodes of a Redis Cluster, of which these are some.
+    Cluster(Vec<Server>),
 }
 
 /// The primary of a service that Sentinel watches.
@@ -97,13 +99,19 @@ impl fmt::Debug for Credentials {
 }
 
 impl Servers {
+    /// Those that are named.
+    pub(crate) fn named(&self) -> &[Server] {
+        match self {
+            Self::One(server) => std::slice::from_ref(server),
+            Self::AnyOf(servers)
+            | Self::Cluster(servers)
+            | Self::Sentinel(SentinelTarget { sentinels: servers, .. }) => servers,
+        }
+    }
+
     /// Whether connections to them use TLS. One form sets it for all of them.
     pub(crate) fn use_tls(&self) -> bool {
-        let servers = match self {
-            Self::One(server) => std::slice::from_ref(server),
-            Self::AnyOf(servers) | Self::Sentinel(SentinelTarget { sentinels: servers, .. }) => servers,
-        };
-        servers.iter().any(|server| matches!(server, Server::Tcp { tls: true, .. }))
+        self.named().iter().any(|server| matches!(server, Server::Tcp { tls: true, .. }))
     }
 }
 
@@ -113,6 +121,7 @@ impl fmt::Display for Servers {
         match self {
             Self::One(server) => server.fmt(f),
             Self::AnyOf(servers) => f.write_str(&listed(servers)),
+            Self::Cluster(servers) => write!(f, "the cluster of {}", listed(servers)),
             Self::Sentinel(SentinelTarget { sentinels, service, .. }) => {
                 write!(f, "{service} (sentinels {})", listed(sentinels))
             }

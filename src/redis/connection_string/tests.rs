@@ -36,7 +36,7 @@ fn seen(text: &str) -> String {
         Servers::Sentinel(SentinelTarget { credentials: Credentials { user, password }, .. }) => {
             format!(" {user:?} {password:?}")
         }
-        Servers::One(_) | Servers::AnyOf(_) => String::new(),
+        Servers::One(_) | Servers::AnyOf(_) | Servers::Cluster(_) => String::new(),
     };
     let rest = format!(" {database} {user:?} {password:?}{of_sentinels}");
     format!("{tls}{servers}{}", rest.replace("Some(", "").replace(')', "").replace("None", "-"))
@@ -329,7 +329,10 @@ fn refused_parameters_of_other_clients_are_named() {
         ("redis+sentinel://h1/locks?sentinel_username=u", "sentinel_username"),
         ("redis+sentinel://h1/locks?password=p", "password"),
         ("redis+sentinel://h1/locks?ssl=true", "ssl"),
-        ("redis+cluster://localhost", "scheme"),
+        ("redis+cluster://localhost/1", "database"),
+        ("redis+cluster://localhost?db=1", "database"),
+        ("redis+cluster://h1,h2:x", "port"),
+        ("redis+clusters://localhost", "scheme"),
     ]);
     // What follows a password may be the rest of it.
     assert_eq!(parts("redis://localhost?password=a&max_pool=1"), ["password", "option 2"]);
@@ -479,12 +482,21 @@ fn sentinels_are_read_in_each_form() {
 }
 
 #[test]
+fn clusters_are_read() {
+    assert_eq!(seen("redis+cluster://h1,h2:7000,h1:6379"), "the cluster of h1:6379,h2:7000 0 - -");
+    assert_eq!(seen("rediss+cluster://u:p@h1/0"), r#"s the cluster of h1:6379 0 "u" "p""#);
+    assert_eq!(seen("valkey+cluster://:p@h1/?db=0"), r#"the cluster of h1:6379 0 - "p""#);
+}
+
+#[test]
 fn several_servers_are_read_and_at_most_64() {
     assert_eq!(seen("h1,h2:1,h1:6379"), "h1:6379,h2:1 0 - -");
     assert_eq!(seen("h1,h2:6381,ssl=true,password=p"), r#"s h1:6380,h2:6381 0 - "p""#);
     assert_eq!(seen("h1,h1:6379"), "h1:6379 0 - -");
     let hosts = |count: usize| (0..count).map(|number| format!("h{number}:1")).collect::<Vec<_>>().join(",");
-    for (before, after) in [("redis+sentinel://", "/locks"), ("", ",serviceName=locks"), ("", "")] {
+    for (before, after) in
+        [("redis+sentinel://", "/locks"), ("redis+cluster://", ""), ("", ",serviceName=locks"), ("", "")]
+    {
         target(&format!("{before}{}{after}", hosts(64)));
         assert_eq!(parts(&format!("{before}{}{after}", hosts(65))), ["host"]);
     }

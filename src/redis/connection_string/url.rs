@@ -39,6 +39,26 @@ pub(super) fn parse(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
     }
 }
 
+/// Reads the text after `//` of a cluster: `[user[:password]@]host[:port],…[?parameters]`. A cluster has one database, 0.
+pub(super) fn parse_cluster(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
+    let parts = split(text)?;
+    let mut mistakes = Vec::new();
+    let credentials = credentials(parts.credentials, &mut mistakes);
+    let nodes = host::parse_list(parts.servers, DEFAULT_PORT, tls, &mut mistakes);
+    if let Some(fragment) = parts.fragment {
+        mistakes.push(refused_fragment(fragment));
+    }
+    let query = Query::parse(parts.query, Place::Server { tls }, Vec::new(), &mut mistakes);
+    if !matches!(parts.path, "" | "/" | "/0") || query.database.is_some_and(|database| database != 0) {
+        mistakes.push(Mistake::new("database", "a cluster has only the database 0"));
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let (connect_timeout, response_timeout) = (query.connect_timeout(), query.response_timeout());
+    Ok(Target { credentials, connect_timeout, response_timeout, ..Target::new(Servers::Cluster(nodes)) })
+}
+
 /// The parts of a URL after `//`.
 pub(super) struct Parts<'a> {
     /// Before the `@`.

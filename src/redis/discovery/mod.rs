@@ -1,9 +1,11 @@
 //! Which server to connect to, where several are named: the one that is a primary, or the one that Sentinel names.
 //!
+//! - [`cluster`]: asks the nodes of a cluster which of them serves which slots.
 //! - [`role`]: what a server says of itself, asked on the very connection that is used afterwards.
 //! - [`sentinels`]: asks the sentinels of a service for its primary.
 //! - [`switch`]: notices that they name another one.
 
+pub(super) mod cluster;
 pub(super) mod role;
 pub(super) mod sentinels;
 pub(super) mod switch;
@@ -18,6 +20,13 @@ pub(super) const NO_PRIMARY: &str = "NOPRIMARY";
 
 fn no_primary(detail: String) -> RedisError {
     make_extension_error(NO_PRIMARY.to_owned(), Some(detail))
+}
+
+/// An address that a server names.
+pub(super) fn address(host: &str, port: &str, tls: bool) -> Option<Server> {
+    let is_host = (1..=253).contains(&host.len()) && host.chars().all(|c| c.is_ascii_graphic());
+    let port = port.parse().ok().filter(|port| *port > 0 && is_host)?;
+    Some(Server::Tcp { host: host.to_owned(), port, tls })
 }
 
 /// The error of one of several servers, which it names.

@@ -168,7 +168,7 @@ fn read(address: &Value, state: Option<&Value>, others: Option<&Value>, tls: boo
     let epoch = state.and_then(|state| field(state, "config-epoch")).and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
     let primary = match address {
         Value::Array(parts) => match parts.as_slice() {
-            [host, port] => text(host).zip(text(port)).and_then(|(host, port)| server(host, port, tls)),
+            [host, port] => text(host).zip(text(port)).and_then(|(host, port)| super::address(host, port, tls)),
             _ => None,
         },
         _ => None,
@@ -177,15 +177,9 @@ fn read(address: &Value, state: Option<&Value>, others: Option<&Value>, tls: boo
         Some(Value::Array(others)) => others.as_slice(),
         _ => &[],
     };
-    let others = others.iter().filter_map(|other| server(field(other, "ip")?, field(other, "port")?, tls)).collect();
+    let others =
+        others.iter().filter_map(|other| super::address(field(other, "ip")?, field(other, "port")?, tls)).collect();
     Answer { primary: primary.map(|server| Primary { server, epoch }), others }
-}
-
-/// An address that a sentinel names.
-pub(super) fn server(host: &str, port: &str, tls: bool) -> Option<Server> {
-    let is_host = (1..=253).contains(&host.len()) && host.chars().all(|c| c.is_ascii_graphic());
-    let port = port.parse().ok().filter(|port| *port > 0 && is_host)?;
-    Some(Server::Tcp { host: host.to_owned(), port, tls })
 }
 
 /// A field of a reply that is a list of names and values, or a map.

@@ -9,7 +9,8 @@ use ::redis::{Msg, RedisError};
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
-use super::sentinels::{Primary, Sentinels, asks_for_password, client, server};
+use super::address;
+use super::sentinels::{Primary, Sentinels, asks_for_password, client};
 use crate::redis::connection_string::{SentinelTarget, Server};
 use crate::redis::settings::Settings;
 
@@ -96,7 +97,7 @@ async fn next_switch(
 /// Reads `service old-host old-port new-host new-port`.
 fn read(message: &str, service: &str, tls: bool) -> Option<Server> {
     match message.split(' ').collect::<Vec<_>>().as_slice() {
-        [name, _, _, host, port] if *name == service => server(host, port, tls),
+        [name, _, _, host, port] if *name == service => address(host, port, tls),
         _ => None,
     }
 }

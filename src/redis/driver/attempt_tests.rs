@@ -100,7 +100,7 @@ async fn the_request_behind_an_attempts_lock_outlives_it() {
     let command = Command { resource: stage.resource.clone(), token: stage.token(), step: Step::Renew { lease: TTL } };
     stage.answers(Call::new(command, CallKind::Renew), Value::Int(0));
     assert!(!guard.is_held());
-    assert_eq!(stage.driver().connection.take_queued().count(), 0, "the server has been asked");
+    assert_eq!(stage.driver().router.first().take_queued().count(), 0, "the server has been asked");
     stage.notifies_of_grant(token, 1_000_100_000);
     assert!(Stage::taken(&waiter).is_some());
 }

@@ -18,10 +18,10 @@ impl<B: LeaseOwner> Driver<B> {
     pub(in crate::redis) async fn close(&self) {
         self.closed.store(true, SeqCst);
         // No caller joins any more: each looks at `closed` under the mutex of its shard.
-        self.table.handle_each(self, || Event::Close);
+        self.table.handle_each(self, || Event::Close, |_| true);
         let told = async {
             loop {
-                self.connection.drained().await;
+                self.router.first().drained().await;
                 if self.all_cancelled() {
                     return;
                 }
@@ -29,13 +29,13 @@ impl<B: LeaseOwner> Driver<B> {
             }
         };
         // What cannot be told by then is told in the background, or ends with its lease.
-        _ = timeout(self.connection.settings().close_timeout, told).await;
+        _ = timeout(self.settings().close_timeout, told).await;
         self.end_if_told();
     }
 
     /// Ends the provider's tasks once it is closed and the server has been told everything.
     pub(super) fn end_if_told(&self) {
-        if self.is_closed() && self.all_cancelled() && self.connection.is_drained() {
+        if self.is_closed() && self.all_cancelled() && self.router.first().is_drained() {
             self.retire();
         }
     }

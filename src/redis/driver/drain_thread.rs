@@ -60,7 +60,8 @@ impl<B: LeaseOwner> Driver<B> {
     /// A runtime has ended, and with it the task that drove the connection. `other_runtimes`: another runtime may drive
     /// it. Returns whether the queued calls will be sent.
     pub(super) fn drain_after_a_runtime(self: &Arc<Self>, exit: SupervisorExit, other_runtimes: bool) -> bool {
-        let pending = self.frees_are_pending() || other_runtimes && !self.connection.is_queue_empty();
+        let pending = self.frees_are_pending()
+            || other_runtimes && !self.router.all_are(|connection| connection.is_queue_empty());
         if IS_DRAIN_THREAD.get() {
             return other_runtimes && pending;
         }
@@ -77,7 +78,7 @@ impl<B: LeaseOwner> Driver<B> {
     /// A call was made outside of all runtimes, perhaps by a guard that was dropped. Drains if no runtime drives the
     /// connection.
     pub(super) fn drain_outside_of_runtimes(self: &Arc<Self>) {
-        if !self.connection.task().is_taken() && self.frees_are_pending() && self.connection.is_within_reach() {
+        if !self.is_driven() && self.frees_are_pending() && self.router.first().is_within_reach() {
             self.start_draining(false);
             self.wait_until_drained();
         }
@@ -87,19 +88,24 @@ impl<B: LeaseOwner> Driver<B> {
     /// that is dropped now, before the process ends.
     pub(super) fn wait_for_drain(&self) {
         if self.drain.is_running.load(SeqCst) && is_outside_running_runtime() {
-            self.drain.wait_deadline(self.connection.settings().response_timeout);
+            self.drain.wait_deadline(self.settings().response_timeout);
             self.wait_until_drained();
         }
     }
 
+    /// Whether a task drives each connection.
+    pub(super) fn is_driven(&self) -> bool {
+        self.router.all_are(|connection| connection.task().is_taken())
+    }
+
     /// Whether a release or a cancellation is pending.
     fn frees_are_pending(&self) -> bool {
-        !self.all_cancelled() || self.connection.has_urgent()
+        !self.all_cancelled() || !self.router.all_are(|connection| !connection.has_urgent())
     }
 
     /// Starts the draining thread, unless it runs already. `false` if it does not run.
     fn start_draining(self: &Arc<Self>, other_runtimes: bool) -> bool {
-        let Some(until) = self.drain.wait_deadline(self.connection.settings().response_timeout) else { return false };
+        let Some(until) = self.drain.wait_deadline(self.settings().response_timeout) else { return false };
         if self.drain.is_running.swap(true, SeqCst) {
             return true;
         }
@@ -124,7 +130,7 @@ impl<B: LeaseOwner> Driver<B> {
     }
 
     fn is_drained(&self) -> bool {
-        !self.frees_are_pending() && self.connection.is_drained()
+        !self.frees_are_pending() && self.router.first().is_drained()
     }
 
     /// Drives the connection until the server has replied to all releases and cancellations, and for [`LINGER`] more.
@@ -133,7 +139,7 @@ impl<B: LeaseOwner> Driver<B> {
         if other_runtimes {
             // A runtime in which the provider is used should drive the connection.
             let is_driven = async {
-                while !self.connection.task().is_taken() {
+                while !self.is_driven() {
                     sleep(TICK).await;
                 }
             };
@@ -147,13 +153,13 @@ impl<B: LeaseOwner> Driver<B> {
             self.serve();
             let drained = async {
                 while !self.is_drained() {
-                    if timeout(TICK, self.connection.drained()).await.is_ok() && !self.is_drained() {
+                    if timeout(TICK, self.router.first().drained()).await.is_ok() && !self.is_drained() {
                         // A cancellation was refused, or has no reply. The timers of a dropped provider do not run, so
                         // it is retried here.
                         sleep(RETRY_INTERVAL).await;
                         self.cancel_all_again();
                     }
-                    if self.connection.unreachable_error().is_some() {
+                    if self.router.first().unreachable_error().is_some() {
                         return false;
                     }
                     self.serve();

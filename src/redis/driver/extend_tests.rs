@@ -64,7 +64,7 @@ async fn one_extension_is_in_flight_at_a_time() {
     }
     assert!(third.as_mut().poll(&mut cx).is_pending());
     let call = stage.call(is_extension);
-    assert_eq!((lease_of(&call), stage.driver().connection.take_queued().count()), (TTL / 2, 0));
+    assert_eq!((lease_of(&call), stage.driver().router.first().take_queued().count()), (TTL / 2, 0));
     stage.driver().answered(call, refused());
     assert!(matches!(first.poll(&mut cx), Poll::Ready(Err(_))));
 

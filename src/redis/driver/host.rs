@@ -22,11 +22,11 @@ impl<B: LeaseOwner> Host for Driver<B> {
     }
 
     fn inbox(&self) -> InboxId {
-        self.connection.inbox()
+        self.router.first().inbox()
     }
 
     fn new_token(&self) -> Result<OwnerToken, LockError> {
-        OwnerToken::random(self.connection.inbox())
+        OwnerToken::random(self.router.first().inbox())
     }
 
     fn jittered(&self, time: Duration) -> Duration {
@@ -37,24 +37,28 @@ impl<B: LeaseOwner> Host for Driver<B> {
         Driver::is_closed(self)
     }
 
-    fn unreachable(&self) -> Option<LockError> {
-        self.connection.unreachable_error()
+    fn unreachable(&self, resource: &Resource) -> Option<LockError> {
+        self.router.with(resource, |connection| connection.unreachable_error())
     }
 
-    fn silence(&self) -> Option<LockError> {
-        self.connection.disconnected_error()
+    fn silence(&self, resource: &Resource) -> Option<LockError> {
+        if self.router.is_unserved(resource) {
+            let text = format!("redis at {}: no node serves the slot of the name", self.settings().server);
+            return Some(LockError::unavailable(text));
+        }
+        self.router.with(resource, |connection| connection.disconnected_error())
     }
 
-    fn has_notifications(&self) -> bool {
-        !self.connection.is_publishing_refused()
+    fn has_notifications(&self, resource: &Resource) -> bool {
+        !self.router.with(resource, |connection| connection.is_publishing_refused())
     }
 
     fn response_timeout(&self) -> Duration {
-        self.connection.settings().response_timeout
+        self.settings().response_timeout
     }
 
     fn claim_lease(&self) -> Duration {
-        self.connection.settings().claim_lease()
+        self.settings().claim_lease()
     }
 
     fn waiter_limit(&self) -> &Arc<WaiterLimit> {
@@ -62,7 +66,7 @@ impl<B: LeaseOwner> Host for Driver<B> {
     }
 
     fn server(&self) -> &str {
-        self.connection.settings().server.as_str()
+        self.settings().server.as_str()
     }
 }
 

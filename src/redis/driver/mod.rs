@@ -56,10 +56,12 @@ use self::table::Table;
 use self::watches::Watches;
 use self::work::Work;
 use super::clocks::Clocks;
-use super::connection::{Call, Caller, Connection, Reply, SupervisorExit, TaskSlot};
+use super::connection::{Call, Caller, Connection, Node, Redirect, Reply, SupervisorExit, TaskSlot};
+use super::discovery::cluster::SlotMap;
 use super::keys::Keys;
 use super::lease::{LeaseOwner, RedisLease};
 use super::protocol::Notification;
+use super::router::Router;
 use super::runtimes::Runtimes;
 use super::settings::Settings;
 use super::timer_queue::{self, TimerQueue};
@@ -72,7 +74,7 @@ use crate::{LockError, Resource};
 
 /// Every lock of one provider.
 pub(super) struct Driver<B: LeaseOwner> {
-    pub(super) connection: Arc<Connection<Self>>,
+    pub(super) router: Router<Self>,
     table: Table<B>,
     cancellations: Mutex<Cancellations>,
     timers: TimerQueue<TimerEvent>,
@@ -102,7 +104,7 @@ impl<B: LeaseOwner> Driver<B> {
         let waiter_limit = WaiterLimit::new(settings.max_waiters_in_total);
         let connection = Connection::new(settings, keys, InboxId::random()?);
         Ok(Self {
-            connection: Arc::new(connection),
+            router: Router::new(connection),
             table: Table::new(),
             cancellations: Mutex::default(),
             timers: TimerQueue::new(),
@@ -154,7 +156,10 @@ impl<B: LeaseOwner> Driver<B> {
             TimerEvent::Cancel(token) => {
                 let due = self.cancellations.lock().due(*token, Instant::now());
                 match due {
-                    Some(command) => self.connection.push(Call::new(command, CallKind::CancelAgain)),
+                    Some(command) => {
+                        self.router.enqueue(Call::new(command, CallKind::CancelAgain));
+                        self.router.flush();
+                    }
                     // It is over by itself, perhaps.
                     None => self.end_if_told(),
                 }
@@ -201,9 +206,9 @@ impl<B: LeaseOwner> Driver<B> {
     fn cancel_all_again(&self) {
         let commands: Vec<_> = self.cancellations.lock().all_again().collect();
         for command in commands {
-            self.connection.enqueue(Call::new(command, CallKind::CancelAgain));
+            self.router.enqueue(Call::new(command, CallKind::CancelAgain));
         }
-        self.connection.flush();
+        self.router.flush();
     }
 
     /// Whether there is no cancellation of an acquire that is known to be there.
@@ -229,7 +234,17 @@ impl<B: LeaseOwner> Driver<B> {
     /// Whether a caller may have to wait a little beyond its own time: it has no answer yet, and the connection was closed,
     /// or its server could not do it, since there had been so many changes.
     pub(super) fn was_kept_from_its_answer(&self, resource: &Resource, changes: usize) -> bool {
-        self.connection.has_changed_since(changes) && self.table.look(resource, Lock::is_asking) == Some(true)
+        self.router.with(resource, |connection| connection.has_changed_since(changes))
+            && self.table.look(resource, Lock::is_asking) == Some(true)
+    }
+
+    /// How often the connection for this resource has been replaced.
+    pub(super) fn changes(&self, resource: &Resource) -> usize {
+        self.router.with(resource, |connection| connection.changes())
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        self.router.first().settings()
     }
 
     /// The runtimes of the guards of this provider's locks.
@@ -244,7 +259,7 @@ impl<B: LeaseOwner> Driver<B> {
 
 impl<B: LeaseOwner> fmt::Debug for Driver<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("server", &self.connection.settings().server).finish_non_exhaustive()
+        f.debug_struct("Driver").field("server", &self.settings().server).finish_non_exhaustive()
     }
 }
 
@@ -265,17 +280,33 @@ impl<B: LeaseOwner> Caller for Driver<B> {
         self.end_if_told();
     }
 
-    fn notified(self: &Arc<Self>, message: &str) {
-        match Notification::read(message, self.connection.keys()) {
-            Some(Notification::Granted(resource, grant)) => self.handle(&resource, Event::Granted(grant)),
-            Some(Notification::Wanted(resource, token)) => self.handle(&resource, Event::Wanted(token)),
-            None => {}
+    fn notified(self: &Arc<Self>, node: Node, message: &str) {
+        let (resource, event) = match Notification::read(message, self.router.first().keys()) {
+            Some(Notification::Granted(resource, grant)) => (resource, Event::Granted(grant)),
+            Some(Notification::Wanted(resource, token)) => (resource, Event::Wanted(token)),
+            None => return,
+        };
+        if self.router.is_of(node, &resource) {
+            self.handle(&resource, event);
         }
     }
 
-    fn reconnected(self: &Arc<Self>) {
-        self.table.handle_each(self, || Event::Reconnected);
+    fn reconnected(self: &Arc<Self>, node: Node) {
+        self.table.handle_each(self, || Event::Reconnected, |resource| self.router.is_of(node, resource));
         self.cancel_all_again();
+    }
+
+    fn redirected(self: &Arc<Self>, calls: Vec<(Call<Self::CallKind>, Redirect)>) {
+        self.router.redirect(calls, self);
+    }
+
+    fn mapped(self: &Arc<Self>, map: SlotMap) -> bool {
+        self.router.update(map, self);
+        !self.router.all_are(|connection| connection.is_within_reach())
+    }
+
+    fn lost_node(self: &Arc<Self>) {
+        self.router.refresh();
     }
 
     fn supervisor_ended(self: &Arc<Self>, exit: SupervisorExit) -> bool {

@@ -47,10 +47,10 @@ async fn what_was_asked_again_and_is_not_sent_does_not_follow_its_own_release() 
     let request = stage.call(is_acquire);
     let token = request.command.token;
     stage.answers(request, numbers([0, 30_000, 1_000_000_000, 1_015_000]));
-    stage.driver().reconnected();
+    stage.driver().reconnected(crate::redis::connection::Node(0));
     stage.notifies_of_grant(token, 1_000_100_000);
     drop(Stage::taken(&waiter).unwrap());
-    let steps: Vec<_> = stage.driver().connection.take_queued().map(|call| call.command.step).collect();
+    let steps: Vec<_> = stage.driver().router.first().take_queued().map(|call| call.command.step).collect();
     assert_eq!(steps, [Step::Release], "no other call has this token");
     assert_eq!(stage.driver().len(), 0);
 }
@@ -65,14 +65,14 @@ async fn what_was_asked_again_and_joined_the_queue_after_its_grant_is_cancelled(
         let request = stage.call(is_acquire);
         let token = request.command.token;
         stage.answers(request, numbers([0, 30_000, 1_000_000_000, 1_015_000]));
-        stage.driver().reconnected();
+        stage.driver().reconnected(crate::redis::connection::Node(0));
         let again = stage.call(is_acquire);
         stage.notifies_of_grant_with(token, 1_000_100_000, 1_000_100_000);
         let guard = Some(Stage::taken(&waiter).unwrap()).filter(|_| held);
-        let _release = stage.driver().connection.take_queued().count();
+        let _release = stage.driver().router.first().take_queued().count();
         stage.answers(again, numbers([3, 30_000, at, 1_030_000]));
         drop(guard);
-        stage.driver().connection.take_queued().map(|call| call.command.step).collect::<Vec<_>>()
+        stage.driver().router.first().take_queued().map(|call| call.command.step).collect::<Vec<_>>()
     };
     assert_eq!(steps_after(false, 1_000_200_000), [Step::Cancel]);
     assert_eq!(steps_after(true, 1_000_200_000), [Step::Release, Step::Cancel], "once it is not held any more");

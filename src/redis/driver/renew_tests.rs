@@ -35,7 +35,7 @@ async fn a_lock_is_renewed_whenever_a_third_of_its_lease_is_over() {
     for renewal in 1..=3 {
         let timers = stage.driver().timers.run(|timer, event| stage.driver().due(timer, event));
         assert!(timeout(TTL / 2, timers).await.is_err());
-        let renewals: Vec<_> = stage.driver().connection.take_queued().collect();
+        let renewals: Vec<_> = stage.driver().router.first().take_queued().collect();
         assert!(matches!(renewals.as_slice(), [call] if matches!(call.kind, CallKind::Renew)), "renewal {renewal}");
         for call in renewals {
             stage.answers(call, Value::Int(1));

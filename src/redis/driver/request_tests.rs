@@ -27,7 +27,7 @@ fn answered(numbers: [i64; 4]) -> Reply {
 
 impl Stage {
     fn queued_steps(&self) -> Vec<Step> {
-        self.driver().connection.take_queued().map(|call| call.command.step).collect()
+        self.driver().router.first().take_queued().map(|call| call.command.step).collect()
     }
 
     /// A caller joins, and its acquire is in flight.
@@ -99,9 +99,9 @@ async fn a_lease_whose_caller_has_just_gone_is_released() {
 async fn what_an_event_has_queued_is_flushed() {
     let stage = Stage::new();
     let (_waiter, _, acquire) = stage.requests();
-    assert!(stage.driver().connection.was_woken());
+    assert!(stage.driver().router.first().was_woken());
     stage.driver().answered(acquire, answered([0, 30_000, 1_000_000_000, 1_015_000]));
-    assert!(!stage.driver().connection.was_woken(), "nothing was queued");
-    stage.driver().reconnected();
-    assert!(stage.driver().connection.was_woken());
+    assert!(!stage.driver().router.first().was_woken(), "nothing was queued");
+    stage.driver().reconnected(crate::redis::connection::Node(0));
+    assert!(stage.driver().router.first().was_woken());
 }

@@ -14,10 +14,10 @@ impl<B: LeaseOwner> Driver<B> {
     /// waits for a reply calls [`serve_from_here`](Self::serve_from_here) afterwards, so that it is not left alone with it.
     pub(in crate::redis) fn serve(self: &Arc<Self>) {
         let timers_are_driven = || self.timer_task.is_taken() || self.timers.has_ended();
-        if self.connection.task().is_taken() && timers_are_driven() {
+        if self.is_driven() && timers_are_driven() {
             return;
         }
-        self.connection.ensure_driven(self);
+        self.router.ensure_driven(self);
         let Ok(runtime) = Handle::try_current() else { return };
         if timers_are_driven() {
             return;
@@ -67,7 +67,7 @@ impl<B: LeaseOwner> Driver<B> {
 
     /// Ends the provider's tasks. What has been queued is sent still.
     pub(in crate::redis) fn retire(&self) {
-        self.connection.retire();
+        self.router.all().iter().for_each(|connection| connection.retire());
         self.timers.end();
     }
 }

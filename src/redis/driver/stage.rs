@@ -45,7 +45,7 @@ impl Stage {
 
     /// The owner token under which the lock is held.
     pub(super) fn token(&self) -> OwnerToken {
-        let inbox = self.driver().connection.inbox();
+        let inbox = self.driver().router.first().inbox();
         self.driver().table.look(&self.resource, |lock| lock.owner_token(inbox)).flatten().unwrap()
     }
 
@@ -56,7 +56,8 @@ impl Stage {
 
     pub(super) fn call_for(&self, resource: &Resource, is: impl Fn(&CallKind) -> bool) -> Call<CallKind> {
         self.driver()
-            .connection
+            .router
+            .first()
             .take_queued()
             .find(|call| call.command.resource == *resource && is(&call.kind))
             .unwrap()

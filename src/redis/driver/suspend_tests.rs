@@ -62,7 +62,7 @@ async fn a_message_from_before_a_suspend_is_asked_about() {
     assert!(Stage::taken(&waiter).is_none(), "and it is");
     // The next notification counts from the new reply.
     stage.notifies_of_grant(token, 1_000_100_000);
-    is_a_lease_of(stage.driver().connection.settings().claim_lease(), &stage, &waiter);
+    is_a_lease_of(stage.driver().router.first().settings().claim_lease(), &stage, &waiter);
 }
 
 /// The same, and the server has been asked again since, but has not replied: its last word is still from before.
@@ -74,7 +74,7 @@ async fn a_message_from_before_a_suspend_is_not_counted_from_a_question_after_it
     let token = request.command.token;
     stage.answers(request, queued());
     stage.driver().clocks.suspend(MINUTE);
-    stage.driver().reconnected();
+    stage.driver().reconnected(crate::redis::connection::Node(0));
     let again = stage.call(is_request);
     stage.notifies_of_grant(token, 1_000_100_000);
     assert!(Stage::taken(&waiter).is_none(), "it may be another's by now");

@@ -112,8 +112,13 @@ impl<B: LeaseOwner> Table<B> {
         }
     }
 
-    /// Hands an event to every lock, and does what follows, shard by shard.
-    pub(super) fn handle_each<'a>(&self, driver: &Driver<B>, event: impl Fn() -> Event<'a, Driver<B>>) {
+    /// Hands an event to every lock that it concerns, and does what follows, shard by shard.
+    pub(super) fn handle_each<'a>(
+        &self,
+        driver: &Driver<B>,
+        event: impl Fn() -> Event<'a, Driver<B>>,
+        concerns: impl Fn(&Resource) -> bool,
+    ) {
         for shard in &self.shards {
             let mut work = Work::default();
             {
@@ -121,6 +126,9 @@ impl<B: LeaseOwner> Table<B> {
                 let _inside = Inside::enter();
                 let Shard { rows, next_ticket } = &mut *shard;
                 rows.retain(|entry| {
+                    if !concerns(&entry.resource) {
+                        return true;
+                    }
                     let hash = self.hasher.hash_one(entry.resource.as_str());
                     entry.handle(driver, hash, event(), Instant::now(), next_ticket, &mut work);
                     !entry.lock.is_idle()

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use super::Driver;
-use crate::redis::connection::{Probe, RuntimeNumber, TaskSlot};
+use crate::redis::connection::{Connection, Probe, RuntimeNumber, TaskSlot};
 use crate::redis::lease::LeaseOwner;
 
 /// A registered watching task. Dropping it, also with its runtime, removes the registration.
@@ -46,7 +46,7 @@ impl<B: LeaseOwner> Driver<B> {
             return;
         }
         let watch = Watch { driver: Arc::downgrade(self), runtime: here };
-        let step = self.connection.settings().response_timeout / STEPS;
+        let step = self.settings().response_timeout / STEPS;
         runtime.spawn(async move {
             // It lives for one more response time-out after the last use, so that a caller that takes lock after lock
             // does not start a task for each.
@@ -62,30 +62,38 @@ impl<B: LeaseOwner> Driver<B> {
                         break driver;
                     }
                 };
-                driver.take_over(probes);
+                driver.take_over(&probes);
                 driver.serve();
                 if !driver.is_driven_elsewhere(here) {
                     return;
                 }
-                unused = if driver.len() == 0 && driver.connection.is_drained() { unused + 1 } else { 0 };
+                unused = if driver.len() == 0 && driver.router.first().is_drained() { unused + 1 } else { 0 };
             }
         });
     }
 
     /// Whether another runtime drives the connection or the timers.
     fn is_driven_elsewhere(&self, here: RuntimeNumber) -> bool {
-        self.connection.task().is_elsewhere(here) || self.timer_task.is_elsewhere(here)
+        !self.router.all_are(|connection| !connection.task().is_elsewhere(here)) || self.timer_task.is_elsewhere(here)
     }
 
-    fn probe(&self, here: RuntimeNumber) -> Probes {
-        let probe_elsewhere = |driver: &TaskSlot| if driver.is_elsewhere(here) { driver.probe() } else { None };
-        Probes { connection: probe_elsewhere(self.connection.task()), timers: probe_elsewhere(&self.timer_task) }
+    fn probe(&self, here: RuntimeNumber) -> Probes<B> {
+        let probe_elsewhere = |task: &TaskSlot| if task.is_elsewhere(here) { task.probe() } else { None };
+        let connections = self.router.all().into_iter();
+        Probes {
+            connections: connections
+                .filter_map(|connection| probe_elsewhere(connection.task()).map(|probe| (connection, probe)))
+                .collect(),
+            timers: probe_elsewhere(&self.timer_task),
+        }
     }
 
     /// Deposes the tasks that have not been polled since the probes.
-    fn take_over(&self, probes: Probes) {
-        if let Some(stuck) = probes.connection.and_then(|probe| self.connection.task().not_run_since(probe)) {
-            self.connection.depose(stuck);
+    fn take_over(&self, probes: &Probes<B>) {
+        for (connection, probe) in &probes.connections {
+            if let Some(stuck) = connection.task().not_run_since(*probe) {
+                connection.depose(stuck);
+            }
         }
         if let Some(stuck) = probes.timers.and_then(|probe| self.timer_task.not_run_since(probe))
             && self.timer_task.resign(stuck)
@@ -96,16 +104,15 @@ impl<B: LeaseOwner> Driver<B> {
 }
 
 /// The probes of the tasks in other runtimes.
-#[derive(Clone, Copy)]
-struct Probes {
-    connection: Option<Probe>,
+struct Probes<B: LeaseOwner> {
+    connections: Vec<(Arc<Connection<Driver<B>>>, Probe)>,
     timers: Option<Probe>,
 }
 
-impl Probes {
-    fn are_answered<B: LeaseOwner>(self, driver: &Driver<B>) -> bool {
-        let is_answered =
-            |probe: Option<Probe>, driver: &TaskSlot| probe.is_none_or(|probe| driver.not_run_since(probe).is_none());
-        is_answered(self.connection, driver.connection.task()) && is_answered(self.timers, &driver.timer_task)
+impl<B: LeaseOwner> Probes<B> {
+    fn are_answered(&self, driver: &Driver<B>) -> bool {
+        let mut connections = self.connections.iter();
+        connections.all(|(connection, probe)| connection.task().not_run_since(*probe).is_none())
+            && self.timers.is_none_or(|probe| driver.timer_task.not_run_since(probe).is_none())
     }
 }

@@ -137,7 +137,7 @@ fn a_watcher_may_drop_a_guard_when_the_provider_is_closed() {
 fn a_watcher_may_drop_a_guard_when_a_look_finds_the_lock_lost() {
     on_stage(|stage| {
         let (guard, ran, _lost) = stage.watched();
-        stage.driver().reconnected();
+        stage.driver().reconnected(crate::redis::connection::Node(0));
         stage.answers(stage.call(|kind| matches!(kind, CallKind::Check | CallKind::Renew)), not_ours());
         assert!(!guard.is_held());
         ran

@@ -30,7 +30,7 @@ impl<B: LeaseOwner> Driver<B> {
     /// Queues the calls that follow from an event, in their order. Under the mutex under which it was handled.
     pub(super) fn queue(&self, resource: &Resource, work: &mut Work<B>) {
         if let Some(token) = work.actions.withdraw.take() {
-            work.withdrawn = self.connection.withdraw(token);
+            work.withdrawn = self.router.withdraw(resource, token);
         }
         if std::mem::take(&mut work.actions.warn_unnotified) {
             work.unnotified = Some(resource.clone());
@@ -42,7 +42,7 @@ impl<B: LeaseOwner> Driver<B> {
                 self.cancellations.lock().begin(resource, call.token, lease, *unacknowledged, now);
             }
             let command = Command { resource: resource.clone(), token: call.token, step: call.step };
-            self.connection.enqueue(Call::new(command, call.kind));
+            self.router.enqueue(Call::new(command, call.kind));
         }
     }
 
@@ -50,7 +50,7 @@ impl<B: LeaseOwner> Driver<B> {
     pub(super) fn perform(&self, work: Work<B>) {
         let Work { mut actions, queued, withdrawn, unnotified } = work;
         if queued {
-            self.connection.flush();
+            self.router.flush();
         }
         // Every result is stored before the first waker runs: a waker that panics loses no other caller's.
         let (mut first, mut more, mut returned) = (None, Vec::new(), Vec::new());
@@ -77,7 +77,7 @@ impl<B: LeaseOwner> Driver<B> {
             _ = extension.answer.send(result);
         }
         if let Some(resource) = unnotified {
-            telemetry::not_notified(&self.connection.settings().server, &resource);
+            telemetry::not_notified(&self.settings().server, &resource);
         }
         // Dropped here: leases that ended, and a call that was withdrawn.
         drop((actions, withdrawn));

@@ -66,7 +66,10 @@ end
 --
 -- The lease is the claim lease of the entry. `full_ttl` is that of the caller's token, which gets the answer at once.
 local function grant_next(first, full_ttl)
-  local entries, index, dead, met_dead_process = { first }, 1, 0, false
+  local entries, index, dead = { first }, 1, 0
+  -- In a cluster, whose fences have a tag, a message also reaches processes that this node does not count. A process that is
+  -- not counted would be taken for dead after it was told of a grant: so each is looked for first.
+  local met_dead_process = string.sub(fence, -4) ~= '{}:f'
   while entries[index] do
     local deadline, claim, mode, token = string.match(entries[index], '^(%d+):(%d+):(%a):(.+)$')
     local alive = token and may_be_alive(tonumber(deadline), mode)

@@ -59,7 +59,7 @@ impl Node {
                 Some(Err(error)) => error,
                 None => ::redis::RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands")),
             };
-            match classify(&error) {
+            match classify(&error, false) {
                 ErrorClass::NoScript => again.push(call),
                 ErrorClass::NotHere => {
                     usable = false;
@@ -69,7 +69,7 @@ impl Node {
                         self.answered(call, Reply::NotSent(out_of_reach()));
                     }
                 }
-                ErrorClass::NotAuthenticated | ErrorClass::Final => {
+                ErrorClass::NotAuthenticated | ErrorClass::Redirected | ErrorClass::Final => {
                     let error = Failure::new(&self.host.settings, RUNNING, error).to_refusal();
                     self.answered(call, Reply::Refused(error));
                 }

@@ -107,15 +107,15 @@ impl Host for SimulatedHost {
         self.is_closed
     }
 
-    fn unreachable(&self) -> Option<LockError> {
+    fn unreachable(&self, _resource: &Resource) -> Option<LockError> {
         self.condition.unreachable()
     }
 
-    fn silence(&self) -> Option<LockError> {
+    fn silence(&self, _resource: &Resource) -> Option<LockError> {
         self.condition.disconnected()
     }
 
-    fn has_notifications(&self) -> bool {
+    fn has_notifications(&self, _resource: &Resource) -> bool {
         self.condition != Condition::Up || self.publishing == Publishing::Allowed
     }
 

@@ -55,8 +55,8 @@ fn a_set_names_its_primary_to_clients() {
 
 #[tokio::test]
 async fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
-    let set = SentinelSet::start();
-    write_on_all(&set, "before", 1);
+    let set = SentinelSet::builder().replicas(2).start();
+    write_on_all(&set, "before", 2);
     let killed = Instant::now();
     let old = set.kill_primary();
     let (new, promoted) = set.until_promoted(old).await;
@@ -65,6 +65,8 @@ async fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
     assert_eq!(set.primary().0, new);
     assert_eq!(set.nodes()[new].keys(), ["before"]);
     write(&set.nodes()[new], "between").unwrap();
+    // The second replica follows it.
+    set.until_replica(3 - new).await;
 
     let again = Instant::now();
     set.start_again(old);

@@ -37,7 +37,7 @@ impl RedisServer {
     pub(super) fn start_with(settings: RedisServerBuilder) -> Self {
         let directory = TemporaryDirectory::new();
         std::fs::create_dir(directory.path().join("data")).unwrap();
-        let supervisor = Supervisor::new(directory.path(), &settings);
+        let supervisor = Supervisor::new(directory.path(), &settings.environment);
         let mut server =
             Self { settings, port: 0, pid: AtomicU32::new(0), supervisor: Mutex::new(supervisor), directory };
         loop {
@@ -131,7 +131,9 @@ impl RedisServer {
     fn launch(&self) -> bool {
         // Otherwise the socket of a killed server could be taken for this one's.
         _ = std::fs::remove_file(self.socket());
-        let pid = self.supervisor().start();
+        let mut supervisor = self.supervisor();
+        let pid = if self.settings.sentinel { supervisor.start_sentinel() } else { supervisor.start() };
+        drop(supervisor);
         self.pid.store(pid, Ordering::Relaxed);
         let deadline = Instant::now() + LIMIT;
         loop {

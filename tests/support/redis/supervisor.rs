@@ -10,25 +10,21 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 
-use super::builder::RedisServerBuilder;
-
-/// The arguments are the directory, the server's mode (`--sentinel` or nothing), and the server's own variables, as
-/// `NAME=VALUE`.
+/// The arguments are the directory and the server's own variables, as `NAME=VALUE`.
 ///
-/// One word per line on standard input, one line of answer for each. Signals for the test's process group are not
-/// for the shell: it ends with its input, or a server would be left behind. The log of an earlier start is gone before
-/// `start` is answered.
+/// One word per line on standard input, one line of answer for each. What follows `start` is one more argument of the
+/// server. Signals for the test's process group are not for the shell: it ends with its input, or a server would be left
+/// behind. The log of an earlier start is gone before `start` is answered.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 directory="${1:?}"
-mode="$2"
-shift 2
+shift
 server=
 while read -r word; do
     case "$word" in
-        start)
+        start*)
             : >"$directory/log"
-            env "$@" redis-server "$directory/redis.conf" ${mode:+"$mode"} >>"$directory/log" 2>&1 </dev/null &
+            env "$@" redis-server "$directory/redis.conf" ${word#start} >>"$directory/log" 2>&1 </dev/null &
             server=$!
             echo "$server"
             ;;
@@ -50,15 +46,13 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// `directory` has the `redis.conf`, and is removed at the end. The settings say whether it is a sentinel, and have
-    /// more variables for the server.
-    pub(super) fn new(directory: &Path, settings: &RedisServerBuilder) -> Self {
+    /// `directory` has the `redis.conf`, and is removed at the end. `environment`: more variables for the server.
+    pub(crate) fn new(directory: &Path, environment: &[(String, String)]) -> Self {
         require_redis_server();
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
             .arg(directory)
-            .arg(if settings.sentinel { "--sentinel" } else { "" })
-            .args(settings.environment.iter().map(|(name, value)| format!("{name}={value}")))
+            .args(environment.iter().map(|(name, value)| format!("{name}={value}")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -73,6 +67,11 @@ impl Supervisor {
     /// Starts the server and returns its process number. It may not be ready yet, and may end at once.
     pub(crate) fn start(&mut self) -> u32 {
         self.ask("start").parse().expect("the shell answers with a process number")
+    }
+
+    /// As [`start`](Self::start), as a sentinel.
+    pub(crate) fn start_sentinel(&mut self) -> u32 {
+        self.ask("start --sentinel").parse().expect("the shell answers with a process number")
     }
 
     /// Ends the server at once, without a chance for it to do anything. Returns when it is gone.

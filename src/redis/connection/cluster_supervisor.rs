@@ -1,0 +1,75 @@
+//! The task of a cluster: finds out which node serves which slots, and keeps the calls for which no node is known.
+//!
+//! The connections to the nodes have supervisors of their own. A call that one of them cannot get run comes into the queue of
+//! the first connection, which in a cluster has no server: because a node says that another one serves the slot, or that the slot
+//! is being moved. This task asks for the map of the slots, and passes it and these calls on.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::failure::{CONNECTING, Failure, timed_out};
+use super::supervisor_guard::SupervisorGuard;
+use super::{Caller, Condition};
+use crate::redis::jitter::jittered;
+use crate::redis::protocol::Publishing;
+use crate::telemetry::connection::ConnectionEvents;
+
+/// How long the map is not asked for again, after it was asked for once, twice, … in a row; jittered. The first is short since
+/// a slot that is being moved is served again after a moment.
+const DELAYS: [Duration; 5] = [
+    Duration::from_millis(5),
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+];
+
+/// After this time without a need for it the delays begin anew.
+const CALM: Duration = Duration::from_secs(1);
+
+/// Keeps the map up to date until the connection is retired.
+pub(super) async fn supervise_cluster<C: Caller>(guard: &SupervisorGuard<C>, events: &mut ConnectionEvents<'_>) {
+    let SupervisorGuard { connection, caller, .. } = guard;
+    let settings = &connection.settings;
+    let (mut since, mut in_a_row) = (Instant::now(), 0_usize);
+    loop {
+        let (asked, mut is_complete) = (Instant::now(), false);
+        let map = timeout(settings.connect_timeout, connection.cluster_nodes.map(settings)).await;
+        match map.unwrap_or_else(|_| Err(timed_out())) {
+            Ok(map) => {
+                if !connection.connected_before.swap(true, SeqCst) {
+                    events.made(true, None);
+                }
+                guard.set_condition(Condition::Up { publishing: Publishing::Allowed });
+                since = Instant::now();
+                is_complete = !caller.mapped(map);
+                // What is left are calls for slots that no node serves.
+                let unserved = ::redis::make_extension_error(
+                    "CLUSTERDOWN".to_owned(),
+                    Some("no node serves the slot of the name".to_owned()),
+                );
+                guard.fail_overdue_calls(&Failure::new(settings, CONNECTING, unserved));
+            }
+            Err(error) => {
+                let failure = Failure::new(settings, CONNECTING, error).without_connection_since(since);
+                events.failed(&failure.reason());
+                guard.set_condition(guard.outage(failure, since));
+                guard.fail_waiting_calls();
+            }
+        }
+        let delay = DELAYS.get(in_a_row).or(DELAYS.last()).copied().unwrap_or_default();
+        sleep_until(asked + jittered(delay)).await;
+        if guard.has_nothing_left() {
+            return;
+        }
+        if is_complete && connection.is_queue_empty() {
+            connection.wake_supervisor.notified().await;
+            if guard.has_nothing_left() {
+                return;
+            }
+        }
+        in_a_row = if asked.elapsed() < CALM { in_a_row + 1 } else { 0 };
+    }
+}

@@ -1,0 +1,164 @@
+//! [`Router`]: which connection a call goes over.
+//!
+//! Outside of a cluster there is one connection, and every call goes over it. In a cluster there is one for each node that
+//! serves slots, and a call goes over that of its name's slot. The first connection has no server then: its queue holds the
+//! calls for which no node is known at this moment, and its task keeps the map of the slots (`connection::cluster_supervisor`).
+
+mod routes;
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::RwLock;
+
+use self::routes::Routes;
+use super::connection::{Call, Caller, Connection, Node, Redirect, Withdrawn};
+use super::discovery::cluster::SlotMap;
+use super::slot;
+use crate::Resource;
+use crate::engine::OwnerToken;
+
+/// The connections of one provider.
+pub(super) struct Router<C: Caller> {
+    first: Arc<Connection<C>>,
+    /// Once the server is known to be a cluster. The lock is held while a call is enqueued, so that none comes into a queue
+    /// that was just emptied for good.
+    cluster: OnceLock<RwLock<Routes<C>>>,
+}
+
+impl<C: Caller> Router<C> {
+    pub(super) fn new(first: Connection<C>) -> Self {
+        Self { first: Arc::new(first), cluster: OnceLock::new() }
+    }
+
+    /// What all connections have in common: settings, names, how many calls have no reply.
+    pub(super) fn first(&self) -> &Arc<Connection<C>> {
+        &self.first
+    }
+
+    /// Whether the server is a cluster.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.cluster.get().is_some()
+    }
+
+    /// Does something with the connection that calls for this resource go over.
+    pub(super) fn with<T>(&self, resource: &Resource, with: impl FnOnce(&Arc<Connection<C>>) -> T) -> T {
+        match self.cluster.get() {
+            None => with(&self.first),
+            Some(cluster) => {
+                let slot = slot::of(self.first.keys().of(resource).lock());
+                let routes = cluster.read();
+                with(routes.of(slot).unwrap_or(&self.first))
+            }
+        }
+    }
+
+    /// Whether no node serves the slot of this name at this moment.
+    pub(super) fn is_unserved(&self, resource: &Resource) -> bool {
+        self.is_cluster() && self.with(resource, |connection| connection.number == self.first.number)
+    }
+
+    /// Every connection, the first one first.
+    pub(super) fn all(&self) -> Vec<Arc<Connection<C>>> {
+        let mut all = vec![Arc::clone(&self.first)];
+        if let Some(cluster) = self.cluster.get() {
+            all.extend(cluster.read().nodes().cloned());
+        }
+        all
+    }
+
+    /// Whether this is so for every connection.
+    pub(super) fn all_are(&self, mut is: impl FnMut(&Connection<C>) -> bool) -> bool {
+        is(&self.first) && self.cluster.get().is_none_or(|cluster| cluster.read().nodes().all(|node| is(node)))
+    }
+
+    /// Whether notifications and events of this connection concern the resource. In a cluster each node passes a
+    /// notification on to all others, so that it comes over every connection.
+    pub(super) fn is_of(&self, node: Node, resource: &Resource) -> bool {
+        self.cluster.get().is_none() || self.with(resource, |connection| connection.number == node)
+    }
+
+    pub(super) fn enqueue(&self, call: Call<C::CallKind>) {
+        match self.cluster.get() {
+            None => self.first.enqueue(call),
+            Some(_) => {
+                let resource = call.command.resource.clone();
+                self.with(&resource, |connection| connection.enqueue(call));
+            }
+        }
+    }
+
+    /// Sees to it that everything that was enqueued is sent.
+    pub(super) fn flush(&self) {
+        self.first.flush();
+        if self.is_cluster() {
+            self.all().iter().skip(1).for_each(|node| node.flush());
+        }
+    }
+
+    /// Takes an acquire of this token back that was not sent yet.
+    pub(super) fn withdraw(&self, resource: &Resource, token: OwnerToken) -> Option<Withdrawn<C>> {
+        // It may be in the queue of another node than the present one of its slot.
+        let withdrawn = self.with(resource, |connection| connection.withdraw(token));
+        withdrawn.or_else(|| self.all().iter().filter(|_| self.is_cluster()).find_map(|node| node.withdraw(token)))
+    }
+
+    /// Takes over what the nodes say. Calls that were not sent go to the nodes that serve their slots now.
+    pub(super) fn update(&self, map: SlotMap, caller: &Arc<C>) {
+        let cluster = self.cluster.get_or_init(|| RwLock::new(Routes::new()));
+        let retired = cluster.write().update(map, &self.first);
+        let mut calls = self.first.take_all();
+        for node in &retired {
+            calls.extend(node.take_all());
+            node.retire();
+        }
+        // Connections that are dropped here may deliver replies: not under the lock.
+        drop(retired);
+        self.put_back(calls);
+        self.ensure_driven(caller);
+    }
+
+    /// Sends calls to other nodes that one of them has not run, or keeps them for the next map.
+    pub(super) fn redirect(&self, calls: Vec<(Call<C::CallKind>, Redirect)>, caller: &Arc<C>) {
+        let Some(cluster) = self.cluster.get() else { return };
+        let (mut moved, mut later) = (Vec::new(), Vec::new());
+        for (call, redirect) in calls {
+            match redirect {
+                Redirect::Moved { slot, server } => {
+                    cluster.write().moved(slot, server, &self.first);
+                    moved.push(call);
+                }
+                Redirect::Later => later.push(call),
+            }
+        }
+        self.first.put_back(later);
+        self.first.wake();
+        self.put_back(moved);
+        self.ensure_driven(caller);
+    }
+
+    /// Puts calls that have not run into the queues of their nodes, before what was enqueued since.
+    fn put_back(&self, calls: Vec<Call<C::CallKind>>) {
+        for call in calls.into_iter().rev() {
+            let resource = call.command.resource.clone();
+            self.with(&resource, |connection| connection.put_back(vec![call]));
+        }
+        self.flush();
+        for node in self.all().iter().filter(|node| !node.is_queue_empty()) {
+            // What was put back has been announced before.
+            node.wake();
+        }
+    }
+
+    /// Sees to it that each connection is driven, in the present runtime if in no other.
+    pub(super) fn ensure_driven(&self, caller: &Arc<C>) {
+        self.first.ensure_driven(caller);
+        if self.is_cluster() {
+            self.all().iter().skip(1).for_each(|node| node.ensure_driven(caller));
+        }
+    }
+
+    /// Asks for the map of the slots, since a node cannot be reached.
+    pub(super) fn refresh(&self) {
+        self.first.wake();
+    }
+}

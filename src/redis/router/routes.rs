@@ -1,0 +1,80 @@
+//! [`Routes`]: the nodes of a cluster, and the one of each slot.
+
+use std::sync::Arc;
+
+use crate::redis::connection::{Caller, Connection, Node};
+use crate::redis::connection_string::Server;
+use crate::redis::discovery::cluster::SlotMap;
+use crate::redis::slot::SLOTS;
+
+/// Which connection is that of which slot.
+pub(super) struct Routes<C: Caller> {
+    /// Of each slot, where its node is in `nodes`, plus one; 0 if no node serves it.
+    slots: Vec<u16>,
+    nodes: Vec<(Server, Arc<Connection<C>>)>,
+    epoch: u64,
+    /// The numbers that were given to connections.
+    numbers: u32,
+}
+
+impl<C: Caller> Routes<C> {
+    pub(super) fn new() -> Self {
+        Self { slots: vec![0; SLOTS.into()], nodes: Vec::new(), epoch: 0, numbers: 0 }
+    }
+
+    /// The connection of a slot, if a node serves it.
+    pub(super) fn of(&self, slot: u16) -> Option<&Arc<Connection<C>>> {
+        let at = self.slots.get(usize::from(slot))?.checked_sub(1)?;
+        self.nodes.get(usize::from(at)).map(|(_, connection)| connection)
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Connection<C>>> {
+        self.nodes.iter().map(|(_, connection)| connection)
+    }
+
+    /// Takes over a map, unless it is older than the present one. Returns the connections to nodes that serve no slot any
+    /// more.
+    pub(super) fn update(&mut self, map: SlotMap, first: &Connection<C>) -> Vec<Arc<Connection<C>>> {
+        if map.epoch != 0 && map.epoch < self.epoch {
+            return Vec::new();
+        }
+        self.epoch = map.epoch;
+        let before = std::mem::take(&mut self.nodes);
+        self.slots.fill(0);
+        let mut kept = Vec::new();
+        for (from, to, server) in map.ranges {
+            let at = self.position(&server, first, &before);
+            kept.push(server);
+            for slot in self.slots.iter_mut().take(usize::from(to) + 1).skip(usize::from(from)) {
+                *slot = at;
+            }
+        }
+        before.into_iter().filter(|(server, _)| !kept.contains(server)).map(|(_, connection)| connection).collect()
+    }
+
+    /// One slot is served by this node.
+    pub(super) fn moved(&mut self, slot: u16, server: Server, first: &Connection<C>) {
+        let at = self.position(&server, first, &[]);
+        if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
+            *slot = at;
+        }
+    }
+
+    /// The position of a node plus one. A node without a connection gets that of `before`, or a new one.
+    fn position(&mut self, server: &Server, first: &Connection<C>, before: &[(Server, Arc<Connection<C>>)]) -> u16 {
+        let known = self.nodes.iter().position(|(known, _)| known == server);
+        let at = known.unwrap_or_else(|| {
+            let present = before.iter().find(|(known, _)| known == server);
+            let connection = present.map_or_else(|| self.connection(server, first), |(_, present)| Arc::clone(present));
+            self.nodes.push((server.clone(), connection));
+            self.nodes.len() - 1
+        });
+        // A cluster has at most 16 384 nodes, one for each slot.
+        u16::try_from(at + 1).unwrap_or(0)
+    }
+
+    fn connection(&mut self, server: &Server, first: &Connection<C>) -> Arc<Connection<C>> {
+        self.numbers += 1;
+        Arc::new(first.of_node(Node(self.numbers), first.settings().of_node(server.clone())))
+    }
+}

@@ -1,0 +1,106 @@
+//! Nodes that fail, and replicas that take their place.
+
+use std::time::{Duration, Instant};
+
+use super::{PATIENCE, keys, lock, name_on, provider, slot_of};
+use crate::outages::scene::{SOON, ended, granted, until, wait_for};
+use crate::support::{RedisCluster, Takeover};
+
+/// A killed primary: callers with time wait for the replica that takes its place, and none gets an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_primary_is_waited_for() {
+    let cluster = RedisCluster::start();
+    let providers = [provider(&cluster), provider(&cluster)];
+    let name = name_on(&cluster, 0);
+    let slot = slot_of(&cluster, &name);
+    let names: Vec<_> = (0..)
+        .map(|number| format!("order:{number}"))
+        .filter(|name| cluster.master_of_slot(slot_of(&cluster, name)) == 0)
+        .take(50)
+        .collect();
+    let before = lock(&providers[0], &name).acquire().await.unwrap();
+    let token = before.fencing_token();
+    before.release().await.unwrap();
+    until("the replica has it", SOON, || keys(&cluster).is_empty()).await;
+    cluster.kill(0);
+    let mut waiting = Vec::new();
+    for provider in &providers {
+        for name in names.iter().chain(std::iter::repeat_n(&name, 50)) {
+            let lock = lock(provider, name);
+            waiting.push(tokio::spawn(async move {
+                let guard =
+                    lock.try_acquire(PATIENCE).await.unwrap_or_else(|error| panic!("{error}")).expect("in time");
+                let (token, at) = (guard.fencing_token(), Instant::now());
+                guard.release().await.unwrap();
+                (token, at)
+            }));
+        }
+    }
+    let (_, known) = cluster.until_served(slot, 0).await;
+    let mut latest = known;
+    for task in waiting {
+        let (later, at) = ended(task).await;
+        assert!(later > token);
+        latest = latest.max(at);
+    }
+    assert!(latest - known < Duration::from_secs(1), "{:?} after the replica took over", latest - known);
+    until("nothing is left", SOON, || keys(&cluster).is_empty()).await;
+}
+
+/// A failover by hand, under load: no caller gets an error, and locks that are held stay held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_by_hand_is_not_noticed() {
+    let cluster = RedisCluster::start();
+    let provider = provider(&cluster);
+    let held = lock(&provider, &name_on(&cluster, 0)).acquire().await.unwrap();
+    let until_then = Instant::now() + Duration::from_secs(4);
+    let load: Vec<_> = (0..32)
+        .map(|number| {
+            let lock = lock(&provider, &format!("order:{number}"));
+            tokio::spawn(async move {
+                let mut cycles = 0;
+                while Instant::now() < until_then {
+                    let guard = lock.try_acquire(PATIENCE).await.unwrap_or_else(|error| panic!("{error}")).unwrap();
+                    guard.release().await.unwrap_or_else(|error| panic!("{error}"));
+                    cycles += 1;
+                }
+                cycles
+            })
+        })
+        .collect();
+    for how in [Takeover::Agreed, Takeover::Agreed] {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let promoted = cluster.fail_over_by_hand(0, how);
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        assert!(held.is_held(), "after the failover to node {promoted}");
+        assert!(held.extend(Duration::from_secs(10)).await.unwrap());
+    }
+    for task in load {
+        assert!(ended(task).await > 10);
+    }
+    held.release().await.unwrap();
+    until("nothing is left", SOON, || keys(&cluster).is_empty() && provider.is_empty()).await;
+}
+
+/// A frozen primary does not keep callers from the replica that takes its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_primary_is_left() {
+    let cluster = RedisCluster::start();
+    let provider = provider(&cluster);
+    let name = name_on(&cluster, 1);
+    lock(&provider, &name).acquire().await.unwrap().release().await.unwrap();
+    cluster.stop(1);
+    // The first call is in flight when the node is silent, and nobody can know what became of it.
+    _ = lock(&provider, &name).try_acquire(Duration::from_millis(100)).await;
+    let waiting = wait_for(&lock(&provider, &name), PATIENCE);
+    cluster.until_served(slot_of(&cluster, &name), 1).await;
+    match ended(waiting).await.0 {
+        Ok(guard) => guard.expect("in time").release().await.map(drop).unwrap(),
+        // It was in flight as well.
+        Err(error) => assert!(error.to_string().contains("waiting for an answer"), "{error}"),
+    }
+    granted(wait_for(&lock(&provider, &name), PATIENCE)).await.release().await.unwrap();
+    cluster.resume(1);
+    cluster.until_complete().await;
+    granted(wait_for(&lock(&provider, &name), PATIENCE)).await.release().await.unwrap();
+}

@@ -1,0 +1,52 @@
+//! Locks on a Redis Cluster: real nodes, each a process of its own.
+
+mod failover;
+mod moves;
+mod serving;
+mod setup;
+
+use std::time::Duration;
+
+use orchestrix_locking::{DistributedLock, LockOptions, RedisLockOptions, RedisLockProvider};
+
+use crate::support::RedisCluster;
+
+/// Longer than a failover takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn provider(cluster: &RedisCluster) -> RedisLockProvider {
+    provider_at(&cluster.connection_string())
+}
+
+fn provider_at(text: &str) -> RedisLockProvider {
+    RedisLockProvider::new(RedisLockOptions::default().connection_string(text)).unwrap()
+}
+
+fn lock(provider: &RedisLockProvider, name: &str) -> DistributedLock {
+    use orchestrix_locking::DistributedLockProvider as _;
+    provider.create_lock(name.try_into().unwrap(), LockOptions::default().ttl(Duration::from_secs(10))).unwrap()
+}
+
+/// The slot of a lock's key, as the nodes compute it.
+fn slot_of(cluster: &RedisCluster, name: &str) -> u16 {
+    let key = format!("orchestrix:lock:{name}");
+    let running = cluster.nodes().iter().find(|node| node.is_running()).unwrap();
+    running.ask(redis::cmd("CLUSTER").arg("KEYSLOT").arg(key))
+}
+
+/// A name whose slot this node serves.
+fn name_on(cluster: &RedisCluster, node: usize) -> String {
+    (0..)
+        .map(|number| format!("job:{number}"))
+        .find(|name| cluster.master_of_slot(slot_of(cluster, name)) == node)
+        .unwrap()
+}
+
+/// The keys of locks on all running masters, without fences.
+fn keys(cluster: &RedisCluster) -> Vec<String> {
+    let running = cluster.nodes().iter().filter(|node| node.is_running());
+    let mut keys: Vec<_> = running.flat_map(|node| node.keys()).filter(|key| !key.ends_with("}:f")).collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
