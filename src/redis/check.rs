@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
 use super::backend::Backend;
-use super::connection::{CHECKING, Failure, connection_closed, pool, pool_error, redact, timed_out};
+use super::connection::{CHECKING, Connection, Failure, connection_closed, pool, pool_error, redact, timed_out};
+use super::driver::Driver;
 use super::warning::RedisWarning;
 use crate::backend::LockBackend;
 use crate::{LockError, LockOptions, LockRequest, Resource};
+
+/// A connection that locks use.
+type LockConnection = Connection<Driver<Backend>>;
 
 /// The resource that a check locks for a moment. That another process holds it is no error.
 const PROBE: &str = "orchestrix-locking check";
@@ -31,16 +35,20 @@ pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Resul
     let longest = settings.connect_timeout + settings.response_timeout * 2;
     let probed = timeout(longest, async {
         probe(backend, Resource::try_from(PROBE)?).await?;
-        if connection.facts().in_cluster {
+        if backend.driver().router.is_cluster() {
             try_join_all(probes::names(connection.keys()).into_iter().map(|name| probe(backend, name))).await?;
         }
         Ok(())
     });
     probed.await.unwrap_or_else(|_| Err(Failure::new(settings, CHECKING, timed_out()).to_error()))?;
     let mut warnings = settings.warnings.clone();
-    warnings.extend(warnings_about_server(backend, refused).await);
-    if connection.is_publishing_refused() {
-        warnings.push(RedisWarning::NoMessages);
+    // In a cluster each node is asked. What several of them say is said once.
+    let servers = backend.driver().router.servers();
+    let each = servers.iter().map(|connection| warnings_about_server(backend, connection, refused));
+    for warning in join_all(each).await.into_iter().flatten() {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
     }
     Ok(warnings)
 }
@@ -57,13 +65,16 @@ async fn probe(backend: &Arc<Backend>, resource: Resource) -> Result<(), LockErr
 }
 
 /// What the server says of itself, over the lock connection and another one.
-async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> Vec<RedisWarning> {
-    let connection = backend.driver().router.first();
+async fn warnings_about_server(
+    backend: &Arc<Backend>,
+    connection: &LockConnection,
+    refused: &AtomicBool,
+) -> Vec<RedisWarning> {
     let shown = |value: &str| redact(connection.settings(), value);
     let facts = connection.facts();
     let mut warnings = Vec::new();
-    if facts.in_cluster {
-        warnings.push(RedisWarning::Cluster);
+    if connection.is_publishing_refused() {
+        warnings.push(RedisWarning::NoMessages);
     }
     // Each refusal is a line in the server's ACL LOG, so INFO is not sent after the first one.
     if refused.load(Relaxed) {
@@ -71,7 +82,7 @@ async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> 
         warnings.push(RedisWarning::NotPermitted);
         return warnings;
     }
-    match info(backend).await {
+    match info(backend, connection).await {
         Ok(info) => {
             warnings.extend(old_server(field(&info, "redis_version").or(facts.version.as_deref()), shown));
             warnings.extend(eviction(&info, shown));
@@ -90,11 +101,11 @@ async fn warnings_about_server(backend: &Arc<Backend>, refused: &AtomicBool) -> 
 }
 
 /// The server's reply to `INFO`, over a connection of the pool.
-async fn info(backend: &Arc<Backend>) -> Result<String, Failure> {
-    let settings = backend.driver().settings();
+async fn info(backend: &Arc<Backend>, connection: &LockConnection) -> Result<String, Failure> {
+    let settings = connection.settings();
     let failure = |error| Failure::new(settings, CHECKING, error);
     let reply = async {
-        let server = backend.driver().router.first().node().ok_or_else(connection_closed)?;
+        let server = connection.node().ok_or_else(connection_closed)?;
         let pool = backend.pool(&server, || pool(settings, &server))?;
         let mut connection = pool.get().await.map_err(pool_error)?;
         ::redis::cmd("INFO").query_async(&mut connection).await

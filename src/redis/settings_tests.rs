@@ -355,8 +355,12 @@ proptest! {
         let (head, tail) = template.split_at(at.index(template.len() + 1));
         let options = with(&format!("{head}{before}{CANARY}{after}{tail}"));
         let public = options.settings().is_ok_and(|settings| {
-            let user = settings.credentials.user.as_ref();
-            settings.server.contains(CANARY) || user.is_some_and(|user| user.contains(CANARY))
+            let of_sentinels = match &settings.servers {
+                Servers::Sentinel(target) => target.credentials.user.as_ref(),
+                _ => None,
+            };
+            let users = settings.credentials.user.iter().chain(of_sentinels);
+            settings.server.contains(CANARY) || users.into_iter().any(|user| user.contains(CANARY))
         });
         let printed = printed(&options);
         prop_assert!(public || !printed.contains(CANARY), "{:?}", printed);

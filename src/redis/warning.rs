@@ -22,9 +22,6 @@ pub enum RedisWarning {
     /// The user has no permission for `INFO`, so that the server's settings are not known. `INFO` is not sent again: each
     /// refusal is a line in the server's `ACL LOG`.
     NotPermitted,
-    /// The server is a node of a Redis Cluster, which is not supported. Locks work if the slots of their names are on this
-    /// node; the others fail with `MOVED`. A check tries names in all parts of the slots, and fails if one of them fails.
-    Cluster,
     /// A time-out of the connection string is above the maximum, which is used instead.
     LongTimeout {
         /// The option's usual name.
@@ -58,10 +55,6 @@ impl fmt::Display for RedisWarning {
             Self::NotPermitted => {
                 f.write_str("the user has no permission for INFO: whether the server removes keys is not known")
             }
-            Self::Cluster => f.write_str(
-                "the server is a node of a Redis Cluster, which is not supported: locks whose slots are on other nodes \
-                 fail with MOVED",
-            ),
             Self::LongTimeout { option, used } => write!(
                 f,
                 "{option} of the connection string is longer than the longest that is allowed, {used:?}, which is used"

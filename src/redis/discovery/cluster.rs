@@ -76,7 +76,7 @@ impl ClusterNodes {
             *self.known.lock() = map.servers();
         }
         // What a node says counts more than that one did not reply.
-        failures.sort_by_key(|error| error.is_io_error());
+        failures.sort_by_key(RedisError::is_io_error);
         latest.ok_or_else(|| failures.into_iter().next().unwrap_or_else(no_reply))
     }
 

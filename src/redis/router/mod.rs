@@ -66,6 +66,15 @@ impl<C: Caller> Router<C> {
         all
     }
 
+    /// The connections that have a server: in a cluster all but the first one.
+    pub(super) fn servers(&self) -> Vec<Arc<Connection<C>>> {
+        let mut all = self.all();
+        if self.is_cluster() {
+            all.remove(0);
+        }
+        all
+    }
+
     /// Whether this is so for every connection.
     pub(super) fn all_are(&self, mut is: impl FnMut(&Connection<C>) -> bool) -> bool {
         is(&self.first) && self.cluster.get().is_none_or(|cluster| cluster.read().nodes().all(|node| is(node)))
@@ -78,20 +87,18 @@ impl<C: Caller> Router<C> {
     }
 
     pub(super) fn enqueue(&self, call: Call<C::CallKind>) {
-        match self.cluster.get() {
-            None => self.first.enqueue(call),
-            Some(_) => {
-                let resource = call.command.resource.clone();
-                self.with(&resource, |connection| connection.enqueue(call));
-            }
+        if !self.is_cluster() {
+            return self.first.enqueue(call);
         }
+        let resource = call.command.resource.clone();
+        self.with(&resource, |connection| connection.enqueue(call));
     }
 
     /// Sees to it that everything that was enqueued is sent.
     pub(super) fn flush(&self) {
         self.first.flush();
         if self.is_cluster() {
-            self.all().iter().skip(1).for_each(|node| node.flush());
+            self.servers().iter().for_each(|node| node.flush());
         }
     }
 
@@ -124,7 +131,7 @@ impl<C: Caller> Router<C> {
         for (call, redirect) in calls {
             match redirect {
                 Redirect::Moved { slot, server } => {
-                    cluster.write().moved(slot, server, &self.first);
+                    cluster.write().moved(slot, &server, &self.first);
                     moved.push(call);
                 }
                 Redirect::Later => later.push(call),
@@ -153,7 +160,7 @@ impl<C: Caller> Router<C> {
     pub(super) fn ensure_driven(&self, caller: &Arc<C>) {
         self.first.ensure_driven(caller);
         if self.is_cluster() {
-            self.all().iter().skip(1).for_each(|node| node.ensure_driven(caller));
+            self.servers().iter().for_each(|node| node.ensure_driven(caller));
         }
     }
 

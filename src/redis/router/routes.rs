@@ -53,8 +53,8 @@ impl<C: Caller> Routes<C> {
     }
 
     /// One slot is served by this node.
-    pub(super) fn moved(&mut self, slot: u16, server: Server, first: &Connection<C>) {
-        let at = self.position(&server, first, &[]);
+    pub(super) fn moved(&mut self, slot: u16, server: &Server, first: &Connection<C>) {
+        let at = self.position(server, first, &[]);
         if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
             *slot = at;
         }

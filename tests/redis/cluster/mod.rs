@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use orchestrix_locking::{DistributedLock, LockOptions, RedisLockOptions, RedisLockProvider};
 
-use crate::support::RedisCluster;
+use crate::support::{RedisCluster, RedisServer};
 
 /// Longer than a failover takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ fn slot_of(cluster: &RedisCluster, name: &str) -> u16 {
 
 /// A name whose slot this node serves.
 fn name_on(cluster: &RedisCluster, node: usize) -> String {
-    (0..)
+    (0..10_000)
         .map(|number| format!("job:{number}"))
         .find(|name| cluster.master_of_slot(slot_of(cluster, name)) == node)
         .unwrap()
@@ -45,7 +45,7 @@ fn name_on(cluster: &RedisCluster, node: usize) -> String {
 /// The keys of locks on all running masters, without fences.
 fn keys(cluster: &RedisCluster) -> Vec<String> {
     let running = cluster.nodes().iter().filter(|node| node.is_running());
-    let mut keys: Vec<_> = running.flat_map(|node| node.keys()).filter(|key| !key.ends_with("}:f")).collect();
+    let mut keys: Vec<_> = running.flat_map(RedisServer::keys).filter(|key| !key.ends_with("}:f")).collect();
     keys.sort();
     keys.dedup();
     keys

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::Release;
+use orchestrix_locking::{RedisLockProvider, Release};
 
 use super::{PATIENCE, keys, lock, name_on, provider, slot_of};
 use crate::outages::scene::{SOON, ended, granted, until, wait_for};
@@ -77,7 +77,8 @@ async fn slots_move_under_load() {
     }
     println!("{moves} moves, {cycles} cycles");
     assert!(cycles > 1_000 && moves > 10, "{cycles} {moves}");
-    until("nothing is left", SOON, || keys(&cluster).is_empty() && providers.iter().all(|it| it.is_empty())).await;
+    until("nothing is left", SOON, || keys(&cluster).is_empty() && providers.iter().all(RedisLockProvider::is_empty))
+        .await;
 }
 
 /// A slot whose move takes long: its locks are waited for, and those of other slots are not.

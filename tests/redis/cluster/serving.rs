@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::Release;
+use orchestrix_locking::{LockGuard, Release};
 
 use super::{PATIENCE, keys, lock, provider, slot_of};
 use crate::outages::scene::{SOON, granted, until, wait_for};
@@ -74,7 +74,7 @@ async fn leases_are_renewed_on_every_node() {
         held.push(provider.create_lock(name, short).unwrap().acquire().await.unwrap());
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(held.iter().all(|guard| guard.is_held()));
+    assert!(held.iter().all(LockGuard::is_held));
     for guard in held {
         assert_eq!(guard.release().await.unwrap(), Release::Released);
     }

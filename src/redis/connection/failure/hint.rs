@@ -12,10 +12,8 @@ pub(super) struct Context {
     pub(super) tls: bool,
 }
 
-const CLUSTER: &str = "the server is a node of a Redis Cluster, which is not supported, and the name's slot is on another \
-                       node";
-const CLUSTER_DOWN: &str = "the server is a node of a Redis Cluster, which is not supported, and the name's slot is served \
-                            by no node";
+const CLUSTER: &str = "the server is a node of a Redis Cluster, and what is in between hides that: redis+cluster://";
+const CLUSTER_DOWN: &str = "the name's slot is served by no node of the cluster at this moment";
 const FULL: &str = "the server's maxclients is reached: raise it, or close connections";
 const MAYBE_TLS: &str = "if this has never worked, the port may expect TLS: rediss:// or ssl=true";
 const MAYBE_PLAIN: &str = "what listens there answered without TLS: redis:// or ssl=false, or the port for TLS";
