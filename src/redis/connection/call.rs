@@ -21,13 +21,15 @@ pub(in crate::redis) struct Call<P> {
     pub(super) script_reloads: u8,
     /// It was sent before, and may have run at least in part: over a connection that was closed (only a [release](Step::Release)).
     pub(in crate::redis) repeated: bool,
+    /// How often nodes of the cluster have named another one in a row.
+    pub(super) moves: u8,
     /// Since when it has waited for a connection on which the server runs it, if it has.
     waits_since: Option<Since>,
 }
 
 impl<P> Call<P> {
     pub(in crate::redis) fn new(command: Command, kind: P) -> Self {
-        Self { command, kind, script_reloads: 0, repeated: false, waits_since: None }
+        Self { command, kind, script_reloads: 0, repeated: false, moves: 0, waits_since: None }
     }
 
     /// For how long a call that has not run may still wait for another connection. `None` if its time is up.

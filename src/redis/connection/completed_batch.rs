@@ -9,6 +9,7 @@ use super::batch::{Batch, SendMode};
 use super::error_class::{ErrorClass, classify, may_be_of_one_lock, redirect, stopped};
 use super::failure::{RUNNING, WAITING};
 use super::{Call, Caller, Redirect, Reply};
+use crate::redis::connection_string::Server;
 use crate::redis::protocol::Answers;
 
 /// How often a call is sent again because the server had no script for it. Each time the scripts are loaded in the same
@@ -156,7 +157,7 @@ impl<C: Caller> CompletedBatch<C> {
                     return Outcome::Reply(Reply::NotSent(shared.failure(RUNNING, error).to_error()));
                 }
                 return match (class, shared.node()) {
-                    (ErrorClass::Redirected, Some(node)) => Outcome::Redirect(redirect(&error, &node)),
+                    (ErrorClass::Redirected, Some(node)) => Outcome::Redirect(redirect_of(call, &error, &node)),
                     _ => Outcome::Resend,
                 };
             }
@@ -178,6 +179,19 @@ impl<C: Caller> CompletedBatch<C> {
         self.resend_mode.one_lock_per_command |= self.split_current;
         self.resend_mode.fence_per_slot |= of_slots;
     }
+}
+
+/// How often a call follows the nodes at once that name another one. While a slot moves two of them may name each other.
+const MAX_MOVES: u8 = 3;
+
+fn redirect_of<K>(call: &mut Call<K>, error: &RedisError, node: &Server) -> Redirect {
+    let redirect = redirect(error, node);
+    call.moves = if redirect == Redirect::Later { 0 } else { call.moves + 1 };
+    if call.moves > MAX_MOVES {
+        call.moves = 0;
+        return Redirect::Later;
+    }
+    redirect
 }
 
 impl<C: Caller> Drop for CompletedBatch<C> {

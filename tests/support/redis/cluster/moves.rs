@@ -52,6 +52,12 @@ impl RedisCluster {
             let named = self.named(slot);
             if named.iter().all(|index| *index == Some(to)) { Ok(()) } else { Err(format!("{named:?} are named")) }
         });
+        // The node has taken the next epoch. Should a second one take the same, since it has not heard of it, they may never
+        // agree on a slot that both have had.
+        block_until("all know the epoch", || {
+            let epochs = self.epochs();
+            if epochs.iter().all(|epoch| *epoch == epochs[0]) { Ok(()) } else { Err(format!("{epochs:?}")) }
+        });
     }
 
     fn set_slot(&self, index: usize, slot: u16, what: &str, other: usize) {

@@ -57,6 +57,15 @@ impl RedisCluster {
             .collect()
     }
 
+    /// The latest epoch that each node which runs knows.
+    pub(super) fn epochs(&self) -> Vec<Option<String>> {
+        let epoch = |node: &RedisServer| {
+            let info: String = node.ask(cmd("CLUSTER").arg("INFO"));
+            field_of(&info, "cluster_current_epoch")
+        };
+        self.running_nodes().map(|(_, node)| epoch(node)).collect()
+    }
+
     /// Whether a node serves the slot, as it says itself.
     pub(super) fn serves(&self, index: usize, slot: u16) -> bool {
         let node = &self.nodes[index];
