@@ -35,6 +35,7 @@ mod readiness;
 mod scripts;
 #[cfg(all(feature = "axum", feature = "metrics", feature = "tracing"))]
 mod secret_leaks;
+mod sentinel;
 mod soak;
 #[path = "../support/soak.rs"]
 mod soaking;
