@@ -84,7 +84,7 @@ pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) 
             None => return Ok(Connected::Cluster),
         },
         Servers::Sentinel(target) => {
-            let primary = connection.sentinels.primary(settings, target).await?;
+            let primary = connection.sentinels.primary(settings, target, None).await?;
             let server = &primary.server;
             // A server that does not reply has at most half of the time. Sentinel may name another one by then.
             let opened = timeout(settings.connect_timeout / 2, open(connection, caller, server)).await;

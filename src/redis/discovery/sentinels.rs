@@ -49,7 +49,8 @@ struct Answer {
 }
 
 impl Sentinels {
-    /// Asks for the primary. It ends within half of the connect time-out.
+    /// Asks for the primary. It ends within half of the connect time-out. Where several servers are named with the same
+    /// number, it is the `present` one if that is among them: one server may have a name and an address.
     ///
     /// # Errors
     ///
@@ -59,7 +60,12 @@ impl Sentinels {
     /// # Cancel safety
     ///
     /// Safe.
-    pub(in crate::redis) async fn primary(&self, settings: &Settings, target: &SentinelTarget) -> RedisResult<Primary> {
+    pub(in crate::redis) async fn primary(
+        &self,
+        settings: &Settings,
+        target: &SentinelTarget,
+        present: Option<&Server>,
+    ) -> RedisResult<Primary> {
         let limit = settings.connect_timeout / 2;
         let ask_one = async |sentinel: Server| {
             let answer = timeout(limit, ask(settings, target, &sentinel)).await;
@@ -78,7 +84,8 @@ impl Sentinels {
                     if latest.is_none() {
                         until = until.min(Instant::now() + GRACE);
                     }
-                    if latest.as_ref().is_none_or(|latest| latest.epoch < primary.epoch) {
+                    let rank = |primary: &Primary| (primary.epoch, Some(&primary.server) == present);
+                    if latest.as_ref().is_none_or(|latest| rank(latest) < rank(&primary)) {
                         latest = Some(primary);
                     }
                 }
@@ -206,19 +213,21 @@ fn text(value: &Value) -> Option<&str> {
 fn unanswered(target: &SentinelTarget, failures: &[(Server, Option<RedisError>)]) -> RedisError {
     let service = &target.service;
     // What the sentinels say counts more than that one of them did not reply.
-    if let Some((sentinel, Some(error))) =
-        failures.iter().find(|(_, error)| error.as_ref().is_some_and(|error| error.code().is_some()))
-    {
-        let detail = error.detail().unwrap_or_default();
-        let hint = if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) {
+    let mut refusals = failures.iter().filter_map(|(sentinel, error)| {
+        let error = error.as_ref()?;
+        // The redis crate has its own error, without a code, for a password that is refused before `HELLO`.
+        let refused = (error.kind() == ErrorKind::AuthenticationFailed).then_some("WRONGPASS");
+        Some((sentinel, error, error.code().or(refused)?))
+    });
+    if let Some((sentinel, error, code)) = refusals.next() {
+        let detail = error.detail().unwrap_or("the password is not accepted");
+        let hint = if matches!(code, "NOAUTH" | "WRONGPASS") {
             " (the sentinels may have a password of their own: sentinel_password)"
         } else {
             ""
         };
-        return make_extension_error(
-            error.code().unwrap_or_default().to_owned(),
-            Some(format!("{detail}, from the sentinel {sentinel}{hint}")),
-        );
+        let detail = format!("{}, from the sentinel {sentinel}{hint}", detail.trim_end_matches('.'));
+        return make_extension_error(code.to_owned(), Some(detail));
     }
     let unknown: Vec<_> =
         failures.iter().filter(|(_, error)| error.is_none()).map(|(sentinel, _)| sentinel.to_string()).collect();
@@ -237,5 +246,14 @@ fn unanswered(target: &SentinelTarget, failures: &[(Server, Option<RedisError>)]
         [] => format!("no sentinel of {service} has replied in time"),
         each => format!("no sentinel of {service} can be reached: {}", each.join("; ")),
     };
-    RedisError::from(std::io::Error::new(std::io::ErrorKind::NotConnected, text))
+    // The kind says what can be done about it: a port that expects TLS accepts a connection and closes it.
+    let closed = |error: &RedisError| error.is_connection_dropped() && !error.is_connection_refusal();
+    let kind = if failures.iter().any(|(_, error)| error.as_ref().is_some_and(closed)) {
+        std::io::ErrorKind::ConnectionReset
+    } else if failures.iter().all(|(_, error)| error.as_ref().is_some_and(RedisError::is_timeout)) {
+        std::io::ErrorKind::TimedOut
+    } else {
+        std::io::ErrorKind::ConnectionRefused
+    };
+    RedisError::from(std::io::Error::new(kind, text))
 }

@@ -17,7 +17,8 @@ use crate::redis::settings::Settings;
 /// What a sentinel publishes after a failover: the service, the old address and the new one.
 const CHANNEL: &str = "+switch-master";
 
-/// How often all sentinels are asked besides, in case the one that is subscribed to was cut off from the others.
+/// How often another sentinel is subscribed to, and all are asked, in case the present one is frozen or was cut off from the
+/// others.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The pause after all sentinels have refused the subscription.
@@ -47,7 +48,7 @@ pub(in crate::redis) async fn switched(
     }
 }
 
-/// Listens to one sentinel. `None` when its connection ends.
+/// Listens to one sentinel. `None` when its connection ends, or it is another one's turn.
 async fn listen(
     sentinels: &Sentinels,
     settings: &Settings,
@@ -64,31 +65,29 @@ async fn listen(
     };
     let Ok(subscription) = timeout(settings.connect_timeout, subscribed).await else { return Ok(None) };
     let mut messages = subscription?.into_on_message();
-    loop {
-        // After the subscription, so that no failover is missed in between.
-        if let Ok(named) = sentinels.primary(settings, target).await
-            && named.server != present.server
-            && named.epoch >= present.epoch
-        {
-            return Ok(Some(named.server));
-        }
-        match timeout(RECHECK_INTERVAL, next_switch(&mut messages, target, settings.servers.use_tls())).await {
-            Ok(Some(new)) if new != present.server => return Ok(Some(new)),
-            Ok(Some(_)) | Err(_) => {}
-            Ok(None) => return Ok(None),
-        }
+    // After the subscription, so that no failover is missed in between.
+    if let Ok(named) = sentinels.primary(settings, target, Some(&present.server)).await
+        && named.server != present.server
+        && named.epoch >= present.epoch
+    {
+        return Ok(Some(named.server));
     }
+    let switch = next_switch(&mut messages, present, target, settings.servers.use_tls());
+    Ok(timeout(RECHECK_INTERVAL, switch).await.unwrap_or_default())
 }
 
-/// The next server that is announced as the service's primary. `None` when there are no more messages.
+/// The next other server that is announced as the service's primary. `None` when there are no more messages.
 async fn next_switch(
     messages: &mut (impl StreamExt<Item = Msg> + Unpin),
+    present: &Primary,
     target: &SentinelTarget,
     tls: bool,
 ) -> Option<Server> {
     loop {
         let message = messages.next().await?;
-        if let Some(new) = read(&message.get_payload::<String>().unwrap_or_default(), &target.service, tls) {
+        if let Some(new) = read(&message.get_payload::<String>().unwrap_or_default(), &target.service, tls)
+            && new != present.server
+        {
             return Some(new);
         }
     }

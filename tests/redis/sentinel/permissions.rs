@@ -30,11 +30,13 @@ async fn role_may_be_asked_for_or_not() {
     assert!(refused.iter().all(|command| command == "role"), "{refused:?}");
     assert_eq!(connected(&set.nodes()[new]), 3);
 
-    // By hand too: here the node that was the primary says that it is a replica.
+    // By hand too. Without sentinels the old primary is used until it is made a replica: the list is not asked before that.
     set.start_again(old);
     set.until_replica(old).await;
     let new = set.fail_over().await;
     set.until_promoted(new).await;
+    until_connected(&set.nodes()[old], 2).await;
+    set.until_replica(new).await;
     for provider in providers.iter().chain([&listed]) {
         let guard = soon("granted", lock(provider, "name").try_acquire(TIME)).await.unwrap().unwrap();
         assert!(has(&set.nodes()[old], "name"));

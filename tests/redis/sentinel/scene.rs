@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::{
-    DistributedLock, FencingToken, LockError, LockGuard, RedisLockOptions, RedisLockProvider,
-};
+use orchestrix_locking::{DistributedLock, FencingToken, LockError, LockGuard, RedisLockOptions, RedisLockProvider};
 use redis::cmd;
 use tokio::task::JoinHandle;
 
