@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::backend::Backend;
 use super::connection::{CHECKING, Connection, Failure, connection_closed, pool, pool_error, redact, timed_out};
+use super::connection_string::Servers;
 use super::driver::Driver;
 use super::warning::RedisWarning;
 use crate::backend::LockBackend;
@@ -86,6 +87,7 @@ async fn warnings_about_server(
         Ok(info) => {
             warnings.extend(old_server(field(&info, "redis_version").or(facts.version.as_deref()), shown));
             warnings.extend(eviction(&info, shown));
+            warnings.extend(replication(&info, &connection.settings().servers));
         }
         Err(failure) => {
             warnings.extend(old_server(facts.version.as_deref(), shown));
@@ -139,8 +141,17 @@ fn eviction(info: &str, shown: impl Fn(&str) -> String) -> Option<RedisWarning> 
     Some(RedisWarning::MayEvict { policy: shown(policy) })
 }
 
+fn replication(info: &str, servers: &Servers) -> Option<RedisWarning> {
+    let replicas = field(info, "connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0);
+    let may_fail_over = replicas > 0 || !matches!(servers, Servers::One(_));
+    // The field is there only while replicas are needed to write.
+    let needs_replicas = field(info, "min_slaves_good_slaves").is_some();
+    (may_fail_over && !needs_replicas).then_some(RedisWarning::AsynchronousReplication { replicas })
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::connection_string::Server;
     use super::*;
 
     fn warnings(info: &str, shown: fn(&str) -> String) -> Vec<RedisWarning> {
@@ -163,5 +174,22 @@ mod tests {
         assert_eq!(of("6.0.16", "0", "noeviction"), [RedisWarning::OldServer { version: "6.0.16".into() }]);
         assert_eq!(of("10.1", "0", "noeviction"), []);
         assert_eq!(warnings("nonsense", str::to_owned), []);
+    }
+
+    #[test]
+    fn replicas_that_need_not_receive_writes_are_a_warning() {
+        let server = Server::Tcp { host: "h".to_owned(), port: 1, tls: false };
+        let (one, any) = (Servers::One(server.clone()), Servers::AnyOf(vec![server]));
+        let warning = |replicas| Some(RedisWarning::AsynchronousReplication { replicas });
+        let with = |replicas| format!("role:master\r\nconnected_slaves:{replicas}\r\n");
+        let safe = "connected_slaves:1\r\nmin_slaves_good_slaves:1\r\n";
+        for (info, of_one, of_several) in [
+            (with("0"), None, warning(0)),
+            (with("2"), warning(2), warning(2)),
+            (with("x"), None, warning(0)),
+            (safe.to_owned(), None, None),
+        ] {
+            assert_eq!((replication(&info, &one), replication(&info, &any)), (of_one, of_several), "{info}");
+        }
     }
 }

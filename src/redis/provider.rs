@@ -68,10 +68,12 @@ struct Logged {
 }
 
 impl Logged {
-    /// Notes a warning. Returns whether it is a new one. An `Unknown` whose reason alone has changed is not.
+    /// Notes a warning. Returns whether it is a new one. An `Unknown` whose reason alone has changed is not, and neither is
+    /// another number of replicas.
     fn add(&self, warning: &RedisWarning) -> bool {
         let same = |logged: &RedisWarning| match (logged, warning) {
             (RedisWarning::Unknown { what: logged, .. }, RedisWarning::Unknown { what, .. }) => logged == what,
+            (RedisWarning::AsynchronousReplication { .. }, RedisWarning::AsynchronousReplication { .. }) => true,
             _ => logged == warning,
         };
         let mut logged = self.warnings.lock();

@@ -22,6 +22,14 @@ pub enum RedisWarning {
     /// The user has no permission for `INFO`, so that the server's settings are not known. `INFO` is not sent again: each
     /// refusal is a line in the server's `ACL LOG`.
     NotPermitted,
+    /// The server may be replaced by a replica, and takes writes whether or not a replica receives them
+    /// (`min-replicas-to-write` is 0). A failover may lose the latest grants, and then two callers hold one lock until a
+    /// lease ends. `docs/redis.md` says how to make this less likely.
+    AsynchronousReplication {
+        /// How many replicas are connected. There may be none at this moment where the connection string names Sentinel or
+        /// several servers.
+        replicas: usize,
+    },
     /// A time-out of the connection string is above the maximum, which is used instead.
     LongTimeout {
         /// The option's usual name.
@@ -55,6 +63,12 @@ impl fmt::Display for RedisWarning {
             Self::NotPermitted => {
                 f.write_str("the user has no permission for INFO: whether the server removes keys is not known")
             }
+            Self::AsynchronousReplication { replicas } => write!(
+                f,
+                "the server takes writes that no replica receives (replicas connected: {replicas}, min-replicas-to-write: \
+                 0), so that a failover may lose the latest locks: set min-replicas-to-write and min-replicas-max-lag, and \
+                 use fencing tokens"
+            ),
             Self::LongTimeout { option, used } => write!(
                 f,
                 "{option} of the connection string is longer than the longest that is allowed, {used:?}, which is used"

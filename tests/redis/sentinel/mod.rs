@@ -11,3 +11,4 @@ mod scene;
 mod several;
 mod swapped;
 mod unanswered;
+mod warnings;
