@@ -36,6 +36,7 @@ if $long; then
     seeds=1000000
     export ORCHESTRIX_LOOM_DEEPER=1
     export PROPTEST_CASES=20000
+    export ORCHESTRIX_FAILOVERS=25
 fi
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 

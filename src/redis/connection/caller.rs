@@ -46,7 +46,7 @@ pub(in crate::redis) trait Caller: Send + Sync + 'static {
 }
 
 /// The number of a connection of this process. In a cluster there is one for each node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::redis) struct Node(pub(in crate::redis) u32);
 
 /// What a node of a cluster says of a call that it has not run.

@@ -21,6 +21,7 @@ mod extend_tests;
 mod host;
 #[cfg(test)]
 mod notification_tests;
+mod released;
 #[cfg(test)]
 mod renew_tests;
 mod reply;
@@ -48,6 +49,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use self::drain_wait::Drain;
+use self::released::Released;
 #[cfg(not(feature = "__simulation"))]
 use self::reply::Replied;
 #[cfg(feature = "__simulation")]
@@ -68,7 +70,7 @@ use super::timer_queue::{self, TimerQueue};
 use crate::backend::{Lease as _, Release, Releasing, WaiterLimit};
 use crate::engine::{
     self, CallKind, CancelReply, Cancellations, Cancelled, Command, Event, ExtendAnswer, InboxId, Lock, OwnerToken,
-    ReleaseAnswer,
+    ReleaseAnswer, Step,
 };
 use crate::{LockError, Resource};
 
@@ -87,6 +89,7 @@ pub(super) struct Driver<B: LeaseOwner> {
     clocks: Clocks,
     /// Over all resources.
     waiter_limit: Arc<WaiterLimit>,
+    released: Released,
 }
 
 /// What is due at a time.
@@ -102,6 +105,7 @@ impl<B: LeaseOwner> Driver<B> {
     pub(super) fn new(settings: Settings) -> Result<Self, LockError> {
         let keys = Keys::new(settings.prefix.as_str());
         let waiter_limit = WaiterLimit::new(settings.max_waiters_in_total);
+        let released = Released::default();
         let connection = Connection::new(settings, keys, InboxId::random()?);
         Ok(Self {
             router: Router::new(connection),
@@ -115,6 +119,7 @@ impl<B: LeaseOwner> Driver<B> {
             closed: AtomicBool::new(false),
             clocks: Clocks::new(),
             waiter_limit,
+            released,
         })
     }
 
@@ -183,6 +188,8 @@ impl<B: LeaseOwner> Driver<B> {
                 cancellations.begin_for_release(resource, token, self, now)
             };
             self.schedule_cancellation(token, cancelled);
+        } else if self.router.has_several_servers() {
+            self.released.add(resource, token);
         }
         if let Some(answer) = answer {
             _ = answer.send(result);
@@ -292,7 +299,12 @@ impl<B: LeaseOwner> Caller for Driver<B> {
     }
 
     fn reconnected(self: &Arc<Self>, node: Node) {
-        self.table.handle_each(self, || Event::Reconnected, |resource| self.router.is_of(node, resource));
+        let concerns = |resource: &Resource| self.router.is_of(node, resource);
+        for (resource, token) in self.released.to_repeat(node, self.router.server(node), concerns) {
+            let command = Command { resource, token, step: Step::Release };
+            self.router.enqueue(Call::new(command, CallKind::LetGo));
+        }
+        self.table.handle_each(self, || Event::Reconnected, concerns);
         self.cancel_all_again();
     }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 
 use self::routes::Routes;
+use super::connection_string::{Server, Servers};
 use super::connection::{Call, Caller, Connection, Node, Redirect, Withdrawn};
 use super::discovery::cluster::SlotMap;
 use super::slot;
@@ -50,6 +51,16 @@ impl<C: Caller> Router<C> {
                 with(routes.of(slot).unwrap_or(&self.first))
             }
         }
+    }
+
+    /// Whether another server may take the place of one.
+    pub(super) fn has_several_servers(&self) -> bool {
+        self.is_cluster() || !matches!(self.first.settings().servers, Servers::One(_))
+    }
+
+    /// The server of this connection.
+    pub(super) fn server(&self, node: Node) -> Option<Server> {
+        self.all().iter().find(|connection| connection.number == node)?.node()
     }
 
     /// Whether no node serves the slot of this name at this moment.

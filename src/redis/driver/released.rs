@@ -1,0 +1,108 @@
+//! [`Released`]: the owner tokens that were released last, in case a failover undoes it.
+//!
+//! A replica that takes over may not have received a release to which the old primary had replied. `SENTINEL FAILOVER` makes this
+//! likely: clients use the old primary for about a second after the promotion. On the new primary such a lock is held under a
+//! token that no caller has, until its lease ends. So what was released shortly before a change of servers is released once
+//! more. That is safe at any time: no caller is granted a lock under a token that was released.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::Resource;
+use crate::engine::OwnerToken;
+use crate::redis::connection::Node;
+use crate::redis::connection_string::Server;
+
+/// How many are kept at most: those of a second or more of a busy process, in less than 2 MB.
+const MOST: usize = 16 * 1024;
+
+/// How long before a change of servers they are still of interest. A replica that lags behind for longer is not promoted.
+const LONGEST: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default)]
+pub(super) struct Released(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    tokens: VecDeque<(Instant, Resource, OwnerToken)>,
+    /// The server of each connection.
+    servers: HashMap<Node, Option<Server>>,
+}
+
+impl Released {
+    /// A token was released.
+    pub(super) fn add(&self, resource: &Resource, token: OwnerToken) {
+        let mut inner = self.0.lock();
+        if inner.tokens.len() == MOST {
+            inner.tokens.pop_front();
+        }
+        inner.tokens.push_back((Instant::now(), resource.clone(), token));
+    }
+
+    /// A connection was made again, to this server, for the resources that it concerns. What is to be released there once
+    /// more.
+    pub(super) fn to_repeat(
+        &self,
+        node: Node,
+        server: Option<Server>,
+        concerns: impl Fn(&Resource) -> bool,
+    ) -> Vec<(Resource, OwnerToken)> {
+        let mut inner = self.0.lock();
+        if inner.servers.insert(node, server.clone()) == Some(server) {
+            return Vec::new();
+        }
+        let (here, others) = inner.tokens.drain(..).partition::<Vec<_>, _>(|(_, resource, _)| concerns(resource));
+        inner.tokens.extend(others);
+        let recent = here.into_iter().filter(|(at, ..)| at.elapsed() < LONGEST);
+        recent.map(|(_, resource, token)| (resource, token)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::engine::InboxId;
+
+    fn server(port: u16) -> Server {
+        Server::Tcp { host: "h".to_owned(), port, tls: false }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_ones_are_repeated_on_another_server() {
+        let inbox = InboxId::random().unwrap();
+        let name = Resource::try_from("order:42").unwrap();
+        let token = || OwnerToken::random(inbox).unwrap();
+        let released = Released::default();
+        let repeated = |port| released.to_repeat(Node(0), Some(server(port)), |_| true);
+        assert_eq!(repeated(1), []);
+        released.add(&name, token());
+        tokio::time::advance(LONGEST).await;
+        let last: Vec<_> = (0..=MOST).map(|_| token()).collect();
+        last[..2].iter().for_each(|token| released.add(&name, *token));
+        assert_eq!(repeated(1), [], "the same server has them");
+        assert_eq!(repeated(2), [(name.clone(), last[0]), (name.clone(), last[1])]);
+        assert_eq!(repeated(1), [], "once");
+        last.iter().for_each(|token| released.add(&name, *token));
+        assert_eq!(repeated(2).len(), MOST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_of_a_cluster_gets_its_own_alone() {
+        let inbox = InboxId::random().unwrap();
+        let names = ["a", "b"].map(|name| Resource::try_from(name).unwrap());
+        let tokens = names.clone().map(|_| OwnerToken::random(inbox).unwrap());
+        let released = Released::default();
+        for (name, token) in names.iter().zip(tokens) {
+            released.add(name, token);
+        }
+        let repeated = |node, name: &str| released.to_repeat(Node(node), Some(server(1)), |resource| *resource.as_str() == *name);
+        assert_eq!(repeated(1, "b"), [(names[1].clone(), tokens[1])]);
+        assert_eq!(repeated(1, "a"), [], "the same connection");
+        assert_eq!(repeated(2, "a"), [(names[0].clone(), tokens[0])]);
+    }
+}
