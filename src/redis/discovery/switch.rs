@@ -21,7 +21,7 @@ const CHANNEL: &str = "+switch-master";
 /// others.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The pause after all sentinels have refused the subscription.
+/// The pause after a round in which each sentinel has ended the subscription, or refused it.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits until another server is named as the primary.
@@ -43,6 +43,10 @@ pub(in crate::redis) async fn switched(
                 Ok(None) => {}
                 Err(error) => asked_for_password |= asks_for_password(settings, target, &error),
             }
+        }
+        // Where no subscription is permitted, this is all that there is.
+        if let Some(new) = other_than(present, sentinels, settings, target).await {
+            return new;
         }
         sleep(RETRY_INTERVAL).await;
     }
@@ -66,14 +70,22 @@ async fn listen(
     let Ok(subscription) = timeout(settings.connect_timeout, subscribed).await else { return Ok(None) };
     let mut messages = subscription?.into_on_message();
     // After the subscription, so that no failover is missed in between.
-    if let Ok(named) = sentinels.primary(settings, target, Some(&present.server)).await
-        && named.server != present.server
-        && named.epoch >= present.epoch
-    {
-        return Ok(Some(named.server));
+    if let Some(new) = other_than(present, sentinels, settings, target).await {
+        return Ok(Some(new));
     }
     let switch = next_switch(&mut messages, present, target, settings.servers.use_tls());
     Ok(timeout(RECHECK_INTERVAL, switch).await.unwrap_or_default())
+}
+
+/// Asks all sentinels. `None` if they name the present primary, or none.
+async fn other_than(
+    present: &Primary,
+    sentinels: &Sentinels,
+    settings: &Settings,
+    target: &SentinelTarget,
+) -> Option<Server> {
+    let named = sentinels.primary(settings, target, Some(&present.server)).await.ok()?;
+    (named.server != present.server && named.epoch >= present.epoch).then_some(named.server)
 }
 
 /// The next other server that is announced as the service's primary. `None` when there are no more messages.

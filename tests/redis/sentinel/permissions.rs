@@ -4,6 +4,43 @@ use super::scene::{TIME, connected, fast, has, hosts, until_connected, warm};
 use crate::fixtures::{lock, provider_at, soon};
 use crate::support::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES};
 
+/// What the sentinels' user needs, in docs/redis.md.
+const FEWEST_OF_SENTINELS: &str = "resetchannels -@all +sentinel|get-master-addr-by-name +sentinel|master \
+    +sentinel|sentinels +subscribe &+switch-master";
+
+/// A user of the sentinels who may do no more than is needed, and one who may not subscribe either: both providers hear of a
+/// failover while they are idle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_of_the_sentinels_may_be_limited() {
+    let set = fast().start();
+    for sentinel in set.sentinels() {
+        for (user, rules) in [("few", FEWEST_OF_SENTINELS), ("none", "resetchannels -@all +sentinel")] {
+            let mut command = redis::cmd("ACL");
+            command.arg("SETUSER").arg(user).arg("on").arg(">watch-secret").arg(rules.split(' ').collect::<Vec<_>>());
+            sentinel.ask::<()>(&command);
+        }
+    }
+    let list = hosts(&set.sentinel_ports());
+    let as_user =
+        |user: &str| format!("redis+sentinel://{list}/locks?sentinel_username={user}&sentinel_password=watch-secret");
+    let (few, none) = (provider_at(&as_user("few")), provider_at(&as_user("none")));
+    warm(&few).await;
+    for (provider, connections) in [(None, 1), (Some(&none), 2)] {
+        if let Some(provider) = provider {
+            warm(provider).await;
+        }
+        let old = set.stop_primary();
+        let (new, promoted) = set.until_promoted(old).await;
+        until_connected(&set.nodes()[new], connections).await;
+        println!("{connections} connected {:?} after the promotion", promoted.elapsed());
+        if provider.is_none() {
+            assert!(set.sentinels().iter().all(|sentinel| sentinel.acl_log().is_empty()), "nothing was refused");
+        }
+        set.resume(old);
+        set.until_replica(old).await;
+    }
+}
+
 /// Without it a server that is a replica refuses the first write instead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn role_may_be_asked_for_or_not() {
