@@ -14,7 +14,8 @@ use crate::backend::{BoxFuture, LockBackend};
 use crate::telemetry;
 use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
-/// Locks on a Redis or Valkey server, for services that run in several processes.
+/// Locks on a Redis or Valkey server, for services that run in several processes. The server may be the primary of several,
+/// which Sentinel names or which is found; a failover to a replica can lose the latest locks.
 ///
 /// Each lock is one key, the prefix and the resource. Its value is the owner token, and it expires with the lease. Any other
 /// program that locks the same key with `SET key token NX PX ttl` excludes this crate and is excluded by it. A waiter does

@@ -70,7 +70,7 @@ use super::timer_queue::{self, TimerQueue};
 use crate::backend::{Lease as _, Release, Releasing, WaiterLimit};
 use crate::engine::{
     self, CallKind, CancelReply, Cancellations, Cancelled, Command, Event, ExtendAnswer, InboxId, Lock, OwnerToken,
-    ReleaseAnswer, Step,
+    ReleaseAnswer,
 };
 use crate::{LockError, Resource};
 
@@ -300,12 +300,14 @@ impl<B: LeaseOwner> Caller for Driver<B> {
 
     fn reconnected(self: &Arc<Self>, node: Node) {
         let concerns = |resource: &Resource| self.router.is_of(node, resource);
-        for (resource, token) in self.released.to_repeat(node, self.router.server(node), concerns) {
-            let command = Command { resource, token, step: Step::Release };
-            self.router.enqueue(Call::new(command, CallKind::LetGo));
-        }
         self.table.handle_each(self, || Event::Reconnected, concerns);
         self.cancel_all_again();
+        // After a pause: holders whose grants the failover has undone are told of it before others are granted their locks.
+        for (resource, token) in self.released.to_repeat(node, self.router.server(node), concerns) {
+            let cancelled =
+                self.cancellations.lock().begin_for_release(&resource, token, self.as_ref(), Instant::now());
+            self.schedule_cancellation(token, cancelled);
+        }
     }
 
     fn redirected(self: &Arc<Self>, calls: Vec<(Call<Self::CallKind>, Redirect)>) {

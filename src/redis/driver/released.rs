@@ -2,8 +2,9 @@
 //!
 //! A replica that takes over may not have received a release to which the old primary had replied. `SENTINEL FAILOVER` makes this
 //! likely: clients use the old primary for about a second after the promotion. On the new primary such a lock is held under a
-//! token that no caller has, until its lease ends. So what was released shortly before a change of servers is released once
-//! more. That is safe at any time: no caller is granted a lock under a token that was released.
+//! token that no caller has, until its lease ends. So what was released shortly before a change of servers is taken back once
+//! more, as after a release without a reply. That is safe at any time: no caller is granted a lock under a token that was
+//! released.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

@@ -78,7 +78,7 @@ async fn a_failover_by_hand_is_a_wait() {
         load.until_all_granted().await;
         all.add(promoted.elapsed());
         // A lock that was released on the old primary alone would be held on the new one until its lease ends.
-        assert!(promoted.elapsed() < Duration::from_secs(2), "{:?}", promoted.elapsed());
+        assert!(promoted.elapsed() < Duration::from_secs(4), "{:?}", promoted.elapsed());
         for guard in &guards {
             assert!(guard.is_held() && guard.extend(TIME).await.unwrap(), "{guard:?}");
             assert!(at_once(&lock(&providers[1], guard.resource().as_str())).await.is_none());
