@@ -84,11 +84,15 @@ mod tests {
         released.add(&name, token());
         tokio::time::advance(LONGEST).await;
         let last: Vec<_> = (0..=MOST).map(|_| token()).collect();
-        last[..2].iter().for_each(|token| released.add(&name, *token));
+        for token in &last[..2] {
+            released.add(&name, *token);
+        }
         assert_eq!(repeated(1), [], "the same server has them");
         assert_eq!(repeated(2), [(name.clone(), last[0]), (name.clone(), last[1])]);
         assert_eq!(repeated(1), [], "once");
-        last.iter().for_each(|token| released.add(&name, *token));
+        for token in &last {
+            released.add(&name, *token);
+        }
         assert_eq!(repeated(2).len(), MOST);
     }
 
@@ -101,7 +105,8 @@ mod tests {
         for (name, token) in names.iter().zip(tokens) {
             released.add(name, token);
         }
-        let repeated = |node, name: &str| released.to_repeat(Node(node), Some(server(1)), |resource| *resource.as_str() == *name);
+        let repeated =
+            |node, name: &str| released.to_repeat(Node(node), Some(server(1)), |resource| *resource.as_str() == *name);
         assert_eq!(repeated(1, "b"), [(names[1].clone(), tokens[1])]);
         assert_eq!(repeated(1, "a"), [], "the same connection");
         assert_eq!(repeated(2, "a"), [(names[0].clone(), tokens[0])]);

@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::RwLock;
 
 use self::routes::Routes;
-use super::connection_string::{Server, Servers};
 use super::connection::{Call, Caller, Connection, Node, Redirect, Withdrawn};
+use super::connection_string::{Server, Servers};
 use super::discovery::cluster::SlotMap;
 use super::slot;
 use crate::Resource;

@@ -15,7 +15,7 @@ async fn all_waiters_are_served_soon_after_the_promotion() {
     let set = fast().start();
     let providers = [provider_at(&set.connection_string()), provider_at(&set.connection_string())];
     let guards = held(&providers[0], "order", 11).await;
-    let before = guards.iter().map(|guard| guard.fencing_token()).max().unwrap();
+    let before = guards.iter().map(orchestrix_locking::LockGuard::fencing_token).max().unwrap();
     let mut tasks = Vec::new();
     for provider in &providers {
         for caller in 0..50 {

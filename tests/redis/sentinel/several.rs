@@ -51,9 +51,9 @@ async fn a_replica_may_be_out_of_reach() {
     let list = hosts(&[replica.port(), primary.port()]);
     for frozen in [true, false] {
         if frozen {
-            replica.stop()
+            replica.stop();
         } else {
-            replica.kill()
+            replica.kill();
         }
         let began = Instant::now();
         warm(&provider_at(&list)).await;
