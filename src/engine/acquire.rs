@@ -137,8 +137,12 @@ impl<H: Host> Lock<H> {
                     // Its entry still says that it is to be notified.
                     again = Duration::ZERO;
                 }
+                let notified = std::mem::take(&mut request.notified);
                 request.phase = Phase::Waiting((cx.now + again).into());
                 self.begin_to_wait(cx);
+                if notified {
+                    self.request_again(cx);
+                }
             }
             Reply::Done { result: Acquired::Busy, .. } => {
                 self.take_request();

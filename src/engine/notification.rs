@@ -31,6 +31,9 @@ impl<H: Host> Lock<H> {
         };
         if !is_recent(request, cx.now, epoch) || is_older_than_the_last_word(request, at) {
             // The reply says it exactly. The server keeps the lock for us until then.
+            if let Some(request) = self.request_of(token).filter(|request| request.in_flight().is_some()) {
+                request.notified = true;
+            }
             return self.request_again(cx);
         }
         // It was asked again, which may not be sent yet. The answer is here; and sent after the release, which is urgent,

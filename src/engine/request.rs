@@ -35,6 +35,9 @@ pub(super) struct PendingRequest {
     pub(super) lease_left: Option<TtlMillis>,
     /// The contention notice ("others wait for your lock") arrived before the grant. It is applied when the grant arrives.
     pub(super) wanted: bool,
+    /// A notification of a grant came while it was asked again, and could not be counted from. The reply may have been given
+    /// before that grant: then it is asked once more.
+    pub(super) notified: bool,
     /// One of its acquires is unacknowledged: it was sent again, and that is in doubt. It may run yet, also after this
     /// request has ended.
     pub(super) in_doubt: bool,
@@ -82,6 +85,7 @@ impl PendingRequest {
             queued: None,
             lease_left: None,
             wanted: false,
+            notified: false,
             in_doubt: false,
             polls: 0,
         }

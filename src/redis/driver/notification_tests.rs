@@ -38,6 +38,26 @@ async fn a_grant_after_a_standstill_is_asked_about_and_counts_from_the_answer() 
     assert_eq!(Stage::taken(&waiter).unwrap().expires_at(), asked + minus_clock_drift(TTL));
 }
 
+/// After an outage the request was repeated, and ran on the server just before the grant. The notification overtakes its reply.
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_overtakes_the_reply_after_an_outage_is_asked_about_at_once() {
+    let stage = Stage::new();
+    let waiter = stage.queued_waiter(&stage.resource);
+    let request = stage.call(is_acquire);
+    let token = request.command.token;
+    stage.answers(request, numbers([0, 30_000, 1_000_000_000, 1_015_000]));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    stage.driver().reconnected();
+    let again = stage.call(is_acquire);
+    stage.notifies_of_grant(token, 1_002_000_100);
+    assert!(Stage::taken(&waiter).is_none(), "it is not known when the lease began");
+    stage.answers(again, numbers([0, 28_000, 1_002_000_000, 1_015_000]));
+    let last = stage.call(is_acquire);
+    assert_eq!(last.command.token, token);
+    stage.answers(last, numbers([1, 7, 1_002_000_200, 0]));
+    assert!(Stage::taken(&waiter).is_some());
+}
+
 /// The request was repeated after a reconnect, and is not sent yet when the lock is granted and released. A release is
 /// sent before acquires, so the repeated request would join the server's queue without a caller.
 #[tokio::test(start_paused = true)]
