@@ -47,7 +47,7 @@ async fn a_grant_that_overtakes_the_reply_after_an_outage_is_asked_about_at_once
     let token = request.command.token;
     stage.answers(request, numbers([0, 30_000, 1_000_000_000, 1_015_000]));
     tokio::time::advance(Duration::from_secs(2)).await;
-    stage.driver().reconnected();
+    stage.driver().reconnected(crate::redis::connection::Node(0));
     let again = stage.call(is_acquire);
     stage.notifies_of_grant(token, 1_002_000_100);
     assert!(Stage::taken(&waiter).is_none(), "it is not known when the lease began");
