@@ -18,7 +18,8 @@ fn replication(replicas: usize) -> [RedisWarning; 1] {
 /// A server alone has no replica that could take its place.
 #[tokio::test]
 async fn replicas_of_one_server() {
-    let (primary, replica) = (RedisServer::start(), RedisServer::start());
+    let primary = RedisServer::builder().config("repl-diskless-sync-delay", "0").start();
+    let replica = RedisServer::start();
     assert_eq!(warnings(&primary.url()).await, []);
     replica.ask::<()>(cmd("REPLICAOF").arg("127.0.0.1").arg(primary.port()));
     until("it is in sync", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up")).await;
@@ -26,6 +27,8 @@ async fn replicas_of_one_server() {
     assert_eq!(provider.warnings().await.unwrap(), replication(1));
     assert_eq!(warnings(&hosts(&[replica.port(), primary.port()])).await, replication(1));
     primary.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let info = || primary.cli(&["INFO", "replication"]);
+    until("it takes writes", || info().contains("min_slaves_good_slaves:1")).await;
     assert_eq!(provider.warnings().await.unwrap(), []);
     // Without a limit for their lag it has no effect.
     primary.cli(&["CONFIG", "SET", "min-replicas-max-lag", "0"]);
