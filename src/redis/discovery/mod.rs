@@ -9,6 +9,7 @@ pub(super) mod cluster;
 pub(super) mod role;
 pub(super) mod sentinels;
 pub(super) mod switch;
+mod unanswered;
 
 use ::redis::{RedisError, make_extension_error};
 
