@@ -150,7 +150,6 @@ impl<H: Host> Lock<H> {
     }
 
     /// The owner token under which it is owned.
-    #[cfg(test)]
     pub(crate) fn owner_token(&self, inbox: super::InboxId) -> Option<OwnerToken> {
         Some(self.owned()?.token(inbox))
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::acquire_slot::{AcquireResult, AcquireSlot};
 use super::backend::Backend;
 use super::lease::RedisLease;
-use crate::backend::{Acquired, Lease, WaiterAdmission, tell_lease_left};
+use crate::backend::{Acquired, BoxFuture, GrantedLease, Lease, WaiterAdmission, tell_lease_left};
 use crate::engine::Event;
 use crate::types::{Wait, time_after};
 use crate::{LockError, LockOptions, LockRequest, Resource};
@@ -34,12 +34,20 @@ pub(super) struct AcquireFuture {
     /// How often the connection had been replaced when the acquire began.
     connection_changes: usize,
     attempt: Option<Attempt>,
+    /// A grant that counts once replicas have it.
+    confirming: Option<Box<Confirming>>,
     /// One lease had ended before this caller took it, and a second one was requested.
     was_late: bool,
     /// The provider's tasks are watched from this runtime, in case they run in another one.
     watches_runtimes: bool,
     #[pin]
     timer: Option<Sleep>,
+}
+
+struct Confirming {
+    /// Dropped without a guard, it is released.
+    lease: GrantedLease,
+    confirmed: BoxFuture<'static, Result<(), LockError>>,
 }
 
 /// One request to the engine. It has a ticket if the caller waits in the local wait queue.
@@ -78,6 +86,7 @@ impl AcquireFuture {
             min_deadline,
             connection_changes,
             attempt,
+            confirming: None,
             was_late,
             watches_runtimes,
             timer,
@@ -110,6 +119,11 @@ impl Future for AcquireFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Acquired> {
         let mut this = self.project();
         loop {
+            if let Some(confirming) = this.confirming.as_mut() {
+                let confirmed = ready!(confirming.confirmed.as_mut().poll(cx));
+                let lease = this.confirming.take().map(|confirming| confirming.lease);
+                return Poll::Ready(confirmed.map(|()| lease));
+            }
             let Some(attempt) = this.attempt.as_ref() else { return Poll::Pending };
             match attempt.waiter.poll(cx) {
                 Poll::Ready(answer) => {
@@ -125,7 +139,12 @@ impl Future for AcquireFuture {
                         AcquireResult::Failed(error) => return Poll::Ready(Err(*error)),
                     };
                     if lease.take() {
-                        return Poll::Ready(Ok(Some(lease.into())));
+                        let lease = GrantedLease::from(lease);
+                        let Some(confirmed) = this.backend.confirm(this.resource) else {
+                            return Poll::Ready(Ok(Some(lease)));
+                        };
+                        *this.confirming = Some(Box::new(Confirming { lease, confirmed }));
+                        continue;
                     }
                     // The lease was granted, and had ended before the caller took it. A caller that waits tries once
                     // more, since the delay may not occur again. If the lease is shorter than the round trip, it fails

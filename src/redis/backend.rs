@@ -12,11 +12,12 @@ use super::acquire_future::AcquireFuture;
 use super::connection_string::Server;
 use super::driver::Driver;
 use super::lease::{LeaseOwner, RedisLease};
+use super::replicas::Replicas;
 use super::runtimes::Runtimes;
 use super::settings::Settings;
-use crate::backend::{Acquiring, LockBackend, Releasing};
+use crate::backend::{Acquiring, BoxFuture, LockBackend, Releasing};
 use crate::engine::ExtendAnswer;
-use crate::{LockError, LockRequest};
+use crate::{LockError, LockRequest, Resource};
 
 /// Owned by locks, guards and waiters. The provider's tasks end with the last of them.
 pub(super) struct Backend {
@@ -24,11 +25,16 @@ pub(super) struct Backend {
     /// Connections for everything but lock calls. Made at the first use, again in another runtime, since its connections are driven
     /// by the one in which they were made, and again for another server.
     pool: Mutex<Option<(Id, Server, Pool)>>,
+    replicas: Arc<Replicas>,
 }
 
 impl Backend {
     pub(super) fn new(settings: Settings) -> Result<Arc<Self>, LockError> {
-        Ok(Arc::new(Self { driver: Arc::new(Driver::new(settings)?), pool: Mutex::new(None) }))
+        Ok(Arc::new(Self {
+            driver: Arc::new(Driver::new(settings)?),
+            pool: Mutex::new(None),
+            replicas: Arc::default(),
+        }))
     }
 
     pub(super) fn driver(&self) -> &Arc<Driver<Self>> {
@@ -49,6 +55,22 @@ impl Backend {
         // Dropped outside the mutex, since it closes its connections.
         drop(before);
         Ok(pool)
+    }
+}
+
+impl Backend {
+    /// Waits until replicas have the grant of this lease, if the options ask for that. `None` if they do not.
+    pub(super) fn confirm(&self, resource: &Resource) -> Option<BoxFuture<'static, Result<(), LockError>>> {
+        let settings = self.driver.settings();
+        let confirmation = settings.confirmation?;
+        let server = self.driver.router.with(resource, |connection| connection.node());
+        let (Some(server), Some(token)) = (server, self.driver.owner_token(resource)) else {
+            // The lock is not ours any more, or the server has just gone.
+            let lost = LockError::unavailable("the lock was granted, and lost before its replicas were asked for");
+            return Some(Box::pin(std::future::ready(Err(lost))));
+        };
+        let replicas = Arc::clone(&self.replicas);
+        Some(Box::pin(replicas.confirm(settings.clone(), confirmation, server, resource.clone(), token)))
     }
 }
 

@@ -14,6 +14,7 @@ use super::backend::Backend;
 use super::connection::{CHECKING, Connection, Failure, connection_closed, pool, pool_error, redact, timed_out};
 use super::connection_string::Servers;
 use super::driver::Driver;
+use super::settings::Settings;
 use super::warning::RedisWarning;
 use crate::backend::LockBackend;
 use crate::{LockError, LockOptions, LockRequest, Resource};
@@ -88,6 +89,7 @@ async fn warnings_about_server(
             warnings.extend(old_server(field(&info, "redis_version").or(facts.version.as_deref()), shown));
             warnings.extend(eviction(&info, shown));
             warnings.extend(replication(&info, &connection.settings().servers));
+            warnings.extend(few_replicas(&info, connection.settings()));
         }
         Err(failure) => {
             warnings.extend(old_server(facts.version.as_deref(), shown));
@@ -141,8 +143,17 @@ fn eviction(info: &str, shown: impl Fn(&str) -> String) -> Option<RedisWarning> 
     Some(RedisWarning::MayEvict { policy: shown(policy) })
 }
 
+fn connected_replicas(info: &str) -> usize {
+    field(info, "connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+fn few_replicas(info: &str, settings: &Settings) -> Option<RedisWarning> {
+    let (connected, needed) = (connected_replicas(info), settings.confirmation?.replicas);
+    (connected < needed).then_some(RedisWarning::FewReplicas { connected, needed })
+}
+
 fn replication(info: &str, servers: &Servers) -> Option<RedisWarning> {
-    let replicas = field(info, "connected_slaves").and_then(|count| count.parse().ok()).unwrap_or(0);
+    let replicas = connected_replicas(info);
     let may_fail_over = replicas > 0 || !matches!(servers, Servers::One(_));
     // The field is there only while replicas are needed to write.
     let needs_replicas = field(info, "min_slaves_good_slaves").is_some();

@@ -55,6 +55,11 @@ impl Keys {
         fence(&self.prefix, &slot::tag(slot::of(of.lock())).to_string())
     }
 
+    /// The key that is written to find out whether replicas have what was written before, in the slot of this resource.
+    pub(super) fn marker_in_slot_of(&self, of: &ResourceKeys) -> String {
+        format!("{}{{{}}}:w", self.prefix, slot::tag(slot::of(of.lock())))
+    }
+
     pub(super) fn of(&self, resource: &Resource) -> ResourceKeys {
         let name = encoded(resource.as_str());
         let mut queue = String::with_capacity(self.prefix.len() + name.len() + "{}:q".len());

@@ -34,6 +34,7 @@ mod lease;
 mod options;
 mod protocol;
 mod provider;
+mod replicas;
 mod router;
 mod runtimes;
 mod settings;

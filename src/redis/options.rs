@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::replicas::Confirmation;
 use super::tls::{Certificates, Identity};
 use crate::backend::DEFAULT_MAX_WAITERS;
 
@@ -32,6 +33,7 @@ pub struct RedisLockOptions {
     pub(super) response_timeout: Option<Duration>,
     pub(super) close_timeout: Duration,
     pub(super) max_waiters_in_total: usize,
+    pub(super) confirmation: Option<Confirmation>,
     pub(super) certificates: Certificates,
 }
 
@@ -167,6 +169,21 @@ impl RedisLockOptions {
         self
     }
 
+    /// A grant counts only once so many replicas have it, 1 to 16, within this time, 1 ms to 60 s. Otherwise it is undone and
+    /// the caller gets [`LockError::Unavailable`](crate::LockError::Unavailable). Off by default.
+    ///
+    /// Replicas receive writes with a delay, so that a failover can lose the latest grants. With this option each grant is
+    /// followed by `WAIT` over a connection of its own: one more round trip, and that to the replicas; grants that come at the
+    /// same time share it. The time is added to the caller's own. Renewals, extensions and releases are not confirmed.
+    ///
+    /// This makes it less likely that a grant is lost, and not impossible: a replica that does not have the grant may be
+    /// promoted all the same. What must not be written twice needs fencing tokens. The user needs the permission for `WAIT`,
+    /// and the server's replicas must not be behind a proxy that answers for them.
+    pub fn confirm_replicas(mut self, replicas: usize, timeout: Duration) -> Self {
+        self.confirmation = Some(Confirmation { replicas, wait: timeout });
+        self
+    }
+
     /// The authorities that are trusted to sign the server's certificate, instead of the system's: one or more certificates as
     /// PEM. Only with TLS.
     pub fn tls_root_certificates(mut self, certificates: impl Into<Vec<u8>>) -> Self {
@@ -191,6 +208,7 @@ impl Default for RedisLockOptions {
             response_timeout: None,
             close_timeout: Duration::from_secs(5),
             max_waiters_in_total: DEFAULT_MAX_WAITERS,
+            confirmation: None,
             certificates: Certificates::default(),
         }
     }
@@ -206,6 +224,7 @@ impl fmt::Debug for RedisLockOptions {
             .field("response_timeout", &self.response_timeout)
             .field("close_timeout", &self.close_timeout)
             .field("max_waiters_in_total", &self.max_waiters_in_total)
+            .field("confirm_replicas", &self.confirmation)
             .field("tls_root_certificates", &self.certificates.roots.is_some())
             .field("tls_client_identity", &self.certificates.identity.is_some())
             .finish()

@@ -8,6 +8,7 @@ use ::redis::{ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, R
 
 use super::RedisLockOptions;
 use super::connection_string::{self, Credentials, Given, Server, Servers};
+use super::replicas::Confirmation;
 use super::tls::{self, Certificates};
 use super::warning::RedisWarning;
 use crate::{BuildError, BuildProblem, LockError};
@@ -26,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) response_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) max_waiters_in_total: usize,
+    pub(super) confirmation: Option<Confirmation>,
     /// Options of the string that could not be used as they are.
     pub(crate) warnings: Vec<RedisWarning>,
     /// What errors call the server: `host:port`, `unix:/path`, several of these, or a service and its sentinels.
@@ -35,6 +37,7 @@ pub(crate) struct Settings {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 const LONGEST_PREFIX: usize = 128;
+const MOST_REPLICAS: usize = 16;
 
 /// The shortest claim lease. A process that stands still for a second or two then loses nothing.
 const SHORTEST_CLAIM: Duration = Duration::from_secs(3);
@@ -142,11 +145,12 @@ impl RedisLockOptions {
             response_timeout,
             close_timeout: self.close_timeout,
             max_waiters_in_total: self.max_waiters_in_total,
+            confirmation: self.confirmation,
             warnings,
         })
     }
 
-    fn out_of_range(&self) -> [Option<LockError>; 4] {
+    fn out_of_range(&self) -> [Option<LockError>; 6] {
         let short = |given| within(Duration::from_millis(10), Duration::from_secs(60), "10ms to 60s", given);
         let long = |given| within(Duration::ZERO, Duration::from_secs(600), "0 to 10min", given);
         [
@@ -154,6 +158,15 @@ impl RedisLockOptions {
             self.response_timeout.and_then(short).map(|wrong| wrong.into_error("response_timeout")),
             long(self.close_timeout).map(|wrong| wrong.into_error("close_timeout")),
             wrong_prefix(&self.key_prefix),
+            self.confirmation.and_then(|Confirmation { replicas, .. }| {
+                (!(1..=MOST_REPLICAS).contains(&replicas))
+                    .then(|| LockError::invalid_options("confirm_replicas", replicas.to_string(), "1 to 16 replicas"))
+            }),
+            self.confirmation
+                .and_then(|Confirmation { wait, .. }| {
+                    within(Duration::from_millis(1), Duration::from_secs(60), "1ms to 60s", wait)
+                })
+                .map(|wrong| wrong.into_error("confirm_replicas")),
         ]
     }
 }

@@ -30,6 +30,14 @@ pub enum RedisWarning {
         /// several servers.
         replicas: usize,
     },
+    /// Fewer replicas are connected than [`confirm_replicas`](crate::RedisLockOptions::confirm_replicas) asks for, so that no
+    /// lock is granted at this moment.
+    FewReplicas {
+        /// How many are connected.
+        connected: usize,
+        /// How many are needed.
+        needed: usize,
+    },
     /// A time-out of the connection string is above the maximum, which is used instead.
     LongTimeout {
         /// The option's usual name.
@@ -68,6 +76,10 @@ impl fmt::Display for RedisWarning {
                 "the server takes writes that no replica receives (replicas connected: {replicas}, min-replicas-to-write: \
                  0), so that a failover may lose the latest locks: set min-replicas-to-write and min-replicas-max-lag, and \
                  use fencing tokens"
+            ),
+            Self::FewReplicas { connected, needed } => write!(
+                f,
+                "{connected} replicas are connected, and confirm_replicas needs {needed}: until then no lock is granted"
             ),
             Self::LongTimeout { option, used } => write!(
                 f,

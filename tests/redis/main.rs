@@ -32,6 +32,7 @@ mod permissions;
 mod prefixes;
 mod processes;
 mod readiness;
+mod replicas;
 mod scripts;
 #[cfg(all(feature = "axum", feature = "metrics", feature = "tracing"))]
 mod secret_leaks;

@@ -247,6 +247,17 @@ fn pool_of(settings: &Settings, server: &Server, config: AsyncConnectionConfig) 
         .map_err(|error| RedisError::from((ErrorKind::InvalidClientConfig, "no pool", error.to_string())))
 }
 
+/// A connection for itself, whose replies may take so much longer.
+pub(in crate::redis) async fn connect_apart(
+    settings: &Settings,
+    server: &Server,
+    longer: Duration,
+) -> RedisResult<MultiplexedConnection> {
+    let config = config(settings).set_response_timeout(Some(settings.response_timeout + longer));
+    let pooled = pool_of(settings, server, config)?.get().await.map_err(pool_error)?;
+    Ok(deadpool_redis::Connection::take(pooled))
+}
+
 /// Why a pool gave no connection.
 pub(in crate::redis) fn pool_error(error: PoolError) -> RedisError {
     match error {

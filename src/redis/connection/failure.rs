@@ -32,6 +32,7 @@ pub(in crate::redis) struct Failure {
 /// What is done when a failure comes.
 pub(in crate::redis) const CONNECTING: &str = "connecting";
 pub(in crate::redis) const CHECKING: &str = "checking";
+pub(in crate::redis) const CONFIRMING: &str = "asking for replicas";
 pub(in crate::redis) const RUNNING: &str = "running a command";
 pub(in crate::redis) const WAITING: &str = "waiting for an answer";
 

@@ -250,6 +250,12 @@ impl<B: LeaseOwner> Driver<B> {
         self.router.with(resource, |connection| connection.changes())
     }
 
+    /// The token under which this process owns a lock.
+    pub(super) fn owner_token(&self, resource: &Resource) -> Option<OwnerToken> {
+        let inbox = self.router.first().inbox();
+        self.table.look(resource, |lock| lock.owner_token(inbox)).flatten()
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         self.router.first().settings()
     }

@@ -1,0 +1,179 @@
+//! [`Replicas`]: grants that count only once replicas have them.
+//!
+//! `WAIT` covers the writes of the connection that sends it, blocks what is sent after it, and does nothing in scripts. So it is
+//! sent over another connection: for each grant the lock is read there, which shows that this server has it, then a key is
+//! written, and `WAIT` returns once replicas have that key. A replica has everything that was written before it as well.
+//!
+//! One `WAIT` at a time is sent to a server, for all grants that came since the one before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::{ErrorKind, RedisError, RedisResult, Value};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::connection::{CONFIRMING, Failure, connect_apart, timed_out};
+use super::connection_string::Server;
+use super::keys::Keys;
+use super::settings::Settings;
+use crate::engine::OwnerToken;
+use crate::{LockError, Resource};
+
+/// How long the key lives that is written for a `WAIT`.
+const MARKER_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How many replicas have to have a grant, and how long they are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Confirmation {
+    pub(super) replicas: usize,
+    pub(super) wait: Duration,
+}
+
+/// The grants that wait for replicas.
+#[derive(Default)]
+pub(super) struct Replicas {
+    /// Those of each server to which a task sends. The task takes them all at once.
+    waiting: Mutex<HashMap<Server, Vec<Grant>>>,
+}
+
+struct Grant {
+    resource: Resource,
+    token: OwnerToken,
+    confirmed: oneshot::Sender<Result<(), LockError>>,
+}
+
+/// Ends the turn of a server's task, also if the task is dropped with its runtime.
+struct Turn {
+    replicas: Arc<Replicas>,
+    server: Server,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let left = self.replicas.waiting.lock().remove(&self.server);
+        // Not under the mutex: callers are woken.
+        drop(left);
+    }
+}
+
+impl Replicas {
+    /// Waits until replicas of the server have the grant, or the time for that is over.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Unavailable`] if they do not have it, the server does not have it any more, or it cannot be asked;
+    /// [`LockError::Backend`] if it refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: the grant is not waited for any more.
+    pub(super) async fn confirm(
+        self: Arc<Self>,
+        settings: Settings,
+        confirmation: Confirmation,
+        server: Server,
+        resource: Resource,
+        token: OwnerToken,
+    ) -> Result<(), LockError> {
+        let (confirmed, answer) = oneshot::channel();
+        let grant = Grant { resource, token, confirmed };
+        let is_first = {
+            let mut waiting = self.waiting.lock();
+            let is_first = !waiting.contains_key(&server);
+            waiting.entry(server.clone()).or_default().push(grant);
+            is_first
+        };
+        if is_first {
+            let turn = Turn { replicas: Arc::clone(&self), server };
+            tokio::spawn(confirm_all(turn, settings.clone(), confirmation));
+        }
+        let gone = || Err(Failure::new(&settings, CONFIRMING, timed_out()).to_error());
+        answer.await.unwrap_or_else(|_| gone())
+    }
+
+    /// Takes the grants that wait. `None` if there are none, which ends the task's turn.
+    fn take(&self, server: &Server) -> Option<Vec<Grant>> {
+        let mut waiting = self.waiting.lock();
+        let grants = waiting.get_mut(server).map(std::mem::take).filter(|grants| !grants.is_empty());
+        if grants.is_none() {
+            waiting.remove(server);
+        }
+        grants
+    }
+}
+
+async fn confirm_all(turn: Turn, settings: Settings, confirmation: Confirmation) {
+    let keys = Keys::new(settings.prefix.as_str());
+    let mut connection = None;
+    while let Some(grants) = turn.replicas.take(&turn.server) {
+        let longest = settings.connect_timeout + settings.response_timeout + confirmation.wait;
+        let asked = timeout(longest, ask(&settings, &turn.server, &keys, confirmation, &mut connection, &grants)).await;
+        match asked.unwrap_or_else(|_| Err(timed_out())) {
+            Ok((count, present)) => {
+                for (grant, is_present) in grants.into_iter().zip(present) {
+                    _ = grant.confirmed.send(verdict(confirmation, count, is_present));
+                }
+            }
+            Err(error) => {
+                connection = None;
+                let failure = Failure::new(&settings, CONFIRMING, error);
+                for grant in grants {
+                    _ = grant.confirmed.send(Err(failure.to_error()));
+                }
+            }
+        }
+    }
+}
+
+fn verdict(Confirmation { replicas, wait }: Confirmation, count: usize, is_present: bool) -> Result<(), LockError> {
+    if !is_present {
+        return Err(LockError::unavailable("the server that was asked for replicas does not have the lock any more"));
+    }
+    if count < replicas {
+        return Err(LockError::unavailable(format!(
+            "the lock was granted and given back: {count} of the {replicas} replicas that are needed had it after {wait:?}"
+        )));
+    }
+    Ok(())
+}
+
+/// How many replicas have what the server has, and which of the grants the server has.
+async fn ask(
+    settings: &Settings,
+    server: &Server,
+    keys: &Keys,
+    Confirmation { replicas, wait }: Confirmation,
+    connection: &mut Option<MultiplexedConnection>,
+    grants: &[Grant],
+) -> RedisResult<(usize, Vec<bool>)> {
+    let connection = match connection {
+        Some(connection) => connection,
+        none => none.insert(connect_apart(settings, server, wait).await?),
+    };
+    let mut pipeline = ::redis::pipe();
+    let mut marker = None;
+    for grant in grants {
+        let names = keys.of(&grant.resource);
+        pipeline.cmd("GET").arg(names.lock());
+        marker.get_or_insert_with(|| keys.marker_in_slot_of(&names));
+    }
+    let Some(marker) = marker else { return Ok((0, Vec::new())) };
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    pipeline.cmd("SET").arg(marker).arg(1).arg("PX").arg(milliseconds(MARKER_LIFETIME));
+    pipeline.cmd("WAIT").arg(replicas).arg(milliseconds(wait).max(1));
+    let mut replies = connection.req_packed_commands(&pipeline, 0, pipeline.len()).await?.into_iter();
+    let mut present = Vec::with_capacity(grants.len());
+    for grant in grants {
+        let owner = replies.next().unwrap_or(Value::Nil).extract_error()?;
+        present.push(matches!(owner, Value::BulkString(owner) if *owner == grant.token.written()[..]));
+    }
+    let rest: Vec<_> = replies.map(Value::extract_error).collect::<RedisResult<_>>()?;
+    match rest.as_slice() {
+        [_, Value::Int(count)] => Ok((usize::try_from(*count).unwrap_or(0), present)),
+        _ => Err(RedisError::from((ErrorKind::Parse, "the reply to WAIT is no number"))),
+    }
+}
