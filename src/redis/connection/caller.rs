@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ::redis::Value;
 use tokio::time::Instant;
 
+use super::RuntimeNumber;
 use super::call::Call;
 use crate::LockError;
 use crate::redis::connection_string::Server;
@@ -61,6 +62,8 @@ pub(in crate::redis) enum Redirect {
 /// How a supervisor ended that was not retired.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::redis) struct SupervisorExit {
+    /// The runtime that is ending.
+    pub(in crate::redis) runtime: RuntimeNumber,
     /// See [`is_within_reach`](super::shared::Shared::is_within_reach).
     pub(in crate::redis) within_reach: bool,
     /// The present thread is about to end a runtime, and may be blocked.

@@ -27,7 +27,11 @@ const DELAYS: [Duration; 5] = [
 ];
 
 /// After this time without a need for it the delays begin anew.
-const CALM: Duration = Duration::from_secs(1);
+const CALM: Duration = Duration::from_secs(5);
+
+/// After so many times in a row, half a minute, a node is out of reach and no other takes its place. Then the map is asked for
+/// once a second.
+const MANY: usize = 150;
 
 /// Keeps the map up to date until the connection is retired.
 pub(super) async fn supervise_cluster<C: Caller>(guard: &SupervisorGuard<C>, events: &mut ConnectionEvents<'_>) {
@@ -59,7 +63,8 @@ pub(super) async fn supervise_cluster<C: Caller>(guard: &SupervisorGuard<C>, eve
                 guard.fail_waiting_calls();
             }
         }
-        let delay = DELAYS.get(in_a_row).or(DELAYS.last()).copied().unwrap_or_default();
+        let longest = if in_a_row < MANY { DELAYS.last().copied() } else { Some(Duration::from_secs(1)) };
+        let delay = DELAYS.get(in_a_row).copied().or(longest).unwrap_or_default();
         sleep_until(asked + jittered(delay)).await;
         if guard.has_nothing_left() {
             return;

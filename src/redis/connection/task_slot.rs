@@ -90,6 +90,17 @@ impl TaskSlot {
         self.is_taken() && self.runtime.load(SeqCst) != here.0
     }
 
+    /// The runtime of the present task, or of the latest.
+    pub(in crate::redis) fn runtime(&self) -> RuntimeNumber {
+        RuntimeNumber(self.runtime.load(SeqCst))
+    }
+
+    /// The present task, if it is one of this runtime.
+    pub(in crate::redis) fn present_in(&self, runtime: RuntimeNumber) -> Option<Generation> {
+        let generation = Generation(self.generation.load(SeqCst));
+        (generation.0 % 2 == 1 && self.runtime() == runtime).then_some(generation)
+    }
+
     /// Wakes the present task, whose next poll answers the probe. `None` while there is none.
     pub(in crate::redis) fn probe(&self) -> Option<Probe> {
         let generation = Generation(self.generation.load(SeqCst));

@@ -330,6 +330,13 @@ impl<B: LeaseOwner> Caller for Driver<B> {
     }
 
     fn supervisor_ended(self: &Arc<Self>, exit: SupervisorExit) -> bool {
+        // The tasks of the other connections end as well, one after the other. The first one waits for what is to be sent
+        // over all of them, which is sent only once they have ended.
+        for connection in self.router.all() {
+            if let Some(ending) = connection.task().present_in(exit.runtime) {
+                connection.depose(ending);
+            }
+        }
         let others = self.serve_elsewhere();
         self.drain_after_a_runtime(exit, others)
     }

@@ -321,7 +321,8 @@ fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
     on_stage(|stage| {
         let (waker, ran) = stage.hostile();
         let _waiting = stage.waits(Wait::Forever, &waker);
-        stage.driver().supervisor_ended(SupervisorExit { within_reach: false, may_block: false });
+        let runtime = stage.driver().router.first().task().runtime();
+        stage.driver().supervisor_ended(SupervisorExit { runtime, within_reach: false, may_block: false });
         ran
     });
 }

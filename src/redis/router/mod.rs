@@ -108,8 +108,12 @@ impl<C: Caller> Router<C> {
     /// Sees to it that everything that was enqueued is sent.
     pub(super) fn flush(&self) {
         self.first.flush();
-        if self.is_cluster() {
-            self.servers().iter().for_each(|node| node.flush());
+        if let Some(cluster) = self.cluster.get() {
+            // Not under the lock: a flush may send.
+            let waiting: Vec<_> = cluster.read().nodes().filter(|node| !node.is_queue_empty()).cloned().collect();
+            for node in waiting {
+                node.flush();
+            }
         }
     }
 
@@ -137,7 +141,7 @@ impl<C: Caller> Router<C> {
 
     /// Sends calls to other nodes that one of them has not run, or keeps them for the next map.
     pub(super) fn redirect(&self, calls: Vec<(Call<C::CallKind>, Redirect)>, caller: &Arc<C>) {
-        let Some(cluster) = self.cluster.get() else { return };
+        let cluster = self.cluster.get_or_init(|| RwLock::new(Routes::new()));
         let (mut moved, mut later) = (Vec::new(), Vec::new());
         for (call, redirect) in calls {
             match redirect {

@@ -1,5 +1,6 @@
 //! Locks on a Redis Cluster: real nodes, each a process of its own.
 
+mod ending;
 mod failover;
 mod moves;
 mod serving;

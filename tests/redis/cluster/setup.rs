@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use orchestrix_locking::DistributedLockProvider as _;
+use orchestrix_locking::{DistributedLockProvider as _, RedisLockOptions, RedisLockProvider};
 
 use super::{lock, provider_at};
 use crate::outages::scene::{SOON, backend, unavailable};
-use crate::support::{RedisCluster, RedisServer};
+use crate::support::{Certificates, RedisCluster, RedisServer};
 
 /// The address of one node is enough, in each form of the string, and `check` asks all nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,6 +46,21 @@ async fn the_password_of_the_nodes_is_needed_and_never_shown() {
     let wrong = provider_at(&format!("redis+cluster://:wr0ng@127.0.0.1:{port}"));
     let text = backend(lock(&wrong, "a").try_acquire(SOON).await, "WRONGPASS");
     assert!(!text.contains("wr0ng") && !text.contains("c4n4ry"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_reached_over_tls() {
+    let certificates = Certificates::new();
+    let cluster = RedisCluster::builder().replicas(0).tls(&certificates).start();
+    let options = RedisLockOptions::default()
+        .connection_string(cluster.connection_string())
+        .tls_root_certificates(std::fs::read(certificates.authority()).unwrap());
+    let provider = RedisLockProvider::new(options).unwrap();
+    for number in 0..10 {
+        let guard = lock(&provider, &format!("order:{number}")).try_acquire(SOON).await.unwrap().unwrap();
+        guard.release().await.unwrap();
+    }
+    assert!(cluster.nodes().iter().all(|node| node.scripts_run() > 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,6 +92,16 @@ fn run(url: &str, flavor: &str, way: &str) -> Duration {
     begun.elapsed()
 }
 
+/// Runs the program once in every way.
+pub(crate) fn run_every_way(url: &str, ended: impl Fn(&str)) {
+    for flavor in ["current_thread", "multi_thread"] {
+        for way in WAYS {
+            run(url, flavor, way);
+            ended(way);
+        }
+    }
+}
+
 /// A job that takes its lock without waiting, drops the guard and ends: it runs each time that it is started, and its key
 /// is gone when it has ended.
 #[test]

@@ -4,7 +4,7 @@ mod answers;
 mod connecting;
 mod credentials;
 mod cuts;
-mod ending;
+pub(super) mod ending;
 mod full;
 mod killed;
 mod messages;
