@@ -115,6 +115,10 @@ impl SlotMap {
 }
 
 async fn ask(settings: &Settings, node: &Server) -> RedisResult<SlotMap> {
+    if !matches!(node, Server::Tcp { .. }) {
+        let text = "nodes of a cluster are connected to over TCP, and not over a Unix socket";
+        return Err(RedisError::from((ErrorKind::InvalidClientConfig, text)));
+    }
     crate::redis::tls::ensure_crypto_provider();
     let client = Client::open(settings.info(node)?)?;
     let config = AsyncConnectionConfig::new()

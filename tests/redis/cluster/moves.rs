@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use orchestrix_locking::{RedisLockProvider, Release};
+use orchestrix_locking::{DistributedLockProvider as _, LockOptions, RedisLockProvider, Release};
 
 use super::{PATIENCE, keys, lock, name_on, provider, slot_of};
 use crate::outages::scene::{SOON, ended, granted, until, wait_for};
@@ -100,5 +100,41 @@ async fn a_slot_that_is_open_for_long_is_waited_for() {
     cluster.move_keys(slot, 1);
     cluster.end_move(slot, 1);
     granted(waiting).await.release().await.unwrap();
+    until("nothing is left", SOON, || keys(&cluster).is_empty()).await;
+}
+
+/// While a slot is open its locks are not renewed: a lease that is longer than the move stays, and a shorter one ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_is_shorter_than_a_move_is_lost() {
+    let cluster = RedisCluster::builder().replicas(0).start();
+    let provider = provider(&cluster);
+    let names: Vec<_> = (0..)
+        .map(|number| format!("order:{number}"))
+        .filter(|name| cluster.master_of_slot(slot_of(&cluster, name)) == 0)
+        .take(2)
+        .collect();
+    let [short, long] = [Duration::from_millis(900), Duration::from_secs(30)];
+    let with = |name: &str, ttl| {
+        let options = LockOptions::default().ttl(ttl);
+        provider.create_lock(name.try_into().unwrap(), options).unwrap()
+    };
+    let shorter = with(&names[0], short).acquire().await.unwrap();
+    let longer = with(&names[1], long).acquire().await.unwrap();
+    for name in &names {
+        cluster.begin_move(slot_of(&cluster, name), 1);
+    }
+    let begun = Instant::now();
+    until("its lease has ended", SOON, || !shorter.is_held()).await;
+    assert!(begun.elapsed() < short, "{:?}: it was not renewed", begun.elapsed());
+    assert!(longer.is_held());
+    for name in &names {
+        cluster.move_keys(slot_of(&cluster, name), 1);
+        cluster.end_move(slot_of(&cluster, name), 1);
+    }
+    assert!(longer.extend(Duration::from_secs(10)).await.unwrap());
+    drop(shorter);
+    for guard in [granted(wait_for(&lock(&provider, &names[0]), PATIENCE)).await, longer] {
+        assert_eq!(guard.release().await.unwrap(), Release::Released);
+    }
     until("nothing is left", SOON, || keys(&cluster).is_empty()).await;
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use orchestrix_locking::{DistributedLockProvider as _, RedisLockOptions, RedisLockProvider};
 
 use super::{lock, provider_at};
-use crate::outages::scene::{SOON, backend, unavailable};
-use crate::support::{Certificates, RedisCluster, RedisServer};
+use crate::outages::scene::{SOON, backend, granted, unavailable, until, wait_for};
+use crate::support::{Certificates, FEWEST_COMMANDS, FEWEST_KEYS, INBOXES, RedisCluster, RedisServer};
 
 /// The address of one node is enough, in each form of the string, and `check` asks all nodes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -91,4 +91,72 @@ async fn names_of_uncovered_slots_are_waited_for() {
     lock(&provider, &there).try_acquire(SOON).await.unwrap().unwrap().release().await.unwrap();
     cluster.nodes()[0].cli(&["CLUSTER", "ADDSLOTS", &slot.to_string()]);
     lock(&provider, &gone).try_acquire(SOON).await.unwrap().unwrap().release().await.unwrap();
+}
+
+/// Beside what one server needs, the map of the slots is read. With these permissions no node refuses anything.
+const FEWEST_OF_CLUSTER: &str = "+cluster|slots +cluster|info";
+
+fn with_user(more: &str) -> RedisCluster {
+    let rules = format!("{FEWEST_COMMANDS} {FEWEST_KEYS} {INBOXES} {more}");
+    RedisCluster::builder().user_acl(&format!("locks on >secret resetchannels -@all {rules}")).start()
+}
+
+/// Acquires, waits, hands over, renews and releases on every node.
+async fn everything(cluster: &RedisCluster) {
+    let text = cluster.connection_string_as("locks", "secret");
+    let (one, other) = (provider_at(&text), provider_at(&text));
+    one.check().await.unwrap();
+    for node in 0..3 {
+        let name = super::name_on(cluster, node);
+        let held = lock(&one, &name).try_acquire(SOON).await.unwrap().unwrap();
+        let waiting = wait_for(&lock(&other, &name), SOON);
+        until("it waits", SOON, || other.waiters(&name.as_str().try_into().unwrap()) == 1).await;
+        assert!(held.extend(Duration::from_secs(20)).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        held.release().await.unwrap();
+        granted(waiting).await.release().await.unwrap();
+    }
+    until("nothing is left", SOON, || super::keys(cluster).is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documented_permissions_are_enough() {
+    let cluster = with_user(FEWEST_OF_CLUSTER);
+    everything(&cluster).await;
+    let slot = super::slot_of(&cluster, "order:1");
+    cluster.move_slot(slot, (cluster.master_of_slot(slot) + 1) % 3);
+    everything(&cluster).await;
+    for node in cluster.nodes() {
+        assert_eq!(node.acl_log(), [], "nothing was refused");
+    }
+}
+
+/// Without the epoch the first node that replies is believed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locks_work_without_permission_for_the_epoch() {
+    let cluster = with_user("+cluster|slots");
+    everything(&cluster).await;
+    let refused: Vec<_> = cluster.nodes().iter().flat_map(RedisServer::acl_log).collect();
+    assert!(refused.iter().all(|line| line["object"] == "cluster|info"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_missing_permission_for_the_slots_is_named() {
+    let cluster = with_user("+cluster|info");
+    let provider = provider_at(&cluster.connection_string_as("locks", "secret"));
+    let text = backend(lock(&provider, "order:1").try_acquire(SOON).await, "NOPERM");
+    assert!(text.contains("cluster|slots"), "{text}");
+    let port = cluster.nodes()[0].port();
+    let found = provider_at(&format!("redis://locks:secret@127.0.0.1:{port}"));
+    let text = backend(lock(&found, "order:1").try_acquire(SOON).await, "NOPERM");
+    assert!(text.contains("cluster|slots"), "{text}");
+}
+
+/// A node says under which address the others are reached, and not by which socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_not_used_over_unix_sockets() {
+    let cluster = RedisCluster::builder().masters(1).replicas(0).start();
+    let provider = provider_at(&cluster.nodes()[0].socket_url());
+    let text = backend(lock(&provider, "a").try_acquire(SOON).await, "over TCP, and not over a Unix socket");
+    assert!(!text.contains("TLS"), "{text}");
 }
