@@ -11,6 +11,7 @@ mod close;
 mod cluster;
 mod commands;
 mod crowd;
+mod dependencies;
 mod errors;
 mod events;
 #[path = "../support/evidence.rs"]
