@@ -39,8 +39,8 @@ pub struct RedisLockOptions {
 
 impl RedisLockOptions {
     /// The server and the credentials, as a URL or in the form of StackExchange.Redis. `localhost:6379` by default.
-    /// White space around the text is ignored. Several servers may be named, one of which is the primary, or the
-    /// sentinels of a service: `docs/redis.md` says what is promised then.
+    /// White space around the text is ignored. Several servers may be named, one of which is the primary, the sentinels of
+    /// a service, or nodes of a cluster: `docs/redis.md` says what is promised then.
     ///
     /// # URLs
     ///
@@ -51,7 +51,13 @@ impl RedisLockOptions {
     ///   1 to 64, on port 26379 unless it is given. The user and the password are the server's. A sentinel that asks for a
     ///   password is given `sentinel_username` and `sentinel_password`, or else those of the server. Lettuce's
     ///   `redis-sentinel://host,…/db?sentinelMasterId=service` means the same, also with `#service`.
+    /// - `redis+cluster://[user[:password]@]host[:port],…[?parameters]`, a Redis Cluster; `rediss+cluster` for TLS to all nodes.
+    ///   The hosts are some of its nodes, 1 to 64, on port 6379 unless it is given. The others are asked for, and are
+    ///   used under the addresses that they announce. There is only the database 0. `redis-cluster` and `rediss-cluster`
+    ///   mean the same.
     /// - `unix:///path[?parameters]`, the same as `unix:/path` and `redis+unix:///path`, for a Unix socket.
+    ///
+    /// A cluster is found out as well if a node of it is named by `redis://`, or several in the form of StackExchange.Redis.
     ///
     /// An IPv6 address is written in brackets. In the user and the password `/`, `?`, `#`, `@` and `%` have to be
     /// percent-encoded. A password alone is `redis://:password@host`. Parameters are `db`, `connectTimeout` and
@@ -82,13 +88,14 @@ impl RedisLockOptions {
     ///
     /// # The form of StackExchange.Redis
     ///
-    /// `host[:port]`, more servers with their ports, and options, with commas between them: `redis.example.org,ssl=true,password=…,defaultDatabase=2`. Names may be in
-    /// upper or lower case; spaces around commas are ignored. The port is 6379 unless it is given, and 6380 with `ssl=true`. A
-    /// server that begins with `!` is the path of a Unix socket. The server comes before the password. A password may contain
-    /// `=`; one with a comma needs a URL.
+    /// `host[:port]`, more servers with their ports, and options, with commas between them:
+    /// `redis.example.org,ssl=true,password=…,defaultDatabase=2`. Names may be in upper or lower case; spaces around commas are
+    /// ignored. The port is 6379 unless it is given, and 6380 with `ssl=true`. A server that begins with `!` is the path of a
+    /// Unix socket. The server comes before the password. A password may contain `=`; one with a comma needs a URL.
     ///
     /// With `serviceName` the servers are sentinels, on port 26379 unless it is given. Without it one of several servers is
-    /// used: the one that is a primary. Up to 64 may be named. If two of them are primaries, none is used.
+    /// used: the one that is a primary. Up to 64 may be named. If two of them are primaries, none is used, unless they are
+    /// nodes of a cluster: then all of its nodes are used.
     ///
     /// | options | |
     /// | --- | --- |

@@ -15,7 +15,7 @@ use crate::telemetry;
 use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
 
 /// Locks on a Redis or Valkey server, for services that run in several processes. The server may be the primary of several,
-/// which Sentinel names or which is found; a failover to a replica can lose the latest locks.
+/// which Sentinel names or which is found, or a Redis Cluster; a failover to a replica can lose the latest locks.
 ///
 /// Each lock is one key, the prefix and the resource. Its value is the owner token, and it expires with the lease. Any other
 /// program that locks the same key with `SET key token NX PX ttl` excludes this crate and is excluded by it. A waiter does
@@ -27,11 +27,11 @@ use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, 
 /// the others waiting for longer. Until that renewal [`LockGuard::remaining`](crate::LockGuard::remaining) counts the short
 /// lease. With [`auto_renew(false)`](crate::LockOptions::auto_renew) the lease has its whole length from the beginning.
 ///
-/// A new provider does no I/O. It connects when the first lock is acquired, keeps one connection, and replaces it when it
-/// breaks, for as long as the provider, a lock or a guard lives. The runtime in which the first lock is acquired drives the
-/// connection. If that runtime ends or is not run any more, another one takes over in which a lock is held, waited for,
-/// acquired or released. A runtime that ends while a release is in flight waits for its reply, for the response time-out at
-/// most. A clone has the same locks and the same connection.
+/// A new provider does no I/O. It connects when the first lock is acquired, keeps one connection (in a cluster one to each
+/// node that has slots), and replaces it when it breaks, for as long as the provider, a lock or a guard lives. The runtime in
+/// which the first lock is acquired drives the connection. If that runtime ends or is not run any more, another one takes
+/// over in which a lock is held, waited for, acquired or released. A runtime that ends while a release is in flight waits for
+/// its reply, for the response time-out at most. A clone has the same locks and the same connection.
 ///
 /// # Examples
 ///
@@ -127,8 +127,8 @@ impl RedisLockProvider {
     /// `tracing`).
     ///
     /// Acquires the lock `orchestrix-locking check` and releases it, over the connection that all locks use. Only that decides
-    /// whether there is an error; what else cannot be found out is a warning. On a node of a Redis Cluster names in all parts
-    /// of the slots are tried as well.
+    /// whether there is an error; what else cannot be found out is a warning. In a Redis Cluster names in all parts of the
+    /// slots are tried as well, and each node is asked for its settings.
     ///
     /// It ends within twice the connect time-out plus three times the response time-out, in any runtime.
     ///
@@ -139,7 +139,7 @@ impl RedisLockProvider {
     /// # Errors
     ///
     /// [`LockError::Unavailable`] if the server cannot be reached or does not answer; [`LockError::Backend`] if it
-    /// refuses the user, a script or a key, also one whose slot is on another node; [`LockError::Closed`] after
+    /// refuses the user, a script or a key; [`LockError::Closed`] after
     /// [`close`](DistributedLockProvider::close).
     pub async fn warnings(&self) -> Result<Vec<RedisWarning>, LockError> {
         check::check(&self.backend, &self.logged.info_refused).await
