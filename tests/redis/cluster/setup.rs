@@ -160,3 +160,23 @@ async fn a_cluster_is_not_used_over_unix_sockets() {
     let text = backend(lock(&provider, "a").try_acquire(SOON).await, "over TCP, and not over a Unix socket");
     assert!(!text.contains("TLS"), "{text}");
 }
+
+/// A certificate is checked for the name that a node announces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_with_tls_may_announce_names() {
+    let certificates = Certificates::new();
+    let cluster = RedisCluster::builder().replicas(0).tls(&certificates).start();
+    for node in cluster.nodes() {
+        node.cli(&["CONFIG", "SET", "cluster-announce-hostname", "localhost"]);
+        node.cli(&["CONFIG", "SET", "cluster-preferred-endpoint-type", "hostname"]);
+    }
+    let options = RedisLockOptions::default()
+        .connection_string(format!("rediss://127.0.0.1:{}", cluster.nodes()[1].port()))
+        .tls_root_certificates(std::fs::read(certificates.authority()).unwrap());
+    let provider = RedisLockProvider::new(options).unwrap();
+    provider.check().await.unwrap();
+    for node in 0..3 {
+        let name = super::name_on(&cluster, node);
+        lock(&provider, &name).try_acquire(SOON).await.unwrap().unwrap().release().await.unwrap();
+    }
+}
