@@ -141,14 +141,16 @@ async fn connect_to_any<C: Caller>(
     servers: &[Server],
 ) -> RedisResult<Option<(Server, OpenConnection)>> {
     let limit = connection.settings.connect_timeout / 2;
+    let in_cluster = AtomicBool::new(false);
     let open_one = async |server: &Server| {
         let opened = timeout(limit, async {
             let mut opened = open(connection, caller, server).await?;
             let role = role::ask(&mut opened.shared).await?;
-            match role.error(server) {
-                Some(error) => Err(error),
-                None => Ok(opened),
+            let Some(error) = role.error(server) else { return Ok(opened) };
+            if hello::is_in_cluster(opened.shared).await {
+                in_cluster.store(true, SeqCst);
             }
+            Err(error)
         });
         (server.clone(), opened.await.unwrap_or_else(|_| Err(timed_out())))
     };
@@ -168,6 +170,7 @@ async fn connect_to_any<C: Caller>(
     let names: Vec<_> = primaries.iter().map(|(server, _)| server.to_string()).collect();
     let (first, count) = (primaries.pop(), names.len());
     match (first, count) {
+        _ if in_cluster.load(SeqCst) => Ok(None),
         (Some(primary), 1) => Ok(Some(primary)),
         (Some((_, opened)), _) if hello::is_in_cluster(opened.shared.clone()).await => Ok(None),
         (Some(_), _) => Err(RedisError::from((

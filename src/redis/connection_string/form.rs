@@ -33,7 +33,7 @@ pub(in crate::redis) fn parse(text: &str) -> Result<Target, Vec<Mistake>> {
         Form::Unknown => Err(vec![Mistake::new(
             "scheme",
             "unknown; allowed are redis and valkey, rediss and valkeys for TLS, redis+sentinel, rediss+sentinel, \
-             redis+cluster and rediss+cluster, and              unix, redis+unix and valkey+unix for a Unix socket",
+             redis+cluster and rediss+cluster, and unix, redis+unix and valkey+unix for a Unix socket",
         )]),
     }
 }

@@ -18,6 +18,7 @@ async fn a_cluster_is_found_by_any_of_its_nodes() {
         format!("redis://127.0.0.1:{}", ports[4]),
         format!("127.0.0.1:{},127.0.0.1:{},127.0.0.1:{}", ports[0], ports[1], ports[2]),
         format!("127.0.0.1:{},127.0.0.1:{}", ports[0], ports[3]),
+        format!("127.0.0.1:{},127.0.0.1:{}", ports[3], ports[4]),
         format!("redis+cluster://127.0.0.1:{}", ports[5]),
         format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", ports[2]),
         cluster.connection_string(),
@@ -54,7 +55,10 @@ async fn nodes_are_reached_over_tls() {
     let cluster = RedisCluster::builder().replicas(0).tls(&certificates).start();
     let options = RedisLockOptions::default()
         .connection_string(cluster.connection_string())
-        .tls_root_certificates(std::fs::read(certificates.authority()).unwrap());
+        .tls_root_certificates(std::fs::read(certificates.authority()).unwrap())
+        // Handshakes take long where a build without optimizations shares its processors.
+        .response_timeout(Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(10));
     let provider = RedisLockProvider::new(options).unwrap();
     for number in 0..10 {
         let guard = lock(&provider, &format!("order:{number}")).try_acquire(SOON).await.unwrap().unwrap();
@@ -172,7 +176,10 @@ async fn nodes_with_tls_may_announce_names() {
     }
     let options = RedisLockOptions::default()
         .connection_string(format!("rediss://127.0.0.1:{}", cluster.nodes()[1].port()))
-        .tls_root_certificates(std::fs::read(certificates.authority()).unwrap());
+        .tls_root_certificates(std::fs::read(certificates.authority()).unwrap())
+        // Handshakes take long where a build without optimizations shares its processors.
+        .response_timeout(Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(10));
     let provider = RedisLockProvider::new(options).unwrap();
     provider.check().await.unwrap();
     for node in 0..3 {
