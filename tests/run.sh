@@ -384,8 +384,12 @@ step "mutants" with_figures mutants tests/mutants/run.sh
 step "battery, tests" cargo test --release -p battery
 if $long; then
     step "battery, an hour" with_figures run_long battery run --seconds 4000
+    step "battery on a Sentinel set, ten minutes" with_figures run_sentinel battery run --topology sentinel --seconds 600
+    step "battery on a cluster, ten minutes" with_figures run_cluster battery run --topology cluster --seconds 600
 else
     step "battery" with_figures run_short battery run
+    step "battery on a Sentinel set" with_figures run_sentinel battery run --topology sentinel
+    step "battery on a cluster" with_figures run_cluster battery run --topology cluster
 fi
 step "control" with_figures control battery control
 step "battery, mutants" with_figures battery_mutants tests/mutants/battery.sh

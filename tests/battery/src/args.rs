@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::nemesis::Topology;
+
 /// What was asked for.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -24,6 +26,7 @@ pub(crate) struct Options {
     /// One of chance where it is not given.
     pub(crate) seed: Option<u64>,
     pub(crate) seconds: Option<u64>,
+    pub(crate) topology: Topology,
     /// For histories; one that is removed at the end where it is not given, unless something was found.
     pub(crate) out: Option<PathBuf>,
     /// One of the mutants.
@@ -42,6 +45,8 @@ pub(crate) enum ArgsError {
     UnknownArgument(String, &'static str),
     #[error("{0} needs a value")]
     NoValue(&'static str),
+    #[error("--topology is single, sentinel or cluster, not {0}")]
+    NoTopology(String),
     #[error("{0} is a whole number of at most 20 digits, not {1}")]
     NotANumber(&'static str, String),
 }
@@ -68,11 +73,15 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, ArgsE
         match argument.as_str() {
             "--seed" => options.seed = Some(number("--seed", arguments.next())?),
             "--seconds" => options.seconds = Some(number("--seconds", arguments.next())?),
+            "--topology" => {
+                let name = arguments.next().ok_or(ArgsError::NoValue("--topology"))?;
+                options.topology = Topology::named(&name).ok_or(ArgsError::NoTopology(name))?;
+            }
             "--out" => options.out = Some(path("--out", arguments.next())?),
             "--json" => options.json = Some(path("--json", arguments.next())?),
             "--only" => options.only = Some(arguments.next().ok_or(ArgsError::NoValue("--only"))?),
             _ => {
-                let known = "there are --seed N, --seconds N, --out DIR, --json FILE, --only MUTANT";
+                let known = "there are --seed N, --seconds N, --topology NAME, --out DIR, --json FILE, --only MUTANT";
                 return Err(ArgsError::UnknownArgument(argument, known));
             }
         }
@@ -103,7 +112,7 @@ fn number(name: &'static str, value: Option<String>) -> Result<u64, ArgsError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Command, parse};
+    use super::{Command, Topology, parse};
 
     fn of(line: &str) -> Result<Command, String> {
         parse(line.split_whitespace().map(str::to_owned)).map_err(|error| error.to_string())
@@ -117,13 +126,17 @@ mod tests {
         assert!(said("run --sed 1").contains("--sed"));
         assert!(said("run --seed").contains("needs a value"));
         assert!(said("run --seed -1").contains("-1"));
+        assert!(said("run --topology ring").contains("not ring"));
         assert!(said("evidence --in here").contains("--out"));
     }
 
     #[test]
     fn what_is_right_is_taken() {
-        let Ok(Command::Run(options)) = of("run --seed 4 --seconds 9 --out d") else { unreachable!("run") };
+        let Ok(Command::Run(options)) = of("run --seed 4 --seconds 9 --topology cluster --out d") else {
+            unreachable!("run")
+        };
         assert_eq!((options.seed, options.seconds), (Some(4), Some(9)));
+        assert_eq!(options.topology, Topology::Cluster);
         assert!(options.out.is_some() && options.json.is_none());
     }
 }

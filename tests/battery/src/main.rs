@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! battery run [--seed N] [--seconds N] [--out DIR] [--json FILE]   workers, faults, the check, and a report
+//!             [--topology single|sentinel|cluster]                 what the locks are on; for plan as well
 //! battery control [--seed N] [--json FILE]                         the same load with and without fencing
 //! battery mutants [--only NAME] [--seed N] [--json FILE]           whether wrong versions are rejected
 //! battery plan [--seed N] [--seconds N]                            the faults of that seed, and when

@@ -15,6 +15,8 @@ pub(super) struct Faults {
     by_op: HashMap<u64, usize>,
     /// When all processes that earlier faults had touched were gone, and nothing was left.
     rests: Vec<u64>,
+    /// When a replica began to take its primary's place that may not have had the latest writes.
+    losses: Vec<u64>,
     untrusted: Windows,
     /// By the process that felt them; `None`: the server, and so all processes.
     felt: HashMap<Option<u32>, Windows>,
@@ -41,6 +43,9 @@ impl Faults {
     pub(super) fn begins(&mut self, op: u64, at: u64, kind: &str, target: Option<u32>, trusted: bool, moved: u64) {
         self.by_op.insert(op, self.all.len());
         let (light, stands) = (kind == "scripts_flushed", kind.starts_with("worker_"));
+        if matches!(kind, "primary_killed" | "primary_frozen" | "sentinel_failover") {
+            self.losses.push(at);
+        }
         self.all.push(Fault { target, trusted, from: at, to: None, light, stands, moved });
     }
 
@@ -63,9 +68,9 @@ impl Faults {
     /// A process has ended, which is a fault to the processes that dealt with it; when within the last while is not known.
     pub(super) fn gone(&mut self, process: u32, at: u64) {
         let from = at.saturating_sub(FELT);
-        let fault =
-            Fault { target: Some(process), trusted: true, from, to: Some(at), light: false, stands: true, moved: 0 };
-        self.all.push(fault);
+        let (target, to) = (Some(process), Some(at));
+        let (trusted, light, stands, moved) = (true, false, true, 0);
+        self.all.push(Fault { target, trusted, from, to, light, stands, moved });
     }
 
     /// Everything that is to be known is.
@@ -92,6 +97,12 @@ impl Faults {
     /// The faults that the lock does not withstand and that are on, or were within the longest lease.
     pub(super) fn untrusted_at(&self, at: u64, lease: u64) -> impl Iterator<Item = &Fault> {
         self.untrusted().filter(move |fault| fault.from <= at && at <= fault.end().saturating_add(lease))
+    }
+
+    /// Whether the latest writes may have been lost in the round that ended last.
+    pub(super) fn lost_writes(&self) -> bool {
+        let begun = self.rests.iter().rev().nth(1).copied().unwrap_or(0);
+        self.losses.iter().any(|at| *at >= begun)
     }
 
     /// By how much the server's clock may have been off at some time between.

@@ -11,7 +11,7 @@ pub(crate) fn plan(options: &Options) -> io::Result<bool> {
     let seed = super::seed(options);
     let mut out = io::stdout().lock();
     writeln!(out, "seed {seed}")?;
-    for round in Plan::new(seed).take(usize::try_from(rounds).unwrap_or(usize::MAX)) {
+    for round in Plan::new(options.topology, seed).take(usize::try_from(rounds).unwrap_or(usize::MAX)) {
         let moves = if round.clock_moves { ", its clock is moved" } else { "" };
         writeln!(out, "round {}, {} faults{moves}", round.number, round.faults.len())?;
         for fault in &round.faults {

@@ -60,6 +60,18 @@ pub(crate) enum Kind {
     ClockForward,
     /// The other way round.
     ClockBack,
+
+    // --- A Sentinel set or a cluster. What was not replicated yet is lost by most: not trusted then.
+    /// SIGKILL; started again at some time after another has taken its place.
+    PrimaryKilled,
+    /// SIGSTOP; SIGCONT at some time after another has taken its place.
+    PrimaryFrozen,
+    /// SENTINEL FAILOVER: for about a second both primaries take writes, and those of the old one are lost.
+    SentinelFailover,
+    /// CLUSTER FAILOVER: the replica takes its master's place when it has all writes.
+    ClusterFailover,
+    /// The slots of some locks go to another master, and come back.
+    SlotsMoved,
 }
 
 /// Who or what a fault is for; two of the same lane are never under way at the same time.
@@ -70,7 +82,7 @@ pub(crate) enum Lane {
     Server,
 }
 
-/// All of them.
+/// All of a single server.
 pub(crate) const KINDS: [Kind; 24] = [
     Kind::WorkerStopped,
     Kind::WorkerKilled,
@@ -122,11 +134,16 @@ impl Kind {
 
     /// Whether two certain holds must not overlap although it happens.
     pub(crate) fn trusted(self) -> bool {
-        !self.loses_data() && !self.moves_the_clock()
+        !self.loses_data() && !self.moves_the_clock() && !self.loses_writes()
     }
 
     pub(crate) fn loses_data(self) -> bool {
         self == Self::ServerEmptied
+    }
+
+    /// The latest ones: the new primary does not have them.
+    pub(crate) fn loses_writes(self) -> bool {
+        matches!(self, Self::PrimaryKilled | Self::PrimaryFrozen | Self::SentinelFailover)
     }
 
     pub(crate) fn moves_the_clock(self) -> bool {
@@ -136,7 +153,13 @@ impl Kind {
     /// Milliseconds that it lasts. With leases of about a second, one in a few is past them.
     pub(super) fn length(self, random: &mut Random) -> u64 {
         match self {
-            Self::Cut | Self::ScriptsFlushed | Self::ConnectionsKilled => 0,
+            Self::Cut
+            | Self::ScriptsFlushed
+            | Self::ConnectionsKilled
+            | Self::SentinelFailover
+            | Self::ClusterFailover => 0,
+            Self::PrimaryKilled | Self::PrimaryFrozen => random.between(2_000, 3_500),
+            Self::SlotsMoved => random.between(100, 900),
             Self::ServerBusy => random.between(150, 1_000),
             Self::WorkerStopped | Self::WorkerBlocked => mixed(random, 60, (50, 700), (1_100, 2_500)),
             Self::WorkerKilled => random.between(0, 400),
@@ -152,6 +175,8 @@ impl Kind {
             Self::Slow => random.between(2, 120),
             Self::CutInAnswer | Self::CutInRequest => random.between(1, 6_000),
             Self::ClockForward | Self::ClockBack => random.between(200, 5_000),
+            Self::PrimaryKilled | Self::PrimaryFrozen | Self::ClusterFailover => random.between(0, 2),
+            Self::SlotsMoved => random.between(0, 17),
             _ => 0,
         }
     }

@@ -7,7 +7,8 @@ use super::fleet::Fleet;
 use super::plan::Planned;
 use super::process::Process;
 use super::record::Record;
-use super::{Kind, World, server_faults, way_faults};
+use super::topology::Locks;
+use super::{Kind, World, failovers, server_faults, way_faults};
 use crate::history::Event;
 use crate::worker::Order;
 
@@ -26,6 +27,11 @@ impl Lanes<'_> {
     pub(super) fn server(&self) -> io::Result<()> {
         self.carry_out(None, |fault, op| {
             self.announce(op, fault, None)?;
+            let Locks::Single(_) = &self.world.locks else {
+                let begun = failovers::begin(fault, self.world)?;
+                self.until(fault.begin + fault.length);
+                return failovers::end(fault, &begun, self.world);
+            };
             server_faults::begin(fault, self.world)?;
             if fault.kind != Kind::ServerBusy {
                 self.until(fault.begin + fault.length);

@@ -16,6 +16,7 @@ use super::process::Process;
 use super::record::Record;
 use crate::history::Event;
 use crate::store;
+use crate::support::RedisServer;
 use crate::worker::{Load, Order, Quiet};
 
 /// Longer than anything under way takes once everything is healed.
@@ -52,17 +53,19 @@ pub(super) fn undone(world: &World, record: &Record) -> io::Result<()> {
 /// Locks and entries of queues whose process listens to its inbox.
 fn of_the_living(world: &World) -> Vec<String> {
     let mut found = Vec::new();
-    for key in leftovers(world) {
+    for (server, key) in kept(world) {
         let tokens: Vec<String> = if key.ends_with("}:q") {
-            let entries: Vec<String> = world.locks.ask(cmd("LRANGE").arg(&key).arg(0).arg(-1));
+            let entries: Vec<String> = server.ask(cmd("LRANGE").arg(&key).arg(0).arg(-1));
             entries.iter().filter_map(|entry| entry.splitn(4, ':').nth(3)).map(str::to_owned).collect()
         } else {
-            world.locks.ask::<Option<String>>(cmd("GET").arg(&key)).into_iter().collect()
+            server.ask::<Option<String>>(cmd("GET").arg(&key)).into_iter().collect()
         };
         let lives = |token: &String| {
             let inbox = token.split('.').next().unwrap_or_default();
             let channel = format!("orchestrix:lock:inbox:{inbox}");
-            world.locks.ask::<(String, u64)>(cmd("PUBSUB").arg("NUMSUB").arg(channel)).1 > 0
+            let mut listeners = cmd("PUBSUB");
+            listeners.arg("NUMSUB").arg(channel);
+            world.locks.nodes().iter().any(|node| node.ask::<(String, u64)>(&listeners).1 > 0)
         };
         if tokens.iter().any(lives) {
             found.push(key);
@@ -73,8 +76,8 @@ fn of_the_living(world: &World) -> Vec<String> {
 
 /// What processes that were killed had on names with long leases: their end is too far away to wait for.
 pub(super) fn end_long_leases(world: &World) {
-    for key in leftovers(world).iter().filter(|key| key.contains(":long:")) {
-        world.locks.ask::<u64>(cmd("DEL").arg(key));
+    for (server, key) in kept(world).iter().filter(|(_, key)| key.contains(":long:")) {
+        server.ask::<u64>(cmd("DEL").arg(key));
     }
 }
 
@@ -131,7 +134,12 @@ async fn take(provider: &RedisLockProvider, resource: &str, load: &Load) -> Resu
     Ok(true)
 }
 
-/// Keys other than fences: `orchestrix:lock:NAME` is a lock, `{orchestrix:lock:NAME}:q` its queue.
 fn leftovers(world: &World) -> Vec<String> {
-    world.locks.keys().into_iter().filter(|key| !key.ends_with("}:f")).collect()
+    kept(world).into_iter().map(|(_, key)| key).collect()
+}
+
+/// Keys other than fences, and where they are: `orchestrix:lock:NAME` is a lock, `{orchestrix:lock:NAME}:q` its queue.
+fn kept(world: &World) -> Vec<(&RedisServer, String)> {
+    let of = |server| RedisServer::keys(server).into_iter().map(move |key| (server, key));
+    world.locks.masters().into_iter().flat_map(of).filter(|(_, key)| !key.ends_with("}:f")).collect()
 }

@@ -1,10 +1,11 @@
-//! Faults of the server.
+//! Faults of a single server.
 
 use std::io;
 
 use redis::cmd;
 
 use super::plan::Planned;
+use super::topology::Locks;
 use super::{Kind, World};
 use crate::support::RedisServer;
 
@@ -13,7 +14,7 @@ const LOOP: &str = "local function now() local time = redis.call('TIME') return 
                     local stop = now() + ARGV[1] while now() < stop do end return 0";
 
 pub(super) fn begin(fault: &Planned, world: &World) -> io::Result<()> {
-    let server = &world.locks;
+    let Locks::Single(server) = &world.locks else { return Ok(()) };
     match fault.kind {
         Kind::ServerRestarted => server.kill(),
         Kind::ServerEmptied => {
@@ -42,7 +43,7 @@ pub(super) fn begin(fault: &Planned, world: &World) -> io::Result<()> {
 }
 
 pub(super) fn end(fault: &Planned, world: &World) -> io::Result<()> {
-    let server = &world.locks;
+    let Locks::Single(server) = &world.locks else { return Ok(()) };
     match fault.kind {
         Kind::ServerRestarted | Kind::ServerEmptied => server.start_again(),
         Kind::ServerStopped => server.resume(),

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::evidence::Figures;
 
 /// These have a section of their own.
-const KNOWN: [&str; 6] = ["run_short", "run_long", "control", "simulation", "mutants", "battery_mutants"];
+const KNOWN: [&str; 8] =
+    ["run_short", "run_long", "run_sentinel", "run_cluster", "control", "simulation", "mutants", "battery_mutants"];
 
 const OPENING: &str = "\
 # What was run, and what came of it
@@ -28,11 +29,11 @@ record. A violation is *excused* if a fault explains it:
   or its clock was set, and a process still takes up an earlier grant, or hands it over among its own tasks, until it learns of
   that. The time within the token has to show that the grant is from before.
 - P2: two holds of which their holders were certain never overlap. Excused: while the server loses its data or its clock jumps,
-  and for one lease after that.
+  or a replica without the latest writes takes the primary's place, and for one lease after that.
 - P3: a store that refuses stale tokens, from readers too, loses no update, under every fault.
 - P4: a process never extends or releases a lock that another owner has by then. Excused as P2 is.
 - P5: once all faults have ended, no key is left of a live process, also with long leases. Each lock is free within a lease, and
-  no key is left but fences.
+  no key is left but fences. Excused where a replica took the primary's place without the latest writes.
 - P6: first come, first served, within a process and between processes. Two processes are compared only during waits that no
   fault affected: while a caller of one waits, the other serves at most 33 of its own callers that came later.
 - P7: each request through the layer is either run or refused, and two are never run at the same time. A request is cancelled
@@ -66,6 +67,7 @@ const AGAIN: &str = "\
 tests/run.sh                                            # everything, in its short form
 cargo run --release -p battery -- run                   # the battery, a minute
 cargo run --release -p battery -- run --seconds 4000    # the long form
+cargo run --release -p battery -- run --topology sentinel    # or cluster: with failovers
 cargo run --release -p battery -- run --seed N          # the faults of a seed again
 cargo run --release -p battery -- plan --seed N         # which those are
 cargo run --release -p battery -- control
@@ -94,6 +96,8 @@ impl<'a> Document<'a> {
         self.section("The battery", BATTERY);
         self.run("run_short", "Short form, as in every run of the tests");
         self.run("run_long", "Long form");
+        self.run("run_sentinel", "On a Sentinel set");
+        self.run("run_cluster", "On a cluster");
         self.section("Without fencing", CONTROL);
         self.table_of("control");
         self.section("The simulation", SIMULATION);
@@ -248,7 +252,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_not_run_and_what_is_there_is_shown() {
         let text = Document::new(&Figures::new()).text(None);
-        assert_eq!(text.matches("Not run.").count(), 6, "{text}");
+        assert_eq!(text.matches("Not run.").count(), 8, "{text}");
         assert!(text.contains("fuzz: not run."));
         let figures = Figures::from([
             ("mutants".to_owned(), json!([{"mutant": "m1", "what": "w", "check": "c", "killed": true, "seconds": 2}])),

@@ -4,6 +4,7 @@
 
 mod dice;
 mod edits;
+mod failovers;
 mod layer;
 mod mutants;
 mod right;
