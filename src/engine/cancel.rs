@@ -63,6 +63,11 @@ impl Cancellations {
         self.0.values().filter(|cancellation| !cancellation.is_most_likely_over()).count()
     }
 
+    /// The resource of a cancellation that is not over.
+    pub(crate) fn resource(&self, token: OwnerToken) -> Option<&Resource> {
+        self.0.get(&token).map(|cancellation| &cancellation.resource)
+    }
+
     /// A cancellation is sent.
     pub(crate) fn begin(
         &mut self,

@@ -198,7 +198,14 @@ impl<B: LeaseOwner> Driver<B> {
 
     /// A cancellation has a reply, or has none.
     fn cancel_replied(&self, token: OwnerToken, reply: &engine::Reply<CancelReply>) {
-        let cancelled = self.cancellations.lock().replied(token, reply, self, Instant::now());
+        let (resource, cancelled) = {
+            let mut cancellations = self.cancellations.lock();
+            let resource = cancellations.resource(token).filter(|_| self.router.has_several_servers()).cloned();
+            (resource, cancellations.replied(token, reply, self, Instant::now()))
+        };
+        if let (Some(resource), Cancelled::Done) = (resource, cancelled) {
+            self.released.add(&resource, token);
+        }
         self.schedule_cancellation(token, cancelled);
     }
 

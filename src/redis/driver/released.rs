@@ -1,4 +1,4 @@
-//! [`Released`]: the owner tokens that were released last, in case a failover undoes it.
+//! [`Released`]: the owner tokens that were released or cancelled last, in case a failover undoes it.
 //!
 //! A replica that takes over may not have received a release to which the old primary had replied. `SENTINEL FAILOVER` makes this
 //! likely: clients use the old primary for about a second after the promotion. On the new primary such a lock is held under a
@@ -66,8 +66,14 @@ impl Released {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use ::redis::Value;
+
     use super::*;
+    use crate::LockError;
     use crate::engine::InboxId;
+    use crate::redis::RedisLockOptions;
+    use crate::redis::connection::{Caller as _, Reply};
+    use crate::redis::driver::stage::{CallKind, Stage};
 
     fn server(port: u16) -> Server {
         Server::Tcp { host: "h".to_owned(), port, tls: false }
@@ -110,5 +116,23 @@ mod tests {
         assert_eq!(repeated(1, "b"), [(names[1].clone(), tokens[1])]);
         assert_eq!(repeated(1, "a"), [], "the same connection");
         assert_eq!(repeated(2, "a"), [(names[0].clone(), tokens[0])]);
+    }
+
+    /// A release without a reply becomes a cancellation. Once that is answered a failover may undo it as well.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_cancelled_is_repeated_too() {
+        let several = RedisLockOptions::default().connection_string("h1:1,h2:2");
+        let stage = Stage::with(&several);
+        let guard = stage.held(&stage.resource);
+        let token = stage.token();
+        drop(guard);
+        let release = stage.call(|kind| matches!(kind, CallKind::Release(_) | CallKind::LetGo));
+        stage.driver().answered(release, Reply::Indeterminate { error: LockError::unavailable("silent") });
+        assert_eq!(stage.driver().released.to_repeat(Node(0), None, |_| true), []);
+        stage.driver().cancel_all_again();
+        let cancellation = stage.call(|kind| matches!(kind, CallKind::CancelAgain));
+        stage.answers(cancellation, Value::Int(1));
+        let repeated = stage.driver().released.to_repeat(Node(0), Some(server(2)), |_| true);
+        assert_eq!(repeated, [(stage.resource.clone(), token)]);
     }
 }

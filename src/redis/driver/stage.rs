@@ -31,7 +31,11 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
-        let backend = Backend::new(RedisLockOptions::default().settings().unwrap()).unwrap();
+        Self::with(&RedisLockOptions::default())
+    }
+
+    pub(super) fn with(options: &RedisLockOptions) -> Self {
+        let backend = Backend::new(options.settings().unwrap()).unwrap();
         Self { backend, resource: Resource::try_from("account-1").unwrap() }
     }
 
