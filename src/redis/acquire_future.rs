@@ -122,7 +122,14 @@ impl Future for AcquireFuture {
             if let Some(confirming) = this.confirming.as_mut() {
                 let confirmed = ready!(confirming.confirmed.as_mut().poll(cx));
                 let lease = this.confirming.take().map(|confirming| confirming.lease);
-                return Poll::Ready(confirmed.map(|()| lease));
+                let is_over = lease.as_ref().is_none_or(|lease| !lease.is_held());
+                return Poll::Ready(match confirmed {
+                    Ok(()) if is_over => {
+                        Err(LockError::unavailable("the lease ended while its replicas were waited for"))
+                    }
+                    Ok(()) => Ok(lease),
+                    Err(error) => Err(error),
+                });
             }
             let Some(attempt) = this.attempt.as_ref() else { return Poll::Pending };
             match attempt.waiter.poll(cx) {

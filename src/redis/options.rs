@@ -3,9 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::replicas::Confirmation;
 use super::tls::{Certificates, Identity};
 use crate::backend::DEFAULT_MAX_WAITERS;
+
+/// How many replicas have to have a grant, and how long they are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Confirmation {
+    pub(super) replicas: usize,
+    pub(super) wait: Duration,
+}
 
 /// The Redis or Valkey server of a provider, and how it is used.
 ///

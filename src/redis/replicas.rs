@@ -13,12 +13,14 @@ use std::time::Duration;
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::{ErrorKind, RedisError, RedisResult, Value};
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::connection::{CONFIRMING, Failure, connect_apart, timed_out};
 use super::connection_string::Server;
 use super::keys::Keys;
+use super::options::Confirmation;
 use super::settings::Settings;
 use crate::engine::OwnerToken;
 use crate::{LockError, Resource};
@@ -26,18 +28,25 @@ use crate::{LockError, Resource};
 /// How long the key lives that is written for a `WAIT`.
 const MARKER_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How many replicas have to have a grant, and how long they are waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Confirmation {
-    pub(super) replicas: usize,
-    pub(super) wait: Duration,
-}
-
 /// The grants that wait for replicas.
 #[derive(Default)]
 pub(super) struct Replicas {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
     /// Those of each server to which a task sends. The task takes them all at once.
-    waiting: Mutex<HashMap<Server, Vec<Grant>>>,
+    waiting: HashMap<Server, Waiting>,
+    turns: u64,
+    /// The connections of the latest tasks, each with the runtime that drives it.
+    idle: HashMap<Server, (Id, MultiplexedConnection)>,
+}
+
+struct Waiting {
+    /// Of the task that is to take them.
+    turn: u64,
+    grants: Vec<Grant>,
 }
 
 struct Grant {
@@ -46,17 +55,16 @@ struct Grant {
     confirmed: oneshot::Sender<Result<(), LockError>>,
 }
 
-/// Ends the turn of a server's task, also if the task is dropped with its runtime.
+/// The time of a server's task. Ends when it is dropped, also with its runtime.
 struct Turn {
     replicas: Arc<Replicas>,
     server: Server,
+    number: u64,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let left = self.replicas.waiting.lock().remove(&self.server);
-        // Not under the mutex: callers are woken.
-        drop(left);
+        self.replicas.end_turn(&self.server, self.number);
     }
 }
 
@@ -81,36 +89,77 @@ impl Replicas {
     ) -> Result<(), LockError> {
         let (confirmed, answer) = oneshot::channel();
         let grant = Grant { resource, token, confirmed };
-        let is_first = {
-            let mut waiting = self.waiting.lock();
-            let is_first = !waiting.contains_key(&server);
-            waiting.entry(server.clone()).or_default().push(grant);
-            is_first
-        };
+        let (number, is_first) = self.add(&server, grant);
         if is_first {
-            let turn = Turn { replicas: Arc::clone(&self), server };
+            let turn = Turn { replicas: Arc::clone(&self), server: server.clone(), number };
             tokio::spawn(confirm_all(turn, settings.clone(), confirmation));
         }
-        let gone = || Err(Failure::new(&settings, CONFIRMING, timed_out()).to_error());
-        answer.await.unwrap_or_else(|_| gone())
+        // The round that is under way, and that of this grant. In the caller's runtime: that of the task may not be run.
+        match timeout(2 * longest_round(&settings, confirmation), answer).await {
+            Ok(Ok(answer)) => return answer,
+            Ok(Err(_)) => {}
+            Err(_) => self.end_turn(&server, number),
+        }
+        Err(Failure::new(&settings, CONFIRMING, timed_out()).to_error())
     }
 
-    /// Takes the grants that wait. `None` if there are none, which ends the task's turn.
-    fn take(&self, server: &Server) -> Option<Vec<Grant>> {
-        let mut waiting = self.waiting.lock();
-        let grants = waiting.get_mut(server).map(std::mem::take).filter(|grants| !grants.is_empty());
-        if grants.is_none() {
-            waiting.remove(server);
+    /// Adds a grant. Returns the number of the turn in which it is confirmed, and whether a task for that is to be started.
+    fn add(&self, server: &Server, grant: Grant) -> (u64, bool) {
+        let mut inner = self.inner.lock();
+        let next = inner.turns + 1;
+        let waiting = inner.waiting.entry(server.clone()).or_insert_with(|| Waiting { turn: next, grants: Vec::new() });
+        waiting.grants.push(grant);
+        let (number, is_first) = (waiting.turn, waiting.turn == next);
+        if is_first {
+            inner.turns = next;
         }
-        grants
+        (number, is_first)
     }
+
+    /// Takes the grants that wait. `None` if there are none, which ends the turn, or if it has ended.
+    fn take(&self, server: &Server, turn: u64) -> Option<Vec<Grant>> {
+        let mut inner = self.inner.lock();
+        let waiting = inner.waiting.get_mut(server).filter(|waiting| waiting.turn == turn)?;
+        let grants = std::mem::take(&mut waiting.grants);
+        if grants.is_empty() {
+            inner.waiting.remove(server);
+            return None;
+        }
+        Some(grants)
+    }
+
+    fn end_turn(&self, server: &Server, turn: u64) {
+        let mut inner = self.inner.lock();
+        let is_present = inner.waiting.get(server).is_some_and(|waiting| waiting.turn == turn);
+        let left = if is_present { inner.waiting.remove(server) } else { None };
+        drop(inner);
+        // Not under the mutex: callers are woken.
+        drop(left);
+    }
+
+    /// The connection of the latest task, if this runtime drives it.
+    fn take_idle(&self, server: &Server) -> Option<MultiplexedConnection> {
+        let here = Handle::current().id();
+        let idle = self.inner.lock().idle.remove(server);
+        idle.filter(|(runtime, _)| *runtime == here).map(|(_, connection)| connection)
+    }
+
+    fn keep_idle(&self, server: &Server, connection: MultiplexedConnection) {
+        let before = self.inner.lock().idle.insert(server.clone(), (Handle::current().id(), connection));
+        drop(before);
+    }
+}
+
+/// How long one round takes at most.
+fn longest_round(settings: &Settings, confirmation: Confirmation) -> Duration {
+    settings.connect_timeout + settings.response_timeout + confirmation.wait
 }
 
 async fn confirm_all(turn: Turn, settings: Settings, confirmation: Confirmation) {
     let keys = Keys::new(settings.prefix.as_str());
-    let mut connection = None;
-    while let Some(grants) = turn.replicas.take(&turn.server) {
-        let longest = settings.connect_timeout + settings.response_timeout + confirmation.wait;
+    let longest = longest_round(&settings, confirmation);
+    let mut connection = turn.replicas.take_idle(&turn.server);
+    while let Some(grants) = turn.replicas.take(&turn.server, turn.number) {
         let asked = timeout(longest, ask(&settings, &turn.server, &keys, confirmation, &mut connection, &grants)).await;
         match asked.unwrap_or_else(|_| Err(timed_out())) {
             Ok((count, present)) => {
@@ -126,6 +175,9 @@ async fn confirm_all(turn: Turn, settings: Settings, confirmation: Confirmation)
                 }
             }
         }
+    }
+    if let Some(connection) = connection {
+        turn.replicas.keep_idle(&turn.server, connection);
     }
 }
 
@@ -168,7 +220,8 @@ async fn ask(
     let mut replies = connection.req_packed_commands(&pipeline, 0, pipeline.len()).await?.into_iter();
     let mut present = Vec::with_capacity(grants.len());
     for grant in grants {
-        let owner = replies.next().unwrap_or(Value::Nil).extract_error()?;
+        // One that is refused, since its slot has moved, is not there.
+        let owner = replies.next().unwrap_or(Value::Nil);
         present.push(matches!(owner, Value::BulkString(owner) if *owner == grant.token.written()[..]));
     }
     let rest: Vec<_> = replies.map(Value::extract_error).collect::<RedisResult<_>>()?;

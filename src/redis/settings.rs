@@ -8,7 +8,7 @@ use ::redis::{ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, R
 
 use super::RedisLockOptions;
 use super::connection_string::{self, Credentials, Given, Server, Servers};
-use super::replicas::Confirmation;
+use super::options::Confirmation;
 use super::tls::{self, Certificates};
 use super::warning::RedisWarning;
 use crate::{BuildError, BuildProblem, LockError};

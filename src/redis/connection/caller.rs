@@ -62,6 +62,8 @@ pub(in crate::redis) enum Redirect {
 /// How a supervisor ended that was not retired.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::redis) struct SupervisorExit {
+    /// Of which connection it was.
+    pub(in crate::redis) node: Node,
     /// The runtime that is ending.
     pub(in crate::redis) runtime: RuntimeNumber,
     /// See [`is_within_reach`](super::shared::Shared::is_within_reach).

@@ -29,9 +29,9 @@ const DELAYS: [Duration; 5] = [
 /// After this time without a need for it the delays begin anew.
 const CALM: Duration = Duration::from_secs(5);
 
-/// After so many times in a row, half a minute, a node is out of reach and no other takes its place. Then the map is asked for
+/// After so many times in a row, about five seconds, a node is out of reach and no other takes its place. Then the map is asked for
 /// once a second.
-const MANY: usize = 150;
+const MANY: usize = 30;
 
 /// Keeps the map up to date until the connection is retired.
 pub(super) async fn supervise_cluster<C: Caller>(guard: &SupervisorGuard<C>, events: &mut ConnectionEvents<'_>) {

@@ -39,7 +39,7 @@ pub(super) fn is_not_here(error: &RedisError) -> bool {
     matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN" | NO_PRIMARY))
 }
 
-/// Whether a node of a cluster does not run the call because of its slot, and has not begun to; or has [stopped](stopped)
+/// Whether a node of a cluster does not run the call because of its slot, and has not begun to; or has [`stopped`]
 /// for that reason.
 pub(super) fn is_redirected(error: &RedisError) -> bool {
     matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN")) || stopped(error)
@@ -63,7 +63,7 @@ pub(super) fn redirect(error: &RedisError, from: &Server) -> Redirect {
         let (host, port) = address.trim().rsplit_once(':')?;
         let Server::Tcp { host: own, tls, .. } = from else { return None };
         // Without a host it is that of the node which replied.
-        let host = if host.is_empty() { own } else { host };
+        let host = if matches!(host, "" | "?") { own } else { host };
         Some(Redirect::Moved { slot: slot.parse().ok()?, server: discovery::address(host, port, *tls)? })
     };
     moved().unwrap_or(Redirect::Later)

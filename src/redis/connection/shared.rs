@@ -1,7 +1,7 @@
 //! [`Shared`]: what the callers, the batches in flight and the supervisor share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use ::redis::RedisError;
 use parking_lot::Mutex;
@@ -82,6 +82,7 @@ impl<C: Caller> Shared<C> {
             number,
             in_cluster: true,
             unanswered: Arc::clone(&self.unanswered),
+            retired: AtomicBool::new(self.retired.load(SeqCst)),
             // The node is known to exist: it is waited for, and what is asked of it is looked up once it is there.
             connected_before: AtomicBool::new(true),
             ..Self::new(settings, self.keys.clone(), self.inbox)

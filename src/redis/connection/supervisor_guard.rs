@@ -114,6 +114,7 @@ impl<C: Caller> Drop for SupervisorGuard<C> {
     fn drop(&mut self) {
         let connection = &self.connection;
         let exit = SupervisorExit {
+            node: connection.number,
             runtime: connection.task.runtime(),
             within_reach: connection.is_within_reach(),
             may_block: connection.task.may_block_while_dropping(self.generation),

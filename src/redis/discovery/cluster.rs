@@ -20,7 +20,7 @@ use crate::redis::slot::SLOTS;
 const GRACE: Duration = Duration::from_millis(50);
 
 /// How many nodes are asked at once.
-const MOST: usize = 8;
+const MOST: usize = 6;
 
 /// Which node serves which slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,8 @@ impl ClusterNodes {
             let turn = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % nodes.len();
             nodes.rotate_left(turn);
         }
+        // Some places are kept for the named ones: all others may have gone with their addresses.
+        nodes.truncate(MOST - named.len().min(MOST / 2));
         for server in named {
             if !nodes.contains(server) {
                 nodes.push(server.clone());

@@ -328,7 +328,11 @@ impl<B: LeaseOwner> Caller for Driver<B> {
     }
 
     fn mapped(self: &Arc<Self>, map: SlotMap) -> bool {
-        self.router.update(map, self);
+        for heir in self.router.update(map, self) {
+            // It was connected to before it had the slots of another node: its locks are looked up now.
+            self.released.forget(heir);
+            self.reconnected(heir);
+        }
         !self.router.all_are(|connection| connection.is_within_reach())
     }
 
@@ -337,6 +341,9 @@ impl<B: LeaseOwner> Caller for Driver<B> {
     }
 
     fn supervisor_ended(self: &Arc<Self>, exit: SupervisorExit) -> bool {
+        // One node that is out of reach says nothing of the others.
+        let others_are = |connection: &Connection<Self>| connection.number != exit.node && connection.is_within_reach();
+        let reachable = self.router.is_cluster() && self.router.servers().iter().any(|node| others_are(node));
         // The tasks of the other connections end as well, one after the other. The first one waits for what is to be sent
         // over all of them, which is sent only once they have ended.
         for connection in self.router.all() {
@@ -345,6 +352,8 @@ impl<B: LeaseOwner> Caller for Driver<B> {
             }
         }
         let others = self.serve_elsewhere();
+        let within_reach = exit.within_reach || reachable;
+        let exit = SupervisorExit { within_reach, ..exit };
         self.drain_after_a_runtime(exit, others)
     }
 }

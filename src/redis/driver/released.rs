@@ -43,6 +43,11 @@ impl Released {
         inner.tokens.push_back((Instant::now(), resource.clone(), token));
     }
 
+    /// The node has slots of another one since.
+    pub(super) fn forget(&self, node: Node) {
+        self.0.lock().servers.remove(&node);
+    }
+
     /// A connection was made again, to this server, for the resources that it concerns. What is to be released there once
     /// more.
     pub(super) fn to_repeat(

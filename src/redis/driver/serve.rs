@@ -67,6 +67,8 @@ impl<B: LeaseOwner> Driver<B> {
 
     /// Ends the provider's tasks. What has been queued is sent still.
     pub(in crate::redis) fn retire(&self) {
+        // The first one before the others are looked up: those that are made from now on are retired from the beginning.
+        self.router.first().retire();
         self.router.all().iter().for_each(|connection| connection.retire());
         self.timers.end();
     }

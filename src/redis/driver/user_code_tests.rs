@@ -322,7 +322,12 @@ fn a_waiter_may_drop_a_guard_when_it_is_woken_to_serve_the_provider() {
         let (waker, ran) = stage.hostile();
         let _waiting = stage.waits(Wait::Forever, &waker);
         let runtime = stage.driver().router.first().task().runtime();
-        stage.driver().supervisor_ended(SupervisorExit { runtime, within_reach: false, may_block: false });
+        stage.driver().supervisor_ended(SupervisorExit {
+            node: crate::redis::connection::Node(0),
+            runtime,
+            within_reach: false,
+            may_block: false,
+        });
         ran
     });
 }

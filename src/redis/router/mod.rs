@@ -124,10 +124,11 @@ impl<C: Caller> Router<C> {
         withdrawn.or_else(|| self.all().iter().filter(|_| self.is_cluster()).find_map(|node| node.withdraw(token)))
     }
 
-    /// Takes over what the nodes say. Calls that were not sent go to the nodes that serve their slots now.
-    pub(super) fn update(&self, map: SlotMap, caller: &Arc<C>) {
+    /// Takes over what the nodes say. Calls that were not sent go to the nodes that serve their slots now. Returns the nodes
+    /// that had connections before and have taken the place of others.
+    pub(super) fn update(&self, map: SlotMap, caller: &Arc<C>) -> Vec<Node> {
         let cluster = self.cluster.get_or_init(|| RwLock::new(Routes::new()));
-        let retired = cluster.write().update(map, &self.first);
+        let (retired, heirs) = cluster.write().update(map, &self.first);
         let mut calls = self.first.take_all();
         for node in &retired {
             calls.extend(node.take_all());
@@ -137,6 +138,7 @@ impl<C: Caller> Router<C> {
         drop(retired);
         self.put_back(calls);
         self.ensure_driven(caller);
+        heirs
     }
 
     /// Sends calls to other nodes that one of them has not run, or keeps them for the next map.

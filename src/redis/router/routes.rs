@@ -1,11 +1,17 @@
 //! [`Routes`]: the nodes of a cluster, and the one of each slot.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::redis::connection::{Caller, Connection, Node};
 use crate::redis::connection_string::Server;
 use crate::redis::discovery::cluster::SlotMap;
 use crate::redis::slot::SLOTS;
+
+/// How long maps of an earlier epoch are not believed in.
+const LONGEST_EARLIER: Duration = Duration::from_secs(5);
 
 /// Which connection is that of which slot.
 pub(super) struct Routes<C: Caller> {
@@ -13,13 +19,15 @@ pub(super) struct Routes<C: Caller> {
     slots: Vec<u16>,
     nodes: Vec<(Server, Arc<Connection<C>>)>,
     epoch: u64,
+    /// Since when maps have had an earlier epoch.
+    earlier_since: Option<Instant>,
     /// The numbers that were given to connections.
     numbers: u32,
 }
 
 impl<C: Caller> Routes<C> {
     pub(super) fn new() -> Self {
-        Self { slots: vec![0; SLOTS.into()], nodes: Vec::new(), epoch: 0, numbers: 0 }
+        Self { slots: vec![0; SLOTS.into()], nodes: Vec::new(), epoch: 0, earlier_since: None, numbers: 0 }
     }
 
     /// The connection of a slot, if a node serves it.
@@ -33,14 +41,22 @@ impl<C: Caller> Routes<C> {
     }
 
     /// Takes over a map, unless it is older than the present one. Returns the connections to nodes that serve no slot any
-    /// more.
-    pub(super) fn update(&mut self, map: SlotMap, first: &Connection<C>) -> Vec<Arc<Connection<C>>> {
+    /// more, and which of the others have got slots of those.
+    pub(super) fn update(&mut self, map: SlotMap, first: &Connection<C>) -> (Vec<Arc<Connection<C>>>, Vec<Node>) {
+        // A node that does not say its epoch is taken at its word.
         if map.epoch != 0 && map.epoch < self.epoch {
-            return Vec::new();
+            // For long, it is that of a cluster that was made anew.
+            let since = *self.earlier_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < LONGEST_EARLIER {
+                return (Vec::new(), Vec::new());
+            }
         }
-        self.epoch = map.epoch;
+        self.earlier_since = None;
+        if map.epoch != 0 {
+            self.epoch = map.epoch;
+        }
         let before = std::mem::take(&mut self.nodes);
-        self.slots.fill(0);
+        let slots_before = std::mem::replace(&mut self.slots, vec![0; SLOTS.into()]);
         let mut kept = Vec::new();
         for (from, to, server) in map.ranges {
             let at = self.position(&server, first, &before);
@@ -49,7 +65,20 @@ impl<C: Caller> Routes<C> {
                 *slot = at;
             }
         }
-        before.into_iter().filter(|(server, _)| !kept.contains(server)).map(|(_, connection)| connection).collect()
+        let is_kept = |(server, _): &(Server, Arc<Connection<C>>)| kept.contains(server);
+        let mut heirs = Vec::new();
+        for (slot, at) in (0..).zip(slots_before) {
+            let owner = usize::from(at).checked_sub(1).and_then(|at| before.get(at));
+            if owner.is_some_and(|owner| !is_kept(owner))
+                && let Some(heir) = self.of(slot)
+                && before.iter().any(|(_, known)| known.number == heir.number)
+                && !heirs.contains(&heir.number)
+            {
+                heirs.push(heir.number);
+            }
+        }
+        let retired = before.iter().filter(|node| !is_kept(node)).map(|(_, connection)| Arc::clone(connection));
+        (retired.collect(), heirs)
     }
 
     /// One slot is served by this node.
