@@ -35,3 +35,21 @@ async fn a_close_releases_the_locks_on_every_node() {
     drop(held);
     until("nothing is left", SOON, || keys(&cluster).is_empty() && closed.is_empty() && other.is_empty()).await;
 }
+
+/// A provider that is dropped while it still finds out which node has which slots leaves no connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_is_dropped_early_leaves_no_connection() {
+    let cluster = RedisCluster::builder().replicas(0).start();
+    for round in 0..40 {
+        let provider = provider(&cluster);
+        let acquiring = wait_for(&lock(&provider, "order:1"), SOON);
+        drop(provider);
+        tokio::time::sleep(std::time::Duration::from_micros(250 * round)).await;
+        acquiring.abort();
+    }
+    let connected = |node: &crate::support::RedisServer| -> usize {
+        let clients: String = node.ask(redis::cmd("CLIENT").arg("LIST"));
+        clients.lines().filter(|line| line.contains("name=orchestrix-locking")).count()
+    };
+    until("all are gone", SOON, || cluster.nodes().iter().map(connected).sum::<usize>() == 0).await;
+}
