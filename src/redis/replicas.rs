@@ -87,12 +87,13 @@ impl Replicas {
         resource: Resource,
         token: OwnerToken,
     ) -> Result<(), LockError> {
+        let Ok(runtime) = Handle::try_current() else { return Err(LockError::NoRuntime) };
         let (confirmed, answer) = oneshot::channel();
         let grant = Grant { resource, token, confirmed };
         let (number, is_first) = self.add(&server, grant);
         if is_first {
             let turn = Turn { replicas: Arc::clone(&self), server: server.clone(), number };
-            tokio::spawn(confirm_all(turn, settings.clone(), confirmation));
+            runtime.spawn(confirm_all(turn, settings.clone(), confirmation));
         }
         // The round that is under way, and that of this grant. In the caller's runtime: that of the task may not be run.
         match timeout(2 * longest_round(&settings, confirmation), answer).await {
@@ -164,7 +165,7 @@ async fn confirm_all(turn: Turn, settings: Settings, confirmation: Confirmation)
         match asked.unwrap_or_else(|_| Err(timed_out())) {
             Ok((count, present)) => {
                 for (grant, is_present) in grants.into_iter().zip(present) {
-                    _ = grant.confirmed.send(verdict(confirmation, count, is_present));
+                    _ = grant.confirmed.send(verdict(&turn.server, confirmation, count, is_present));
                 }
             }
             Err(error) => {
@@ -181,16 +182,21 @@ async fn confirm_all(turn: Turn, settings: Settings, confirmation: Confirmation)
     }
 }
 
-fn verdict(Confirmation { replicas, wait }: Confirmation, count: usize, is_present: bool) -> Result<(), LockError> {
-    if !is_present {
-        return Err(LockError::unavailable("the server that was asked for replicas does not have the lock any more"));
+fn verdict(
+    server: &Server,
+    Confirmation { replicas, wait }: Confirmation,
+    count: usize,
+    is_present: bool,
+) -> Result<(), LockError> {
+    if is_present && count >= replicas {
+        return Ok(());
     }
-    if count < replicas {
-        return Err(LockError::unavailable(format!(
-            "the lock was granted and given back: {count} of the {replicas} replicas that are needed had it after {wait:?}"
-        )));
-    }
-    Ok(())
+    let reason = if is_present {
+        format!("the lock was given back: {count} of the {replicas} replicas that are needed had it after {wait:?}")
+    } else {
+        "it does not have the lock any more".to_owned()
+    };
+    Err(LockError::unavailable(format!("redis at {server}, {CONFIRMING}: {reason}")))
 }
 
 /// How many replicas have what the server has, and which of the grants the server has.

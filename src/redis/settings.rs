@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use ::redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use ::redis::{ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisResult};
+use ::redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisResult};
 
 use super::RedisLockOptions;
 use super::connection_string::{self, Credentials, Given, Server, Servers};
@@ -50,6 +50,13 @@ impl Settings {
         (self.connect_timeout + 3 * self.response_timeout).max(SHORTEST_CLAIM)
     }
 
+    /// The time-outs of a connection.
+    pub(crate) fn connection_config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.response_timeout))
+    }
+
     /// How to connect to one of the servers.
     pub(crate) fn info(&self, server: &Server) -> RedisResult<ConnectionInfo> {
         // The library's name is not set, so that a user whose permissions are those of locks needs none for CLIENT.
@@ -76,6 +83,9 @@ impl Settings {
         }
         if let Some(password) = &credentials.password {
             redis = redis.set_password(password);
+        }
+        if self.servers.use_tls() {
+            tls::ensure_crypto_provider();
         }
         let info = self.certificates.address(server).and_then(tls::info);
         let info = info.ok_or((ErrorKind::InvalidClientConfig, "no connection can be made to this address"))?;

@@ -196,6 +196,13 @@ fn certificates_that_cannot_be_used_are_named() {
     assert_eq!(names(&plain), ["tls_root_certificates", "tls_client_identity"]);
 }
 
+/// Also for the sentinels, which are connected to before any server is.
+#[test]
+fn a_connection_with_tls_finds_a_cryptography() {
+    _ = info(&settings(&with("rediss+sentinel://localhost/locks")));
+    assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+}
+
 #[test]
 fn the_process_gets_a_cryptography_once() {
     super::tls::ensure_crypto_provider();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Reply;
+use crate::LockError;
 use crate::backend::PackedInstant;
 use crate::engine::{Command, Joining, Step};
 
@@ -30,6 +32,11 @@ pub(in crate::redis) struct Call<P> {
 impl<P> Call<P> {
     pub(in crate::redis) fn new(command: Command, kind: P) -> Self {
         Self { command, kind, script_reloads: 0, repeated: false, moves: 0, waits_since: None }
+    }
+
+    /// The reply to a call that is not sent any more. One that was sent before may have run, at least in part (K3).
+    pub(super) fn unsent(&self, error: LockError) -> Reply {
+        if self.repeated { Reply::Indeterminate { error } } else { Reply::NotSent(error) }
     }
 
     /// For how long a call that has not run may still wait for another connection. `None` if its time is up.
@@ -101,6 +108,15 @@ mod tests {
             assert!(left + half <= longest + most && left + half + most >= longest, "{left:?}");
             assert_eq!(call.may_wait_for(begun + longest + most, timeout), None);
         }
+    }
+
+    #[test]
+    fn a_call_that_has_run_in_part_is_in_doubt_when_it_is_not_sent_any_more() {
+        let mut call =
+            call(Step::Acquire { lease: Duration::from_secs(1), joining: Joining::Queue { deadline: None } });
+        assert!(matches!(call.unsent(LockError::Closed), Reply::NotSent(_)));
+        call.repeated = true;
+        assert!(matches!(call.unsent(LockError::Closed), Reply::Indeterminate { .. }));
     }
 
     #[test]

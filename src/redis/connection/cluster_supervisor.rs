@@ -49,12 +49,14 @@ pub(super) async fn supervise_cluster<C: Caller>(guard: &SupervisorGuard<C>, eve
                 guard.set_condition(Condition::Up { publishing: Publishing::Allowed });
                 since = Instant::now();
                 is_complete = !caller.mapped(map);
-                // What is left are calls for slots that no node serves.
-                let unserved = ::redis::make_extension_error(
-                    "CLUSTERDOWN".to_owned(),
-                    Some("no node serves the slot of the name".to_owned()),
-                );
-                guard.fail_overdue_calls(&Failure::new(settings, CONNECTING, unserved));
+                if !connection.is_queue_empty() {
+                    // What is left are calls for slots that no node serves.
+                    let unserved = ::redis::make_extension_error(
+                        "CLUSTERDOWN".to_owned(),
+                        Some("no node serves the slot of the name".to_owned()),
+                    );
+                    guard.fail_overdue_calls(&Failure::new(settings, CONNECTING, unserved));
+                }
             }
             Err(error) => {
                 let failure = Failure::new(settings, CONNECTING, error).without_connection_since(since);

@@ -154,7 +154,7 @@ impl<C: Caller> CompletedBatch<C> {
                 // A release may have freed the lock before it was stopped.
                 call.repeated |= stopped(&error);
                 if call.may_wait_for(Instant::now(), shared.settings.response_timeout).is_none() {
-                    return Outcome::Reply(Reply::NotSent(shared.failure(RUNNING, error).to_error()));
+                    return Outcome::Reply(call.unsent(shared.failure(RUNNING, error).to_error()));
                 }
                 return match (class, shared.node()) {
                     (ErrorClass::Redirected, Some(node)) => Outcome::Redirect(redirect_of(call, &error, &node)),

@@ -8,11 +8,10 @@ use std::time::Duration;
 use ::redis::aio::{AsyncPushSender, ConnectionLike, MultiplexedConnection, SendError};
 use ::redis::{AsyncConnectionConfig, ErrorKind, PushInfo, PushKind, RedisError, RedisResult, Value};
 use deadpool_redis::{Manager, Pool, PoolError};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::failure::{speaks_no_tls, timed_out};
 use super::hello::{self, ServerFacts};
@@ -24,7 +23,6 @@ use crate::redis::discovery::sentinels::Primary;
 use crate::redis::discovery::{self, role};
 use crate::redis::protocol::{self, Publishing};
 use crate::redis::settings::Settings;
-use crate::redis::tls;
 
 /// A connection that is ready: scripts loaded, inbox subscribed.
 pub(super) struct ReadyConnection {
@@ -87,10 +85,10 @@ pub(super) async fn connect<C: Caller>(connection: &Shared<C>, caller: &Arc<C>) 
             let primary = connection.sentinels.primary(settings, target, None).await?;
             let server = &primary.server;
             // A server that does not reply has at most half of the time. Sentinel may name another one by then.
-            let opened = timeout(settings.connect_timeout / 2, open(connection, caller, server)).await;
+            let opened = timeout(settings.connect_timeout / 2, open_with_role(connection, caller, server)).await;
             let opened = opened.unwrap_or_else(|_| Err(timed_out()));
-            let mut opened = opened.map_err(|error| discovery::not_reached(server, &error))?;
-            if let Some(error) = role::ask(&mut opened.shared).await?.error(server) {
+            let (opened, error) = opened.map_err(|error| discovery::not_reached(server, &error))?;
+            if let Some(error) = error {
                 return Err(error);
             }
             make_ready(connection, opened, Some(primary)).await?
@@ -141,36 +139,24 @@ async fn connect_to_any<C: Caller>(
     servers: &[Server],
 ) -> RedisResult<Option<(Server, OpenConnection)>> {
     let limit = connection.settings.connect_timeout / 2;
-    let in_cluster = AtomicBool::new(false);
-    let open_one = async |server: &Server| {
-        let opened = timeout(limit, async {
-            let mut opened = open(connection, caller, server).await?;
-            let role = role::ask(&mut opened.shared).await?;
-            let Some(error) = role.error(server) else { return Ok(opened) };
-            if hello::is_in_cluster(opened.shared).await {
-                in_cluster.store(true, SeqCst);
-            }
-            Err(error)
-        });
-        (server.clone(), opened.await.unwrap_or_else(|_| Err(timed_out())))
+    let open_one = |server: Server| async move {
+        let (opened, error) = open_with_role(connection, caller, &server).await?;
+        match error {
+            None => Ok(Found::Primary(opened)),
+            Some(_) if hello::is_in_cluster(opened.shared).await => Ok(Found::InCluster),
+            Some(error) => Err(error),
+        }
     };
-    let mut opening: FuturesUnordered<_> = servers.iter().map(open_one).collect();
-    let mut until = Instant::now() + limit;
     let (mut primaries, mut failures) = (Vec::new(), Vec::new());
-    while let Ok(Some((server, opened))) = timeout_at(until, opening.next()).await {
-        match opened {
-            Ok(opened) => {
-                until = until.min(Instant::now() + GRACE);
-                primaries.push((server, opened));
-            }
+    for (server, found) in discovery::ask_each(servers.to_vec(), limit, GRACE, open_one, |_| true).await {
+        match found {
+            Ok(Found::Primary(opened)) => primaries.push((server, opened)),
+            Ok(Found::InCluster) => return Ok(None),
             Err(error) => failures.push(discovery::of_server(&server, &error)),
         }
     }
-    drop(opening);
     let names: Vec<_> = primaries.iter().map(|(server, _)| server.to_string()).collect();
-    let (first, count) = (primaries.pop(), names.len());
-    match (first, count) {
-        _ if in_cluster.load(SeqCst) => Ok(None),
+    match (primaries.pop(), names.len()) {
         (Some(primary), 1) => Ok(Some(primary)),
         (Some((_, opened)), _) if hello::is_in_cluster(opened.shared.clone()).await => Ok(None),
         (Some(_), _) => Err(RedisError::from((
@@ -186,6 +172,13 @@ async fn connect_to_any<C: Caller>(
     }
 }
 
+/// One of several servers.
+enum Found {
+    Primary(OpenConnection),
+    /// A replica, in a cluster.
+    InCluster,
+}
+
 /// A connection on which nothing has been done yet.
 struct OpenConnection {
     shared: MultiplexedConnection,
@@ -196,10 +189,21 @@ async fn open<C: Caller>(connection: &Shared<C>, caller: &Arc<C>, server: &Serve
     let signals = Arc::new(Signals::default());
     let receiver =
         PushReceiver { caller: Arc::downgrade(caller), node: connection.number, signals: Arc::clone(&signals) };
-    let config = config(&connection.settings).set_push_sender(receiver);
+    let config = connection.settings.connection_config().set_push_sender(receiver);
     let pooled = pool_of(&connection.settings, server, config)?.get().await.map_err(pool_error)?;
     // Out of the pool for good: all callers share it.
     Ok(OpenConnection { shared: deadpool_redis::Connection::take(pooled), signals })
+}
+
+/// The same, and why the server is not to be used, if it is no primary.
+async fn open_with_role<C: Caller>(
+    connection: &Shared<C>,
+    caller: &Arc<C>,
+    server: &Server,
+) -> RedisResult<(OpenConnection, Option<RedisError>)> {
+    let mut opened = open(connection, caller, server).await?;
+    let role = role::ask(&mut opened.shared).await?;
+    Ok((opened, role.error(server)))
 }
 
 async fn make_ready<C: Caller>(
@@ -228,17 +232,10 @@ async fn speaks_without_tls(host: &str, port: u16) -> bool {
 
 /// A small pool of other connections, for what is not on the way of a lock: the check of the server's settings.
 pub(in crate::redis) fn pool(settings: &Settings, server: &Server) -> RedisResult<Pool> {
-    pool_of(settings, server, config(settings))
-}
-
-fn config(settings: &Settings) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.connect_timeout))
-        .set_response_timeout(Some(settings.response_timeout))
+    pool_of(settings, server, settings.connection_config())
 }
 
 fn pool_of(settings: &Settings, server: &Server, config: AsyncConnectionConfig) -> RedisResult<Pool> {
-    tls::ensure_crypto_provider();
     let manager = Manager::new_with_config(settings.info(server)?, config)?;
     Pool::builder(manager)
         .max_size(2)
@@ -256,7 +253,7 @@ pub(in crate::redis) async fn connect_apart(
     server: &Server,
     longer: Duration,
 ) -> RedisResult<MultiplexedConnection> {
-    let config = config(settings).set_response_timeout(Some(settings.response_timeout + longer));
+    let config = settings.connection_config().set_response_timeout(Some(settings.response_timeout + longer));
     let pooled = pool_of(settings, server, config)?.get().await.map_err(pool_error)?;
     Ok(deadpool_redis::Connection::take(pooled))
 }

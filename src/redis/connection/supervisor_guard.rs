@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::call::LONGEST_WAIT_FOR_A_SERVER;
 use super::failure::{CONNECTING, Failure, connection_closed};
-use super::{Caller, Condition, Connection, Generation, Reply, SupervisorExit};
+use super::{Caller, Condition, Connection, Generation, SupervisorExit};
 
 /// A connection that is driven by a task. The drop ends that, also if the task ends with its runtime or never began. If the
 /// task was deposed before, the drop changes nothing.
@@ -79,7 +79,8 @@ impl<C: Caller> SupervisorGuard<C> {
                 .disconnected_error()
                 .unwrap_or_else(|| Failure::new(&connection.settings, CONNECTING, connection_closed()).to_error());
             for call in calls {
-                connection.answer(&self.caller, call, Reply::NotSent(error.clone()));
+                let reply = call.unsent(error.clone());
+                connection.answer(&self.caller, call, reply);
             }
         }
     }
@@ -104,7 +105,8 @@ impl<C: Caller> SupervisorGuard<C> {
             queue.put_back(kept);
         }
         for call in overdue {
-            connection.answer(&self.caller, call, Reply::NotSent(failure.to_error()));
+            let reply = call.unsent(failure.to_error());
+            connection.answer(&self.caller, call, reply);
         }
         next
     }

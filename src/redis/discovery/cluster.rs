@@ -3,13 +3,12 @@
 //! Several are asked at once. A node that was cut off has an old map, so that of several answers the one of the latest epoch
 //! counts (`cluster_current_epoch`, which rises with every failover and move; see the Redis cluster specification).
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, Value};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use ::redis::{Client, ErrorKind, RedisError, RedisResult, Value};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
 
 use super::of_server;
 use crate::redis::connection_string::Server;
@@ -37,7 +36,7 @@ pub(in crate::redis) struct SlotMap {
 pub(in crate::redis) struct ClusterNodes {
     known: Mutex<Vec<Server>>,
     /// Those that are asked first the next time are others.
-    turn: std::sync::atomic::AtomicUsize,
+    turn: AtomicUsize,
 }
 
 impl ClusterNodes {
@@ -51,24 +50,13 @@ impl ClusterNodes {
     ///
     /// Safe.
     pub(in crate::redis) async fn map(&self, settings: &Settings) -> RedisResult<SlotMap> {
-        let limit = settings.connect_timeout / 2;
-        let ask_one = async |node: Server| {
-            let answer = timeout(limit, ask(settings, &node)).await;
-            (node, answer.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())))
-        };
-        let mut asked: FuturesUnordered<_> = self.some(settings.servers.named()).into_iter().map(ask_one).collect();
-        let mut until = Instant::now() + limit;
+        let ask_one = |node| async move { ask(settings, &node).await };
+        let (limit, nodes) = (settings.connect_timeout / 2, self.some(settings.servers.named()));
         let (mut latest, mut failures) = (None::<SlotMap>, Vec::new());
-        while let Ok(Some((node, answer))) = timeout_at(until, asked.next()).await {
+        for (node, answer) in super::ask_each(nodes, limit, GRACE, ask_one, |_| true).await {
             match answer {
-                Ok(map) => {
-                    if latest.is_none() {
-                        until = until.min(Instant::now() + GRACE);
-                    }
-                    if latest.as_ref().is_none_or(|latest| latest.epoch < map.epoch) {
-                        latest = Some(map);
-                    }
-                }
+                Ok(map) if latest.as_ref().is_none_or(|latest| latest.epoch < map.epoch) => latest = Some(map),
+                Ok(_) => {}
                 Err(error) => failures.push(of_server(&node, &error)),
             }
         }
@@ -80,18 +68,21 @@ impl ClusterNodes {
         latest.ok_or_else(|| failures.into_iter().next().unwrap_or_else(no_reply))
     }
 
-    /// Some of the known nodes, others each time, with the named ones behind them.
+    /// Some of the known nodes and some of the named ones, others each time.
     fn some(&self, named: &[Server]) -> Vec<Server> {
-        let mut nodes = self.known.lock().clone();
-        if !nodes.is_empty() {
-            let turn = self.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % nodes.len();
-            nodes.rotate_left(turn);
-        }
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let from = |servers: &[Server]| {
+            let mut servers = servers.to_vec();
+            let first = turn.checked_rem(servers.len()).unwrap_or(0);
+            servers.rotate_left(first);
+            servers
+        };
+        let mut nodes = from(&self.known.lock());
         // Some places are kept for the named ones: all others may have gone with their addresses.
         nodes.truncate(MOST - named.len().min(MOST / 2));
-        for server in named {
-            if !nodes.contains(server) {
-                nodes.push(server.clone());
+        for server in from(named) {
+            if !nodes.contains(&server) {
+                nodes.push(server);
             }
         }
         nodes.truncate(MOST);
@@ -121,12 +112,8 @@ async fn ask(settings: &Settings, node: &Server) -> RedisResult<SlotMap> {
         let text = "nodes of a cluster are connected to over TCP, and not over a Unix socket";
         return Err(RedisError::from((ErrorKind::InvalidClientConfig, text)));
     }
-    crate::redis::tls::ensure_crypto_provider();
     let client = Client::open(settings.info(node)?)?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.connect_timeout))
-        .set_response_timeout(Some(settings.response_timeout));
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&settings.connection_config()).await?;
     let mut pipeline = ::redis::pipe();
     pipeline.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
     let mut replies = connection.req_packed_commands(&pipeline, 0, 2).await?.into_iter().map(Value::extract_error);
@@ -218,6 +205,19 @@ mod tests {
             Value::Array(vec![range(0, 1, vec![of(host("h"), 0)])]),
         ] {
             assert_eq!(read(&wrong, 7, &node("h", 9)), None, "{wrong:?}");
+        }
+    }
+
+    /// All named nodes are asked in time, also where there are many, and while many others are known.
+    #[test]
+    fn every_named_node_is_asked_in_time() {
+        let named: Vec<_> = (0..10).map(|port| node("named", port)).collect();
+        for known in [0, 20] {
+            let nodes = ClusterNodes::default();
+            *nodes.known.lock() = (0..known).map(|port| node("known", port)).collect();
+            let asked: Vec<_> = (0..10).flat_map(|_| nodes.some(&named)).collect();
+            assert!(named.iter().all(|node| asked.contains(node)));
+            assert!((0..10).all(|_| nodes.some(&named).len() == MOST));
         }
     }
 

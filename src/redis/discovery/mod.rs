@@ -11,7 +11,11 @@ pub(super) mod sentinels;
 pub(super) mod switch;
 mod unanswered;
 
-use ::redis::{RedisError, make_extension_error};
+use std::time::Duration;
+
+use ::redis::{RedisError, RedisResult, make_extension_error};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connection_string::Server;
 
@@ -21,6 +25,33 @@ pub(super) const NO_PRIMARY: &str = "NOPRIMARY";
 
 fn no_primary(detail: String) -> RedisError {
     make_extension_error(NO_PRIMARY.to_owned(), Some(detail))
+}
+
+/// Asks several servers at once. Ends when all have replied, after `limit`, or so long after the first reply that counts as
+/// `grace` says. Returns what each of them has replied by then, or that it was silent for the limit.
+pub(super) async fn ask_each<T, F: Future<Output = RedisResult<T>>>(
+    servers: Vec<Server>,
+    limit: Duration,
+    grace: Duration,
+    ask: impl Fn(Server) -> F,
+    counts: impl Fn(&T) -> bool,
+) -> Vec<(Server, RedisResult<T>)> {
+    let ask_one = |server: Server| {
+        let reply = timeout(limit, ask(server.clone()));
+        async {
+            (server, reply.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())))
+        }
+    };
+    let mut asked: FuturesUnordered<_> = servers.into_iter().map(ask_one).collect();
+    let (mut until, mut first) = (Instant::now() + limit, true);
+    let mut replies = Vec::new();
+    while let Ok(Some((server, reply))) = timeout_at(until, asked.next()).await {
+        if first && reply.as_ref().is_ok_and(&counts) {
+            (until, first) = (until.min(Instant::now() + grace), false);
+        }
+        replies.push((server, reply));
+    }
+    replies
 }
 
 /// An address that a server names.

@@ -6,11 +6,9 @@
 
 use std::time::Duration;
 
-use ::redis::aio::{ConnectionLike, MultiplexedConnection};
-use ::redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, Value};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use ::redis::aio::ConnectionLike;
+use ::redis::{Client, ErrorKind, RedisError, RedisResult, Value};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout, timeout_at};
 
 use super::unanswered::unanswered;
 use crate::redis::connection_string::{Credentials, SentinelTarget, Server};
@@ -67,24 +65,14 @@ impl Sentinels {
         target: &SentinelTarget,
         present: Option<&Server>,
     ) -> RedisResult<Primary> {
+        let ask_one = |sentinel| async move { ask(settings, target, &sentinel).await };
         let limit = settings.connect_timeout / 2;
-        let ask_one = async |sentinel: Server| {
-            let answer = timeout(limit, ask(settings, target, &sentinel)).await;
-            (
-                sentinel,
-                answer.unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))),
-            )
-        };
-        let mut asked: FuturesUnordered<_> = self.known(target).into_iter().map(ask_one).collect();
-        let mut until = Instant::now() + limit;
+        let names_one = |answer: &Answer| answer.primary.is_some();
         let (mut latest, mut failures) = (None::<Primary>, Vec::new());
-        while let Ok(Some((sentinel, answer))) = timeout_at(until, asked.next()).await {
+        for (sentinel, answer) in super::ask_each(self.known(target), limit, GRACE, ask_one, names_one).await {
             match answer {
                 Ok(Answer { primary: Some(primary), others }) => {
                     self.learn(target, others);
-                    if latest.is_none() {
-                        until = until.min(Instant::now() + GRACE);
-                    }
                     let rank = |primary: &Primary| (primary.epoch, Some(&primary.server) == present);
                     if latest.as_ref().is_none_or(|latest| rank(latest) < rank(&primary)) {
                         latest = Some(primary);
@@ -142,7 +130,8 @@ pub(super) fn asks_for_password(settings: &Settings, target: &SentinelTarget, er
 async fn ask(settings: &Settings, target: &SentinelTarget, sentinel: &Server) -> RedisResult<Answer> {
     let mut asked_for_password = false;
     loop {
-        let mut connection = connect(settings, &client(settings, target, sentinel, asked_for_password)?).await?;
+        let client = client(settings, target, sentinel, asked_for_password)?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&settings.connection_config()).await?;
         let mut pipeline = ::redis::pipe();
         for command in ["GET-MASTER-ADDR-BY-NAME", "MASTER", "SENTINELS"] {
             pipeline.cmd("SENTINEL").arg(command).arg(target.service.as_str());
@@ -163,13 +152,6 @@ async fn ask(settings: &Settings, target: &SentinelTarget, sentinel: &Server) ->
             None => return Err(RedisError::from((ErrorKind::Parse, "a sentinel did not reply to each command"))),
         }
     }
-}
-
-async fn connect(settings: &Settings, client: &Client) -> RedisResult<MultiplexedConnection> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.connect_timeout))
-        .set_response_timeout(Some(settings.response_timeout));
-    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 fn read(address: &Value, state: Option<&Value>, others: Option<&Value>, tls: bool) -> Answer {
