@@ -152,8 +152,8 @@ impl RedisLockOptions {
     /// How long the server may take to reply to one command before the connection is taken for dead and replaced. 1 s by
     /// default, 10 ms to 60 s. Takes precedence over the connection string.
     ///
-    /// It is also how long an acquire, an extension or a release waits at least for another connection during a failover, and
-    /// how long the end of a runtime waits at most for the replies to
+    /// It is also how long an acquire, an extension or a release waits at least for another connection during a failover (an
+    /// acquire with a shorter time-out only if the server was not silent), and how long the end of a runtime waits at most for the replies to
     /// releases.
     pub fn response_timeout(mut self, response_timeout: Duration) -> Self {
         self.response_timeout = Some(response_timeout);
@@ -187,7 +187,8 @@ impl RedisLockOptions {
     ///
     /// Replicas receive writes with a delay, so that a failover can lose the latest grants. With this option each grant is
     /// followed by `WAIT` over a connection of its own: one more round trip, and that to the replicas; grants that come at the
-    /// same time share it. The time is added to the caller's own. Renewals, extensions and releases are not confirmed.
+    /// same time share it. It is added to the caller's own time; a server
+    /// that does not reply takes up to twice the connect, the response and this time together. Renewals, extensions and releases are not confirmed.
     ///
     /// This makes it less likely that a grant is lost, and not impossible: a replica that does not have the grant may be
     /// promoted all the same. What must not be written twice needs fencing tokens. The user needs the permission for `WAIT`,

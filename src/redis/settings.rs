@@ -30,7 +30,8 @@ pub(crate) struct Settings {
     pub(super) confirmation: Option<Confirmation>,
     /// Options of the string that could not be used as they are.
     pub(crate) warnings: Vec<RedisWarning>,
-    /// What errors call the server: `host:port`, `unix:/path`, several of these, or a service and its sentinels.
+    /// What errors call the server: `host:port`, `unix:/path`, several of these, a service and its sentinels,
+    /// or a cluster and its named nodes.
     pub(crate) server: String,
 }
 

@@ -30,8 +30,9 @@ pub enum RedisWarning {
         /// several servers.
         replicas: usize,
     },
-    /// Fewer replicas are connected than [`confirm_replicas`](crate::RedisLockOptions::confirm_replicas) asks for, so that no
-    /// lock is granted at this moment.
+    /// Fewer replicas are connected to a server than [`confirm_replicas`](crate::RedisLockOptions::confirm_replicas) asks for,
+    /// so that it grants no lock at this moment. A check that has tried to lock a name there fails with
+    /// [`Unavailable`](crate::LockError::Unavailable) instead.
     FewReplicas {
         /// How many are connected.
         connected: usize,

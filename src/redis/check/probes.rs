@@ -1,12 +1,12 @@
-//! Names whose slots are spread over a Redis Cluster, to find out whether one node serves all of them.
+//! Names whose slots are spread over a Redis Cluster, to find out whether each part of the slots is served.
 
 use crate::Resource;
 use crate::redis::keys::Keys;
 use crate::redis::slot::{self, SLOTS};
 
-/// How many names are tried on a node of a cluster. There is one in each of as many equal parts of the slots. So two
-/// neighbours are at most two parts apart, and a range of 1024 slots on another node has always one of them; scattered slots
-/// on another node have one nearly always.
+/// How many names are tried in a cluster. There is one in each of as many equal parts of the slots. So two neighbours are at
+/// most two parts apart, and a range of 1024 slots that no node serves has always one of them; scattered ones have one nearly
+/// always.
 const PROBES: u16 = 32;
 
 /// One name in each of the equal parts of all slots.

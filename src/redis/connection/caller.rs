@@ -31,7 +31,8 @@ pub(in crate::redis) trait Caller: Send + Sync + 'static {
     /// and notifications may have been lost.
     fn reconnected(self: &Arc<Self>, node: Node);
 
-    /// Another node of the cluster is to run these calls, or this one a little later. They have not run.
+    /// Another node of the cluster is to run these calls, or this one a little later. They have not run, or in part if
+    /// they were stopped.
     fn redirected(self: &Arc<Self>, calls: Vec<(Call<Self::CallKind>, Redirect)>);
 
     /// Which node of the cluster serves which slots. Returns whether one of them cannot be reached.

@@ -32,7 +32,7 @@ enum Outcome {
     Reply(Reply),
     /// It has not run, and is sent again.
     Resend,
-    /// It has not run, and another node of the cluster may run it.
+    /// It has not run, or not to its end, and another node of the cluster may run it.
     Redirect(Redirect),
 }
 

@@ -1,4 +1,4 @@
-//! The connection to the server: one for each provider, shared by all that it does.
+//! The connection to a server: one for each provider, in a cluster one for each node, shared by all that it does.
 //!
 //! A caller [enqueues](Connection::enqueue) a [`Call`], from any thread and under any mutex, and [flushes](Connection::flush)
 //! once that mutex is free. If nothing is in flight, the flush sends the call. Otherwise one task, the

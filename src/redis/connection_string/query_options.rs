@@ -72,7 +72,8 @@ const TLS_VERSION: Role = Role::Refused { reason: "TLS 1.2 and 1.3 are spoken, w
 const PREFIX: Role = Role::Refused { reason: "names of keys are set apart by key_prefix" };
 
 const SERVERS: Role = Role::Refused {
-    reason: "servers stand before the path, with commas between them: redis+sentinel://host1,host2/service",
+    reason: "servers stand before the path, with commas between them: redis+sentinel://host1,host2/service or \
+             redis+cluster://host1,host2",
 };
 
 const KNOWN: &[Known] = &[

@@ -115,7 +115,7 @@ impl Servers {
     }
 }
 
-/// What errors call them: one server, a list, or a service and its sentinels.
+/// What errors call them: one server, a list, a service and its sentinels, or a cluster and its named nodes.
 impl fmt::Display for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

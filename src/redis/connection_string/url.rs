@@ -17,7 +17,8 @@ pub(super) fn parse(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
     if parts.servers.contains(',') && server.is_none() {
         mistakes.push(Mistake::new(
             "text",
-            "options after a comma belong to the form without redis://; several servers are for redis+sentinel://",
+            "options after a comma belong to the form without redis://; several servers are for redis+sentinel://, \
+             redis+cluster:// and the form without redis://",
         ));
     }
     if let Some(fragment) = parts.fragment {
