@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, PushInfo, RedisResult, Value};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::sentinel::fake::read_command;
 
 /// What a server sends, without being asked, when the slot of a shard channel moves to another node.
 const SUNSUBSCRIBE: &str = ">3\r\n$12\r\nsunsubscribe\r\n$5\r\n{a}:c\r\n:0\r\n";
@@ -35,7 +37,7 @@ async fn serve(stream: TcpStream, push: &str) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let (mut kept, mut gets) = (push.to_owned(), 0);
     loop {
-        let words = command(&mut stream).await?;
+        let words = read_command(&mut stream).await?;
         match words[0].to_ascii_uppercase().as_str() {
             "HELLO" => stream.write_all(b"%1\r\n$5\r\nproto\r\n:3\r\n").await.ok()?,
             "GET" => {
@@ -48,23 +50,6 @@ async fn serve(stream: TcpStream, push: &str) -> Option<()> {
             _ => stream.write_all(b"+OK\r\n").await.ok()?,
         }
     }
-}
-
-async fn command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    for _ in 0..number(stream).await? {
-        let mut word = vec![0; number(stream).await? + 2];
-        stream.read_exact(&mut word).await.ok()?;
-        word.truncate(word.len() - 2);
-        words.push(String::from_utf8(word).ok()?);
-    }
-    Some(words)
-}
-
-async fn number(stream: &mut BufReader<TcpStream>) -> Option<usize> {
-    let mut line = String::new();
-    stream.read_line(&mut line).await.ok()?;
-    line.trim_end().get(1..)?.parse().ok()
 }
 
 async fn get(connection: &MultiplexedConnection, key: &str) -> RedisResult<Value> {

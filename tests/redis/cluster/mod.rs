@@ -35,12 +35,16 @@ fn slot_of(cluster: &RedisCluster, name: &str) -> u16 {
     running.ask(redis::cmd("CLUSTER").arg("KEYSLOT").arg(key))
 }
 
-/// A name whose slot this node serves.
+/// Names whose slots this node serves.
+fn names_on(cluster: &RedisCluster, node: usize, count: usize) -> Vec<String> {
+    let all = (0..10_000).map(|number| format!("job:{number}"));
+    let names: Vec<_> = all.filter(|name| cluster.master_of_slot(slot_of(cluster, name)) == node).take(count).collect();
+    assert_eq!(names.len(), count);
+    names
+}
+
 fn name_on(cluster: &RedisCluster, node: usize) -> String {
-    (0..10_000)
-        .map(|number| format!("job:{number}"))
-        .find(|name| cluster.master_of_slot(slot_of(cluster, name)) == node)
-        .unwrap()
+    names_on(cluster, node, 1).remove(0)
 }
 
 /// The keys of locks on all running masters, without fences.

@@ -62,13 +62,14 @@ async fn slots_move_under_load() {
         }
     }
     let slots: Vec<_> = names.iter().map(|name| slot_of(&cluster, name)).collect();
-    let mut moves = 0;
+    let (mut turn, mut moves) = (0, 0);
     while Instant::now() < end {
-        let (slot, to) = (slots[moves % slots.len()], (moves / slots.len() + moves) % 3);
+        let (slot, to) = (slots[turn % slots.len()], (turn / slots.len() + turn) % 3);
         if cluster.master_of_slot(slot) != to {
             cluster.move_slot(slot, to);
+            moves += 1;
         }
-        moves += 1;
+        turn += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut cycles = 0;

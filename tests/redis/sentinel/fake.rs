@@ -126,7 +126,7 @@ fn array(texts: &[&str]) -> String {
     })
 }
 
-async fn read_command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+pub(crate) async fn read_command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
     let count = read_number(stream).await?;
     let mut words = Vec::new();
     for _ in 0..count {

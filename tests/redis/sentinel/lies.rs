@@ -115,6 +115,7 @@ async fn two_names_of_one_primary_are_no_failover() {
     let provider = provider_at(&url(&[&by_address, &by_name]));
     warm(&provider).await;
     until("it listens", || by_address.listeners() + by_name.listeners() == 1).await;
+    until("it has asked again", || by_address.asked() == 2).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let asked = by_address.asked();
     assert_eq!(asked, 2, "it is asked to connect, and once more after the subscription");

@@ -120,7 +120,7 @@ pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, LockError>) -> Strin
 
 /// How often a test fails a set over: once for the test alone, and `ORCHESTRIX_FAILOVERS` times in a long run.
 pub(crate) fn rounds(few: usize) -> usize {
-    std::env::var("ORCHESTRIX_FAILOVERS").map_or(few, |rounds| rounds.parse().expect("a number"))
+    std::env::var("ORCHESTRIX_FAILOVERS").map_or(few, |rounds| rounds.parse::<usize>().expect("a number").max(1))
 }
 
 /// Times from a promotion until something was so.

@@ -95,6 +95,7 @@ async fn a_primary_is_waited_for() {
     assert!((1400..1800).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     let waiting = serve(lock(&provider, "name"));
     tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!waiting.is_finished());
     make_primary(&replica);
     let promoted = Instant::now();
     let (_, at) = soon("served", waiting).await.unwrap();

@@ -13,8 +13,8 @@ const KNOWN: [&str; 8] =
 const OPENING: &str = "\
 # What was run, and what came of it
 
-Each tool wrote its figures as JSON, and a program (`battery evidence`) made this page of them; none was typed. \"Not run\"
-means that there were no figures when the page was made. The tools are described in their own files:
+Each tool wrote its figures as JSON, and a program (`battery evidence`) made this page of them. The text of
+\"What was found\" is written by hand. \"Not run\" means that there were no figures when the page was made. The tools are described in their own files:
 [tests/battery](../tests/battery/README.md) for the battery, [tests/simulation](../tests/simulation/README.md) for the
 simulation, and the head of each test.
 ";
