@@ -104,6 +104,8 @@ impl<C: Caller> Batch<C> {
         }
         if !resend.is_empty() {
             self.shared.queue.lock().put_back(resend);
+            // The next supervisor may have looked at the queue already, if this one was deposed.
+            self.shared.wake_supervisor.notify_one();
         }
     }
 }

@@ -122,8 +122,10 @@ impl<C: Caller> Drop for SupervisorGuard<C> {
             may_block: connection.task.may_block_while_dropping(self.generation),
         };
         self.set_condition(Condition::Starting);
-        if !connection.task.resign(self.generation) {
-            // Deposed: another task drives the connection, or did.
+        let was_deposed = !connection.task.resign(self.generation);
+        // Another task drives the connection, or did. If none does, what was in flight may have come back into the queue after
+        // the one that deposed this task has looked at it.
+        if was_deposed && (connection.task.is_taken() || connection.is_queue_empty()) {
             return;
         }
         // The queue is looked at after the resignation. A caller that found the connection driven a moment before did not
