@@ -150,17 +150,18 @@ unit_and_integration_tests() {
 quick_tests() {
     local at_once=$((2 * $(nproc 2>/dev/null || echo 2))) whole=(--lib) name
     local sample=(batching cancelling close fairness interop late_calls lease_length)
-    sample+=(outages::answers outages::messages outages::restarts)
-    for name in architecture memory layer http observe conformance_memory conformance_naive conformance_own_provider \
-        conformance_redis; do
+    sample+=(outages::answers outages::messages outages::restarts one_server)
+    for name in architecture memory layer http observe conformance_memory conformance_naive conformance_own_provider; do
         whole+=(--test "$name")
     done
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --all-features "${whole[@]}" --test redis --no-fail-fast --test-threads "$at_once" \
-            -E "not binary(redis) or test(/^($(IFS='|'; echo "${sample[*]}"))::/)"
+        cargo nextest run --all-features "${whole[@]}" --test redis --test conformance_redis --no-fail-fast \
+            --test-threads "$at_once" \
+            -E "not binary(/^(conformance_)?redis$/) or test(/^($(IFS='|'; echo "${sample[*]}"))::/)"
     else
         RUST_TEST_THREADS="$at_once" cargo test --all-features "${whole[@]}" --no-fail-fast &&
-            RUST_TEST_THREADS="$at_once" cargo test --all-features --test redis --no-fail-fast -- "${sample[@]/%/::}"
+            RUST_TEST_THREADS="$at_once" cargo test --all-features --test redis --test conformance_redis --no-fail-fast -- \
+                "${sample[@]/%/::}"
     fi
 }
 
