@@ -33,12 +33,12 @@ async fn a_name_whose_slot_no_node_serves_is_told_as_that() {
     let server = RedisServer::builder().cluster().config("cluster-require-full-coverage", "no").start();
     let slot = server.cli(&["CLUSTER", "KEYSLOT", "orchestrix:lock:name"]);
     let number: u16 = slot.parse().unwrap();
-    server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", &(number - 1).to_string(), &(number + 1).to_string(), "16383"]);
-    until("the cluster is up", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
+    server.take_slots(&[0..number, number + 1..16_384], 1);
     let error = told(at(server.url()), &["no node serves the slot"]).await;
     assert!(matches!(error, LockError::Unavailable { .. }), "{error:?}");
 
     let other = RedisServer::builder().cluster().config("cluster-require-full-coverage", "no").start();
+    other.take_slots(&[], 0);
     let bus = other.cli(&["CONFIG", "GET", "cluster-port"]);
     let bus = bus.lines().last().unwrap();
     server.cli(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string(), bus]);

@@ -82,8 +82,7 @@ async fn a_check_of_a_silent_server_ends_in_time() {
 async fn half_a_cluster_is_not_ready() {
     let server = RedisServer::builder().cluster().config("cluster-require-full-coverage", "no").start();
     // The higher half of the slots belongs to another node.
-    server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
-    cluster_is_up(&server).await;
+    server.take_slots(&[0..8192], 1);
     let provider = provider_at(&server.url());
     let mut refused = 0;
     for number in 0..12 {
@@ -102,18 +101,12 @@ async fn half_a_cluster_is_not_ready() {
 #[tokio::test]
 async fn a_cluster_of_one_node_is_ready() {
     let server = RedisServer::builder().cluster().start();
-    server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    cluster_is_up(&server).await;
+    server.take_slots(&[0..16_384], 1);
     let provider = provider_at(&server.url());
     soon("it is checked", provider.check()).await.unwrap();
     assert_eq!(provider.warnings().await.unwrap(), []);
     assert!(provider.is_empty(), "{provider:?}");
     assert_eq!(server.leftovers(), [] as [&str; 0]);
-}
-
-/// A node learns only after a while that the cluster is whole.
-async fn cluster_is_up(server: &RedisServer) {
-    crate::fixtures::until("the cluster is up", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
 }
 
 /// Rules that leave everything out that administers a server: INFO is `@dangerous`.

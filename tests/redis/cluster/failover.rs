@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{PATIENCE, keys, lock, name_on, names_on, provider, slot_of};
 use crate::outages::scene::{SOON, ended, granted, until, wait_for};
-use crate::support::{RedisCluster, Takeover};
+use crate::support::RedisCluster;
 
 /// A killed primary: callers with time wait for the replica that takes its place, and none gets an error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +72,7 @@ async fn a_failover_by_hand_is_not_noticed() {
         // With load before it and after it.
         tokio::time::sleep(Duration::from_millis(600)).await;
         let old = cluster.master_of_slot(slot);
-        let promoted = cluster.fail_over_by_hand(0, Takeover::Agreed);
+        let promoted = cluster.fail_over_by_hand(0);
         assert_eq!(cluster.until_served(slot, old).await.0, promoted);
         tokio::time::sleep(Duration::from_millis(900)).await;
         // Otherwise the next failover may find no replica in sync.

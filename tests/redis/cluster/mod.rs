@@ -8,8 +8,9 @@ mod setup;
 
 use std::time::Duration;
 
-use orchestrix_locking::{DistributedLock, LockOptions, RedisLockOptions, RedisLockProvider};
+use orchestrix_locking::{DistributedLock, LockOptions, RedisLockProvider};
 
+use crate::fixtures::provider_at;
 use crate::support::{RedisCluster, RedisServer};
 
 /// Longer than a failover takes.
@@ -17,10 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn provider(cluster: &RedisCluster) -> RedisLockProvider {
     provider_at(&cluster.connection_string())
-}
-
-fn provider_at(text: &str) -> RedisLockProvider {
-    RedisLockProvider::new(RedisLockOptions::default().connection_string(text)).unwrap()
 }
 
 fn lock(provider: &RedisLockProvider, name: &str) -> DistributedLock {

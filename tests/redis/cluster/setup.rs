@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use orchestrix_locking::{DistributedLockProvider as _, RedisLockOptions, RedisLockProvider};
 
-use super::{lock, provider_at};
+use super::lock;
+use crate::fixtures::provider_at;
 use crate::outages::scene::{SOON, backend, granted, unavailable, until, wait_for};
 use crate::support::{Certificates, FEWEST_COMMANDS, FEWEST_KEYS, INBOXES, RedisCluster, RedisServer};
 

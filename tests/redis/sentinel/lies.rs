@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use redis::cmd;
-
 use super::fake::FakeSentinel;
 use super::scene::{TIME, connected, has, hosts, refused, serve, unavailable, until_connected, warm};
 use crate::fixtures::{acquired, lock, provider_at, soon, until};
@@ -16,10 +14,6 @@ fn url(sentinels: &[&FakeSentinel]) -> String {
 
 fn node() -> RedisServer {
     RedisServer::builder().password("password").config("masterauth", "password").start()
-}
-
-fn make_replica(server: &RedisServer, of: &RedisServer) {
-    server.ask::<()>(cmd("REPLICAOF").arg("127.0.0.1").arg(of.port()));
 }
 
 /// Of several answers that of the latest failover counts, in whatever order they are listed.
@@ -46,7 +40,7 @@ async fn provider_closed(provider: orchestrix_locking::RedisLockProvider) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_named_replica_is_waited_for() {
     let (primary, replica) = (node(), node());
-    make_replica(&replica, &primary);
+    replica.replicate(&primary);
     let sentinel = FakeSentinel::naming("127.0.0.1", replica.port(), 1).await;
     let provider = provider_at(&url(&[&sentinel]));
     let began = Instant::now();
@@ -58,7 +52,7 @@ async fn a_named_replica_is_waited_for() {
     let waiting = serve(lock(&provider, "name"));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished());
-    replica.ask::<()>(cmd("REPLICAOF").arg("NO").arg("ONE"));
+    replica.replicate_nobody();
     let promoted = Instant::now();
     let (_, at) = soon("served", waiting).await.unwrap();
     assert!(at - promoted < Duration::from_secs(1), "{:?}", at - promoted);
@@ -72,7 +66,7 @@ async fn a_primary_that_became_a_replica_is_waited_for() {
     let sentinel = FakeSentinel::naming("127.0.0.1", one.port(), 1).await;
     let provider = provider_at(&url(&[&sentinel]));
     warm(&provider).await;
-    make_replica(&one, &other);
+    one.replicate(&other);
     let waiting = serve(lock(&provider, "name"));
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!waiting.is_finished());

@@ -60,9 +60,7 @@ pub(crate) fn replicated(set: &SentinelSet) {
 }
 
 fn offset(server: &RedisServer, field: &str) -> u64 {
-    let info: String = server.ask(cmd("INFO").arg("replication"));
-    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.unwrap_or_default().parse().unwrap_or(0)
+    server.replication(field).and_then(|offset| offset.parse().ok()).unwrap_or(0)
 }
 
 /// Whether a server has the key of this lock.

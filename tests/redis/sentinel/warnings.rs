@@ -1,7 +1,6 @@
 //! `check` warns of replication that may lose the latest locks.
 
 use orchestrix_locking::{DistributedLockProvider, RedisWarning};
-use redis::cmd;
 
 use super::scene::hosts;
 use crate::fixtures::{provider_at, until};
@@ -21,8 +20,8 @@ async fn replicas_of_one_server() {
     let primary = RedisServer::builder().config("repl-diskless-sync-delay", "0").start();
     let replica = RedisServer::start();
     assert_eq!(warnings(&primary.url()).await, []);
-    replica.ask::<()>(cmd("REPLICAOF").arg("127.0.0.1").arg(primary.port()));
-    until("it is in sync", || replica.cli(&["INFO", "replication"]).contains("master_link_status:up")).await;
+    replica.replicate(&primary);
+    until("it is in sync", || replica.replication("master_link_status").as_deref() == Some("up")).await;
     let provider = provider_at(&primary.url());
     assert_eq!(provider.warnings().await.unwrap(), replication(1));
     assert_eq!(warnings(&hosts(&[replica.port(), primary.port()])).await, replication(1));

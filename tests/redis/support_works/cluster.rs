@@ -5,7 +5,7 @@ use std::time::Instant;
 use redis::{Cmd, RedisResult, cmd};
 
 use crate::fixtures::until;
-use crate::support::{Certificates, RedisCluster, RedisServer, Takeover};
+use crate::support::{Certificates, RedisCluster, RedisServer};
 
 /// `{a}` is a tag in this slot, which the third master has; `{b}` in one of the first, `{c}` in one of the second.
 const SLOT_OF_A: u16 = 15_495;
@@ -88,17 +88,15 @@ async fn a_stopped_master_is_replaced_and_told() {
 #[tokio::test]
 async fn masters_are_replaced_by_hand() {
     let cluster = RedisCluster::start();
-    for (shard, slot, how) in
-        [(0, SLOT_OF_B, Takeover::Agreed), (1, SLOT_OF_C, Takeover::Forced), (2, SLOT_OF_A, Takeover::Unasked)]
-    {
+    for (shard, slot) in [(0, SLOT_OF_B), (1, SLOT_OF_C), (2, SLOT_OF_A)] {
         let asked = Instant::now();
-        let replica = cluster.fail_over_by_hand(shard, how);
+        let replica = cluster.fail_over_by_hand(shard);
         let (new, served) = cluster.until_served(slot, shard).await;
-        println!("{how:?}: replaced in {:?}", served - asked);
+        println!("replaced in {:?}", served - asked);
         assert_eq!((replica, new), (3 + shard, 3 + shard));
     }
     cluster.until_complete().await;
-    assert_eq!(cluster.fail_over_by_hand(0, Takeover::Agreed), 0);
+    assert_eq!(cluster.fail_over_by_hand(0), 0);
     assert_eq!(cluster.until_served(SLOT_OF_B, 3).await.0, 0);
 }
 

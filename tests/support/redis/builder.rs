@@ -17,7 +17,7 @@ pub(crate) struct RedisServerBuilder {
     pub(super) lines: Vec<String>,
     pub(super) environment: Vec<(String, String)>,
     pub(super) append_only: bool,
-    cluster: bool,
+    pub(super) cluster: bool,
     pub(super) sentinel: bool,
     pub(super) password: Option<String>,
     pub(super) tls: Option<Tls>,
@@ -55,7 +55,7 @@ impl RedisServerBuilder {
         self.config("requirepass", password)
     }
 
-    /// A cluster with one server, which has to be given its slots after it has started.
+    /// A node of a cluster, which has to be given its slots after it has started: see [`RedisServer::take_slots`].
     pub(crate) fn cluster(mut self) -> Self {
         self.cluster = true;
         self
@@ -65,6 +65,17 @@ impl RedisServerBuilder {
     pub(super) fn sentinel(mut self) -> Self {
         self.sentinel = true;
         self
+    }
+
+    /// One of several servers that replicate each other. They do so as the support's user: nothing that a test does to its
+    /// own users parts them.
+    pub(super) fn of_several(self) -> Self {
+        self.config("loglevel", "notice")
+            .config("masteruser", SUPPORT_USER)
+            .config("masterauth", SUPPORT_PASSWORD)
+            .config("repl-diskless-sync-delay", "0")
+            .config("repl-ping-replica-period", "1")
+            .config("repl-timeout", "5")
     }
 
     /// One more user, as `ACL SETUSER` has it: `"name on >password ~* &* +@all"`.
@@ -99,6 +110,16 @@ impl RedisServerBuilder {
     /// If there is no `redis-server`, or it does not like its settings.
     pub(crate) fn start(self) -> RedisServer {
         RedisServer::start_with(self)
+    }
+
+    /// How a URL begins: `rediss` with TLS.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "rediss" } else { "redis" }
+    }
+
+    /// What stands before the host in a URL for the default user: nothing, or its password.
+    pub(super) fn credentials(&self) -> String {
+        self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default()
     }
 
     /// The whole `redis.conf`.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo};
-use redis::{ClientTlsConfig, Cmd, Connection, RedisResult, TlsCertificates};
+use redis::{ClientTlsConfig, Cmd, Connection, Pipeline, RedisResult, TlsCertificates};
 
 use super::RedisServer;
 use super::builder::{SUPPORT_PASSWORD, SUPPORT_USER};
@@ -28,10 +28,25 @@ impl RedisServer {
         self.own_connection().and_then(|mut connection| command.query(&mut connection))
     }
 
+    /// As [`ask`](Self::ask), of several commands at once, for what they do alone.
+    pub(super) fn ask_together(&self, commands: &Pipeline) {
+        self.own_connection().and_then(|mut connection| commands.exec(&mut connection)).unwrap();
+    }
+
     /// A field of `INFO replication`: `role`, `master_link_status` …; `None` too while the server does not answer.
-    pub(super) fn replication(&self, field: &str) -> Option<String> {
+    pub(crate) fn replication(&self, field: &str) -> Option<String> {
         let info: String = self.try_to_ask(redis::cmd("INFO").arg("replication")).ok()?;
         field_of(&info, field)
+    }
+
+    /// Makes it a replica of another server, as of now: it need not be in sync when this returns.
+    pub(crate) fn replicate(&self, of: &RedisServer) {
+        self.ask::<()>(redis::cmd("REPLICAOF").arg("127.0.0.1").arg(of.port()));
+    }
+
+    /// Makes it a primary.
+    pub(crate) fn replicate_nobody(&self) {
+        self.ask::<()>(redis::cmd("REPLICAOF").arg("NO").arg("ONE"));
     }
 
     /// A client at [`url`](Self::url), which trusts the certificates' authority and shows a certificate of its own

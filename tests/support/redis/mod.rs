@@ -32,7 +32,7 @@ mod supervisor;
 
 pub(crate) use builder::RedisServerBuilder;
 pub(crate) use certificates::{Certificates, Identity};
-pub(crate) use cluster::{RedisCluster, RedisClusterBuilder, Takeover};
+pub(crate) use cluster::{RedisCluster, RedisClusterBuilder};
 pub(crate) use command_log::{ClientCommand, CommandLog};
 pub(crate) use directory::TemporaryDirectory;
 pub(crate) use permissions::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES};

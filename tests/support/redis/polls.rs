@@ -6,6 +6,9 @@ use super::server::LIMIT;
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
+/// Of several tests that start servers at the same time, whose looks are work for these.
+const BETWEEN_BLOCKING_LOOKS: Duration = Duration::from_millis(10);
+
 /// Blocks until a look finds what it looks for. A look that does not says what it saw.
 ///
 /// # Panics
@@ -18,7 +21,7 @@ pub(super) fn block_until<T>(what: &str, mut look: impl FnMut() -> Result<T, Str
             Ok(found) => return found,
             Err(seen) => assert!(Instant::now() < deadline, "not in time: {what}: {seen}"),
         }
-        std::thread::sleep(BETWEEN_LOOKS);
+        std::thread::sleep(BETWEEN_BLOCKING_LOOKS);
     }
 }
 

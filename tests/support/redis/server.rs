@@ -36,7 +36,11 @@ impl RedisServer {
 
     pub(super) fn start_with(settings: RedisServerBuilder) -> Self {
         let directory = TemporaryDirectory::new();
-        std::fs::create_dir(directory.path().join("data")).unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        if settings.cluster {
+            std::fs::write(data.join("nodes.conf"), super::cluster::nodes_conf()).unwrap();
+        }
         let supervisor = Supervisor::new(directory.path(), &settings.environment);
         let mut server =
             Self { settings, port: 0, pid: AtomicU32::new(0), supervisor: Mutex::new(supervisor), directory };
@@ -59,15 +63,12 @@ impl RedisServer {
 
     /// For the default user, with its password: `redis://…`, or `rediss://…` with TLS.
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.settings.tls.is_some() { "rediss" } else { "redis" };
-        let password = self.settings.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("{scheme}://{password}127.0.0.1:{}", self.port)
+        format!("{}://{}127.0.0.1:{}", self.settings.scheme(), self.settings.credentials(), self.port)
     }
 
     /// As [`url`](Self::url), for a user from [`user_acl`](RedisServerBuilder::user_acl).
     pub(crate) fn url_as(&self, user: &str, password: &str) -> String {
-        let scheme = if self.settings.tls.is_some() { "rediss" } else { "redis" };
-        format!("{scheme}://{user}:{password}@127.0.0.1:{}", self.port)
+        format!("{}://{user}:{password}@127.0.0.1:{}", self.settings.scheme(), self.port)
     }
 
     /// Every server listens on a Unix socket too.

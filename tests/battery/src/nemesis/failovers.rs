@@ -7,7 +7,7 @@ use redis::cmd;
 use super::plan::Planned;
 use super::topology::Locks;
 use super::{Kind, World};
-use crate::support::{RedisCluster, SentinelSet, Takeover};
+use crate::support::{RedisCluster, SentinelSet};
 
 const SHARDS: u64 = 3;
 const SLOTS: u64 = 16_384;
@@ -81,7 +81,7 @@ fn of_cluster(fault: &Planned, cluster: &RedisCluster) -> io::Result<Begun> {
     match fault.kind {
         Kind::PrimaryKilled => cluster.kill(primary),
         Kind::PrimaryFrozen => cluster.stop(primary),
-        _ => _ = cluster.fail_over_by_hand(shard as usize, Takeover::Agreed),
+        _ => _ = cluster.fail_over_by_hand(shard as usize),
     }
     runtime()?.block_on(cluster.until_served(slot, primary));
     Ok(Begun { primary, moves: Vec::new() })

@@ -1,10 +1,7 @@
 //! What a cluster is started with, and its start.
 
-use std::time::Duration;
-
 use redis::cmd;
 
-use super::super::builder::{SUPPORT_PASSWORD, SUPPORT_USER};
 use super::super::polls::block_until;
 use super::super::{Certificates, RedisServer, RedisServerBuilder};
 use super::{RedisCluster, SLOTS};
@@ -19,17 +16,12 @@ pub(crate) struct RedisClusterBuilder {
 
 impl Default for RedisClusterBuilder {
     fn default() -> Self {
-        // The support's user, so that nothing a test does to its own users parts the servers from each other.
         let node = RedisServer::builder()
             .cluster()
-            .config("loglevel", "notice")
-            .config("masteruser", SUPPORT_USER)
-            .config("masterauth", SUPPORT_PASSWORD)
-            .config("repl-diskless-sync-delay", "0")
-            .config("repl-ping-replica-period", "1")
-            .config("repl-timeout", "5")
+            .of_several()
+            .config("cluster-node-timeout", "1000")
             .config("cluster-allow-replica-migration", "no");
-        Self { masters: 3, replicas: 1, node }.node_timeout(Duration::from_secs(1)).require_full_coverage(false)
+        Self { masters: 3, replicas: 1, node }.require_full_coverage(false)
     }
 }
 
@@ -45,11 +37,6 @@ impl RedisClusterBuilder {
     pub(crate) fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
         self
-    }
-
-    /// For how long a node does not answer before the others count it as failed.
-    pub(crate) fn node_timeout(self, node_timeout: Duration) -> Self {
-        self.config("cluster-node-timeout", &node_timeout.as_millis().to_string())
     }
 
     /// Whether no slot is served while one slot is not.
@@ -83,8 +70,7 @@ impl RedisClusterBuilder {
             .config("tls-client-key-file", &format!("\"{}\"", client.key.display()))
     }
 
-    /// One more line of `redis.conf`. It wins over ours.
-    pub(crate) fn config(self, name: &str, value: &str) -> Self {
+    fn config(self, name: &str, value: &str) -> Self {
         self.with_nodes(|node| node.config(name, value))
     }
 
@@ -94,37 +80,36 @@ impl RedisClusterBuilder {
     }
 
     /// Starts it, and returns when a failover would succeed: each node knows all others and serves, or knows who does,
-    /// and the replicas are in sync. A master serves nothing in its first two seconds.
+    /// and the replicas are in sync.
     ///
     /// # Panics
     ///
     /// If there is no `redis-server`, it does not like its settings, or the cluster is not complete in time.
     pub(crate) fn start(self) -> RedisCluster {
         let count = self.masters * (1 + self.replicas);
-        let nodes: Vec<RedisServer> = (0..count).map(|_| self.node.clone().start()).collect();
+        let nodes: Vec<RedisServer> = (0..count).map(|index| self.start_node(index)).collect();
         let ids = nodes.iter().map(|node| node.ask(cmd("CLUSTER").arg("MYID"))).collect();
         let cluster = RedisCluster { settings: self, nodes, ids };
-        cluster.divide_slots();
         cluster.introduce_nodes();
         cluster.attach_replicas();
         block_until("the cluster is complete", || cluster.is_complete());
         cluster
     }
+
+    /// With its part of the slots, if it is to be a master.
+    fn start_node(&self, index: usize) -> RedisServer {
+        let node = self.node.clone().start();
+        let first_slot = |master: usize| u16::try_from(usize::from(SLOTS) * master / self.masters).unwrap();
+        if index < self.masters {
+            node.take_slots(&[first_slot(index)..first_slot(index + 1)], index + 1);
+        } else {
+            node.take_slots(&[], 0);
+        }
+        node
+    }
 }
 
 impl RedisCluster {
-    fn divide_slots(&self) {
-        let masters = self.settings.masters;
-        let first_slot = |master: usize| usize::from(SLOTS) * master / masters;
-        for (index, master) in self.nodes[..masters].iter().enumerate() {
-            let mut add = cmd("CLUSTER");
-            add.arg("ADDSLOTSRANGE").arg(first_slot(index)).arg(first_slot(index + 1) - 1);
-            master.ask::<()>(&add);
-            // Before they meet: equal ones would have to be told apart.
-            master.ask::<()>(cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(index + 1));
-        }
-    }
-
     fn introduce_nodes(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
             let (_, bus): (String, u16) = node.ask(cmd("CONFIG").arg("GET").arg("cluster-port"));

@@ -2,6 +2,7 @@
 
 mod builder;
 mod moves;
+mod slots;
 mod views;
 
 use std::ops::Range;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use redis::cmd;
 
 pub(crate) use builder::RedisClusterBuilder;
+pub(super) use slots::nodes_conf;
 
 use super::RedisServer;
 use super::polls::until;
@@ -28,17 +30,6 @@ pub(crate) struct RedisCluster {
     ids: Vec<String>,
 }
 
-/// How a replica takes its master's place by hand.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Takeover {
-    /// The master lets it have all writes first, and takes none meanwhile.
-    Agreed,
-    /// Without its master, if most masters agree.
-    Forced,
-    /// Without agreement of the others.
-    Unasked,
-}
-
 impl RedisCluster {
     /// Three masters with one replica each, no passwords.
     pub(crate) fn start() -> Self {
@@ -51,8 +42,7 @@ impl RedisCluster {
 
     /// All nodes, with the password of the default user: `redis+cluster://…`, or `rediss+cluster://…` with TLS.
     pub(crate) fn connection_string(&self) -> String {
-        let password = self.settings.node.password.as_ref();
-        self.connection_string_with(&password.map(|password| format!(":{password}@")).unwrap_or_default())
+        self.connection_string_with(&self.settings.node.credentials())
     }
 
     /// As [`connection_string`](Self::connection_string), for another user.
@@ -61,9 +51,8 @@ impl RedisCluster {
     }
 
     fn connection_string_with(&self, credentials: &str) -> String {
-        let scheme = if self.settings.node.tls.is_some() { "rediss+cluster" } else { "redis+cluster" };
         let hosts: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
-        format!("{scheme}://{credentials}{}", hosts.join(","))
+        format!("{}+cluster://{credentials}{}", self.settings.node.scheme(), hosts.join(","))
     }
 
     pub(crate) fn nodes(&self) -> &[RedisServer] {
@@ -121,20 +110,13 @@ impl RedisCluster {
         until("the cluster is complete", || self.is_complete()).await;
     }
 
-    /// Has a replica of this shard take its master's place (`CLUSTER FAILOVER`). Returns which replica; it may not have
-    /// done so yet.
-    pub(crate) fn fail_over_by_hand(&self, shard: usize, how: Takeover) -> usize {
+    /// Has a replica of this shard take its master's place (`CLUSTER FAILOVER`). The master lets it have all writes first, and
+    /// takes none meanwhile. Returns which replica; it may not have done so yet.
+    pub(crate) fn fail_over_by_hand(&self, shard: usize) -> usize {
         let mut nodes = std::iter::once(shard).chain(self.replicas_at_start(shard));
         let replica = nodes.find(|index| self.nodes[*index].replication("role").as_deref() == Some("slave"));
         let replica = replica.expect("a replica of the shard runs");
-        let mut failover = cmd("CLUSTER");
-        failover.arg("FAILOVER");
-        match how {
-            Takeover::Agreed => {}
-            Takeover::Forced => _ = failover.arg("FORCE"),
-            Takeover::Unasked => _ = failover.arg("TAKEOVER"),
-        }
-        self.nodes[replica].ask::<()>(&failover);
+        self.nodes[replica].ask::<()>(cmd("CLUSTER").arg("FAILOVER"));
         replica
     }
 

@@ -105,7 +105,7 @@ fn views(node: &RedisServer) -> Vec<View> {
     lines.lines().filter_map(View::parse).collect()
 }
 
-fn state(node: &RedisServer) -> String {
+pub(super) fn state(node: &RedisServer) -> String {
     let info: String = node.try_to_ask(cmd("CLUSTER").arg("INFO")).unwrap_or_default();
     field_of(&info, "cluster_state").unwrap_or_default()
 }

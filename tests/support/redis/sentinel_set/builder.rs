@@ -7,12 +7,11 @@ use redis::cmd;
 use super::super::builder::{SUPPORT_PASSWORD, SUPPORT_USER};
 use super::super::polls::block_until;
 use super::super::{Certificates, RedisServer, RedisServerBuilder};
-use super::SentinelSet;
+use super::{SERVICE, SentinelSet};
 
 /// Settings of a set: `SentinelSet::builder()`.
 #[derive(Debug, Clone)]
 pub(crate) struct SentinelSetBuilder {
-    pub(super) service: String,
     pub(super) replicas: usize,
     pub(super) sentinels: usize,
     pub(super) quorum: usize,
@@ -25,20 +24,12 @@ pub(crate) struct SentinelSetBuilder {
 impl Default for SentinelSetBuilder {
     fn default() -> Self {
         Self {
-            service: "locks".to_owned(),
             replicas: 1,
             sentinels: 3,
             quorum: 2,
             down_after: Duration::from_secs(1),
             hello_period: Duration::from_millis(500),
-            // The support's user, so that nothing a test does to its own users parts the servers from each other.
-            node: RedisServer::builder()
-                .config("loglevel", "notice")
-                .config("masteruser", SUPPORT_USER)
-                .config("masterauth", SUPPORT_PASSWORD)
-                .config("repl-diskless-sync-delay", "0")
-                .config("repl-ping-replica-period", "1")
-                .config("repl-timeout", "5"),
+            node: RedisServer::builder().of_several(),
             sentinel: RedisServer::builder()
                 .sentinel()
                 .config("loglevel", "notice")
@@ -49,12 +40,6 @@ impl Default for SentinelSetBuilder {
 }
 
 impl SentinelSetBuilder {
-    /// The name under which sentinels know the set.
-    pub(crate) fn service(mut self, service: &str) -> Self {
-        service.clone_into(&mut self.service);
-        self
-    }
-
     pub(crate) fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
         self
@@ -160,14 +145,13 @@ impl SentinelSetBuilder {
 
     fn sentinel_of(&self, at_primary: &str, index: usize) -> RedisServerBuilder {
         let down_after = if index < self.quorum { self.down_after } else { self.down_after * 2 };
-        let service = &self.service;
         [
-            format!("monitor {service} {at_primary} {}", self.quorum),
-            format!("auth-user {service} {SUPPORT_USER}"),
-            format!("auth-pass {service} {SUPPORT_PASSWORD}"),
-            format!("down-after-milliseconds {service} {}", down_after.as_millis()),
-            format!("failover-timeout {service} 2000"),
-            format!("parallel-syncs {service} 1"),
+            format!("monitor {SERVICE} {at_primary} {}", self.quorum),
+            format!("auth-user {SERVICE} {SUPPORT_USER}"),
+            format!("auth-pass {SERVICE} {SUPPORT_PASSWORD}"),
+            format!("down-after-milliseconds {SERVICE} {}", down_after.as_millis()),
+            format!("failover-timeout {SERVICE} 2000"),
+            format!("parallel-syncs {SERVICE} 1"),
         ]
         .iter()
         .fold(self.sentinel.clone(), |sentinel, line| sentinel.config("sentinel", line))
@@ -177,11 +161,10 @@ impl SentinelSetBuilder {
 impl SentinelSet {
     /// Tells each sentinel of the others in the words they use themselves, instead of waiting for those.
     fn introduce_sentinels(&self) {
-        let service = &self.settings.service;
         let primary = self.nodes[0].port();
         for one in &self.sentinels {
             let id: String = one.ask(cmd("SENTINEL").arg("MYID"));
-            let hello = format!("127.0.0.1,{},{id},0,{service},127.0.0.1,{primary},0", one.port());
+            let hello = format!("127.0.0.1,{},{id},0,{SERVICE},127.0.0.1,{primary},0", one.port());
             for other in self.sentinels.iter().filter(|other| other.port() != one.port()) {
                 other.ask::<()>(cmd("PUBLISH").arg("__sentinel__:hello").arg(&hello));
             }

@@ -12,6 +12,9 @@ pub(crate) use builder::SentinelSetBuilder;
 use super::RedisServer;
 use super::polls::until;
 
+/// The name under which sentinels know the set.
+const SERVICE: &str = "locks";
+
 /// A running set. All its processes end when this is dropped or the test process ends.
 ///
 /// After an attempt at a failover the sentinels do not try again for four seconds, unless by [`fail_over`].
@@ -38,8 +41,7 @@ impl SentinelSet {
     /// All sentinels and the service, with the passwords of the default users: `redis+sentinel://…`, or
     /// `rediss+sentinel://…` with TLS.
     pub(crate) fn connection_string(&self) -> String {
-        let password = self.settings.node.password.as_ref();
-        self.connection_string_with(&password.map(|password| format!(":{password}@")).unwrap_or_default())
+        self.connection_string_with(&self.settings.node.credentials())
     }
 
     /// As [`connection_string`](Self::connection_string), for a user of the nodes.
@@ -48,11 +50,10 @@ impl SentinelSet {
     }
 
     fn connection_string_with(&self, credentials: &str) -> String {
-        let SentinelSetBuilder { service, node, sentinel, .. } = &self.settings;
-        let scheme = if node.tls.is_some() { "rediss+sentinel" } else { "redis+sentinel" };
+        let SentinelSetBuilder { node, sentinel, .. } = &self.settings;
         let hosts: Vec<String> = self.sentinel_ports().iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let query = sentinel.password.as_ref().map(|password| format!("?sentinel_password={password}"));
-        format!("{scheme}://{credentials}{}/{service}{}", hosts.join(","), query.unwrap_or_default())
+        format!("{}+sentinel://{credentials}{}/{SERVICE}{}", node.scheme(), hosts.join(","), query.unwrap_or_default())
     }
 
     pub(crate) fn sentinel_ports(&self) -> Vec<u16> {
@@ -109,7 +110,7 @@ impl SentinelSet {
         let (index, _) = self.primary();
         let sentinel = self.running_sentinels().next().expect("a sentinel runs");
         let mut command = cmd("SENTINEL");
-        command.arg("FAILOVER").arg(&self.settings.service);
+        command.arg("FAILOVER").arg(SERVICE);
         let look = || sentinel.try_to_ask::<()>(&command).map_err(|error| error.to_string());
         until("the sentinels begin a failover", look).await;
         index
@@ -163,10 +164,5 @@ impl SentinelSet {
     /// Freezes a sentinel (SIGSTOP).
     pub(crate) fn stop_sentinel(&self, index: usize) {
         self.sentinels[index].stop();
-    }
-
-    /// Lets a sentinel go on. After two seconds or more of being stopped it takes no part in failovers for another.
-    pub(crate) fn resume_sentinel(&self, index: usize) {
-        self.sentinels[index].resume();
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use redis::cmd;
 
 use super::super::RedisServer;
-use super::SentinelSet;
+use super::{SERVICE, SentinelSet};
 
 type Fields = BTreeMap<String, String>;
 
@@ -19,7 +19,7 @@ impl SentinelSet {
         self.running_sentinels()
             .map(|sentinel| {
                 let mut command = cmd("SENTINEL");
-                let command = command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.settings.service);
+                let command = command.arg("GET-MASTER-ADDR-BY-NAME").arg(SERVICE);
                 let (_, port) = sentinel.try_to_ask::<(String, u16)>(command).ok()?;
                 self.nodes.iter().position(|node| node.port() == port)
             })
@@ -27,7 +27,7 @@ impl SentinelSet {
     }
 
     fn known_to(&self, sentinel: &RedisServer, what: &str) -> Vec<Fields> {
-        sentinel.try_to_ask(cmd("SENTINEL").arg(what).arg(&self.settings.service)).unwrap_or_default()
+        sentinel.try_to_ask(cmd("SENTINEL").arg(what).arg(SERVICE)).unwrap_or_default()
     }
 
     /// Whether each sentinel that runs knows that this node is a replica, and could promote it.
