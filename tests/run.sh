@@ -318,9 +318,20 @@ with_figures() {
     "$@" --json "$ORCHESTRIX_EVIDENCE/$name.json"
 }
 
+# Both at once, also where one would do: features are then the same for both, and what they depend on is built once.
+optimised=(--release -p battery -p simulation)
+
+# As `cargo run --release -p NAME`, of one of the two.
+run_optimised() {
+    local name="$1"
+    shift
+    cargo build "${optimised[@]}" || return
+    "${CARGO_TARGET_DIR:-target}/release/$name" "$@"
+}
+
 # Real processes under faults.
 battery() {
-    cargo run --release -p battery -- "$@"
+    run_optimised battery "$@"
 }
 
 # What became of everything. The exit code is 0 if nothing failed.
@@ -351,8 +362,7 @@ if $quick; then
     summary
     exit
 fi
-step "lints, battery" cargo clippy --all-targets -p battery -- -D warnings
-step "lints, simulation" cargo clippy --all-targets -p simulation -- -D warnings
+step "lints, battery and simulation" cargo clippy --all-targets -p battery -p simulation -- -D warnings
 step "lints, no feature" cargo clippy --no-default-features -- -D warnings
 for feature in memory redis http axum tonic tracing metrics serde conformance; do
     step "lints, $feature alone" cargo clippy --no-default-features --features "$feature" -- -D warnings
@@ -379,10 +389,9 @@ step "loom models" loom_models
 step "soak, $soak_cycles cycles" soak
 step "soak on Redis, $redis_soak_cycles cycles" redis_soak
 step "fuzz targets, $fuzz_inputs inputs each" fuzzed_functions
-step "simulation, tests" cargo test --release -p simulation
-step "simulation, $seeds seeds" with_figures simulation cargo run --release -p simulation -- --seeds "$seeds"
+step "battery and simulation, tests" cargo test "${optimised[@]}"
+step "simulation, $seeds seeds" with_figures simulation run_optimised simulation --seeds "$seeds"
 step "mutants" with_figures mutants tests/mutants/run.sh
-step "battery, tests" cargo test --release -p battery
 if $long; then
     step "battery, an hour" with_figures run_long battery run --seconds 4000
     step "battery on a Sentinel set, ten minutes" with_figures run_sentinel battery run --topology sentinel --seconds 600

@@ -11,9 +11,9 @@ if [ "${1:-}" = -h ] || [ "${1:-}" = --help ]; then sed -n '2,8s/^# \{0,1\}//p' 
 tree="$("$(dirname "${BASH_SOURCE[0]}")/tree.sh")"
 target="$(cd "$tree/.." && pwd)"
 
-# Dependencies are those of the other builds: another number of codegen units, which nothing else is built with, tells
-# cargo that these two packages alone are others.
-build=(build --release -p battery --manifest-path "$tree/Cargo.toml" --target-dir "$target")
+# Dependencies are those of the builds of tests/run.sh, whose features are those of the simulation too. Another number of
+# codegen units, which nothing else is built with, tells cargo that these two packages alone are others.
+build=(build --release -p battery -p simulation --bin battery --manifest-path "$tree/Cargo.toml" --target-dir "$target")
 for package in orchestrix-locking battery; do
     build+=(--config "profile.release.package.$package.codegen-units=15")
 done
