@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use orchestrix_locking::{LockGuard, RedisLockProvider};
 use tokio::runtime::{Builder, Runtime};
 
-use super::scene::{NAME, SOON, keys, lock, provider_at};
+use super::scene::{NAME, SOON, keys, lock, patient_provider_at, provider_at};
 use crate::support::{Proxy, RedisServer};
 
 const TTL: Duration = Duration::from_secs(30);
@@ -38,7 +38,7 @@ async fn end_without_end(guard: LockGuard) {
 fn a_program_that_ends() {
     let Ok(given) = std::env::var("ORCHESTRIX_A_PROGRAM_THAT_ENDS") else { return };
     let [url, flavor, way] = given.split('|').collect::<Vec<_>>().try_into().unwrap();
-    let provider = provider_at(url);
+    let provider = patient_provider_at(url);
     let runtime = runtime(flavor);
     match way {
         "in main" => runtime.block_on(async move {

@@ -7,16 +7,18 @@ use std::time::Duration;
 use orchestrix_locking::{DistributedLockProvider, LockOptions};
 
 use super::scene::{
-    LIMIT, NAME, SOON, Scene, ended, granted, lock, provider_at, until, until_it_works, until_waiting, wait_for,
+    LIMIT, NAME, SOON, Scene, ended, granted, lock, patient, patient_provider_at, provider_at, until, until_it_works,
+    until_nobody_waits, until_waiting, wait_for,
 };
+use crate::support::RedisServer;
 
 const TTL: Duration = Duration::from_secs(30);
 
 /// Between any two operations the scripts are forgotten; nothing fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_scripts_are_not_noticed() {
-    let scene = Scene::new();
-    let other = provider_at(scene.server.url());
+    let scene = Scene::with(RedisServer::start(), patient);
+    let other = patient_provider_at(scene.server.url());
     let forget = || scene.server.cli(&["SCRIPT", "FLUSH"]);
     for _ in 0..10 {
         forget();
@@ -33,7 +35,11 @@ async fn forgotten_scripts_are_not_noticed() {
         let next = granted(waiter).await;
         forget();
         // One that gives up is taken out of the queue.
-        assert!(scene.lock(TTL).try_acquire(Duration::from_millis(20)).await.unwrap().is_none());
+        let gives_up = wait_for(&scene.lock(TTL), LIMIT);
+        until_waiting(&scene.server, &scene.provider, 1).await;
+        forget();
+        gives_up.abort();
+        until_nobody_waits(&scene.server).await;
         forget();
         next.release().await.unwrap();
         scene.until_clean(SOON).await;

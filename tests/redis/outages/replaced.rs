@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use orchestrix_locking::{DistributedLock, LockError, LockGuard, RedisLockOptions, RedisLockProvider, Release};
 use redis::cmd;
 
-use super::scene::{LIMIT, NAME, SOON, ended, keys, lock, provider_at, unavailable, until, until_clean};
+use super::scene::{
+    LIMIT, NAME, SOON, ended, keys, lock, patient_provider_at, provider_at, unavailable, until, until_clean,
+};
 use crate::fixtures::Random;
 use crate::support::RedisServer;
 
@@ -20,13 +22,15 @@ fn become_master(server: &RedisServer) {
     server.cli(&["REPLICAOF", "NO", "ONE"]);
 }
 
-/// One of the ways to acquire a lock that is free.
-async fn take(lock: &DistributedLock, way: usize) -> Result<LockGuard, LockError> {
+/// A time-out below the response time-out.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// One of the ways to acquire a lock that is free; in one of them with such a time-out.
+async fn take(lock: &DistributedLock, way: usize, short: Duration) -> Result<LockGuard, LockError> {
     let timeout = match way % 3 {
         0 => return lock.acquire().await,
         1 => Duration::ZERO,
-        // Below the response time-out.
-        _ => Duration::from_millis(20),
+        _ => short,
     };
     lock.try_acquire(timeout).await.map(|guard| guard.expect("the lock is free"))
 }
@@ -44,7 +48,7 @@ async fn a_server_that_was_a_replica_for_a_moment_is_not_noticed() {
         let tasks: Vec<_> = (0..6)
             .map(|number| {
                 let lock = lock(&provider, &format!("{NAME}:{number}"), TTL);
-                tokio::spawn(async move { take(&lock, number).await })
+                tokio::spawn(async move { take(&lock, number, SHORT).await })
             })
             .collect();
         let releasing = tokio::spawn(async move { leaving.release().await });
@@ -53,7 +57,7 @@ async fn a_server_that_was_a_replica_for_a_moment_is_not_noticed() {
         tokio::time::sleep(Duration::from_millis(10 * round)).await;
         become_master(&server);
         let right_after = lock(&provider, NAME, TTL);
-        let guard = take(&right_after, usize::try_from(round).unwrap()).await.unwrap();
+        let guard = take(&right_after, usize::try_from(round).unwrap(), SHORT).await.unwrap();
         guard.release().await.unwrap();
         for task in tasks {
             ended(task).await.unwrap().release().await.unwrap();
@@ -120,7 +124,7 @@ async fn a_connection_that_is_closed_beside_a_call_fails_none() {
         let early = Duration::from_micros(random.below(400));
         let taking = tokio::spawn(async move {
             tokio::time::sleep(early).await;
-            take(&lock, round).await
+            take(&lock, round, SHORT).await
         });
         if round % 2 == 0 {
             kill.exec_async(&mut killer).await.unwrap();
@@ -142,12 +146,12 @@ async fn an_idle_connection_that_the_server_closes_fails_no_acquire() {
     let server = RedisServer::start();
     let tasks: Vec<_> = (0..64)
         .map(|number| {
-            let provider = provider_at(server.url());
+            let provider = patient_provider_at(server.url());
             tokio::spawn(async move {
                 let mut random = Random::new();
                 for round in 0..6 {
                     let lock = lock(&provider, &format!("{NAME}:{number}"), TTL);
-                    let taken = take(&lock, round).await;
+                    let taken = take(&lock, round, LIMIT / 2).await;
                     let guard = taken.unwrap_or_else(|error| panic!("round {round}: {error}"));
                     assert_eq!(guard.release().await.unwrap(), Release::Released, "round {round}");
                     // Around the second at which it is closed, which the server looks for now and then.

@@ -79,6 +79,16 @@ pub(crate) fn provider_at(url: impl Into<String>) -> RedisLockProvider {
     RedisLockProvider::new(RedisLockOptions::default().connection_string(url)).unwrap()
 }
 
+/// The same, for tests of what a busy machine does not change: it waits for a reply as long as a test may take.
+pub(crate) fn patient_provider_at(url: impl Into<String>) -> RedisLockProvider {
+    RedisLockProvider::new(patient(RedisLockOptions::default().connection_string(url))).unwrap()
+}
+
+/// A reply may come as late as the end of a test.
+pub(crate) fn patient(options: RedisLockOptions) -> RedisLockOptions {
+    options.response_timeout(LIMIT)
+}
+
 pub(crate) fn lock(provider: &RedisLockProvider, name: &str, ttl: Duration) -> DistributedLock {
     provider.create_lock(name.try_into().unwrap(), LockOptions::default().ttl(ttl)).unwrap()
 }
@@ -141,6 +151,11 @@ pub(crate) async fn until_waiting(server: &RedisServer, provider: &RedisLockProv
     let name = resource(NAME);
     until("all of them wait", LIMIT, || provider.waiters(&name) == count).await;
     until("the server knows", LIMIT, || server.ask::<usize>(cmd("LLEN").arg(QUEUE)) > 0).await;
+}
+
+/// Waits until the server's queue is empty.
+pub(crate) async fn until_nobody_waits(server: &RedisServer) {
+    until("nobody waits", LIMIT, || server.ask::<usize>(cmd("LLEN").arg(QUEUE)) == 0).await;
 }
 
 /// Every key but the fences, which outlive their locks on purpose.

@@ -6,7 +6,7 @@ use orchestrix_locking::{DistributedLock, FencingToken, LockError, LockGuard, Re
 use redis::cmd;
 use tokio::task::JoinHandle;
 
-use crate::fixtures::{acquired, lock, until};
+use crate::fixtures::{acquired, lock, provider_at, until};
 use crate::support::{RedisServer, SentinelSet, SentinelSetBuilder};
 
 /// More than a failover takes on a busy machine, for callers that wait through one.
@@ -33,6 +33,26 @@ pub(crate) fn hosts(ports: &[u16]) -> String {
 /// Makes the connection.
 pub(crate) async fn warm(provider: &RedisLockProvider) {
     acquired(&lock(provider, "warm")).await.release().await.unwrap();
+}
+
+/// That something took less than this. A busy machine may take longer, by as much as it takes longer than a few milliseconds
+/// to make a connection to a server that works.
+#[track_caller]
+pub(crate) fn took_less(took: Duration, limit: Duration) -> impl Future<Output = ()> {
+    /// As often as that goes into half a second on a machine that has nothing else to do.
+    const IN_HALF_A_SECOND: u32 = 40;
+    let caller = std::panic::Location::caller();
+    async move {
+        if took < limit {
+            return;
+        }
+        let server = RedisServer::start();
+        let began = Instant::now();
+        warm(&provider_at(&server.url())).await;
+        let usual = began.elapsed();
+        let busy = (usual * IN_HALF_A_SECOND).saturating_sub(Duration::from_millis(500));
+        assert!(took < limit + busy, "{caller}: {took:?}, and a server that works is connected in {usual:?}");
+    }
 }
 
 /// How many providers are connected to this server.
