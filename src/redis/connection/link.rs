@@ -112,6 +112,13 @@ impl<C: Caller> Connection<C> {
         true
     }
 
+    /// [Retires](Self::retire) the connection to a node that serves no slot any more. Once it ends, the calls that come back
+    /// into its queue go to the nodes that serve their slots now.
+    pub(in crate::redis) fn leave(&self) {
+        self.left.store(true, SeqCst);
+        self.retire();
+    }
+
     /// Lets the supervisor end once everything that was enqueued has been sent and answered.
     pub(in crate::redis) fn retire(&self) {
         self.retired.store(true, SeqCst);

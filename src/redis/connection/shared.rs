@@ -44,6 +44,8 @@ pub(in crate::redis) struct Shared<C: Caller> {
     pub(super) unanswered: Arc<Unanswered>,
     pub(super) task: Arc<TaskSlot>,
     pub(super) retired: AtomicBool,
+    /// The node of a cluster serves no slot any more.
+    pub(super) left: AtomicBool,
     /// The connection is being given up because the server is silent, and not because it was closed.
     pub(super) silent: AtomicBool,
     /// There has been a connection: the next one replaces it.
@@ -72,6 +74,7 @@ impl<C: Caller> Shared<C> {
             task: Arc::default(),
             silent: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             connected_before: AtomicBool::new(false),
         }
     }

@@ -71,6 +71,10 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
             supervise_cluster(&guard, &mut events).await;
             return guard.finish();
         }
+        if connection.left.load(SeqCst) {
+            guard.redirect_queue();
+            return guard.finish();
+        }
         match attempt(&guard, failures, since).await {
             Ok(Connected::Cluster) => connection.is_cluster.store(true, SeqCst),
             Ok(Connected::Server(ready)) => {

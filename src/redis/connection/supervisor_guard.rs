@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::call::LONGEST_WAIT_FOR_A_SERVER;
 use super::failure::{CONNECTING, Failure, connection_closed};
-use super::{Caller, Condition, Connection, Generation, SupervisorExit};
+use super::{Caller, Condition, Connection, Generation, Redirect, SupervisorExit};
 
 /// A connection that is driven by a task. The drop ends that, also if the task ends with its runtime or never began. If the
 /// task was deposed before, the drop changes nothing.
@@ -65,6 +65,14 @@ impl<C: Caller> SupervisorGuard<C> {
                 None
             }
             Condition::Starting | Condition::Up { .. } => None,
+        }
+    }
+
+    /// Has the calls in the queue sent to the nodes that serve their slots now, since this one serves none any more.
+    pub(super) fn redirect_queue(&self) {
+        let calls = self.connection.take_all();
+        if !calls.is_empty() {
+            self.caller.redirected(calls.into_iter().map(|call| (call, Redirect::Later)).collect());
         }
     }
 

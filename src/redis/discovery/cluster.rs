@@ -95,6 +95,11 @@ fn no_reply() -> RedisError {
 }
 
 impl SlotMap {
+    #[cfg(test)]
+    pub(in crate::redis) fn of(epoch: u64, ranges: Vec<(u16, u16, Server)>) -> Self {
+        Self { epoch, ranges, replicas: Vec::new() }
+    }
+
     /// All nodes, primaries first, each once.
     fn servers(&self) -> Vec<Server> {
         let mut servers = Vec::new();

@@ -333,7 +333,8 @@ impl<B: LeaseOwner> Caller for Driver<B> {
             self.released.forget(heir);
             self.reconnected(heir);
         }
-        !self.router.all_are(|connection| connection.is_within_reach())
+        // One that has no slot any more is not waited for.
+        !self.router.servers().iter().all(|connection| connection.is_within_reach())
     }
 
     fn lost_node(self: &Arc<Self>) {

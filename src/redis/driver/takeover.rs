@@ -116,3 +116,78 @@ impl<B: LeaseOwner> Probes<B> {
             && self.timers.is_none_or(|probe| driver.timer_task.not_run_since(probe).is_none())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+    use crate::redis::RedisLockOptions;
+    use crate::redis::backend::Backend;
+    use crate::redis::connection::Caller as _;
+    use crate::redis::connection_string::Server;
+    use crate::redis::discovery::cluster::SlotMap;
+    use crate::redis::driver::stage::Stage;
+
+    type NodeConnection = Arc<Connection<Driver<Backend>>>;
+
+    /// A node has given all its slots to another one. No server listens at either.
+    fn left(stage: &Stage) -> (NodeConnection, NodeConnection) {
+        let all_at = |epoch, port| {
+            stage.driver().mapped(SlotMap::of(
+                epoch,
+                vec![(0, 16_383, Server::Tcp { host: "127.0.0.1".to_owned(), port, tls: false })],
+            ));
+            stage.driver().router.servers().remove(0)
+        };
+        (all_at(1, 1), all_at(2, 2))
+    }
+
+    fn stage() -> Stage {
+        Stage::with(&RedisLockOptions::default().connection_string("redis+cluster://127.0.0.1:1"))
+    }
+
+    /// Calls may be in flight to a node that serves no slot any more.
+    #[test]
+    fn the_connection_to_a_node_that_has_no_slot_any_more_is_taken_over_too() {
+        let (stage, runtimes) =
+            (stage(), [(); 2].map(|()| Builder::new_current_thread().enable_all().build().unwrap()));
+        let (old, new) = {
+            let _inside = runtimes[0].enter();
+            left(&stage)
+        };
+        let here = RuntimeNumber::of(runtimes[1].handle());
+        assert!(old.task().is_elsewhere(here) && new.task().is_elsewhere(here));
+        assert!(stage.driver().router.all().iter().any(|connection| Arc::ptr_eq(connection, &old)));
+        let probes = stage.driver().probe(here);
+        stage.driver().take_over(&probes);
+        assert!(!old.task().is_taken() && !new.task().is_taken());
+        // With nothing to send it need not be driven any more.
+        let _inside = runtimes[1].enter();
+        stage.driver().serve();
+        assert!(!old.task().is_taken() && new.task().is_taken() && stage.driver().is_driven());
+        assert_eq!(stage.driver().router.all().len(), 2);
+    }
+
+    /// What comes back into its queue is not kept for a node that is not asked for anything any more.
+    #[tokio::test]
+    async fn calls_that_come_back_to_a_node_without_slots_go_to_another() {
+        let stage = stage();
+        let (old, new) = left(&stage);
+        let _waiter = stage.queued_waiter(&stage.resource);
+        let calls = new.take_all();
+        assert_eq!(calls.len(), 1);
+        old.put_back(calls);
+        stage.driver().serve();
+        let gone = async {
+            while !old.is_queue_empty() || old.task().is_taken() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(1), gone).await.unwrap();
+    }
+}

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use self::routes::Routes;
+use self::routes::{Changes, Routes};
 use super::connection::{Call, Caller, Connection, Node, Redirect, Withdrawn};
 use super::connection_string::{Server, Servers};
 use super::discovery::cluster::SlotMap;
@@ -68,27 +68,27 @@ impl<C: Caller> Router<C> {
         self.is_cluster() && self.with(resource, |connection| connection.number == self.first.number)
     }
 
-    /// Every connection, the first one first.
+    /// Every connection, the first one first. With those to nodes that serve no slot any more, until they have ended.
     pub(super) fn all(&self) -> Vec<Arc<Connection<C>>> {
         let mut all = vec![Arc::clone(&self.first)];
         if let Some(cluster) = self.cluster.get() {
-            all.extend(cluster.read().nodes().cloned());
+            all.extend(cluster.read().nodes_and_retired().cloned());
         }
         all
     }
 
-    /// The connections that have a server: in a cluster all but the first one.
+    /// The connections to the servers that grant locks: in a cluster those to the nodes that serve slots.
     pub(super) fn servers(&self) -> Vec<Arc<Connection<C>>> {
-        let mut all = self.all();
-        if self.is_cluster() {
-            all.remove(0);
+        match self.cluster.get() {
+            None => vec![Arc::clone(&self.first)],
+            Some(cluster) => cluster.read().nodes().cloned().collect(),
         }
-        all
     }
 
-    /// Whether this is so for every connection.
+    /// Whether this is so for [every connection](Self::all).
     pub(super) fn all_are(&self, mut is: impl FnMut(&Connection<C>) -> bool) -> bool {
-        is(&self.first) && self.cluster.get().is_none_or(|cluster| cluster.read().nodes().all(|node| is(node)))
+        let cluster = self.cluster.get();
+        is(&self.first) && cluster.is_none_or(|cluster| cluster.read().nodes_and_retired().all(|node| is(node)))
     }
 
     /// Whether notifications and events of this connection concern the resource. In a cluster each node passes a
@@ -110,7 +110,9 @@ impl<C: Caller> Router<C> {
         self.first.flush();
         if let Some(cluster) = self.cluster.get() {
             // Not under the lock: a flush may send.
-            let waiting: Vec<_> = cluster.read().nodes().filter(|node| !node.is_queue_empty()).cloned().collect();
+            let routes = cluster.read();
+            let waiting: Vec<_> = routes.nodes_and_retired().filter(|node| !node.is_queue_empty()).cloned().collect();
+            drop(routes);
             for node in waiting {
                 node.flush();
             }
@@ -128,14 +130,13 @@ impl<C: Caller> Router<C> {
     /// that had connections before and have taken the place of others.
     pub(super) fn update(&self, map: SlotMap, caller: &Arc<C>) -> Vec<Node> {
         let cluster = self.cluster.get_or_init(|| RwLock::new(Routes::new()));
-        let (retired, heirs) = cluster.write().update(map, &self.first);
+        let Changes { retired, ended, heirs } = cluster.write().update(map, &self.first);
         let mut calls = self.first.take_all();
         for node in &retired {
             calls.extend(node.take_all());
-            node.retire();
+            node.leave();
         }
-        // Connections that are dropped here may deliver replies: not under the lock.
-        drop(retired);
+        drop((retired, ended));
         self.put_back(calls);
         self.ensure_driven(caller);
         heirs
@@ -175,10 +176,7 @@ impl<C: Caller> Router<C> {
 
     /// Sees to it that each connection is driven, in the present runtime if in no other.
     pub(super) fn ensure_driven(&self, caller: &Arc<C>) {
-        self.first.ensure_driven(caller);
-        if self.is_cluster() {
-            self.servers().iter().for_each(|node| node.ensure_driven(caller));
-        }
+        self.all().iter().for_each(|connection| connection.ensure_driven(caller));
     }
 
     /// Asks for the map of the slots, since a node cannot be reached.

@@ -13,11 +13,23 @@ use crate::redis::slot::SLOTS;
 /// How long maps of an earlier epoch are not believed in.
 const LONGEST_EARLIER: Duration = Duration::from_secs(5);
 
+/// What follows from a map.
+pub(super) struct Changes<C: Caller> {
+    /// The connections to nodes that serve no slot any more.
+    pub(super) retired: Vec<Arc<Connection<C>>>,
+    /// Those that had been retired before, and have ended. To be dropped outside of every mutex.
+    pub(super) ended: Vec<Arc<Connection<C>>>,
+    /// The nodes that had connections before and have got slots of the retired ones.
+    pub(super) heirs: Vec<Node>,
+}
+
 /// Which connection is that of which slot.
 pub(super) struct Routes<C: Caller> {
     /// Of each slot, where its node is in `nodes`, plus one; 0 if no node serves it.
     slots: Vec<u16>,
     nodes: Vec<(Server, Arc<Connection<C>>)>,
+    /// Connections to nodes that serve no slot any more, until they have ended: calls are in flight over them, or come back.
+    retired: Vec<Arc<Connection<C>>>,
     epoch: u64,
     /// Since when maps have had an earlier epoch.
     earlier_since: Option<Instant>,
@@ -27,7 +39,14 @@ pub(super) struct Routes<C: Caller> {
 
 impl<C: Caller> Routes<C> {
     pub(super) fn new() -> Self {
-        Self { slots: vec![0; SLOTS.into()], nodes: Vec::new(), epoch: 0, earlier_since: None, numbers: 0 }
+        Self {
+            slots: vec![0; SLOTS.into()],
+            nodes: Vec::new(),
+            retired: Vec::new(),
+            epoch: 0,
+            earlier_since: None,
+            numbers: 0,
+        }
     }
 
     /// The connection of a slot, if a node serves it.
@@ -36,19 +55,25 @@ impl<C: Caller> Routes<C> {
         self.nodes.get(usize::from(at)).map(|(_, connection)| connection)
     }
 
+    /// The connections to the nodes that serve slots.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Connection<C>>> {
         self.nodes.iter().map(|(_, connection)| connection)
     }
 
-    /// Takes over a map, unless it is older than the present one. Returns the connections to nodes that serve no slot any
-    /// more, and which of the others have got slots of those.
-    pub(super) fn update(&mut self, map: SlotMap, first: &Connection<C>) -> (Vec<Arc<Connection<C>>>, Vec<Node>) {
+    /// The same, and the retired ones that a task drives or has to drive.
+    pub(super) fn nodes_and_retired(&self) -> impl Iterator<Item = &Arc<Connection<C>>> {
+        self.nodes().chain(self.retired.iter().filter(|connection| is_needed(connection)))
+    }
+
+    /// Takes over a map, unless it is older than the present one.
+    pub(super) fn update(&mut self, map: SlotMap, first: &Connection<C>) -> Changes<C> {
+        let mut changes = Changes { retired: Vec::new(), ended: Vec::new(), heirs: Vec::new() };
         // A node that does not say its epoch is taken at its word.
         if map.epoch != 0 && map.epoch < self.epoch {
             // For long, it is that of a cluster that was made anew.
             let since = *self.earlier_since.get_or_insert_with(Instant::now);
             if since.elapsed() < LONGEST_EARLIER {
-                return (Vec::new(), Vec::new());
+                return changes;
             }
         }
         self.earlier_since = None;
@@ -66,19 +91,23 @@ impl<C: Caller> Routes<C> {
             }
         }
         let is_kept = |(server, _): &(Server, Arc<Connection<C>>)| kept.contains(server);
-        let mut heirs = Vec::new();
         for (slot, at) in (0..).zip(slots_before) {
             let owner = usize::from(at).checked_sub(1).and_then(|at| before.get(at));
             if owner.is_some_and(|owner| !is_kept(owner))
                 && let Some(heir) = self.of(slot)
                 && before.iter().any(|(_, known)| known.number == heir.number)
-                && !heirs.contains(&heir.number)
+                && !changes.heirs.contains(&heir.number)
             {
-                heirs.push(heir.number);
+                changes.heirs.push(heir.number);
             }
         }
+        // What deposes a task, or is driven by one, has the connection too: calls may still come back into its queue.
+        let has_ended = |connection: &mut Arc<_>| Arc::strong_count(connection) == 1 && !is_needed(connection);
+        changes.ended = self.retired.extract_if(.., has_ended).collect();
         let retired = before.iter().filter(|node| !is_kept(node)).map(|(_, connection)| Arc::clone(connection));
-        (retired.collect(), heirs)
+        changes.retired = retired.collect();
+        self.retired.extend(changes.retired.iter().cloned());
+        changes
     }
 
     /// One slot is served by this node.
@@ -106,4 +135,9 @@ impl<C: Caller> Routes<C> {
         self.numbers += 1;
         Arc::new(first.of_node(Node(self.numbers), first.settings().of_node(server.clone())))
     }
+}
+
+/// Whether a task drives a retired connection, or has to.
+fn is_needed<C: Caller>(connection: &Connection<C>) -> bool {
+    connection.task().is_taken() || !connection.is_queue_empty()
 }
