@@ -4,13 +4,20 @@ use std::time::Duration;
 
 /// Between 90 and 100 % of a time.
 pub(super) fn jittered(time: Duration) -> Duration {
+    jittered_by(random_byte(), time)
+}
+
+/// Between 50 and 100 % of a time.
+pub(super) fn widely_jittered(time: Duration) -> Duration {
+    time.saturating_sub(time * u32::from(random_byte()) / 510)
+}
+
+/// Without random numbers it is 0: no jitter, which does no harm.
+fn random_byte() -> u8 {
     let mut byte = [0_u8; 1];
-    // Without random numbers there is no jitter, which does no harm.
-    if getrandom::fill(&mut byte).is_err() {
-        return time;
-    }
+    _ = getrandom::fill(&mut byte);
     let [byte] = byte;
-    jittered_by(byte, time)
+    byte
 }
 
 /// The same by a byte that is given.

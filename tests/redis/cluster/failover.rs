@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use orchestrix_locking::{DistributedLockProvider as _, LockOptions};
+
 use super::{PATIENCE, keys, lock, name_on, names_on, provider, slot_of};
 use crate::outages::scene::{SOON, ended, granted, until, wait_for};
 use crate::support::RedisCluster;
@@ -86,6 +88,23 @@ async fn a_failover_by_hand_is_not_noticed() {
     }
     held.release().await.unwrap();
     until("nothing is left", SOON, || keys(&cluster).is_empty() && provider.is_empty()).await;
+}
+
+/// No call is made, and a frozen primary says nothing: that another node has taken its place is noticed all the same, and
+/// what is held is looked up there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_makes_no_call_notices_a_failover() {
+    let cluster = RedisCluster::start();
+    let provider = provider(&cluster);
+    let name = name_on(&cluster, 0);
+    let long = LockOptions::default().ttl(Duration::from_secs(600));
+    let held = provider.create_lock(name.as_str().try_into().unwrap(), long).unwrap().acquire().await.unwrap();
+    cluster.stop(0);
+    let (promoted, _) = cluster.until_served(slot_of(&cluster, &name), 0).await;
+    // As if the failover had lost it.
+    cluster.nodes()[promoted].ask::<()>(redis::cmd("DEL").arg(format!("orchestrix:lock:{name}")));
+    until("the loss is noticed", Duration::from_secs(40), || !held.is_held()).await;
+    cluster.resume(0);
 }
 
 /// A frozen primary does not keep callers from the replica that takes its place.

@@ -79,6 +79,26 @@ async fn what_is_no_cluster_is_told() {
     assert!(text.contains("127.0.0.1:1,127.0.0.1:2"), "{text}");
 }
 
+/// Nothing is known of the cluster yet, and the only named node is silent: a call that does not wait ends in time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_ends_in_time_while_the_first_map_is_awaited() {
+    let cluster = RedisCluster::builder().masters(1).replicas(0).start();
+    cluster.stop(0);
+    let options = RedisLockOptions::default()
+        .connection_string(cluster.connection_string())
+        .response_timeout(Duration::from_millis(300))
+        .connect_timeout(Duration::from_secs(8));
+    let provider = RedisLockProvider::new(options).unwrap();
+    let waiting = wait_for(&lock(&provider, "order:1"), SOON);
+    let begun = std::time::Instant::now();
+    let text = unavailable(lock(&provider, "order:2").try_acquire(Duration::ZERO).await);
+    assert!((290..1_500).contains(&begun.elapsed().as_millis()), "{:?}: {text}", begun.elapsed());
+    // One with time enough waits for the outcome of the first attempt.
+    assert!(!waiting.is_finished());
+    cluster.resume(0);
+    granted(waiting).await.release().await.unwrap();
+}
+
 /// Slots that no node serves: their names are waited for within the caller's time, all others work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_uncovered_slots_are_waited_for() {
