@@ -63,14 +63,20 @@ impl Backend {
     pub(super) fn confirm(&self, resource: &Resource) -> Option<BoxFuture<'static, Result<(), LockError>>> {
         let settings = self.driver.settings();
         let confirmation = settings.confirmation?;
-        let server = self.driver.router.with(resource, |connection| connection.node());
-        let (Some(server), Some(token)) = (server, self.driver.owner_token(resource)) else {
-            // The lock is not ours any more, or the server has just gone.
+        let Some(token) = self.driver.owner_token(resource) else {
+            // The lock is not ours any more.
             let lost = LockError::unavailable("the lock was granted, and lost before its replicas were asked for");
             return Some(Box::pin(std::future::ready(Err(lost))));
         };
+        let (driver, of, mut is_first) = (Arc::clone(&self.driver), resource.clone(), true);
+        let look_up = move || {
+            if !std::mem::take(&mut is_first) {
+                driver.router.refresh();
+            }
+            driver.router.with(&of, |connection| connection.node())
+        };
         let replicas = Arc::clone(&self.replicas);
-        Some(Box::pin(replicas.confirm(settings.clone(), confirmation, server, resource.clone(), token)))
+        Some(Box::pin(replicas.confirm(settings.clone(), confirmation, look_up, resource.clone(), token)))
     }
 }
 

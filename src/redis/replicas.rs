@@ -5,6 +5,9 @@
 //! written, and `WAIT` returns once replicas have that key. A replica has everything that was written before it as well.
 //!
 //! One `WAIT` at a time is sent to a server, for all grants that came since the one before.
+//!
+//! In a cluster the slot of a lock may move between its grant and the `WAIT`. Then the node that serves the slot since has the
+//! grant as well, and is asked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +18,9 @@ use ::redis::{ErrorKind, RedisError, RedisResult, Value};
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{CONFIRMING, Failure, connect_apart, timed_out};
+use super::connection::{CONFIRMING, Failure, Redirect, connect_apart, is_redirected, redirect, timed_out};
 use super::connection_string::Server;
 use super::keys::Keys;
 use super::options::Confirmation;
@@ -27,6 +30,9 @@ use crate::{LockError, Resource};
 
 /// How long the key lives that is written for a `WAIT`.
 const MARKER_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How soon a node is asked again that did not serve the slot.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The grants that wait for replicas.
 #[derive(Default)]
@@ -52,7 +58,24 @@ struct Waiting {
 struct Grant {
     resource: Resource,
     token: OwnerToken,
-    confirmed: oneshot::Sender<Result<(), LockError>>,
+    confirmed: oneshot::Sender<Result<(), Unconfirmed>>,
+}
+
+/// Why a grant is not confirmed.
+#[derive(Debug)]
+enum Unconfirmed {
+    Failed(LockError),
+    /// A node of a cluster does not serve the slot of the name, or not at this moment.
+    Redirected {
+        to: Redirect,
+        error: LockError,
+    },
+}
+
+/// What one server said: which of the grants it has, and how many replicas have what it has.
+struct Round {
+    present: Vec<RedisResult<bool>>,
+    count: RedisResult<usize>,
 }
 
 /// The time of a server's task. Ends when it is dropped, also with its runtime.
@@ -69,7 +92,8 @@ impl Drop for Turn {
 }
 
 impl Replicas {
-    /// Waits until replicas of the server have the grant, or the time for that is over.
+    /// Waits until replicas of the server have the grant, or the time for that is over. `look_up` finds out which server it
+    /// is; it is asked again if a node of a cluster does not serve the slot, for as long as a reply may take.
     ///
     /// # Errors
     ///
@@ -83,25 +107,58 @@ impl Replicas {
         self: Arc<Self>,
         settings: Settings,
         confirmation: Confirmation,
-        server: Server,
+        mut look_up: impl FnMut() -> Option<Server>,
         resource: Resource,
         token: OwnerToken,
     ) -> Result<(), LockError> {
-        let Ok(runtime) = Handle::try_current() else { return Err(LockError::NoRuntime) };
+        // The server has just gone.
+        let gone = || LockError::unavailable("the lock was granted, and lost before its replicas were asked for");
+        let (mut server, mut until) = (look_up().ok_or_else(gone)?, None);
+        loop {
+            let confirmed = self.confirm_at(&settings, confirmation, &server, &resource, token).await;
+            let (to, error) = match confirmed {
+                Ok(()) => return Ok(()),
+                Err(Unconfirmed::Failed(error)) => return Err(error),
+                Err(Unconfirmed::Redirected { to, error }) => (to, error),
+            };
+            let now = Instant::now();
+            if now >= *until.get_or_insert(now + settings.response_timeout) {
+                return Err(error);
+            }
+            server = match to {
+                Redirect::Moved { server, .. } => server,
+                Redirect::Later => {
+                    sleep(RETRY_INTERVAL).await;
+                    look_up().ok_or(error)?
+                }
+            };
+        }
+    }
+
+    async fn confirm_at(
+        self: &Arc<Self>,
+        settings: &Settings,
+        confirmation: Confirmation,
+        server: &Server,
+        resource: &Resource,
+        token: OwnerToken,
+    ) -> Result<(), Unconfirmed> {
+        let Ok(runtime) = Handle::try_current() else { return Err(Unconfirmed::Failed(LockError::NoRuntime)) };
         let (confirmed, answer) = oneshot::channel();
+        let resource = resource.clone();
         let grant = Grant { resource, token, confirmed };
-        let (number, is_first) = self.add(&server, grant);
+        let (number, is_first) = self.add(server, grant);
         if is_first {
-            let turn = Turn { replicas: Arc::clone(&self), server: server.clone(), number };
+            let turn = Turn { replicas: Arc::clone(self), server: server.clone(), number };
             runtime.spawn(confirm_all(turn, settings.clone(), confirmation));
         }
         // The round that is under way, and that of this grant. In the caller's runtime: that of the task may not be run.
-        match timeout(2 * longest_round(&settings, confirmation), answer).await {
+        match timeout(2 * longest_round(settings, confirmation), answer).await {
             Ok(Ok(answer)) => return answer,
             Ok(Err(_)) => {}
-            Err(_) => self.end_turn(&server, number),
+            Err(_) => self.end_turn(server, number),
         }
-        Err(Failure::new(&settings, CONFIRMING, timed_out()).to_error())
+        Err(Unconfirmed::Failed(Failure::new(settings, CONFIRMING, timed_out()).to_error()))
     }
 
     /// Adds a grant. Returns the number of the turn in which it is confirmed, and whether a task for that is to be started.
@@ -163,16 +220,17 @@ async fn confirm_all(turn: Turn, settings: Settings, confirmation: Confirmation)
     while let Some(grants) = turn.replicas.take(&turn.server, turn.number) {
         let asked = timeout(longest, ask(&settings, &turn.server, &keys, confirmation, &mut connection, &grants)).await;
         match asked.unwrap_or_else(|_| Err(timed_out())) {
-            Ok((count, present)) => {
+            Ok(Round { present, count }) => {
                 for (grant, is_present) in grants.into_iter().zip(present) {
-                    _ = grant.confirmed.send(verdict(&turn.server, confirmation, count, is_present));
+                    let verdict = verdict(&settings, &turn.server, confirmation, is_present, &count);
+                    _ = grant.confirmed.send(verdict);
                 }
             }
             Err(error) => {
                 connection = None;
                 let failure = Failure::new(&settings, CONFIRMING, error);
                 for grant in grants {
-                    _ = grant.confirmed.send(Err(failure.to_error()));
+                    _ = grant.confirmed.send(Err(Unconfirmed::Failed(failure.to_error())));
                 }
             }
         }
@@ -183,11 +241,28 @@ async fn confirm_all(turn: Turn, settings: Settings, confirmation: Confirmation)
 }
 
 fn verdict(
+    settings: &Settings,
     server: &Server,
     Confirmation { replicas, wait }: Confirmation,
-    count: usize,
-    is_present: bool,
-) -> Result<(), LockError> {
+    is_present: RedisResult<bool>,
+    count: &RedisResult<usize>,
+) -> Result<(), Unconfirmed> {
+    let failure = |error: &RedisError| Failure::new(settings, CONFIRMING, error.clone()).to_error();
+    let is_present = match is_present {
+        Ok(is_present) => is_present,
+        Err(error) if is_redirected(&error) => {
+            return Err(Unconfirmed::Redirected { to: redirect(&error, server), error: failure(&error) });
+        }
+        Err(_) => false,
+    };
+    let count = match count {
+        Ok(count) => *count,
+        // The key is in the slot of another grant. The next one is in that of a grant that is still there.
+        Err(error) if is_redirected(error) => {
+            return Err(Unconfirmed::Redirected { to: Redirect::Later, error: failure(error) });
+        }
+        Err(error) => return Err(Unconfirmed::Failed(failure(error))),
+    };
     if is_present && count >= replicas {
         return Ok(());
     }
@@ -196,10 +271,10 @@ fn verdict(
     } else {
         "it does not have the lock any more".to_owned()
     };
-    Err(LockError::unavailable(format!("redis at {server}, {CONFIRMING}: {reason}")))
+    Err(Unconfirmed::Failed(LockError::unavailable(format!("redis at {server}, {CONFIRMING}: {reason}"))))
 }
 
-/// How many replicas have what the server has, and which of the grants the server has.
+/// Which of the grants the server has, and how many replicas have what it has.
 async fn ask(
     settings: &Settings,
     server: &Server,
@@ -207,7 +282,7 @@ async fn ask(
     Confirmation { replicas, wait }: Confirmation,
     connection: &mut Option<MultiplexedConnection>,
     grants: &[Grant],
-) -> RedisResult<(usize, Vec<bool>)> {
+) -> RedisResult<Round> {
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(connect_apart(settings, server, wait).await?),
@@ -219,20 +294,23 @@ async fn ask(
         pipeline.cmd("GET").arg(names.lock());
         marker.get_or_insert_with(|| keys.marker_in_slot_of(&names));
     }
-    let Some(marker) = marker else { return Ok((0, Vec::new())) };
+    let Some(marker) = marker else { return Ok(Round { present: Vec::new(), count: Ok(0) }) };
     let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     pipeline.cmd("SET").arg(marker).arg(1).arg("PX").arg(milliseconds(MARKER_LIFETIME));
     pipeline.cmd("WAIT").arg(replicas).arg(milliseconds(wait).max(1));
     let mut replies = connection.req_packed_commands(&pipeline, 0, pipeline.len()).await?.into_iter();
     let mut present = Vec::with_capacity(grants.len());
     for grant in grants {
-        // One that is refused, since its slot has moved, is not there.
-        let owner = replies.next().unwrap_or(Value::Nil);
-        present.push(matches!(owner, Value::BulkString(owner) if *owner == grant.token.written()[..]));
+        let owner = replies.next().unwrap_or(Value::Nil).extract_error();
+        let is_ours = |owner| matches!(owner, Value::BulkString(owner) if *owner == grant.token.written()[..]);
+        present.push(owner.map(is_ours));
     }
-    let rest: Vec<_> = replies.map(Value::extract_error).collect::<RedisResult<_>>()?;
-    match rest.as_slice() {
-        [_, Value::Int(count)] => Ok((usize::try_from(*count).unwrap_or(0), present)),
-        _ => Err(RedisError::from((ErrorKind::Parse, "the reply to WAIT is no number"))),
-    }
+    let count = match replies.map(Value::extract_error).collect::<RedisResult<Vec<_>>>() {
+        Ok(rest) => match rest.as_slice() {
+            [_, Value::Int(count)] => Ok(usize::try_from(*count).unwrap_or(0)),
+            _ => return Err(RedisError::from((ErrorKind::Parse, "the reply to WAIT is no number"))),
+        },
+        Err(refused) => Err(refused),
+    };
+    Ok(Round { present, count })
 }

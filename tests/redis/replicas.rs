@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use orchestrix_locking::{BuildError, DistributedLockProvider as _, RedisLockOptions, RedisLockProvider, RedisWarning};
 
+use crate::cluster::{names_on, slot_of};
 use crate::outages::scene::{LIMIT, SOON, ended, granted, lock, unavailable, until, until_it_works, wait_for};
 use crate::support::{RedisCluster, RedisServer, SentinelSet};
 
@@ -91,6 +92,27 @@ async fn every_node_of_a_cluster_confirms_its_own() {
         granted(task).await.release().await.unwrap();
     }
     assert!(cluster.nodes().iter().take(3).all(|node| waits(node) > 0));
+}
+
+/// A slot moves between a grant and its `WAIT`: the replicas of the node that has the slot since are asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_meanwhile_is_followed() {
+    let cluster = RedisCluster::start();
+    let (node, replica) = (&cluster.nodes()[0], 3);
+    let provider = confirming(&cluster.connection_string(), 1, Duration::from_secs(5));
+    let names = names_on(&cluster, 0, 2);
+    // For the first grant its whole time is waited. The second one has its turn after that.
+    cluster.stop(replica);
+    let refused = wait_for(&lock(&provider, &names[0], LIMIT), LIMIT);
+    let is_waited_for = || node.ask::<String>(redis::cmd("CLIENT").arg("LIST")).contains("cmd=wait");
+    until("its replica is waited for", SOON, is_waited_for).await;
+    let moved = wait_for(&lock(&provider, &names[1], LIMIT), LIMIT);
+    until("it is granted", SOON, || node.get(&format!("orchestrix:lock:{}", names[1])).is_some()).await;
+    cluster.move_slot(slot_of(&cluster, &names[1]), 1);
+    let text = unavailable(ended(refused).await.0);
+    assert!(text.contains("0 of the 1 replicas"), "{text}");
+    granted(moved).await.release().await.unwrap();
+    cluster.resume(replica);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) fn is_not_here(error: &RedisError) -> bool {
 
 /// Whether a node of a cluster does not run the call because of its slot, and has not begun to; or has [`stopped`]
 /// for that reason.
-pub(super) fn is_redirected(error: &RedisError) -> bool {
+pub(in crate::redis) fn is_redirected(error: &RedisError) -> bool {
     matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN")) || stopped(error)
 }
 
@@ -57,7 +57,7 @@ pub(super) fn stopped(error: &RedisError) -> bool {
 /// `ASK` means that the keys of a lock that is not there yet are to be made at the node that the slot is moving to. A script
 /// has several keys, some of which do not exist as a rule. Such a call is refused there with `TRYAGAIN` until the move
 /// ends. So it waits for that in both cases.
-pub(super) fn redirect(error: &RedisError, from: &Server) -> Redirect {
+pub(in crate::redis) fn redirect(error: &RedisError, from: &Server) -> Redirect {
     let moved = || {
         let (slot, address) = error.detail().filter(|_| error.code() == Some("MOVED"))?.split_once(' ')?;
         let (host, port) = address.trim().rsplit_once(':')?;

@@ -54,6 +54,7 @@ mod unanswered;
 pub(super) use call::Call;
 pub(super) use caller::{Caller, Node, Redirect, Reply, SupervisorExit};
 pub(super) use connect::{connect_apart, pool, pool_error};
+pub(super) use error_class::{is_redirected, redirect};
 pub(super) use failure::{CHECKING, CONFIRMING, Failure, connection_closed, timed_out, was_closed_before_reply};
 pub(super) use health::Condition;
 pub(super) use hello::ServerFacts;

@@ -26,14 +26,14 @@ fn lock(provider: &RedisLockProvider, name: &str) -> DistributedLock {
 }
 
 /// The slot of a lock's key, as the nodes compute it.
-fn slot_of(cluster: &RedisCluster, name: &str) -> u16 {
+pub(crate) fn slot_of(cluster: &RedisCluster, name: &str) -> u16 {
     let key = format!("orchestrix:lock:{name}");
     let running = cluster.nodes().iter().find(|node| node.is_running()).unwrap();
     running.ask(redis::cmd("CLUSTER").arg("KEYSLOT").arg(key))
 }
 
 /// Names whose slots this node serves.
-fn names_on(cluster: &RedisCluster, node: usize, count: usize) -> Vec<String> {
+pub(crate) fn names_on(cluster: &RedisCluster, node: usize, count: usize) -> Vec<String> {
     let all = (0..10_000).map(|number| format!("job:{number}"));
     let names: Vec<_> = all.filter(|name| cluster.master_of_slot(slot_of(cluster, name)) == node).take(count).collect();
     assert_eq!(names.len(), count);
