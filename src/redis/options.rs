@@ -82,6 +82,7 @@ impl RedisLockOptions {
     /// | `timeout` | as `responseTimeout`, only with a unit, since clients differ in it: `5s` |
     /// | `username`, `password` | as `user` and `pass`, for a Unix socket |
     /// | `sentinel_username`, `sentinel_password` | the credentials of the sentinels; only with Sentinel |
+    /// | `sentinel_ssl` | whether the sentinels are connected to with TLS, `true` or `false`; only with Sentinel. Without it the scheme says so for both |
     /// | `sentinelMasterId`, `master_name` | the service; only with Sentinel, instead of the path |
     /// | `family` | only `0` |
     /// | `ssl`, `tls`, `ssl_check_hostname`, `rejectUnauthorized` | only what the scheme says: `true` with TLS, `false` without |
@@ -108,6 +109,7 @@ impl RedisLockOptions {
     /// | `user`, `password`, `ssl`, `defaultDatabase` | the credentials, TLS, and the database |
     /// | `serviceName` | the service that Sentinel watches |
     /// | `sentinelUser`, `sentinelPassword` | the credentials of the sentinels, if they have their own |
+    /// | `sentinelSsl` | whether the sentinels are connected to with TLS; without it `ssl` says so for both |
     /// | `connectTimeout` | [`connect_timeout`](Self::connect_timeout), in milliseconds |
     /// | `responseTimeout`, else `asyncTimeout`, else `syncTimeout` | [`response_timeout`](Self::response_timeout), in milliseconds |
     /// | `keepAlive` | after how many idle seconds the system probes the connection; 10 by default |

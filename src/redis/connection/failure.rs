@@ -115,7 +115,7 @@ impl Failure {
 fn context(settings: &Settings, during: &str) -> hint::Context {
     // The check of a server makes connections of its own.
     let connecting = matches!(during, CONNECTING | CHECKING);
-    hint::Context { connecting, tls: settings.servers.use_tls() }
+    hint::Context { connecting, tls: settings.servers.use_tls(), plain: settings.servers.use_plain() }
 }
 
 /// Whether an error says that the connection was closed before the reply.

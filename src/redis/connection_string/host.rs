@@ -10,6 +10,10 @@ use super::value;
 
 /// Reads `host`, `host:port`, `[address]` or `[address]:port`.
 pub(super) fn parse(text: &str, default_port: u16, tls: bool, mistakes: &mut Vec<Mistake>) -> Option<Server> {
+    if let Some(reason) = own_scheme(text) {
+        mistakes.push(Mistake::new("host", reason));
+        return None;
+    }
     let (host, port) = match split(text) {
         Ok(parts) => parts,
         Err(reason) => {
@@ -42,6 +46,25 @@ pub(super) fn parse_list(text: &str, default_port: u16, tls: bool, mistakes: &mu
         }
     }
     servers
+}
+
+/// Why one of several servers may not have a scheme of its own, as in `redis://host1,rediss://host2`. In a URL the text of it ends
+/// before its slashes, so that the host after it is named only in the form without a scheme.
+fn own_scheme(text: &str) -> Option<String> {
+    const SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
+    let (scheme, rest) = text.split_once(':')?;
+    SCHEMES
+        .iter()
+        .find(|known| known.eq_ignore_ascii_case(scheme))
+        .filter(|_| rest.is_empty() || rest.starts_with("//"))?;
+    let host = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+    // What may be a password is not shown.
+    let is_shown = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'));
+    let of = if is_shown { format!(" ({host})") } else { String::new() };
+    Some(format!(
+        "a server of several{of} has a scheme of its own: whether TLS is used is said once for all of them, by the scheme \
+         before the first or by ssl=true"
+    ))
 }
 
 #[derive(Clone, Copy)]

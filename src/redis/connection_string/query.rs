@@ -17,6 +17,8 @@ pub(super) struct Query {
     pub(super) service: Option<String>,
     pub(super) sentinel_user: Option<String>,
     pub(super) sentinel_password: Option<String>,
+    /// Whether the sentinels are connected to with TLS, if that is given.
+    pub(super) sentinel_ssl: Option<bool>,
 }
 
 /// Which kind of URL the parameters are in.
@@ -81,7 +83,7 @@ impl Query {
             }
             Role::User => self.user = value::kept("user", text(value), mistakes),
             Role::Password => self.password = value::kept("password", text(value), mistakes),
-            Role::SentinelService | Role::SentinelUser | Role::SentinelPassword
+            Role::SentinelService | Role::SentinelUser | Role::SentinelPassword | Role::SentinelSsl
                 if !matches!(place, Place::Sentinels { .. }) =>
             {
                 mistakes.push(Mistake::new(name, "it is for Sentinel: redis+sentinel://host:26379/service"));
@@ -89,6 +91,7 @@ impl Query {
             Role::SentinelService => self.service = Some(value.to_owned()),
             Role::SentinelUser => self.sentinel_user = value::kept(name, text(value), mistakes),
             Role::SentinelPassword => self.sentinel_password = value::kept(name, text(value), mistakes),
+            Role::SentinelSsl => self.sentinel_ssl = value::kept(name, value::boolean(value), mistakes),
             Role::Ignored => {}
             Role::Only { accepts, .. } if accepts(value, place.has_tls()) => {}
             Role::Only { reason, .. } | Role::Refused { reason } => mistakes.push(Mistake::new(name, reason)),
@@ -121,8 +124,8 @@ impl Place {
                  RedisLockOptions::connection_string lists"
             }
             Self::Sentinels { .. } => {
-                "db, sentinel_username, sentinel_password, sentinelMasterId, connectTimeout, responseTimeout, protocol, and \
-                 those of other clients that RedisLockOptions::connection_string lists (a user and a password of the \
+                "db, sentinel_username, sentinel_password, sentinel_ssl, sentinelMasterId, connectTimeout, responseTimeout, \
+                 protocol, and those of other clients that RedisLockOptions::connection_string lists (a user and a password of the \
                  server stand before the hosts)"
             }
             Self::Server { .. } => {

@@ -26,6 +26,8 @@ pub(super) enum Role {
     SentinelService,
     SentinelUser,
     SentinelPassword,
+    /// Whether the sentinels are connected to with TLS. Without it they are if the servers are.
+    SentinelSsl,
     /// Accepted without effect: it concerns another client, and locks do not depend on it.
     Ignored,
     /// Accepted with values that say what is the case anyway, with TLS or without.
@@ -120,6 +122,7 @@ const KNOWN: &[Known] = &[
     Known { name: "master_name", role: Role::SentinelService },
     Known { name: "sentinel_username", role: Role::SentinelUser },
     Known { name: "sentinel_password", role: Role::SentinelPassword },
+    Known { name: "sentinel_ssl", role: Role::SentinelSsl },
     Known { name: "addr", role: SERVERS },
     Known { name: "node", role: SERVERS },
     Known { name: "allowUsernameInURI", role: Role::Ignored },

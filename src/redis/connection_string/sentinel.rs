@@ -16,8 +16,10 @@ pub(super) fn parse(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
     let parts = url::split(text)?;
     let mut mistakes = Vec::new();
     let credentials = url::credentials(parts.credentials, &mut mistakes);
-    let sentinels = host::parse_list(parts.servers, DEFAULT_PORT, tls, &mut mistakes);
-    let query = Query::parse(parts.query, Place::Sentinels { tls }, Vec::new(), &mut mistakes);
+    let mut of_query = Vec::new();
+    let query = Query::parse(parts.query, Place::Sentinels { tls }, Vec::new(), &mut of_query);
+    let sentinels = host::parse_list(parts.servers, DEFAULT_PORT, query.sentinel_ssl.unwrap_or(tls), &mut mistakes);
+    mistakes.append(&mut of_query);
 
     let (mut path, mut named) = (parts.path.trim_end_matches('/'), Vec::new());
     named.extend(query.service.as_deref());
@@ -54,7 +56,7 @@ pub(super) fn parse(text: &str, tls: bool) -> Result<Target, Vec<Mistake>> {
             database,
             connect_timeout,
             response_timeout,
-            ..Target::new(Servers::Sentinel(SentinelTarget { sentinels, service, credentials: own }))
+            ..Target::new(Servers::Sentinel(SentinelTarget { sentinels, service, credentials: own, tls }))
         }),
         _ => Err(mistakes),
     }

@@ -39,6 +39,7 @@ struct Reader<'a> {
     service: Option<String>,
     sentinel_user: Option<String>,
     sentinel_password: Option<String>,
+    sentinel_ssl: Option<bool>,
     database: Option<i64>,
     ssl: bool,
     ssl_host: Option<&'a str>,
@@ -84,6 +85,7 @@ impl<'a> Reader<'a> {
             }
             Role::SentinelUser => self.sentinel_user = Some(value.to_owned()),
             Role::SentinelPassword => self.sentinel_password = Some(value.to_owned()),
+            Role::SentinelSsl => self.sentinel_ssl = value::kept(name, value::boolean(value), mistakes),
             Role::SslHost => self.ssl_host = Some(value).filter(|host| !host.is_empty()),
             Role::ConnectTimeout => self.connect_timeout = value::kept(name, milliseconds(name, value), mistakes),
             Role::ResponseTimeout { rank } => {
@@ -145,7 +147,9 @@ impl<'a> Reader<'a> {
             (None, true) => DEFAULT_TLS_PORT,
             (None, false) => url::DEFAULT_PORT,
         };
-        let mut servers = host::parse_list(&self.servers.join(","), default_port, self.ssl, &mut self.mistakes);
+        // With Sentinel these are the sentinels.
+        let tls = self.sentinel_ssl.filter(|_| self.service.is_some()).unwrap_or(self.ssl);
+        let mut servers = host::parse_list(&self.servers.join(","), default_port, tls, &mut self.mistakes);
         if let Some(ssl_host) = self.ssl_host
             && !servers
                 .iter()
@@ -161,10 +165,13 @@ impl<'a> Reader<'a> {
             &mut self.mistakes,
         );
         if let Some(service) = self.service.take() {
-            return Some(Servers::Sentinel(SentinelTarget { sentinels: servers, service, credentials }));
+            return Some(Servers::Sentinel(SentinelTarget { sentinels: servers, service, credentials, tls: self.ssl }));
         }
         if credentials != Credentials::default() {
             self.mistakes.push(Mistake::new("serviceName", "missing: sentinels have a user and a password here"));
+        }
+        if self.sentinel_ssl.is_some() {
+            self.mistakes.push(Mistake::new("sentinelSsl", "it is for Sentinel, and serviceName is missing"));
         }
         if servers.len() > 1 { Some(Servers::AnyOf(servers)) } else { servers.pop().map(Servers::One) }
     }

@@ -15,6 +15,8 @@ pub(super) enum Role {
     ServiceName,
     SentinelUser,
     SentinelPassword,
+    /// Whether the sentinels are connected to with TLS. Without it they are if the servers are.
+    SentinelSsl,
     ConnectTimeout,
     /// If several options set it, the one with the highest rank counts.
     ResponseTimeout {
@@ -121,6 +123,7 @@ const KNOWN: &[Known] = &[
     Known { name: "serviceName", role: Role::ServiceName },
     Known { name: "sentinelUser", role: Role::SentinelUser },
     Known { name: "sentinelPassword", role: Role::SentinelPassword },
+    Known { name: "sentinelSsl", role: Role::SentinelSsl },
     Known {
         name: "channelPrefix",
         role: Role::Refused { reason: "names of channels cannot be set; what sets them apart is key_prefix" },

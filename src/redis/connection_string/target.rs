@@ -49,6 +49,8 @@ pub(crate) struct SentinelTarget {
     pub(crate) service: String,
     /// Those of the sentinels, if they have their own.
     pub(crate) credentials: Credentials,
+    /// Whether the servers are connected to with TLS.
+    pub(crate) tls: bool,
 }
 
 /// The address of a server.
@@ -109,9 +111,20 @@ impl Servers {
         }
     }
 
-    /// Whether connections to them use TLS. One form sets it for all of them.
+    /// Whether connections to them use TLS. It is set for all of them, with Sentinel for sentinels and servers apart.
     pub(crate) fn use_tls(&self) -> bool {
-        self.named().iter().any(|server| matches!(server, Server::Tcp { tls: true, .. }))
+        self.named().iter().any(Server::uses_tls) || matches!(self, Self::Sentinel(SentinelTarget { tls: true, .. }))
+    }
+
+    /// Whether some of them are connected to without TLS.
+    pub(crate) fn use_plain(&self) -> bool {
+        !self.named().iter().all(Server::uses_tls) || matches!(self, Self::Sentinel(SentinelTarget { tls: false, .. }))
+    }
+}
+
+impl Server {
+    pub(crate) fn uses_tls(&self) -> bool {
+        matches!(self, Self::Tcp { tls: true, .. })
     }
 }
 

@@ -481,6 +481,51 @@ fn sentinels_are_read_in_each_form() {
     }
 }
 
+/// With Sentinel TLS may be used to the servers, to the sentinels, to both, or to none.
+#[test]
+fn tls_is_said_for_sentinels_and_servers_apart() {
+    let of = |text: &str| match target(text).servers {
+        Servers::Sentinel(SentinelTarget { sentinels, tls, .. }) => (sentinels[0].uses_tls(), tls),
+        _ => unreachable!("{text}"),
+    };
+    for (text, expected) in [
+        ("redis+sentinel://h1/locks", (false, false)),
+        ("rediss+sentinel://h1/locks", (true, true)),
+        ("redis+sentinel://h1/locks?sentinel_ssl=true", (true, false)),
+        ("rediss+sentinel://h1/locks?sentinel_ssl=false", (false, true)),
+        ("redis+sentinel://h1/locks?sentinel_ssl=no", (false, false)),
+        ("h1,serviceName=locks,ssl=true", (true, true)),
+        ("h1,serviceName=locks,ssl=true,sentinelSsl=false", (false, true)),
+        ("h1,sentinelSsl=true,serviceName=locks", (true, false)),
+    ] {
+        assert_eq!(of(text), expected, "{text}");
+    }
+    for (text, part) in [
+        ("redis://h1?sentinel_ssl=true", "sentinel_ssl"),
+        ("redis+cluster://h1?sentinel_ssl=true", "sentinel_ssl"),
+        ("redis+sentinel://h1/locks?sentinel_ssl=maybe", "sentinel_ssl"),
+        ("redis+sentinel://h1/locks?sentinel_ssl=true&sentinel_ssl=true", "sentinel_ssl"),
+        ("redis+sentinel://h1/locks?ssl=true", "ssl"),
+        ("h1:1,sentinelSsl=true", "sentinelSsl"),
+        ("h1:1,h2:1,sentinelSsl=false", "sentinelSsl"),
+        ("h1,serviceName=locks,sentinelSsl=maybe", "sentinelSsl"),
+    ] {
+        assert_eq!(parts(text), [part], "{text}");
+    }
+}
+
+#[test]
+fn a_server_of_several_has_no_scheme_of_its_own() {
+    for text in ["redis+cluster://h1,rediss://h2", "redis+sentinel://h1,rediss://h2/locks", "h1:6379,rediss://h2:6380"]
+    {
+        let mistakes = refused(text);
+        let (part, reason) = &mistakes[0];
+        assert!(*part == "host" && reason.contains("scheme of its own"), "{text}: {mistakes:?}");
+    }
+    let (_, reason) = refused("h1:6379,rediss://h2:6380").remove(0);
+    assert!(reason.contains("(h2:6380)"), "{reason}");
+}
+
 #[test]
 fn clusters_are_read() {
     assert_eq!(seen("redis+cluster://h1,h2:7000,h1:6379"), "the cluster of h1:6379,h2:7000 0 - -");

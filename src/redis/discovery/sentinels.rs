@@ -143,7 +143,7 @@ async fn ask(settings: &Settings, target: &SentinelTarget, sentinel: &Server) ->
                 // The other two may be missing where something else speaks for Sentinel.
                 let state = replies.next().and_then(Result::ok);
                 let others = replies.next().and_then(Result::ok);
-                return Ok(read(&address, state.as_ref(), others.as_ref(), settings.servers.use_tls()));
+                return Ok(read(&address, state.as_ref(), others.as_ref(), target.tls, sentinel.uses_tls()));
             }
             Some(Err(error)) if !asked_for_password && asks_for_password(settings, target, &error) => {
                 asked_for_password = true;
@@ -154,7 +154,8 @@ async fn ask(settings: &Settings, target: &SentinelTarget, sentinel: &Server) ->
     }
 }
 
-fn read(address: &Value, state: Option<&Value>, others: Option<&Value>, tls: bool) -> Answer {
+/// Reads the replies. `tls` is whether the servers use it, `sentinel_tls` whether the sentinels do.
+fn read(address: &Value, state: Option<&Value>, others: Option<&Value>, tls: bool, sentinel_tls: bool) -> Answer {
     let epoch = state.and_then(|state| field(state, "config-epoch")).and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
     let primary = match address {
         Value::Array(parts) => match parts.as_slice() {
@@ -167,8 +168,8 @@ fn read(address: &Value, state: Option<&Value>, others: Option<&Value>, tls: boo
         Some(Value::Array(others)) => others.as_slice(),
         _ => &[],
     };
-    let others =
-        others.iter().filter_map(|other| super::address(field(other, "ip")?, field(other, "port")?, tls)).collect();
+    let other = |other| super::address(field(other, "ip")?, field(other, "port")?, sentinel_tls);
+    let others = others.iter().filter_map(other).collect();
     Answer { primary: primary.map(|server| Primary { server, epoch }), others }
 }
 

@@ -73,7 +73,7 @@ async fn listen(
     if let Some(new) = other_than(present, sentinels, settings, target).await {
         return Ok(Some(new));
     }
-    let switch = next_switch(&mut messages, present, target, settings.servers.use_tls());
+    let switch = next_switch(&mut messages, present, target);
     Ok(timeout(RECHECK_INTERVAL, switch).await.unwrap_or_default())
 }
 
@@ -93,11 +93,10 @@ async fn next_switch(
     messages: &mut (impl StreamExt<Item = Msg> + Unpin),
     present: &Primary,
     target: &SentinelTarget,
-    tls: bool,
 ) -> Option<Server> {
     loop {
         let message = messages.next().await?;
-        if let Some(new) = read(&message.get_payload::<String>().unwrap_or_default(), &target.service, tls)
+        if let Some(new) = read(&message.get_payload::<String>().unwrap_or_default(), &target.service, target.tls)
             && new != present.server
         {
             return Some(new);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use orchestrix_locking::{DistributedLockProvider, LockOptions, RedisLockProvider};
 
+use super::fake::FakeSentinel;
 use super::scene::{TIME, connected, fast, has, hosts, options, provider_with, replicated};
 use crate::fixtures::{LONG, acquired, at_once, lock, lock_with, provider_at, soon, until};
-use crate::support::{Certificates, SentinelSet};
+use crate::support::{Certificates, RedisServer, SentinelSet};
 
 /// Everything that locks do, by two providers, on the primary.
 async fn everything(set: &SentinelSet, one: &RedisLockProvider, other: &RedisLockProvider) {
@@ -79,4 +80,27 @@ async fn tls_is_used_to_sentinels_and_nodes() {
     let wary = provider_with(options(&set.connection_string()));
     let text = super::scene::unavailable(lock(&wary, "name").try_acquire(Duration::ZERO).await);
     assert!(text.contains("UnknownIssuer") && text.contains(&hosts(&set.sentinel_ports()[..1])), "{text}");
+}
+
+/// Sentinels without TLS beside servers with it, in both forms of the string.
+#[tokio::test]
+async fn tls_may_be_used_to_the_servers_alone() {
+    let certificates = Certificates::new();
+    let server = RedisServer::builder().tls(&certificates).start();
+    let sentinel = FakeSentinel::naming("127.0.0.1", server.port(), 1).await;
+    let pem = std::fs::read(certificates.authority()).unwrap();
+    let trusting = |text: &str| provider_with(options(text).tls_root_certificates(pem.clone()));
+    let sentinels = hosts(&[sentinel.port()]);
+    for text in [
+        format!("rediss+sentinel://{sentinels}/locks?sentinel_ssl=false"),
+        format!("{sentinels},serviceName=locks,ssl=true,sentinelSsl=false"),
+    ] {
+        let guard = soon("granted", lock(&trusting(&text), "name").try_acquire(TIME)).await.unwrap().unwrap();
+        assert!(has(&server, "name"), "{text}");
+        guard.release().await.unwrap();
+    }
+    // With TLS for neither the server's port is said to expect it.
+    let plain = provider_with(options(&format!("redis+sentinel://{sentinels}/locks")));
+    let text = super::scene::unavailable(lock(&plain, "name").try_acquire(Duration::ZERO).await);
+    assert!(text.contains(&format!("127.0.0.1:{} is named as the primary", server.port())), "{text}");
 }

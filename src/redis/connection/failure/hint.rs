@@ -10,6 +10,8 @@ pub(super) struct Context {
     /// While a connection was being made.
     pub(super) connecting: bool,
     pub(super) tls: bool,
+    /// There are connections without TLS, with Sentinel perhaps beside some with it.
+    pub(super) plain: bool,
 }
 
 const CLUSTER: &str = "the server is a node of a Redis Cluster, and what is in between hides that: redis+cluster://";
@@ -26,7 +28,7 @@ const UNTRUSTED: &str = "the server's certificate is of an authority that is not
 const CLIENT_CERTIFICATE: &str = "the server asks clients for a certificate: tls_client_identity";
 
 /// The hint for this error, if there is one.
-pub(super) fn of(error: &RedisError, Context { connecting, tls }: Context) -> Option<&'static str> {
+pub(super) fn of(error: &RedisError, Context { connecting, tls, plain }: Context) -> Option<&'static str> {
     match error.code() {
         Some("MOVED" | "ASK") => return Some(CLUSTER),
         Some("CLUSTERDOWN") => return Some(CLUSTER_DOWN),
@@ -39,9 +41,10 @@ pub(super) fn of(error: &RedisError, Context { connecting, tls }: Context) -> Op
     if !connecting {
         return None;
     }
+    // A server with TLS closes the connection, or sends a TLS alert, which is not RESP.
+    let maybe_tls = (plain && (is_cut_off(error) || error.kind() == ErrorKind::Parse)).then_some(MAYBE_TLS);
     if !tls {
-        // A server with TLS closes the connection, or sends a TLS alert, which is not RESP.
-        return (is_cut_off(error) || error.kind() == ErrorKind::Parse).then_some(MAYBE_TLS);
+        return maybe_tls;
     }
     // The errors of the TLS library are inside I/O errors, and only their texts can be told apart.
     [
@@ -56,4 +59,5 @@ pub(super) fn of(error: &RedisError, Context { connecting, tls }: Context) -> Op
     ]
     .into_iter()
     .find_map(|(part, hint)| text.contains(part).then_some(hint))
+    .or(maybe_tls)
 }
