@@ -148,7 +148,7 @@ async fn connect_to_any<C: Caller>(
         }
     };
     let (mut primaries, mut failures) = (Vec::new(), Vec::new());
-    for (server, found) in discovery::ask_each(servers.to_vec(), limit, GRACE, open_one, |_| true).await {
+    for (server, found) in discovery::ask_each(servers.to_vec(), limit, GRACE, open_one, discovery::has_reply).await {
         match found {
             Ok(Found::Primary(opened)) => primaries.push((server, opened)),
             Ok(Found::InCluster) => return Ok(None),

@@ -53,7 +53,7 @@ impl ClusterNodes {
         let ask_one = |node| async move { ask(settings, &node).await };
         let (limit, nodes) = (settings.connect_timeout / 2, self.some(settings.servers.named()));
         let (mut latest, mut failures) = (None::<SlotMap>, Vec::new());
-        for (node, answer) in super::ask_each(nodes, limit, GRACE, ask_one, |_| true).await {
+        for (node, answer) in super::ask_each(nodes, limit, GRACE, ask_one, super::has_reply).await {
             match answer {
                 Ok(map) if latest.as_ref().is_none_or(|latest| latest.epoch < map.epoch) => latest = Some(map),
                 Ok(_) => {}

@@ -5,6 +5,7 @@
 //! - [`sentinels`]: asks the sentinels of a service for its primary.
 //! - [`switch`]: notices that they name another one.
 
+mod agreement;
 pub(super) mod cluster;
 pub(super) mod role;
 pub(super) mod sentinels;
@@ -27,15 +28,23 @@ fn no_primary(detail: String) -> RedisError {
     make_extension_error(NO_PRIMARY.to_owned(), Some(detail))
 }
 
-/// Asks several servers at once. Ends when all have replied, after `limit`, or so long after the first reply that counts as
+/// What each of several servers has replied.
+pub(super) type Replies<T> = Vec<(Server, RedisResult<T>)>;
+
+/// Whether one of several servers has replied.
+pub(super) fn has_reply<T>(replies: &Replies<T>) -> bool {
+    replies.iter().any(|(_, reply)| reply.is_ok())
+}
+
+/// Asks several servers at once. Ends when all have replied, after `limit`, or once the replies have been enough for as long as
 /// `grace` says. Returns what each of them has replied by then, or that it was silent for the limit.
 pub(super) async fn ask_each<T, F: Future<Output = RedisResult<T>>>(
     servers: Vec<Server>,
     limit: Duration,
     grace: Duration,
     ask: impl Fn(Server) -> F,
-    counts: impl Fn(&T) -> bool,
-) -> Vec<(Server, RedisResult<T>)> {
+    is_enough: impl Fn(&Replies<T>) -> bool,
+) -> Replies<T> {
     let ask_one = |server: Server| {
         let reply = timeout(limit, ask(server.clone()));
         async {
@@ -43,13 +52,14 @@ pub(super) async fn ask_each<T, F: Future<Output = RedisResult<T>>>(
         }
     };
     let mut asked: FuturesUnordered<_> = servers.into_iter().map(ask_one).collect();
-    let (mut until, mut first) = (Instant::now() + limit, true);
+    let (longest, mut enough_since) = (Instant::now() + limit, None);
     let mut replies = Vec::new();
-    while let Ok(Some((server, reply))) = timeout_at(until, asked.next()).await {
-        if first && reply.as_ref().is_ok_and(&counts) {
-            (until, first) = (until.min(Instant::now() + grace), false);
-        }
-        replies.push((server, reply));
+    loop {
+        let until = enough_since.map_or(longest, |since: Instant| longest.min(since + grace));
+        let Ok(Some(reply)) = timeout_at(until, asked.next()).await else { break };
+        replies.push(reply);
+        // One more reply may contradict those before it.
+        enough_since = if is_enough(&replies) { enough_since.or_else(|| Some(Instant::now())) } else { None };
     }
     replies
 }

@@ -2,14 +2,21 @@
 //!
 //! All are asked at once. Sentinels that were cut off name an old primary, so that of several answers the one of the latest
 //! failover counts: each failover has a number, the configuration epoch, which Sentinel raises (see "Configuration epochs" in
-//! the documentation of Redis Sentinel).
+//! the documentation of Redis Sentinel). What counts where that does not decide is in [`agreement`].
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ::redis::aio::ConnectionLike;
 use ::redis::{Client, ErrorKind, RedisError, RedisResult, Value};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
+use super::Replies;
+use super::agreement::{Agreement, Named, agreement, split};
 use super::unanswered::unanswered;
 use crate::redis::connection_string::{Credentials, SentinelTarget, Server};
 use crate::redis::settings::Settings;
@@ -24,7 +31,7 @@ const MOST: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::redis) struct Primary {
     pub(in crate::redis) server: Server,
-    pub(super) epoch: u64,
+    pub(in crate::redis::discovery) epoch: u64,
 }
 
 impl Primary {
@@ -48,13 +55,13 @@ struct Answer {
 }
 
 impl Sentinels {
-    /// Asks for the primary. It ends within half of the connect time-out. Where several servers are named with the same
-    /// number, it is the `present` one if that is among them: one server may have a name and an address.
+    /// Asks for the primary. It ends within half of the connect time-out, and a quarter more if the sentinels disagree. Where
+    /// the present server is named in another way, as it may have a name and an address, it is called as it is at `present`.
     ///
     /// # Errors
     ///
     /// An I/O error if no sentinel replies in time; that of a sentinel that refuses this client; an error of the options
-    /// if the sentinels do not know the service.
+    /// if the sentinels do not know the service; [`NO_PRIMARY`](super::NO_PRIMARY) if they disagree.
     ///
     /// # Cancel safety
     ///
@@ -67,22 +74,30 @@ impl Sentinels {
     ) -> RedisResult<Primary> {
         let ask_one = |sentinel| async move { ask(settings, target, &sentinel).await };
         let limit = settings.connect_timeout / 2;
-        let names_one = |answer: &Answer| answer.primary.is_some();
-        let (mut latest, mut failures) = (None::<Primary>, Vec::new());
-        for (sentinel, answer) in super::ask_each(self.known(target), limit, GRACE, ask_one, names_one).await {
+        let (mut named, mut failures) = (Vec::new(), Vec::new());
+        for (sentinel, answer) in super::ask_each(self.known(target), limit, GRACE, ask_one, is_clear).await {
             match answer {
                 Ok(Answer { primary: Some(primary), others }) => {
                     self.learn(target, others);
-                    let rank = |primary: &Primary| (primary.epoch, Some(&primary.server) == present);
-                    if latest.as_ref().is_none_or(|latest| rank(latest) < rank(&primary)) {
-                        latest = Some(primary);
-                    }
+                    named.push((sentinel, primary));
                 }
                 Ok(Answer { primary: None, .. }) => failures.push((sentinel, None)),
                 Err(error) => failures.push((sentinel, Some(error))),
             }
         }
-        latest.ok_or_else(|| unanswered(target, &failures))
+        if named.is_empty() {
+            return Err(unanswered(target, &failures));
+        }
+        let addresses = addresses(&named, present, settings.connect_timeout / 4).await;
+        let is_same = |one: &Server, other: &Server| is_same(&addresses, one, other);
+        match agreement(&named, is_same) {
+            Agreement::None => Err(unanswered(target, &failures)),
+            Agreement::Split(servers) => Err(split(target, &servers, &named)),
+            Agreement::On(primary) => {
+                let server = present.filter(|present| is_same(present, &primary.server)).unwrap_or(&primary.server);
+                Ok(Primary { server: server.clone(), epoch: primary.epoch })
+            }
+        }
     }
 
     /// All of them, those of the options first.
@@ -102,6 +117,39 @@ impl Sentinels {
             }
         }
     }
+}
+
+/// Whether it is clear what the sentinels say that have replied so far.
+fn is_clear(answers: &Replies<Answer>) -> bool {
+    let named = answers.iter().filter_map(|(sentinel, answer)| {
+        let primary = answer.as_ref().ok()?.primary.as_ref()?;
+        Some((sentinel.clone(), primary.clone()))
+    });
+    let named: Vec<Named> = named.collect();
+    matches!(agreement(&named, |one, other| one == other), Agreement::On(_))
+}
+
+/// Under which addresses each of the servers is reached, if several are named.
+async fn addresses(named: &[Named], present: Option<&Server>, limit: Duration) -> HashMap<Server, Vec<SocketAddr>> {
+    let mut servers: Vec<_> = named.iter().map(|(_, primary)| &primary.server).chain(present).collect();
+    servers.sort_by_key(ToString::to_string);
+    servers.dedup();
+    if servers.len() < 2 {
+        return HashMap::new();
+    }
+    let look_up = async |server: &Server| {
+        let Server::Tcp { host, port, .. } = server else { return Vec::new() };
+        let found = timeout(limit, lookup_host((host.as_str(), *port))).await;
+        found.ok().and_then(Result::ok).map(Iterator::collect).unwrap_or_default()
+    };
+    let found = join_all(servers.iter().map(|server| look_up(server))).await;
+    servers.into_iter().cloned().zip(found).collect()
+}
+
+/// Whether these are two names of one server.
+fn is_same(addresses: &HashMap<Server, Vec<SocketAddr>>, one: &Server, other: &Server) -> bool {
+    let of = |server| addresses.get(server).map_or(&[][..], Vec::as_slice);
+    one == other || of(one).iter().any(|address| of(other).contains(address))
 }
 
 /// A client of a sentinel. Its own credentials are used if it has some. Otherwise those of the server are, but only after it

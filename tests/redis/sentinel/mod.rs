@@ -1,5 +1,6 @@
 //! One of several servers: the primary that Sentinel names, or the one of a list that says it is one.
 
+mod disagreement;
 pub(crate) mod fake;
 mod frozen;
 mod killed;
