@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     /// What errors call the server: `host:port`, `unix:/path`, several of these, a service and its sentinels,
     /// or a cluster and its named nodes.
     pub(crate) server: String,
+    /// What names the nodes of the cluster, if this is one that was found in that way.
+    pub(crate) announced_by: Option<String>,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -95,7 +97,8 @@ impl Settings {
 
     /// Those of one node of the cluster.
     pub(crate) fn of_node(&self, node: Server) -> Self {
-        Self { server: node.to_string(), servers: Servers::One(node), ..self.clone() }
+        let announced_by = Some(self.server.clone());
+        Self { server: node.to_string(), servers: Servers::One(node), announced_by, ..self.clone() }
     }
 
     /// The passwords, which no text may show.
@@ -146,6 +149,7 @@ impl RedisLockOptions {
             .collect();
         Ok(Settings {
             server: target.servers.to_string(),
+            announced_by: None,
             servers: target.servers,
             credentials: target.credentials,
             database: target.database,

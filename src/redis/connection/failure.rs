@@ -39,8 +39,14 @@ pub(in crate::redis) const WAITING: &str = "waiting for an answer";
 impl Failure {
     pub(in crate::redis) fn new(settings: &Settings, during: &'static str, source: RedisError) -> Self {
         let source = redact::without_secrets(settings, source);
-        let hint = hint::of(&source, context(settings, during));
-        Self { server: settings.server.as_str().into(), during, source, hint, since: None }
+        let context = context(settings, during);
+        let (server, hint) = match &settings.announced_by {
+            Some(by) => {
+                (format!("{}, as announced by {by}", settings.server).into(), hint::of_announced(&source, context))
+            }
+            None => (settings.server.as_str().into(), hint::of(&source, context)),
+        };
+        Self { server, during, source, hint, since: None }
     }
 
     /// The same of the one of several servers that is connected to.

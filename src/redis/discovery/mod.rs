@@ -89,7 +89,10 @@ pub(super) fn of_server(server: &Server, error: &RedisError) -> RedisError {
 /// The error of a server that was found, which did not accept a connection: it is waited for, unless it refuses this client.
 pub(super) fn not_reached(server: &Server, error: &RedisError) -> RedisError {
     if error.is_io_error() {
-        no_primary(format!("{server} is named as the primary, and cannot be reached: {error}"))
+        no_primary(format!(
+            "{server} is named as the primary, and cannot be reached: {error} (if that address is never reachable from here, \
+             as behind NAT: replica-announce-ip on the servers, and sentinel announce-ip)"
+        ))
     } else {
         of_server(server, error)
     }

@@ -99,6 +99,22 @@ async fn a_call_ends_in_time_while_the_first_map_is_awaited() {
     granted(waiting).await.release().await.unwrap();
 }
 
+/// Nodes behind NAT that announce an address which is not reachable from here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_announced_address_that_cannot_be_reached_is_named_with_the_one_that_announces_it() {
+    let cluster = RedisCluster::builder().masters(1).replicas(0).start();
+    let node = &cluster.nodes()[0];
+    node.cli(&["CONFIG", "SET", "cluster-announce-ip", "127.0.0.2"]);
+    let is_announced = || node.cli(&["CLUSTER", "SLOTS"]).contains("127.0.0.2");
+    until("it is announced", SOON, is_announced).await;
+    for text in [cluster.connection_string(), node.url()] {
+        let text = unavailable(lock(&provider_at(&text), "a").try_acquire(Duration::ZERO).await);
+        for part in ["127.0.0.2", "127.0.0.1", "cluster-announce-ip", "Connection refused"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}
+
 /// Slots that no node serves: their names are waited for within the caller's time, all others work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_uncovered_slots_are_waited_for() {

@@ -36,6 +36,17 @@ async fn provider_closed(provider: orchestrix_locking::RedisLockProvider) {
     orchestrix_locking::DistributedLockProvider::close(&provider).await;
 }
 
+/// Sentinels that report an address which is not reachable from here, as behind NAT.
+#[tokio::test]
+async fn a_named_address_that_cannot_be_reached_is_named_with_the_sentinels() {
+    let sentinel = FakeSentinel::naming("127.0.0.2", 1, 1).await;
+    let provider = provider_at(&url(&[&sentinel]));
+    let text = unavailable(lock(&provider, "name").try_acquire(Duration::ZERO).await);
+    for part in [&format!("127.0.0.1:{}", sentinel.port()), "127.0.0.2:1", "replica-announce-ip"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
 /// A replica is refused by its role, and waited for: it is about to be promoted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_named_replica_is_waited_for() {

@@ -16,6 +16,8 @@ pub(super) struct Context {
 
 const CLUSTER: &str = "the server is a node of a Redis Cluster, and what is in between hides that: redis+cluster://";
 const CLUSTER_DOWN: &str = "the name's slot is served by no node of the cluster at this moment";
+const ANNOUNCED: &str = "if that address is never reachable from here, as behind NAT: cluster-announce-ip and \
+                         cluster-announce-port on the nodes";
 const FULL: &str = "the server's maxclients is reached: raise it, or close connections";
 const MAYBE_TLS: &str = "if this has never worked, the port may expect TLS: rediss:// or ssl=true";
 const MAYBE_PLAIN: &str = "what listens there answered without TLS: redis:// or ssl=false, or the port for TLS";
@@ -60,4 +62,9 @@ pub(super) fn of(error: &RedisError, Context { connecting, tls, plain }: Context
     .into_iter()
     .find_map(|(part, hint)| text.contains(part).then_some(hint))
     .or(maybe_tls)
+}
+
+/// The hint where the address is one that a node of a cluster announces, if there is no better one.
+pub(super) fn of_announced(error: &RedisError, context: Context) -> Option<&'static str> {
+    of(error, context).or((context.connecting && error.is_io_error()).then_some(ANNOUNCED))
 }
