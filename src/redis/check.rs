@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::backend::Backend;
-use super::connection::{CHECKING, Connection, Failure, connection_closed, pool, pool_error, redact, timed_out};
-use super::connection_string::Servers;
+use super::connection::{
+    CHECKING, Connection, Failure, connect_apart, connection_closed, pool, pool_error, redact, timed_out,
+};
+use super::connection_string::{Server, Servers};
 use super::driver::Driver;
 use super::settings::Settings;
 use super::warning::RedisWarning;
@@ -37,8 +39,12 @@ pub(super) async fn check(backend: &Arc<Backend>, refused: &AtomicBool) -> Resul
     let longest = settings.connect_timeout + settings.response_timeout * 2;
     let probed = timeout(longest, async {
         probe(backend, Resource::try_from(PROBE)?).await?;
-        if backend.driver().router.is_cluster() {
-            try_join_all(probes::names(connection.keys()).into_iter().map(|name| probe(backend, name))).await?;
+        let router = &backend.driver().router;
+        if router.is_cluster() {
+            let mut names = probes::names(connection.keys());
+            // As far as is known: it may be served since.
+            names.extend(router.unserved_slot().and_then(|slot| probes::name_in(connection.keys(), slot)));
+            try_join_all(names.into_iter().map(|name| probe(backend, name))).await?;
         }
         Ok(())
     });
@@ -84,8 +90,14 @@ async fn warnings_about_server(
         warnings.push(RedisWarning::NotPermitted);
         return warnings;
     }
-    match info(backend, connection).await {
+    let until = Instant::now() + connection.settings().connect_timeout + connection.settings().response_timeout;
+    match info(backend, connection, until).await {
         Ok(info) => {
+            let is_cluster = backend.driver().router.is_cluster();
+            warnings.extend(reached(&info, is_cluster));
+            if !is_cluster && reaches_several(connection, &info, until).await {
+                warnings.push(RedisWarning::SeveralServers);
+            }
             warnings.extend(old_server(field(&info, "redis_version").or(facts.version.as_deref()), shown));
             warnings.extend(eviction(&info, shown));
             warnings.extend(replication(&info, &connection.settings().servers));
@@ -105,7 +117,7 @@ async fn warnings_about_server(
 }
 
 /// The server's reply to `INFO`, over a connection of the pool.
-async fn info(backend: &Arc<Backend>, connection: &LockConnection) -> Result<String, Failure> {
+async fn info(backend: &Arc<Backend>, connection: &LockConnection, until: Instant) -> Result<String, Failure> {
     let settings = connection.settings();
     let failure = |error| Failure::new(settings, CHECKING, error);
     let reply = async {
@@ -114,10 +126,30 @@ async fn info(backend: &Arc<Backend>, connection: &LockConnection) -> Result<Str
         let mut connection = pool.get().await.map_err(pool_error)?;
         ::redis::cmd("INFO").query_async(&mut connection).await
     };
-    match timeout(settings.connect_timeout + settings.response_timeout, reply).await {
+    match timeout_at(until, reply).await {
         Ok(answer) => answer.map_err(failure),
         Err(_) => Err(Failure::new(settings, CHECKING, timed_out())),
     }
+}
+
+/// Whether several servers are behind the address: two more connections than the one of this reply have reached two of them.
+///
+/// One connection may be to a server whose address another one has since. So the second and the third have to differ as well.
+async fn reaches_several(connection: &LockConnection, info: &str, until: Instant) -> bool {
+    let settings = connection.settings();
+    let (Some(first), Some(server @ Server::Tcp { .. })) = (field(info, "run_id"), connection.node()) else {
+        return false;
+    };
+    let new_run_id = async || {
+        let mut connection = connect_apart(settings, &server, Duration::ZERO).await.ok()?;
+        let info: String = ::redis::cmd("INFO").arg("server").query_async(&mut connection).await.ok()?;
+        field(&info, "run_id").map(str::to_owned)
+    };
+    let differ = async {
+        let Some(second) = new_run_id().await else { return false };
+        second != first && new_run_id().await.is_some_and(|third| third != second)
+    };
+    timeout_at(until, differ).await.unwrap_or(false)
 }
 
 /// What is not known without a reply to `INFO`.
@@ -128,6 +160,15 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .map(str::trim)
         .filter(|value| !value.is_empty())
+}
+
+/// What is behind the address, where it is something else than the lock connection has found there.
+fn reached(info: &str, is_cluster: bool) -> impl Iterator<Item = RedisWarning> {
+    let is_hidden = !is_cluster && field(info, "cluster_enabled") == Some("1");
+    let is_replica = field(info, "role") == Some("slave");
+    [(is_hidden, RedisWarning::HiddenCluster), (is_replica, RedisWarning::Replica)]
+        .into_iter()
+        .filter_map(|(is_so, warning)| is_so.then_some(warning))
 }
 
 fn old_server(version: Option<&str>, shown: impl Fn(&str) -> String) -> Option<RedisWarning> {

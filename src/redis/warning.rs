@@ -39,6 +39,15 @@ pub enum RedisWarning {
         /// How many are needed.
         needed: usize,
     },
+    /// Connections to the same address reach different servers, as behind a load balancer. Locks on one of them do not
+    /// exclude those on another. Name one server, or use Sentinel or a cluster.
+    SeveralServers,
+    /// The server is a node of a Redis Cluster, and what is in between, such as a proxy, says that it is none. So all calls
+    /// go over one connection: name the nodes with `redis+cluster://`, or have the proxy be one for clusters.
+    HiddenCluster,
+    /// Another connection to the same address has reached a replica, which grants no lock. The name or the proxy leads to a
+    /// primary at one time and to a replica at another.
+    Replica,
     /// A time-out of the connection string is above the maximum, which is used instead.
     LongTimeout {
         /// The option's usual name.
@@ -81,6 +90,18 @@ impl fmt::Display for RedisWarning {
             Self::FewReplicas { connected, needed } => write!(
                 f,
                 "{connected} replicas are connected, and confirm_replicas needs {needed}: until then no lock is granted"
+            ),
+            Self::SeveralServers => f.write_str(
+                "connections to the same address reach different servers, and locks on one of them do not exclude those on \
+                 another: name one server, Sentinel or a cluster",
+            ),
+            Self::HiddenCluster => f.write_str(
+                "the server is a node of a Redis Cluster, and what is in between hides that: name its nodes with \
+                 redis+cluster://",
+            ),
+            Self::Replica => f.write_str(
+                "another connection to the same address has reached a replica, which grants no lock: let the address be \
+                 that of the primary alone",
             ),
             Self::LongTimeout { option, used } => write!(
                 f,

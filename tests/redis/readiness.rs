@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use orchestrix_locking::{DistributedLockProvider, LockError, RedisLockOptions, RedisLockProvider, RedisWarning};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::fixtures::{acquired, lock, provider_at, soon};
@@ -107,6 +109,104 @@ async fn a_cluster_of_one_node_is_ready() {
     assert_eq!(provider.warnings().await.unwrap(), []);
     assert!(provider.is_empty(), "{provider:?}");
     assert_eq!(server.leftovers(), [] as [&str; 0]);
+}
+
+/// Also if it is only one slot.
+#[tokio::test]
+async fn a_cluster_without_one_of_its_slots_is_not_ready() {
+    let server = RedisServer::builder().cluster().config("cluster-require-full-coverage", "no").start();
+    server.take_slots(&[0..10_000, 10_001..16_384], 1);
+    let provider = provider_at(&server.url());
+    let error = soon("it is checked", provider.check()).await.unwrap_err();
+    assert!(matches!(error, LockError::Unavailable { .. }) && error.to_string().contains("slot"), "{error}");
+    server.cli(&["CLUSTER", "ADDSLOTS", "10000"]);
+    soon("it is checked", provider.check()).await.unwrap();
+}
+
+/// The port of one address that leads to several servers in turn, as a load balancer does.
+async fn balanced(ports: Vec<u16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for to in ports.into_iter().cycle() {
+            let Ok((mut client, _)) = listener.accept().await else { return };
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn several_servers_behind_one_address_are_a_warning() {
+    let servers = [RedisServer::start(), RedisServer::start()];
+    let port = balanced(servers.iter().map(RedisServer::port).collect()).await;
+    let provider = provider_at(&format!("redis://127.0.0.1:{port}"));
+    assert_eq!(soon("it is checked", provider.warnings()).await.unwrap(), [RedisWarning::SeveralServers]);
+    // One server is no warning, also if it has taken the place of another one.
+    let proxy = crate::support::Proxy::to(servers[0].port());
+    let provider = provider_at(&proxy.url());
+    assert_eq!(soon("it is checked", provider.warnings()).await.unwrap(), []);
+    proxy.redirect(servers[1].port());
+    assert_eq!(soon("it is checked", provider.warnings()).await.unwrap(), []);
+}
+
+/// The lock connection goes to the primary, and the name to a replica since.
+#[tokio::test]
+async fn an_address_that_leads_to_a_replica_as_well_is_a_warning() {
+    let (primary, replica) = (RedisServer::start(), RedisServer::start());
+    replica.ask::<()>(redis::cmd("REPLICAOF").arg("127.0.0.1").arg(primary.port()));
+    let proxy = crate::support::Proxy::to(primary.port());
+    let provider = provider_at(&proxy.url());
+    acquired(&lock(&provider, "name")).await.release().await.unwrap();
+    proxy.redirect(replica.port());
+    let warnings = soon("it is checked", provider.warnings()).await.unwrap();
+    assert!(warnings.contains(&RedisWarning::Replica), "{warnings:?}");
+}
+
+/// A proxy whose replies to `HELLO` say nothing of the cluster behind it.
+async fn hiding(node: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", node)).await.unwrap();
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.split(), server.split());
+                let answers = async {
+                    let mut buffer = vec![0; 64 * 1024];
+                    loop {
+                        let count = from_server.read(&mut buffer).await?;
+                        if count == 0 {
+                            return Ok::<_, std::io::Error>(());
+                        }
+                        let text = String::from_utf8_lossy(&buffer[..count]);
+                        let shown = text.replace("mode\r\n$7\r\ncluster", "mode\r\n$10\r\nstandalone");
+                        to_client.write_all(shown.as_bytes()).await?;
+                    }
+                };
+                _ = tokio::join!(tokio::io::copy(&mut from_client, &mut to_server), answers);
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_cluster_that_a_proxy_hides_is_a_warning() {
+    let server = RedisServer::builder().cluster().start();
+    server.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    cluster_is_up(&server).await;
+    let provider = provider_at(&format!("redis://127.0.0.1:{}", hiding(server.port()).await));
+    assert_eq!(soon("it is checked", provider.warnings()).await.unwrap(), [RedisWarning::HiddenCluster]);
+}
+
+/// A node learns only after a while that the cluster is whole.
+async fn cluster_is_up(server: &RedisServer) {
+    crate::fixtures::until("the cluster is up", || server.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
 }
 
 /// Rules that leave everything out that administers a server: INFO is `@dangerous`.

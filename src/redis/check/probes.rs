@@ -9,13 +9,21 @@ use crate::redis::slot::{self, SLOTS};
 /// always.
 const PROBES: u16 = 32;
 
+/// Names that spread over all slots: far more of them than there are slots.
+fn candidates() -> impl Iterator<Item = Resource> {
+    (0..200_000_u32).filter_map(|number| Resource::try_from(format!("{} {number}", super::PROBE)).ok())
+}
+
+/// A name in this slot, which is hardly ever missing.
+pub(super) fn name_in(keys: &Keys, slot: u16) -> Option<Resource> {
+    candidates().find(|resource| slot::of(keys.of(resource).lock()) == slot)
+}
+
 /// One name in each of the equal parts of all slots.
 pub(super) fn names(keys: &Keys) -> Vec<Resource> {
     let mut found: Vec<Option<Resource>> = vec![None; usize::from(PROBES)];
     let mut missing = found.len();
-    // Far more numbers than are needed: each is in each part with the same probability.
-    for number in 0..100_000_u32 {
-        let Ok(resource) = Resource::try_from(format!("{} {number}", super::PROBE)) else { continue };
+    for resource in candidates() {
         let part = slot::of(keys.of(&resource).lock()) / (SLOTS / PROBES);
         let Some(name) = found.get_mut(usize::from(part)) else { continue };
         if name.is_none() {
@@ -32,6 +40,14 @@ pub(super) fn names(keys: &Keys) -> Vec<Resource> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_has_a_name() {
+        let keys = Keys::new("orchestrix:lock:");
+        for slot in [0, 9_999, SLOTS - 1] {
+            assert_eq!(name_in(&keys, slot).map(|name| slot::of(keys.of(&name).lock())), Some(slot));
+        }
+    }
 
     #[test]
     fn each_part_of_the_slots_has_a_name() {

@@ -68,6 +68,11 @@ impl<C: Caller> Router<C> {
         self.is_cluster() && self.with(resource, |connection| connection.number == self.first.number)
     }
 
+    /// A slot that no node of the cluster serves, if there is one.
+    pub(super) fn unserved_slot(&self) -> Option<u16> {
+        self.cluster.get()?.read().unserved_slot()
+    }
+
     /// Every connection, the first one first. With those to nodes that serve no slot any more, until they have ended.
     pub(super) fn all(&self) -> Vec<Arc<Connection<C>>> {
         let mut all = vec![Arc::clone(&self.first)];

@@ -55,6 +55,11 @@ impl<C: Caller> Routes<C> {
         self.nodes.get(usize::from(at)).map(|(_, connection)| connection)
     }
 
+    /// A slot that no node serves, if there is one.
+    pub(super) fn unserved_slot(&self) -> Option<u16> {
+        self.slots.iter().position(|at| *at == 0).and_then(|slot| u16::try_from(slot).ok())
+    }
+
     /// The connections to the nodes that serve slots.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Connection<C>>> {
         self.nodes.iter().map(|(_, connection)| connection)
