@@ -16,6 +16,7 @@ use super::connection::{
 };
 use super::connection_string::{Server, Servers};
 use super::driver::Driver;
+use super::protocol::Refusal;
 use super::settings::Settings;
 use super::warning::RedisWarning;
 use crate::backend::LockBackend;
@@ -82,7 +83,10 @@ async fn warnings_about_server(
     let facts = connection.facts();
     let mut warnings = Vec::new();
     if connection.is_publishing_refused() {
-        warnings.push(RedisWarning::NoMessages);
+        warnings.push(match &facts.refusal {
+            Some(Refusal::Other(why)) => RedisWarning::MessagesRefused { why: why.clone() },
+            Some(Refusal::Channels) | None => RedisWarning::NoMessages,
+        });
     }
     // Each refusal is a line in the server's ACL LOG, so INFO is not sent after the first one.
     if refused.load(Relaxed) {

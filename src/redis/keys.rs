@@ -52,7 +52,12 @@ impl Keys {
     /// The counter of grants of the resources in this one's slot: a server of a cluster accepts only keys of one slot in a
     /// command.
     pub(super) fn fence_in_slot_of(&self, of: &ResourceKeys) -> String {
-        fence(&self.prefix, &slot::tag(slot::of(of.lock())).to_string())
+        self.fence_in_slot(slot::of(of.lock()))
+    }
+
+    /// The counter of grants in a slot.
+    pub(super) fn fence_in_slot(&self, slot: u16) -> String {
+        fence(&self.prefix, &slot::tag(slot).to_string())
     }
 
     /// The key that is written to find out whether replicas have what was written before, in the slot of this resource.

@@ -14,6 +14,12 @@ pub enum RedisWarning {
     },
     /// The user has no permission for the channels of the notifications to waiters, so that waiters poll.
     NoMessages,
+    /// The server refuses the notifications to waiters for another reason than the permission for channels, so that waiters
+    /// poll. A user may lack the permission for `PUBLISH`, or a service may not have it in scripts.
+    MessagesRefused {
+        /// The server's text, without secrets.
+        why: String,
+    },
     /// The server is older than 6.2, the oldest version that has all the commands that are needed.
     OldServer {
         /// The server's version.
@@ -75,6 +81,9 @@ impl fmt::Display for RedisWarning {
             Self::NoMessages => f.write_str(
                 "the user has no permission for the channels of the key prefix: waiters poll instead of being notified",
             ),
+            Self::MessagesRefused { why } => {
+                write!(f, "the server refuses messages, so that waiters poll instead of being notified: {why}")
+            }
             Self::OldServer { version } => {
                 write!(f, "the server's version is {version}: waiting for a lock needs 6.2 or newer")
             }

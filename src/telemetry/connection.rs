@@ -73,9 +73,9 @@ impl<'a> ConnectionEvents<'a> {
         }
     }
 
-    /// A connection was made, to this one where there are several servers. `notifications` is false if the user has no
-    /// permission for channels.
-    pub(crate) fn made(&mut self, notifications: bool, node: Option<&dyn Display>) {
+    /// A connection was made, to this one where there are several servers. `refusal`: why the server sends no notifications, if
+    /// that is not known from an earlier connection.
+    pub(crate) fn made(&mut self, refusal: Option<&dyn Display>, node: Option<&dyn Display>) {
         count("connected");
         let now = Instant::now();
         self.up_since = Some(now);
@@ -95,16 +95,11 @@ impl<'a> ConnectionEvents<'a> {
             } else {
                 tracing::debug!(server, node, key_prefix, inbox, failures, outage = ?lasted, "connected to the lock server");
             }
-            if !notifications {
-                tracing::warn!(
-                    server,
-                    key_prefix,
-                    inbox,
-                    "the user has no permission for channels: waiters poll the server instead of being notified"
-                );
+            if let Some(reason) = refusal {
+                tracing::warn!(server, key_prefix, inbox, %reason, "waiters poll the server instead of being notified");
             }
         }
-        let _ = (failures, lasted, logged, notifications, node);
+        let _ = (failures, lasted, logged, refusal, node);
     }
 
     /// A connection broke.
@@ -178,14 +173,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_outage_of_an_hour_is_few_lines_and_its_end_is_logged() {
         let lines = logged(async |events| {
-            events.made(true, None);
+            events.made(None, None);
             advance(Duration::from_secs(60)).await;
             events.broke(&"reset");
             for _ in 0..7200 {
                 events.failed(&"refused");
                 advance(Duration::from_millis(500)).await;
             }
-            events.made(true, None);
+            events.made(None, None);
         })
         .await;
         let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
@@ -203,16 +198,16 @@ mod tests {
     async fn a_connection_that_breaks_again_and_again_is_logged_seldom() {
         let lines = logged(async |events| {
             for _ in 0..200 {
-                events.made(true, None);
+                events.made(None, None);
                 advance(Duration::from_millis(100)).await;
                 events.broke(&"readonly");
                 advance(Duration::from_millis(400)).await;
             }
             // One that lasts ends the outage.
-            events.made(true, None);
+            events.made(None, None);
             advance(Duration::from_secs(11)).await;
             events.broke(&"reset");
-            events.made(true, None);
+            events.made(None, None);
         })
         .await;
         let of = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
@@ -225,7 +220,7 @@ mod tests {
         let lines = logged(async |events| {
             // Each connection ends when its first reply is late, a little after the time-out.
             for _ in 0..600 {
-                events.made(true, None);
+                events.made(None, None);
                 advance(RESPONSE_TIMEOUT + Duration::from_millis(10)).await;
                 events.broke(&"timed out");
             }

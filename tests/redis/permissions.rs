@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use orchestrix_locking::{DistributedLockProvider, LockError, LockOptions};
+use orchestrix_locking::{DistributedLockProvider, LockError, LockOptions, RedisWarning};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -137,6 +137,62 @@ async fn without_channels_everything_works() {
     for refused in server.acl_log() {
         assert_eq!(refused["reason"], "channel", "{refused:?}");
     }
+}
+
+/// Where scripts cannot publish, or nobody can subscribe, for whatever reason, everything works, and the warning has the reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_messages_everything_works_and_the_reason_is_told() {
+    let unpublished = FEWEST_COMMANDS.replace("+publish ", "");
+    let limited = server_with(&[&unpublished, FEWEST_KEYS, INBOXES]);
+    let other_channels = server_with(&[FEWEST_COMMANDS, FEWEST_KEYS, "&orchestrix:lock:other:*"]);
+    let renamed = |command: &str| RedisServer::builder().config("rename-command", &format!("{command} \"\"")).start();
+    let [no_publish, no_subscribe] = ["PUBLISH", "SUBSCRIBE"].map(renamed);
+    for (server, url, why) in [
+        (&limited, limited.url_as(USER, PASSWORD), "can't run this command"),
+        (&other_channels, other_channels.url_as(USER, PASSWORD), "no permission for the channels"),
+        (&no_publish, no_publish.url(), "Unknown Redis command called from script"),
+        (&no_subscribe, no_subscribe.url(), "unknown command"),
+    ] {
+        everything(&url, server).await.unwrap_or_else(|error| panic!("{why}: {error}"));
+        let warnings = provider_at(&url).warnings().await.unwrap();
+        let [told @ (RedisWarning::NoMessages | RedisWarning::MessagesRefused { .. })] = &warnings[..] else {
+            panic!("{why}: {warnings:?}")
+        };
+        assert!(told.to_string().contains(why), "{told}");
+        assert_eq!(told == &RedisWarning::NoMessages, why.contains("channels"), "{told:?}");
+    }
+}
+
+/// The permission is taken away while a connection is up: the holder's release succeeds, and its waiters keep their order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_that_is_taken_away_fails_no_call() {
+    let server = server_with(&[FEWEST_COMMANDS, FEWEST_KEYS, INBOXES]);
+    let url = server.url_as(USER, PASSWORD);
+    let providers = [(); 3].map(|()| provider_at(&url));
+    let held = acquired(&lock(&providers[0], "name")).await;
+    let mut waiting = Vec::new();
+    for provider in &providers[1..] {
+        let before = waiting.len();
+        let lock = lock(provider, "name");
+        waiting.push(tokio::spawn(async move { lock.acquire().await }));
+        until("it waits", || server.queue_of(&key_of("name")).len() == before + 1).await;
+    }
+    server.cli(&["ACL", "SETUSER", USER, "-publish"]);
+    let mut tokens = vec![held.fencing_token()];
+    let token_of = |entry: &str| entry.rsplit(':').next().map(str::to_owned);
+    let first = token_of(&server.queue_of(&key_of("name"))[0]);
+    held.release().await.unwrap();
+    // It may have asked again by now. Then it holds the lock.
+    let is_first = server.queue_of(&key_of("name")).first().and_then(|entry| token_of(entry)) == first;
+    let owner = server.get(&key_of("name")).map(|token| String::from_utf8(token).unwrap());
+    assert!(is_first || owner == first, "the first waiter has kept its place");
+    for task in waiting {
+        let guard = soon("it is granted", task).await.unwrap().unwrap();
+        tokens.push(guard.fencing_token());
+        guard.release().await.unwrap();
+    }
+    assert!(tokens.is_sorted(), "in the order of the queue: {tokens:?}");
+    until("nothing is left", || server.leftovers().is_empty()).await;
 }
 
 /// The lack of channels is told once, however often the connection is replaced.

@@ -330,6 +330,32 @@ fn walk(seed: u64, versions: &[(Version, bool)]) {
     }
 }
 
+/// A server that refuses a message: the lock is free, its waiters keep their places, and no call fails.
+#[test]
+fn a_refused_message_costs_no_waiter_its_place() {
+    let server = RedisServer::start();
+    let mut scripts = Scripts::new(&server);
+    let (acquire, release) = (scripts.acquire.clone(), scripts.release.clone());
+    let tokens = ["a", "b", "c"].map(|process| format!("00000000000000a{process}.{:032x}", 1));
+    for token in &tokens {
+        scripts.run(&acquire, &[INBOXES, token, "60000", "m5000"]);
+    }
+    let queue = server.queue_of(KEYS[0]);
+    assert_eq!(queue.len(), 2);
+    server.cli(&["ACL", "SETUSER", "mute", "on", ">secret", "~*", "&*", "+@all", "-publish"]);
+    redis::cmd("AUTH").arg("mute").arg("secret").exec(&mut scripts.connection).unwrap();
+    let deadlines: Vec<_> = queue.iter().map(|entry| entry.split(':').next().unwrap()).collect();
+    // It would tell the holder that others wait.
+    assert_eq!(scripts.run(&acquire, &[INBOXES, &tokens[1], "60000", "m5000", deadlines[0]])[0], 0);
+    for (holder, next) in [(0, 1), (1, 2)] {
+        assert_eq!(scripts.run(&release, &[INBOXES, &tokens[holder]]), [1]);
+        assert_eq!(scripts.owner(), None);
+        assert_eq!(server.queue_of(KEYS[0]), queue[next - 1..], "each has its place");
+        let asked_again = [INBOXES, &tokens[next], "60000", "m5000", deadlines[next - 1]];
+        assert_eq!(scripts.run(&acquire, &asked_again)[0], 1, "it is its turn");
+    }
+}
+
 /// S2: the number goes on above the last one though the server's clock is behind it; and nonsense in the fence's key
 /// is overcome, as its loss is.
 #[test]

@@ -53,7 +53,7 @@ pub(super) async fn supervise_cluster<C: Caller>(guard: &SupervisorGuard<C>, eve
         match map.unwrap_or_else(|_| Err(timed_out())) {
             Ok(map) => {
                 if !connection.connected_before.swap(true, SeqCst) {
-                    events.made(true, None);
+                    events.made(None, None);
                 }
                 guard.set_condition(Condition::Up { publishing: Publishing::Allowed });
                 since = Instant::now();

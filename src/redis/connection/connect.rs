@@ -16,12 +16,12 @@ use tokio::time::{sleep, timeout};
 use super::failure::{speaks_no_tls, timed_out};
 use super::hello::{self, ServerFacts};
 use super::shared::Shared;
-use super::{Caller, Node};
+use super::{Caller, Node, redact};
 use crate::engine::InboxId;
 use crate::redis::connection_string::{Server, Servers};
 use crate::redis::discovery::sentinels::Primary;
 use crate::redis::discovery::{self, role};
-use crate::redis::protocol::{self, Publishing};
+use crate::redis::protocol::{self, Publishing, Refusal};
 use crate::redis::settings::Settings;
 
 /// A connection that is ready: scripts loaded, inbox subscribed.
@@ -212,10 +212,11 @@ async fn make_ready<C: Caller>(
     primary: Option<Primary>,
 ) -> RedisResult<ReadyConnection> {
     let OpenConnection { mut shared, signals } = opened;
-    let facts = introduce(&mut shared, connection.inbox).await?;
+    let mut facts = introduce(&mut shared, connection.inbox).await?;
     let in_cluster = facts.in_cluster;
+    facts.refusal = open_inbox(connection, &mut shared, in_cluster).await?;
+    let publishing = if facts.refusal.is_none() { Publishing::Allowed } else { Publishing::Refused };
     *connection.facts.lock() = facts;
-    let publishing = open_inbox(&mut shared, &connection.keys.inbox(connection.inbox)).await?;
     Ok(ReadyConnection { shared, publishing, signals, primary, in_cluster })
 }
 
@@ -280,18 +281,31 @@ async fn introduce(connection: &mut MultiplexedConnection, inbox: InboxId) -> Re
     Ok(facts)
 }
 
-/// Subscribes to this process's inbox, and finds out whether this client may publish: a user of the server may lack the
-/// permission for channels.
-async fn open_inbox(connection: &mut MultiplexedConnection, inbox: &str) -> RedisResult<Publishing> {
-    let subscribed = async {
-        connection.subscribe(inbox).await?;
-        ::redis::cmd("PUBLISH").arg(inbox).arg("").query_async::<Value>(connection).await
+/// Subscribes to this process's inbox, and finds out whether scripts may publish to it. Why not, if one of them is refused: a
+/// user may lack the permission, and a service may have no such command, or not in scripts.
+async fn open_inbox<C: Caller>(
+    connection: &Shared<C>,
+    opened: &mut MultiplexedConnection,
+    in_cluster: bool,
+) -> RedisResult<Option<Refusal>> {
+    let (keys, inbox) = (&connection.keys, connection.keys.inbox(connection.inbox));
+    let refusal = match opened.subscribe(&inbox).await {
+        Ok(()) => {
+            let key = if in_cluster { keys.fence_in_slot(connection.slot()) } else { keys.fence().to_owned() };
+            let probe = protocol::probe_publishing(&key, &inbox);
+            let answer = opened.req_packed_commands(&probe, 0, 2).await?.pop().unwrap_or(Value::Nil);
+            protocol::publishing(answer.extract_error())
+        }
+        Err(error) => match error.code() {
+            Some("NOPERM") => Some(Refusal::Channels),
+            Some("ERR") => Some(Refusal::new(&error.to_string())),
+            _ => return Err(error),
+        },
     };
-    match subscribed.await {
-        Ok(_) => Ok(Publishing::Allowed),
-        Err(error) if error.code() == Some("NOPERM") => Ok(Publishing::Refused),
-        Err(error) => Err(error),
-    }
+    Ok(refusal.map(|refusal| match refusal {
+        Refusal::Channels => Refusal::Channels,
+        Refusal::Other(text) => Refusal::Other(redact(&connection.settings, &text)),
+    }))
 }
 
 /// Takes what the server sends without being asked: notifications, and the end of the connection.

@@ -10,6 +10,7 @@ use ::redis::aio::ConnectionLike;
 use ::redis::{Cmd, Value};
 
 use crate::engine::InboxId;
+use crate::redis::protocol::Refusal;
 
 /// What the server said of itself when the present connection was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(in crate::redis) struct ServerFacts {
     pub(in crate::redis) version: Option<String>,
     /// Whether it is a node of a Redis Cluster.
     pub(in crate::redis) in_cluster: bool,
+    /// Why it sends this client no notifications, if it does not.
+    pub(in crate::redis) refusal: Option<Refusal>,
 }
 
 /// The command that names the connection after its inbox and its process.
@@ -39,7 +42,11 @@ pub(super) fn facts(reply: Value) -> ServerFacts {
         let (_, value) = fields.iter().find(|(key, _)| text(key) == Some(name))?;
         text(value)
     };
-    ServerFacts { version: field("version").map(str::to_owned), in_cluster: field("mode") == Some("cluster") }
+    ServerFacts {
+        version: field("version").map(str::to_owned),
+        in_cluster: field("mode") == Some("cluster"),
+        refusal: None,
+    }
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -96,8 +103,9 @@ mod tests {
             ])
         };
         let version = Some("7.0.15".to_owned());
-        assert_eq!(facts(reply("standalone")), ServerFacts { version: version.clone(), in_cluster: false });
-        assert_eq!(facts(reply("cluster")), ServerFacts { version, in_cluster: true });
+        let expected = |in_cluster| ServerFacts { version: version.clone(), in_cluster, refusal: None };
+        assert_eq!(facts(reply("standalone")), expected(false));
+        assert_eq!(facts(reply("cluster")), expected(true));
         let refused: ServerError = make_extension_error("ERR".to_owned(), None).try_into().unwrap();
         for other in [Value::Nil, Value::Okay, Value::Map(Vec::new()), Value::ServerError(refused)] {
             assert_eq!(facts(other), ServerFacts::default());

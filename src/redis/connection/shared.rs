@@ -1,7 +1,7 @@
 //! [`Shared`]: what the callers, the batches in flight and the supervisor share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering::SeqCst};
 
 use ::redis::RedisError;
 use parking_lot::Mutex;
@@ -23,6 +23,8 @@ pub(in crate::redis) struct Shared<C: Caller> {
     pub(in crate::redis) number: Node,
     /// The server is a node of a cluster, and there are connections to the others as well.
     pub(super) in_cluster: bool,
+    /// One of the slots that the node serves, as far as is known.
+    pub(super) slot: AtomicU16,
     pub(super) settings: Settings,
     pub(super) keys: Keys,
     pub(super) inbox: InboxId,
@@ -58,6 +60,7 @@ impl<C: Caller> Shared<C> {
         Self {
             number: Node(0),
             in_cluster: false,
+            slot: AtomicU16::new(0),
             settings,
             keys,
             inbox,
@@ -110,6 +113,16 @@ impl<C: Caller> Shared<C> {
             Servers::One(server) => Some(server.clone()),
             Servers::AnyOf(_) | Servers::Sentinel(_) | Servers::Cluster(_) => self.node.lock().clone(),
         }
+    }
+
+    /// One of the slots that the node serves, as far as is known.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot.load(SeqCst)
+    }
+
+    /// Notes one of the slots that the node serves.
+    pub(in crate::redis) fn set_slot(&self, slot: u16) {
+        self.slot.store(slot, SeqCst);
     }
 
     /// A failure of the server of the latest connection.

@@ -24,7 +24,6 @@ use super::{Caller, Condition, Connection, WatchedTask};
 use crate::redis::connection_string::{Server, Servers};
 use crate::redis::discovery::switch;
 use crate::redis::jitter::jittered;
-use crate::redis::protocol::Publishing;
 use crate::telemetry::connection::ConnectionEvents;
 
 /// How long the next attempt to connect is put off, after the first, second, … that failed; jittered.
@@ -81,9 +80,10 @@ async fn supervise<C: Caller>(guard: SupervisorGuard<C>) {
                 let node = ready.primary.as_ref().map(|primary| primary.server.clone());
                 connection.node.lock().clone_from(&node);
                 guard.set_condition(Condition::Up { publishing: ready.publishing });
-                let permitted = ready.publishing == Publishing::Allowed;
-                let as_before = permitted || !std::mem::replace(&mut permitted_before, permitted);
-                events.made(as_before, node.as_ref().map(|node| node as &dyn Display));
+                let refusal = connection.facts.lock().refusal.clone();
+                let is_new = refusal.is_some() && std::mem::replace(&mut permitted_before, refusal.is_none());
+                let refusal = refusal.as_ref().filter(|_| is_new).map(|refusal| refusal as &dyn Display);
+                events.made(refusal, node.as_ref().map(|node| node as &dyn Display));
                 if connection.connected_before.swap(true, SeqCst) {
                     caller.reconnected(connection.number);
                 }

@@ -1,5 +1,7 @@
 //! What a client may do, and what it does not expect.
 
+use std::fmt;
+
 use crate::LockError;
 
 /// Whether this client may publish notifications. If not, waiters poll.
@@ -7,6 +9,31 @@ use crate::LockError;
 pub(in crate::redis) enum Publishing {
     Allowed,
     Refused,
+}
+
+/// Why the server sends this client no notifications.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::redis) enum Refusal {
+    /// The user has no permission for the channels.
+    Channels,
+    /// The server's text.
+    Other(String),
+}
+
+impl Refusal {
+    /// The refusal that a server's error stands for.
+    pub(in crate::redis) fn new(text: &str) -> Self {
+        if text.contains("NOPERM") && text.contains("channel") { Self::Channels } else { Self::Other(text.to_owned()) }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channels => f.write_str("the user has no permission for channels"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
 }
 
 /// An answer that no script of this crate gives.

@@ -10,10 +10,10 @@ mod reply;
 #[cfg(feature = "__simulation")]
 mod texts;
 
-pub(super) use command::Publishing;
+pub(super) use command::{Publishing, Refusal};
 pub(super) use encode::{Answers, EncodeOptions, MAX_LOCKS_PER_COMMAND, encode};
 pub(super) use notification::Notification;
-pub(super) use reply::{acquired, cancel_reply, owner_reply};
+pub(super) use reply::{acquired, cancel_reply, owner_reply, publishing};
 #[cfg(feature = "__simulation")]
 pub use texts::{ScriptTexts, script_texts};
 
@@ -40,8 +40,8 @@ impl Script {
         let for_each = "--#for each lock";
         let several = format!("{}\nend", body.replace(for_each, "local function run()"));
         Self {
-            one: Text::new(&include_str!("one.lua").replace("--#script", &body.replace(for_each, ""))),
-            several: Text::new(&include_str!("several.lua").replace("--#script", &several)),
+            one: Text::framed(&include_str!("one.lua").replace("--#script", &body.replace(for_each, ""))),
+            several: Text::framed(&include_str!("several.lua").replace("--#script", &several)),
         }
     }
 
@@ -56,11 +56,27 @@ impl Script {
 }
 
 impl Text {
-    fn new(framed: &str) -> Self {
-        let text = format!("{}\n{framed}", include_str!("head.lua"));
+    /// A script with the head of all.
+    fn framed(framed: &str) -> Self {
+        Self::new(format!("{}\n{framed}", include_str!("head.lua")))
+    }
+
+    fn new(text: String) -> Self {
         let digest = ::redis::Script::new(&text).get_hash().to_owned();
         Self { text, digest }
     }
+}
+
+/// Finds out whether scripts may publish.
+static PROBE: LazyLock<Text> = LazyLock::new(|| Text::new(include_str!("probe.lua").to_owned()));
+
+/// The commands that find out whether scripts may publish to this inbox: the last of them has the [answer](publishing).
+/// The key is in a slot of the server.
+pub(super) fn probe_publishing(key: &str, inbox: &str) -> ::redis::Pipeline {
+    let mut pipeline = ::redis::pipe();
+    pipeline.cmd("SCRIPT").arg("LOAD").arg(PROBE.text.as_str());
+    pipeline.cmd("EVALSHA").arg(PROBE.digest.as_str()).arg(1).arg(key).arg(inbox);
+    pipeline
 }
 
 macro_rules! scripts {

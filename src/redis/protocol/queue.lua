@@ -1,10 +1,14 @@
 -- The wait queue: joining it, and granting a free lock to the first waiter. Included after grant.lua.
 
 -- Publishes a message to the inbox that a token names. Returns how many connections received it: 0 if this client may not
--- publish, or if the token is that of another program and names no inbox.
+-- publish, or if the token is that of another program and names no inbox. If the server refuses it, though it allowed it when
+-- this client connected, the rest of the call does as a client that may not publish.
 local function notify(token, message)
   if inboxes == '' or #token ~= 49 or string.sub(token, 17, 17) ~= '.' then return 0 end
-  return call('PUBLISH', inboxes .. string.sub(token, 1, 16), message)
+  local received = redis.pcall('PUBLISH', inboxes .. string.sub(token, 1, 16), message)
+  if type(received) == 'number' then return received end
+  inboxes = ''
+  return 0
 end
 
 -- Positions and texts of the entries of the caller's token, as far as they are near an end of the queue (S6). If its owner
@@ -76,16 +80,25 @@ local function grant_next(first, full_ttl)
     local polls = alive and token ~= my_token and (mode == 'p' or inboxes == '')
     -- Where one process is dead others may be. From then on each is looked for before it is granted the lock, which costs
     -- less than a grant to a dead one.
-    if met_dead_process and alive and not polls and token ~= my_token then alive = notify(token, 'there') > 0 end
+    if met_dead_process and alive and not polls and token ~= my_token then
+      alive = notify(token, 'there') > 0
+      if inboxes == '' then alive, polls = true, true end
+    end
     if alive then
       if dead > 0 then call('LPOP', queue, dead) end
       if polls then return end
       -- Granted before it is published (S4).
       local number = grant(token, token == my_token and full_ttl or claim)
+      local message = { 'granted', digits(number), digits(now), call('LLEN', queue) - 1, token, lock }
+      local heard = token == my_token or notify(token, table.concat(message, ':')) > 0
+      if not heard and inboxes == '' then
+        -- Refused. The lock is free again, and the entry is still there: that process comes by itself.
+        call('DEL', lock)
+        return
+      end
       call('LPOP', queue)
-      local message = { 'granted', digits(number), digits(now), call('LLEN', queue), token, lock }
-      if token == my_token or notify(token, table.concat(message, ':')) > 0 then return token, number end
-      -- No connection received it: that process is dead. Its entry is removed already.
+      if heard then return token, number end
+      -- No connection received it: that process is dead.
       call('DEL', lock)
       dead, met_dead_process = 0, true
     else

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ::redis::Value;
+use ::redis::{RedisResult, Value};
 
-use super::command::unexpected;
+use super::command::{Refusal, unexpected};
 use crate::LockError;
 use crate::engine::{Acquired, CancelReply, ServerTime};
 
@@ -46,6 +46,17 @@ pub(in crate::redis) fn cancel_reply(answer: &Value) -> Result<CancelReply, Lock
         Value::Int(0) => Ok(CancelReply::Nothing),
         Value::Int(1 | 2) => Ok(CancelReply::Found),
         _ => Err(unexpected(answer)),
+    }
+}
+
+/// The answer of `probe.lua`: why scripts may not publish, if they may not.
+pub(in crate::redis) fn publishing(answer: RedisResult<Value>) -> Option<Refusal> {
+    match answer {
+        Ok(Value::BulkString(text)) => Some(Refusal::new(&String::from_utf8_lossy(&text))),
+        // A service that refuses a script because of what it calls.
+        Err(error) if error.code() == Some("ERR") => Some(Refusal::new(&error.to_string())),
+        // The script was refused for a reason that passes, or that the calls for locks meet as well.
+        Ok(_) | Err(_) => None,
     }
 }
 

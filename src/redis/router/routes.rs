@@ -89,7 +89,7 @@ impl<C: Caller> Routes<C> {
         let slots_before = std::mem::replace(&mut self.slots, vec![0; SLOTS.into()]);
         let mut kept = Vec::new();
         for (from, to, server) in map.ranges {
-            let at = self.position(&server, first, &before);
+            let at = self.position(from, &server, first, &before);
             kept.push(server);
             for slot in self.slots.iter_mut().take(usize::from(to) + 1).skip(usize::from(from)) {
                 *slot = at;
@@ -117,14 +117,20 @@ impl<C: Caller> Routes<C> {
 
     /// One slot is served by this node.
     pub(super) fn moved(&mut self, slot: u16, server: &Server, first: &Connection<C>) {
-        let at = self.position(server, first, &[]);
+        let at = self.position(slot, server, first, &[]);
         if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
             *slot = at;
         }
     }
 
-    /// The position of a node plus one. A node without a connection gets that of `before`, or a new one.
-    fn position(&mut self, server: &Server, first: &Connection<C>, before: &[(Server, Arc<Connection<C>>)]) -> u16 {
+    /// The position of the node that serves this slot, plus one. A node without a connection gets that of `before`, or a new one.
+    fn position(
+        &mut self,
+        slot: u16,
+        server: &Server,
+        first: &Connection<C>,
+        before: &[(Server, Arc<Connection<C>>)],
+    ) -> u16 {
         let known = self.nodes.iter().position(|(known, _)| known == server);
         let at = known.unwrap_or_else(|| {
             let present = before.iter().find(|(known, _)| known == server);
@@ -132,6 +138,9 @@ impl<C: Caller> Routes<C> {
             self.nodes.push((server.clone(), connection));
             self.nodes.len() - 1
         });
+        if let Some((_, connection)) = self.nodes.get(at) {
+            connection.set_slot(slot);
+        }
         // A cluster has at most 16 384 nodes, one for each slot.
         u16::try_from(at + 1).unwrap_or(0)
     }

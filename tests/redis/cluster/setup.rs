@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orchestrix_locking::{DistributedLockProvider as _, RedisLockOptions, RedisLockProvider};
+use orchestrix_locking::{DistributedLockProvider as _, RedisLockOptions, RedisLockProvider, RedisWarning};
 
 use super::lock;
 use crate::fixtures::provider_at;
@@ -65,7 +65,8 @@ async fn nodes_are_reached_over_tls() {
         let guard = lock(&provider, &format!("order:{number}")).try_acquire(SOON).await.unwrap().unwrap();
         guard.release().await.unwrap();
     }
-    assert!(cluster.nodes().iter().all(|node| node.scripts_run() > 0));
+    // More than the one script that each connection begins with.
+    assert!(cluster.nodes().iter().all(|node| node.scripts_run() > 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,6 +176,42 @@ async fn the_documented_permissions_are_enough() {
     for node in cluster.nodes() {
         assert_eq!(node.acl_log(), [], "nothing was refused");
     }
+}
+
+/// Where scripts may not publish, waiters poll on every node, and the reason is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locks_work_without_permission_to_publish() {
+    let rules = format!("{} {FEWEST_KEYS} {INBOXES} {FEWEST_OF_CLUSTER}", FEWEST_COMMANDS.replace("+publish ", ""));
+    let user = format!("locks on >secret resetchannels -@all {rules}");
+    let cluster = RedisCluster::builder().replicas(0).user_acl(&user).start();
+    let provider = provider_at(&cluster.connection_string_as("locks", "secret"));
+    let warnings = provider.warnings().await.unwrap();
+    let [RedisWarning::MessagesRefused { why }] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(why.contains("can't run this command"), "{why}");
+    for node in cluster.nodes() {
+        let refused: Vec<_> = node.acl_log().into_iter().map(|line| line["object"].clone()).collect();
+        assert_eq!(refused, ["publish"], "it was found out on each node");
+    }
+    everything(&cluster).await;
+}
+
+/// While a permission is taken away no call fails: neither the release, nor those that wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_to_publish_that_is_taken_away_fails_no_call() {
+    let cluster = with_user(FEWEST_OF_CLUSTER);
+    let text = cluster.connection_string_as("locks", "secret");
+    let (one, other) = (provider_at(&text), provider_at(&text));
+    let held = lock(&one, "order:1").try_acquire(SOON).await.unwrap().unwrap();
+    let waiting = wait_for(&lock(&other, "order:1"), SOON);
+    let node = &cluster.nodes()[cluster.master_of_slot(super::slot_of(&cluster, "order:1"))];
+    let length = || node.ask::<usize>(redis::cmd("LLEN").arg("{orchestrix:lock:order:1}:q"));
+    until("the server knows", SOON, || length() == 1).await;
+    for node in cluster.nodes() {
+        node.cli(&["ACL", "SETUSER", "locks", "-publish"]);
+    }
+    held.release().await.unwrap();
+    granted(waiting).await.release().await.unwrap();
+    until("nothing is left", SOON, || super::keys(&cluster).is_empty()).await;
 }
 
 /// Without the epoch the first node that replies is believed.
