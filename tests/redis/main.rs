@@ -21,6 +21,7 @@ mod fixtures;
 mod interop;
 mod late_calls;
 mod lease_length;
+mod literal_keys;
 #[cfg(feature = "tracing")]
 #[path = "../support/log.rs"]
 mod log;

@@ -57,7 +57,14 @@ impl Version {
             let function = if self.old { "local function one()" } else { "local function run()" };
             let body = format!("{}\nend", body.replace("--#for each lock", function));
             self.several.replace("--#script", &body)
+        } else if self.old {
+            self.one.replace("--#script", &body)
         } else {
+            let keys = [("lock", "KEYS[1]"), ("queue", "KEYS[2]"), ("fence", "KEYS[3]")];
+            let body = keys.iter().fold(body, |body, (name, key)| {
+                let body = body.replace(&format!(", {name},"), &format!(", {key},"));
+                body.replace(&format!(", {name})"), &format!(", {key})"))
+            });
             self.one.replace("--#script", &body)
         };
         redis::Script::new(&format!("{}\n{framed}", self.head))

@@ -33,6 +33,8 @@ pub(super) struct ReadyConnection {
     pub(super) primary: Option<Primary>,
     /// The server is a node of a cluster.
     pub(super) in_cluster: bool,
+    /// No command is for several locks.
+    pub(super) one_lock_per_command: bool,
 }
 
 /// What a connection and the supervisor signal to each other.
@@ -213,11 +215,11 @@ async fn make_ready<C: Caller>(
 ) -> RedisResult<ReadyConnection> {
     let OpenConnection { mut shared, signals } = opened;
     let mut facts = introduce(&mut shared, connection.inbox).await?;
-    let in_cluster = facts.in_cluster;
+    let (in_cluster, one_lock_per_command) = (facts.in_cluster, facts.in_cluster || facts.refuses_several_locks);
     facts.refusal = open_inbox(connection, &mut shared, in_cluster).await?;
     let publishing = if facts.refusal.is_none() { Publishing::Allowed } else { Publishing::Refused };
     *connection.facts.lock() = facts;
-    Ok(ReadyConnection { shared, publishing, signals, primary, in_cluster })
+    Ok(ReadyConnection { shared, publishing, signals, primary, in_cluster, one_lock_per_command })
 }
 
 /// Whether the server there replies to a command that is not encrypted. Nothing secret is sent.
@@ -275,9 +277,11 @@ async fn introduce(connection: &mut MultiplexedConnection, inbox: InboxId) -> Re
     pipeline.add_command(hello::command(inbox));
     let loads = protocol::load_all(&mut pipeline);
     let mut answers = connection.req_packed_commands(&pipeline, 0, 1 + loads).await?.into_iter();
-    let facts = answers.next().map(hello::facts).unwrap_or_default();
+    let mut facts = answers.next().map(hello::facts).unwrap_or_default();
     // The first error alone: the error of a whole pipeline repeats it for each script, and has no code.
-    answers.try_for_each(|answer| answer.extract_error().map(drop))?;
+    answers.by_ref().take(loads / 2).try_for_each(|answer| answer.extract_error().map(drop))?;
+    // Locks need none of the others.
+    facts.refuses_several_locks = answers.any(|answer| answer.extract_error().is_err());
     Ok(facts)
 }
 

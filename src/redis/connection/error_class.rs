@@ -70,10 +70,11 @@ pub(in crate::redis) fn redirect(error: &RedisError, from: &Server) -> Redirect 
 }
 
 /// Whether the refusal of a command for several locks may concern only one of them: they are in different slots of a
-/// cluster, one of those slots is not served, or this client may not use one of the names. The server checks this before it
-/// begins with the script, so that each lock can be tried by itself.
+/// cluster, one of those slots is not served, or this client may not use one of the names. Or the service does not run scripts
+/// whose keys are not literal. The server checks this before it begins with the script, so that each lock can be tried by itself.
 pub(super) fn may_be_of_one_lock(error: &RedisError) -> bool {
-    matches!(error.code(), Some("CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" | "NOPERM"))
+    let wants_literal_keys = || error.detail().is_some_and(|detail| detail.contains("bad lua script"));
+    matches!(error.code(), Some("CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" | "NOPERM")) || wants_literal_keys()
 }
 
 /// Whether the connection was closed, rather than silent: the next one is likely to work.

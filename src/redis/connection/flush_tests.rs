@@ -92,6 +92,7 @@ impl Scene {
             signals: Arc::new(Signals::default()),
             primary: None,
             in_cluster: false,
+            one_lock_per_command: false,
         };
         let generation = connection.task.claim(&Handle::current()).unwrap();
         let caller = Arc::new(Answered::default());

@@ -18,6 +18,8 @@ pub(in crate::redis) struct ServerFacts {
     pub(in crate::redis) version: Option<String>,
     /// Whether it is a node of a Redis Cluster.
     pub(in crate::redis) in_cluster: bool,
+    /// It refuses scripts for several locks.
+    pub(in crate::redis) refuses_several_locks: bool,
     /// Why it sends this client no notifications, if it does not.
     pub(in crate::redis) refusal: Option<Refusal>,
 }
@@ -45,7 +47,7 @@ pub(super) fn facts(reply: Value) -> ServerFacts {
     ServerFacts {
         version: field("version").map(str::to_owned),
         in_cluster: field("mode") == Some("cluster"),
-        refusal: None,
+        ..ServerFacts::default()
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
             ])
         };
         let version = Some("7.0.15".to_owned());
-        let expected = |in_cluster| ServerFacts { version: version.clone(), in_cluster, refusal: None };
+        let expected = |in_cluster| ServerFacts { version: version.clone(), in_cluster, ..ServerFacts::default() };
         assert_eq!(facts(reply("standalone")), expected(false));
         assert_eq!(facts(reply("cluster")), expected(true));
         let refused: ServerError = make_extension_error("ERR".to_owned(), None).try_into().unwrap();

@@ -57,7 +57,7 @@ pub(super) struct Sender<C: Caller> {
 impl<C: Caller> Sender<C> {
     pub(super) fn new(caller: &Arc<C>, ready: &ReadyConnection, generation: Generation, supervisor: Waker) -> Self {
         let mode = SendMode {
-            one_lock_per_command: ready.in_cluster,
+            one_lock_per_command: ready.one_lock_per_command,
             fence_per_slot: ready.in_cluster,
             ..SendMode::default()
         };

@@ -40,22 +40,32 @@ impl Script {
         let for_each = "--#for each lock";
         let several = format!("{}\nend", body.replace(for_each, "local function run()"));
         Self {
-            one: Text::framed(&include_str!("one.lua").replace("--#script", &body.replace(for_each, ""))),
+            one: Text::framed(
+                &include_str!("one.lua").replace("--#script", &with_literal_keys(&body.replace(for_each, ""))),
+            ),
             several: Text::framed(&include_str!("several.lua").replace("--#script", &several)),
         }
     }
+}
 
-    /// The commands that load both forms.
-    fn load(&self) -> impl Iterator<Item = ::redis::Cmd> {
-        [&self.one, &self.several].into_iter().map(|script| {
-            let mut load = ::redis::cmd("SCRIPT");
-            load.arg("LOAD").arg(script.text.as_str());
-            load
-        })
-    }
+/// The part of a script for one lock in which commands are given `KEYS[n]` in place of the names that `one.lua` declares. Some
+/// services refuse a script whose commands have their keys from variables.
+fn with_literal_keys(script: &str) -> String {
+    let names = [("lock", "KEYS[1]"), ("queue", "KEYS[2]"), ("fence", "KEYS[3]")];
+    names.into_iter().fold(script.to_owned(), |script, (name, key)| {
+        let script = script.replace(&format!(", {name},"), &format!(", {key},"));
+        script.replace(&format!(", {name})"), &format!(", {key})"))
+    })
 }
 
 impl Text {
+    /// The command that loads it.
+    fn load(&self) -> ::redis::Cmd {
+        let mut load = ::redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(self.text.as_str());
+        load
+    }
+
     /// A script with the head of all.
     fn framed(framed: &str) -> Self {
         Self::new(format!("{}\n{framed}", include_str!("head.lua")))
@@ -74,7 +84,7 @@ static PROBE: LazyLock<Text> = LazyLock::new(|| Text::new(include_str!("probe.lu
 /// The key is in a slot of the server.
 pub(super) fn probe_publishing(key: &str, inbox: &str) -> ::redis::Pipeline {
     let mut pipeline = ::redis::pipe();
-    pipeline.cmd("SCRIPT").arg("LOAD").arg(PROBE.text.as_str());
+    pipeline.add_command(PROBE.load());
     pipeline.cmd("EVALSHA").arg(PROBE.digest.as_str()).arg(1).arg(key).arg(inbox);
     pipeline
 }
@@ -86,10 +96,13 @@ macro_rules! scripts {
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!($file)));
         )*
 
-        /// Appends the commands that load every script. Returns how many there are.
+        /// Appends the commands that load every script: first those for one lock, then as many for several. Returns how many
+        /// there are.
         pub(super) fn load_all(pipeline: &mut ::redis::Pipeline) -> usize {
-            let loads = [$(&*$name),*].into_iter().flat_map(|script: &Script| script.load());
-            loads.map(|load| _ = pipeline.add_command(load)).count()
+            let scripts = [$(&*$name),*];
+            let of_one = scripts.iter().map(|script: &&Script| &script.one);
+            let of_several = scripts.iter().map(|script: &&Script| &script.several);
+            of_one.chain(of_several).map(|text| _ = pipeline.add_command(text.load())).count()
         }
 
         /// Every script, by its file.
@@ -109,4 +122,28 @@ scripts! {
     RELEASE = "release.lua";
     /// Cancels an acquire.
     CANCEL = "cancel.lua";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As some services check it: each command of the server that has a key has it from `KEYS`, by a literal number.
+    #[test]
+    fn the_commands_of_a_script_for_one_lock_have_literal_keys() {
+        for script in [&*ACQUIRE, &*RENEW, &*RELEASE, &*CANCEL] {
+            let text = &script.one.text;
+            let commands: Vec<&str> = text.split("call('").skip(1).collect();
+            assert!(commands.len() > 2, "{text}");
+            for command in commands {
+                let (name, arguments) = command.split_once('\'').unwrap_or_default();
+                let has_literal = arguments.starts_with(", KEYS[1]")
+                    || arguments.starts_with(", KEYS[2]")
+                    || name == "SET" && arguments.starts_with(", KEYS[3]");
+                assert!(has_literal || ["TIME", "PUBLISH"].contains(&name), "{command}");
+                // Its second key, if it has one.
+                assert!(!arguments.lines().next().unwrap_or_default().contains(", queue)"), "{command}");
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 
@@ -126,7 +126,7 @@ fn array(texts: &[&str]) -> String {
     })
 }
 
-pub(crate) async fn read_command(stream: &mut BufReader<TcpStream>) -> Option<Vec<String>> {
+pub(crate) async fn read_command(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<String>> {
     let count = read_number(stream).await?;
     let mut words = Vec::new();
     for _ in 0..count {
@@ -139,7 +139,7 @@ pub(crate) async fn read_command(stream: &mut BufReader<TcpStream>) -> Option<Ve
 }
 
 /// The number of a header, `*3` or `$5`.
-async fn read_number(stream: &mut BufReader<TcpStream>) -> Option<usize> {
+async fn read_number(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<usize> {
     let mut line = String::new();
     stream.read_line(&mut line).await.ok()?;
     line.trim_end().get(1..)?.parse().ok()
