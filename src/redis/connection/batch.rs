@@ -15,6 +15,7 @@ use super::shared::Shared;
 use super::{Call, Caller, Reply};
 use crate::engine::Step;
 use crate::redis::protocol::{self, EncodeOptions, MAX_LOCKS_PER_COMMAND, Publishing};
+use crate::sync;
 
 /// Calls that are in flight. Those without a reply when it is dropped are in doubt (K1).
 pub(super) struct Batch<C: Caller> {
@@ -22,7 +23,7 @@ pub(super) struct Batch<C: Caller> {
     pub(super) caller: Arc<C>,
     /// Those without a reply.
     pub(super) calls: IntoIter<Call<C::CallKind>>,
-    pipeline: Pipeline,
+    pub(super) pipeline: Pipeline,
     /// How many commands of the pipeline load scripts. They come first; the others are calls of a script.
     pub(super) loads: usize,
     pub(super) mode: SendMode,
@@ -41,6 +42,11 @@ pub(super) struct SendMode {
 }
 
 impl SendMode {
+    /// How the first calls over a connection are sent.
+    pub(super) fn new(one_lock_per_command: bool, in_cluster: bool) -> Self {
+        Self { load_scripts: false, one_lock_per_command, fence_per_slot: in_cluster }
+    }
+
     /// What either of them asks for.
     pub(super) fn add(&mut self, other: Self) {
         self.load_scripts |= other.load_scripts;
@@ -76,7 +82,7 @@ impl<C: Caller> Batch<C> {
         }
         let (shared, caller, calls) = (Arc::clone(shared), Arc::clone(caller), calls.into_iter());
         // Before the first byte can be on its way: deadlines are counted from here.
-        Self { shared, caller, calls, pipeline, loads, mode, sent: Instant::now() }
+        Self { shared, caller, calls, pipeline, loads, mode, sent: sync::now() }
     }
 
     /// Sends the calls, and waits for the replies.

@@ -12,7 +12,7 @@ use crate::engine::{Command, Joining, Step};
 
 /// How long an acquire that may wait for a holder also waits for a server that can grant it. The caller's own time-out ends
 /// it earlier. After this time no other server is expected any more, and the call fails with its error.
-pub(in crate::redis) const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_WAIT_FOR_A_SERVER: Duration = Duration::from_secs(60);
 
 /// One call of a script, and what it is made for.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl<P> Call<P> {
     ///
     /// The time counts from the first call of this method, so that a call costs no look at the clock while the connection
     /// works.
-    pub(in crate::redis) fn may_wait_for(&mut self, now: Instant, response_timeout: Duration) -> Option<Duration> {
+    pub(super) fn may_wait_for(&mut self, now: Instant, response_timeout: Duration) -> Option<Duration> {
         let since = *self.waits_since.get_or_insert(Since::new(now));
         let longest = match self.command.step {
             Step::Acquire { joining: Joining::Queue { .. }, .. } => LONGEST_WAIT_FOR_A_SERVER,

@@ -10,7 +10,7 @@ pub(super) const WORTH_A_BATCH: usize = 16;
 
 /// The calls that wait to be sent (K2): those that free or keep a lock before those that acquire one.
 #[derive(Debug)]
-pub(in crate::redis) struct CallQueue<K> {
+pub(super) struct CallQueue<K> {
     urgent: VecDeque<Call<K>>,
     acquires: VecDeque<Call<K>>,
     /// How many of the calls in the queue the supervisor was woken for. Never more than there are.
@@ -18,11 +18,11 @@ pub(in crate::redis) struct CallQueue<K> {
 }
 
 impl<K> CallQueue<K> {
-    pub(in crate::redis) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { urgent: VecDeque::new(), acquires: VecDeque::new(), announced: 0 }
     }
 
-    pub(in crate::redis) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.urgent.len() + self.acquires.len()
     }
 
@@ -35,12 +35,12 @@ impl<K> CallQueue<K> {
         !self.urgent.is_empty()
     }
 
-    pub(in crate::redis) fn push_back(&mut self, call: Call<K>) {
+    pub(super) fn push_back(&mut self, call: Call<K>) {
         self.of_kind(&call).push_back(call);
     }
 
     /// Puts calls back that have not run, before all that were enqueued since.
-    pub(in crate::redis) fn put_back(&mut self, calls: Vec<Call<K>>) {
+    pub(super) fn put_back(&mut self, calls: Vec<Call<K>>) {
         for call in calls.into_iter().rev() {
             self.of_kind(&call).push_front(call);
         }
@@ -51,7 +51,7 @@ impl<K> CallQueue<K> {
     }
 
     /// Removes the acquire of this token, if it waits and has not run in part.
-    pub(in crate::redis) fn remove_acquire(&mut self, token: OwnerToken) -> Option<Call<K>> {
+    pub(super) fn remove_acquire(&mut self, token: OwnerToken) -> Option<Call<K>> {
         let at = self.acquires.iter().position(|call| call.command.token == token && !call.repeated)?;
         let call = self.acquires.remove(at);
         self.announced = self.announced.min(self.len());
@@ -59,7 +59,7 @@ impl<K> CallQueue<K> {
     }
 
     /// Removes the first calls, so many at most, in the order in which they are to be sent.
-    pub(in crate::redis) fn take(&mut self, most: usize) -> Vec<Call<K>> {
+    pub(super) fn take(&mut self, most: usize) -> Vec<Call<K>> {
         let urgent = self.urgent.len().min(most);
         let acquires = self.acquires.len().min(most - urgent);
         let mut taken = Vec::with_capacity(urgent + acquires);
@@ -68,12 +68,6 @@ impl<K> CallQueue<K> {
         self.announced = self.announced.min(self.len());
         self.shrink();
         taken
-    }
-
-    /// Every call in it.
-    #[cfg(feature = "__simulation")]
-    pub(in crate::redis) fn iter(&self) -> impl Iterator<Item = &Call<K>> {
-        self.urgent.iter().chain(&self.acquires)
     }
 
     /// A provider that holds very many locks enqueues as many renewals now and then. Their memory is not kept for the

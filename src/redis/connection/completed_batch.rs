@@ -3,7 +3,6 @@
 use std::vec::IntoIter;
 
 use ::redis::{RedisError, RedisResult, Value};
-use tokio::time::Instant;
 
 use super::batch::{Batch, SendMode};
 use super::error_class::{ErrorClass, classify, may_be_of_one_lock, redirect, stopped};
@@ -11,6 +10,7 @@ use super::failure::{RUNNING, WAITING};
 use super::{Call, Caller, Redirect, Reply};
 use crate::redis::connection_string::Server;
 use crate::redis::protocol::Answers;
+use crate::sync;
 
 /// How often a call is sent again because the server had no script for it. Each time the scripts are loaded in the same
 /// pipeline. While a server works on a long pipeline another client may flush the scripts, and may do so several times in a
@@ -153,7 +153,7 @@ impl<C: Caller> CompletedBatch<C> {
                 }
                 // A release may have freed the lock before it was stopped.
                 call.repeated |= stopped(&error);
-                if call.may_wait_for(Instant::now(), shared.settings.response_timeout).is_none() {
+                if call.may_wait_for(sync::now(), shared.settings.response_timeout).is_none() {
                     return Outcome::Reply(call.unsent(shared.failure(RUNNING, error).to_error()));
                 }
                 return match (class, shared.node()) {

@@ -9,7 +9,7 @@ use crate::redis::discovery::{self, NO_PRIMARY};
 
 /// What is to be done about a call that the server refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::redis) enum ErrorClass {
+pub(super) enum ErrorClass {
     /// The server does not know the script: load it and send the call again.
     NoScript,
     /// The server does not run the call here, or not now, and has not begun to: the call waits for another connection.
@@ -23,7 +23,7 @@ pub(in crate::redis) enum ErrorClass {
 }
 
 /// The class of an error that one call was answered.
-pub(in crate::redis) fn classify(error: &RedisError, in_cluster: bool) -> ErrorClass {
+pub(super) fn classify(error: &RedisError, in_cluster: bool) -> ErrorClass {
     match error.code() {
         Some("NOSCRIPT") => ErrorClass::NoScript,
         _ if is_not_here(error) => ErrorClass::NotHere,

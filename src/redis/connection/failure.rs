@@ -33,8 +33,8 @@ pub(in crate::redis) struct Failure {
 pub(in crate::redis) const CONNECTING: &str = "connecting";
 pub(in crate::redis) const CHECKING: &str = "checking";
 pub(in crate::redis) const CONFIRMING: &str = "asking for replicas";
-pub(in crate::redis) const RUNNING: &str = "running a command";
-pub(in crate::redis) const WAITING: &str = "waiting for an answer";
+pub(super) const RUNNING: &str = "running a command";
+pub(super) const WAITING: &str = "waiting for an answer";
 
 impl Failure {
     pub(in crate::redis) fn new(settings: &Settings, during: &'static str, source: RedisError) -> Self {

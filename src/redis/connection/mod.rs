@@ -46,6 +46,8 @@ mod redact;
 mod sender;
 mod sender_guard;
 mod shared;
+#[cfg(feature = "__simulation")]
+mod simulated;
 mod supervisor;
 mod supervisor_guard;
 mod task_slot;
@@ -64,10 +66,4 @@ pub(super) use task_slot::{Generation, Probe, RuntimeNumber, TaskSlot, WatchedTa
 pub(super) use unanswered::Withdrawn;
 
 #[cfg(feature = "__simulation")]
-pub(super) use call::LONGEST_WAIT_FOR_A_SERVER;
-#[cfg(feature = "__simulation")]
-pub(super) use call_queue::CallQueue;
-#[cfg(feature = "__simulation")]
-pub(super) use error_class::{ErrorClass, classify};
-#[cfg(feature = "__simulation")]
-pub(super) use failure::{RUNNING, WAITING};
+pub(super) use simulated::{SimulatedCommand, SimulatedLink};

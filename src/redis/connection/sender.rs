@@ -56,11 +56,6 @@ pub(super) struct Sender<C: Caller> {
 
 impl<C: Caller> Sender<C> {
     pub(super) fn new(caller: &Arc<C>, ready: &ReadyConnection, generation: Generation, supervisor: Waker) -> Self {
-        let mode = SendMode {
-            one_lock_per_command: ready.one_lock_per_command,
-            fence_per_slot: ready.in_cluster,
-            ..SendMode::default()
-        };
         Self {
             caller: Arc::clone(caller),
             connection: ready.shared.clone(),
@@ -68,7 +63,7 @@ impl<C: Caller> Sender<C> {
             in_flight: InFlight::new(),
             delivering: false,
             undelivered: None,
-            mode,
+            mode: SendMode::new(ready.one_lock_per_command, ready.in_cluster),
             supervisor,
             generation,
             signals: Arc::clone(&ready.signals),

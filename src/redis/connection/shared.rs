@@ -150,8 +150,8 @@ impl<C: Caller> Shared<C> {
         self.queue.lock().take(usize::MAX).into_iter()
     }
 
-    /// Whether the supervisor was woken since this was asked last, for the same tests.
-    #[cfg(test)]
+    /// Whether the supervisor was woken since this was asked last, for the same tests and for the simulation.
+    #[cfg(any(test, feature = "__simulation"))]
     pub(in crate::redis) fn was_woken(&self) -> bool {
         futures_util::FutureExt::now_or_never(self.wake_supervisor.notified()).is_some()
     }

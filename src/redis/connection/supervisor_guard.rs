@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::call::LONGEST_WAIT_FOR_A_SERVER;
 use super::failure::{CONNECTING, Failure, connection_closed};
 use super::{Caller, Condition, Connection, Generation, Redirect, SupervisorExit};
+use crate::sync;
 
 /// A connection that is driven by a task. The drop ends that, also if the task ends with its runtime or never began. If the
 /// task was deposed before, the drop changes nothing.
@@ -44,7 +45,9 @@ impl<C: Caller> SupervisorGuard<C> {
     /// The condition after an attempt to connect that failed, if there has been no connection since then. Where there was one
     /// before, another server may be about to take its place: a failover is a wait (K4).
     pub(super) fn outage(&self, failure: Failure, since: Instant) -> Condition {
-        if self.connection.connected_before.load(SeqCst) && since.elapsed() < LONGEST_WAIT_FOR_A_SERVER {
+        if self.connection.connected_before.load(SeqCst)
+            && sync::now().saturating_duration_since(since) < LONGEST_WAIT_FOR_A_SERVER
+        {
             Condition::Interrupted(failure)
         } else {
             Condition::Down(failure)
@@ -96,7 +99,7 @@ impl<C: Caller> SupervisorGuard<C> {
     /// Returns when the time of the next call is up.
     pub(super) fn fail_overdue_calls(&self, failure: &Failure) -> Option<Instant> {
         let connection = &self.connection;
-        let now = Instant::now();
+        let now = sync::now();
         let (mut kept, mut overdue, mut next) = (Vec::new(), Vec::new(), None);
         {
             // Under one hold of the mutex: a withdrawal finds each call that has not failed.

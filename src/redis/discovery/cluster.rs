@@ -28,7 +28,7 @@ pub(in crate::redis) struct SlotMap {
     pub(in crate::redis) epoch: u64,
     /// First slot, last slot, primary.
     pub(in crate::redis) ranges: Vec<(u16, u16, Server)>,
-    replicas: Vec<Server>,
+    pub(in crate::redis) replicas: Vec<Server>,
 }
 
 /// The nodes that are known.

@@ -49,7 +49,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use self::drain_wait::Drain;
+#[cfg(not(feature = "__simulation"))]
 use self::released::Released;
+#[cfg(feature = "__simulation")]
+pub(super) use self::released::Released;
 #[cfg(not(feature = "__simulation"))]
 use self::reply::Replied;
 #[cfg(feature = "__simulation")]

@@ -16,6 +16,7 @@ use crate::Resource;
 use crate::engine::OwnerToken;
 use crate::redis::connection::Node;
 use crate::redis::connection_string::Server;
+use crate::sync;
 
 /// How many are kept at most: those of a second or more of a busy process, in less than 2 MB.
 const MOST: usize = 16 * 1024;
@@ -24,7 +25,7 @@ const MOST: usize = 16 * 1024;
 const LONGEST: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
-pub(super) struct Released(Mutex<Inner>);
+pub(in crate::redis) struct Released(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -35,22 +36,22 @@ struct Inner {
 
 impl Released {
     /// A token was released.
-    pub(super) fn add(&self, resource: &Resource, token: OwnerToken) {
+    pub(in crate::redis) fn add(&self, resource: &Resource, token: OwnerToken) {
         let mut inner = self.0.lock();
         if inner.tokens.len() == MOST {
             inner.tokens.pop_front();
         }
-        inner.tokens.push_back((Instant::now(), resource.clone(), token));
+        inner.tokens.push_back((sync::now(), resource.clone(), token));
     }
 
     /// The node has slots of another one since.
-    pub(super) fn forget(&self, node: Node) {
+    pub(in crate::redis) fn forget(&self, node: Node) {
         self.0.lock().servers.remove(&node);
     }
 
     /// A connection was made again, to this server, for the resources that it concerns. What is to be released there once
     /// more.
-    pub(super) fn to_repeat(
+    pub(in crate::redis) fn to_repeat(
         &self,
         node: Node,
         server: Option<Server>,
@@ -62,7 +63,8 @@ impl Released {
         }
         let (here, others) = inner.tokens.drain(..).partition::<Vec<_>, _>(|(_, resource, _)| concerns(resource));
         inner.tokens.extend(others);
-        let recent = here.into_iter().filter(|(at, ..)| at.elapsed() < LONGEST);
+        let now = sync::now();
+        let recent = here.into_iter().filter(|(at, ..)| now.saturating_duration_since(*at) < LONGEST);
         recent.map(|(_, resource, token)| (resource, token)).collect()
     }
 }

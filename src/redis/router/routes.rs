@@ -9,6 +9,7 @@ use crate::redis::connection::{Caller, Connection, Node};
 use crate::redis::connection_string::Server;
 use crate::redis::discovery::cluster::SlotMap;
 use crate::redis::slot::SLOTS;
+use crate::sync;
 
 /// How long maps of an earlier epoch are not believed in.
 const LONGEST_EARLIER: Duration = Duration::from_secs(5);
@@ -76,8 +77,9 @@ impl<C: Caller> Routes<C> {
         // A node that does not say its epoch is taken at its word.
         if map.epoch != 0 && map.epoch < self.epoch {
             // For long, it is that of a cluster that was made anew.
-            let since = *self.earlier_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < LONGEST_EARLIER {
+            let now = sync::now();
+            let since = *self.earlier_since.get_or_insert(now);
+            if now.saturating_duration_since(since) < LONGEST_EARLIER {
                 return changes;
             }
         }

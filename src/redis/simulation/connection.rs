@@ -1,154 +1,153 @@
-//! What becomes of calls, as `redis::connection` decides it.
+//! The connections of a process: one, or in a cluster one for each node.
 
 use std::time::Duration;
 
-use ::redis::Value;
-
-use super::calls::{Call, Command};
-use super::host::{Condition, out_of_reach};
+use super::calls::Command;
 use super::node::Node;
+use super::process::Process;
 use crate::backend::PackedInstant;
-use crate::engine::{CallKind, Step};
-use crate::redis::connection::{
-    ErrorClass, Failure, LONGEST_WAIT_FOR_A_SERVER, RUNNING, Reply, WAITING, classify, connection_closed, timed_out,
-};
-use crate::redis::protocol::{Answers, EncodeOptions};
+use crate::redis::connection::{Node as Number, SimulatedLink};
+use crate::redis::connection_string::Server;
+use crate::redis::discovery::cluster::SlotMap;
+
+/// The host of every simulated server. They differ by their ports.
+pub(super) const HOST: &str = "simulated";
+
+/// One of the connections of a process, which it may have or be without at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(u32);
 
 impl Node {
-    /// Sends everything that waits to be sent, over a connection that is up.
-    pub fn send(&mut self) -> Vec<Command> {
-        let options = EncodeOptions {
-            publishing: self.host.publishing,
-            claim: self.host.settings.claim_lease(),
-            fence_per_slot: false,
-        };
-        self.calls.send(&self.keys, options, self.host.now)
-    }
+    /// The one connection, or in a cluster what keeps the map of the slots.
+    pub const FIRST: LinkId = LinkId(0);
 
-    /// How many calls wait to be sent.
-    pub fn waiting(&self) -> usize {
-        self.calls.queue.len()
-    }
-
-    /// When a command without a reply has none in time.
-    pub fn overdue_since(&self, command: u64) -> Duration {
-        let sent = self.calls.in_flight.get(&command).map(|sent| sent.at + self.host.settings.response_timeout);
-        sent.map_or(Duration::ZERO, |at| at.saturating_duration_since(PackedInstant::origin()))
-    }
-
-    /// The oldest command without a reply.
-    pub fn oldest_in_flight(&self) -> Option<u64> {
-        self.calls.in_flight.keys().next().copied()
-    }
-
-    /// The reply to a command, in the bytes of the protocol. `false` if the connection is not to be used any more.
-    pub fn replied(&mut self, command: u64, reply: &[u8]) -> bool {
-        self.host.enter();
-        let Some(sent) = self.calls.in_flight.remove(&command) else { return true };
-        let reply: Option<Value> = ::redis::parse_redis_value(reply).ok();
-        let mut answers = Answers::new(reply, sent.calls.len());
-        let (mut again, mut usable) = (Vec::new(), true);
-        let (now, timeout) = (self.host.now, self.host.settings.response_timeout);
-        self.deliver(&sent.calls);
-        for mut call in sent.calls {
-            let error = match answers.next() {
-                Some(Ok(answer)) => {
-                    self.answered(call, Reply::Answered { answer, sent: sent.at });
-                    continue;
-                }
-                Some(Err(error)) => error,
-                None => ::redis::RedisError::from((::redis::ErrorKind::Parse, "not as many answers as commands")),
+    /// The connections that there are to be, and the port of each one's server. In a cluster the first has none.
+    pub fn links(&self) -> Vec<(LinkId, Option<u16>)> {
+        let of = |link: &SimulatedLink<Process>| {
+            let port = match link.connection().node() {
+                Some(Server::Tcp { port, .. }) => Some(port),
+                _ => None,
             };
-            match classify(&error, false) {
-                ErrorClass::NoScript => again.push(call),
-                ErrorClass::NotHere => {
-                    usable = false;
-                    if call.may_wait_for(now, timeout).is_some() {
-                        again.push(call);
-                    } else {
-                        self.answered(call, Reply::NotSent(out_of_reach()));
-                    }
-                }
-                ErrorClass::NotAuthenticated | ErrorClass::Redirected | ErrorClass::Final => {
-                    let error = Failure::new(&self.host.settings, RUNNING, error).to_refusal();
-                    self.answered(call, Reply::Refused(error));
-                }
-            }
-        }
-        self.calls.queue.put_back(again);
-        self.delivering.clear();
-        usable
+            (LinkId(link.connection().number.0), port)
+        };
+        self.links.iter().map(of).collect()
     }
 
-    /// The connection was closed; or it is given up, since the server is silent.
-    pub fn disconnected(&mut self, silent: bool) {
-        self.host.enter();
-        self.host.condition = Condition::Broken { silent };
-        self.broke = Some(self.host.now);
-        self.changes += usize::from(!silent);
-        let mut again = Vec::new();
-        let lost = std::mem::take(&mut self.calls.in_flight);
-        for sent in lost.values() {
-            self.deliver(&sent.calls);
+    /// After anything by which a process may have got to know of other nodes.
+    fn know_nodes(&mut self) {
+        if !self.process.router.is_cluster() {
+            return;
         }
-        for sent in lost.into_values() {
-            for mut call in sent.calls {
-                if call.command.step == Step::Release && !call.repeated && !silent {
-                    call.repeated = true;
-                    again.push(call);
-                } else {
-                    let error = if silent { timed_out() } else { connection_closed() };
-                    let error = Failure::new(&self.host.settings, WAITING, error).to_error();
-                    self.answered(call, Reply::Indeterminate { error });
-                }
+        for connection in self.process.router.servers() {
+            let is_known = self.links.iter().any(|link| link.connection().number == connection.number);
+            if !is_known {
+                self.links.extend(SimulatedLink::new(&connection, &self.process));
             }
         }
-        self.calls.queue.put_back(again);
+        // A connection whose node serves no slot any more ends once all of its calls have their replies.
+        self.links.retain(|link| !link.has_nothing_left());
     }
 
-    /// An attempt to connect failed. `is_not_here`: the server is there, and does not run calls.
-    pub fn is_out_of_reach(&mut self, is_not_here: bool) {
-        self.host.enter();
-        let waits = self.broke.is_some_and(|broke| self.host.now < broke + LONGEST_WAIT_FOR_A_SERVER);
-        self.host.condition = if waits { Condition::Interrupted } else { Condition::Down { is_not_here } };
+    fn link(&mut self, id: LinkId) -> Option<&mut SimulatedLink<Process>> {
+        self.process.enter();
+        self.links.iter_mut().find(|link| link.connection().number == Number(id.0))
+    }
+
+    /// Sends everything that waits to be sent over a connection that is up.
+    pub fn send(&mut self, id: LinkId) -> Vec<Command> {
+        let (publishing, mut number) = (self.process.publishing(), self.next_number);
+        let commands = self.link(id).map(|link| link.send(publishing, &mut number)).unwrap_or_default();
+        self.next_number = number;
+        let commands: Vec<_> = commands.into_iter().filter_map(Command::read).collect();
+        self.process.inner().sent(&commands);
+        commands
+    }
+
+    /// How many calls wait to be sent over it.
+    pub fn waiting(&self, id: LinkId) -> usize {
+        let link = self.links.iter().find(|link| link.connection().number == Number(id.0));
+        link.map_or(0, SimulatedLink::waiting)
+    }
+
+    /// Whether anything was sent over it that has no reply.
+    pub fn is_busy(&self, id: LinkId) -> bool {
+        let link = self.links.iter().find(|link| link.connection().number == Number(id.0));
+        link.is_some_and(|link| link.overdue_at().is_some())
+    }
+
+    /// When a command without a reply has none in time, and the number of the last command of its batch: of the oldest batch.
+    pub fn overdue_at(&self, id: LinkId) -> Option<(Duration, u64)> {
+        let link = self.links.iter().find(|link| link.connection().number == Number(id.0))?;
+        let (at, number) = link.overdue_at()?;
+        Some((at.saturating_duration_since(PackedInstant::origin()), number))
+    }
+
+    /// The reply to a command, in the bytes of the protocol. Once all commands that were sent with it have theirs, they are
+    /// delivered. Then it returns whether that is so, and whether the connection is to be used further.
+    pub fn replied(&mut self, id: LinkId, command: u64, reply: &[u8]) -> Option<bool> {
+        let reply = ::redis::parse_redis_value(reply).unwrap_or(::redis::Value::Nil);
+        let result = self.link(id)?.replied(command, reply)?;
+        self.know_nodes();
+        let usable = result.is_ok();
+        if let Err(said) = result {
+            self.said = Some(said);
+        }
+        Some(usable)
+    }
+
+    /// The connection was closed; or it is given up, since the server is silent or has said that it is not to be used.
+    pub fn disconnected(&mut self, id: LinkId, silent: bool) {
+        let said = self.said.take();
+        if let Some(link) = self.link(id) {
+            link.broke(silent, said);
+        }
+        self.know_nodes();
+    }
+
+    /// An attempt to connect failed. `silent`: it has had no outcome for as long as a call waits for a reply.
+    pub fn is_out_of_reach(&mut self, id: LinkId, silent: bool) {
+        if let Some(link) = self.link(id) {
+            link.is_out_of_reach(silent);
+            link.fail_waiting_calls();
+        }
+        self.know_nodes();
     }
 
     /// There is a connection, over which this process is notified.
-    pub fn connected(&mut self) {
-        self.host.enter();
-        self.host.condition = Condition::Up;
-        self.changes += 1;
-        if std::mem::replace(&mut self.connected_before, true) {
-            self.reconnected();
+    pub fn connected(&mut self, id: LinkId) {
+        let publishing = self.process.publishing();
+        if let Some(link) = self.link(id) {
+            link.connected(publishing);
         }
     }
 
     /// Fails the calls that do not wait for a connection any longer. To be called while there is none.
-    pub fn fail_waiting_calls(&mut self) {
-        self.host.enter();
-        let all = match self.host.condition {
-            Condition::Up => return,
-            Condition::Starting
-            | Condition::Broken { .. }
-            | Condition::Interrupted
-            | Condition::Down { is_not_here: true } => false,
-            Condition::Down { is_not_here: false } => true,
-        };
-        let (mut kept, mut failed) = (Vec::new(), Vec::new());
-        let (now, timeout) = (self.host.now, self.host.settings.response_timeout);
-        for mut call in self.calls.queue.take(usize::MAX) {
-            if !all && call.may_wait_for(now, timeout).is_some() { kept.push(call) } else { failed.push(call) }
-        }
-        self.calls.queue.put_back(kept);
-        self.deliver(&failed);
-        for call in failed {
-            self.answered(call, Reply::NotSent(out_of_reach()));
+    pub fn fail_waiting_calls(&mut self, id: LinkId) {
+        if let Some(link) = self.link(id) {
+            link.fail_waiting_calls();
         }
     }
 
-    /// These are about to be told what became of them.
-    fn deliver(&mut self, calls: &[Call]) {
-        let acquires = calls.iter().filter(|call| matches!(call.kind, CallKind::Acquire));
-        self.delivering.extend(acquires.map(|call| call.command.token));
+    /// A notification came over a connection.
+    pub fn notified(&mut self, id: LinkId, message: &str) {
+        use crate::redis::connection::Caller as _;
+        self.process.enter();
+        self.process.notified(Number(id.0), message);
+    }
+
+    /// Whether the nodes of the cluster are to be asked which of them serves which slots. `true` once for each reason.
+    pub fn wants_map(&mut self) -> bool {
+        self.link(Self::FIRST).is_some_and(|link| link.is_woken())
+    }
+
+    /// Which node serves which slot, by its port, as a node says it that knows of this epoch. Returns whether every node can be
+    /// reached.
+    pub fn mapped(&mut self, epoch: u64, slots: &[(u16, u16)]) -> bool {
+        let server = |port| Server::Tcp { host: HOST.to_owned(), port, tls: false };
+        let ranges = slots.iter().map(|(slot, port)| (*slot, *slot, server(*port))).collect();
+        let map = SlotMap { epoch, ranges, replicas: Vec::new() };
+        let is_complete = self.link(Self::FIRST).is_some_and(|link| link.mapped(map));
+        self.know_nodes();
+        is_complete
     }
 }

@@ -1,57 +1,30 @@
 //! [`SimulatedHost`], and what stands for a caller's future and for a guard.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::process::Process;
 use crate::backend::{LeaseState, PackedInstant, Term, WaiterLimit};
 use crate::engine::{AcquireResult, Epoch, Host, InboxId, Lease, OwnerToken, TtlMillis, Waiter};
 use crate::redis::jitter::jittered_by;
 use crate::redis::protocol::Publishing;
+use crate::redis::router::Router;
 use crate::redis::settings::Settings;
 use crate::{FencingToken, LockError, LockOptions, Resource, sync};
-
-/// The condition of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
-    Starting,
-    Up,
-    /// It broke just now: calls wait for the next one.
-    Broken {
-        silent: bool,
-    },
-    /// It broke not long ago, and attempts to connect have failed since: calls wait.
-    Interrupted,
-    /// The server is out of reach; or it is there, and does not run calls here or now.
-    Down {
-        is_not_here: bool,
-    },
-}
-
-impl Condition {
-    pub(super) fn unreachable(self) -> Option<LockError> {
-        matches!(self, Self::Down { is_not_here: false }).then(out_of_reach)
-    }
-
-    pub(super) fn disconnected(self) -> Option<LockError> {
-        matches!(self, Self::Broken { .. } | Self::Interrupted | Self::Down { .. }).then(out_of_reach)
-    }
-}
-
-pub(super) fn out_of_reach() -> LockError {
-    LockError::unavailable("the server is out of reach")
-}
 
 /// What the engine is told of this process.
 pub(super) struct SimulatedHost {
     pub(super) inbox: InboxId,
     pub(super) settings: Settings,
     pub(super) publishing: Publishing,
-    pub(super) condition: Condition,
+    /// All connections of this process.
+    pub(super) router: Arc<Router<Process>>,
     pub(super) is_closed: bool,
     pub(super) waiter_limit: Arc<WaiterLimit>,
     pub(super) now: Instant,
@@ -107,16 +80,19 @@ impl Host for SimulatedHost {
         self.is_closed
     }
 
-    fn unreachable(&self, _resource: &Resource) -> Option<LockError> {
-        self.condition.unreachable()
+    fn unreachable(&self, resource: &Resource) -> Option<LockError> {
+        self.router.with(resource, |connection| connection.unreachable_error())
     }
 
-    fn silence(&self, _resource: &Resource) -> Option<LockError> {
-        self.condition.disconnected()
+    fn silence(&self, resource: &Resource) -> Option<LockError> {
+        if self.router.is_unserved(resource) {
+            return Some(LockError::unavailable("no node serves the slot of the name"));
+        }
+        self.router.with(resource, |connection| connection.disconnected_error())
     }
 
-    fn has_notifications(&self, _resource: &Resource) -> bool {
-        self.condition != Condition::Up || self.publishing == Publishing::Allowed
+    fn has_notifications(&self, resource: &Resource) -> bool {
+        !self.router.with(resource, |connection| connection.is_publishing_refused())
     }
 
     fn response_timeout(&self) -> Duration {
@@ -181,13 +157,13 @@ impl Guard {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct SimulatedWaiter(pub(super) Rc<Slot>);
+pub(super) struct SimulatedWaiter(pub(super) Arc<Slot>);
 
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) number: u64,
     pub(super) options: LockOptions,
-    pub(super) state: RefCell<SlotState>,
+    pub(super) state: Mutex<SlotState>,
 }
 
 #[derive(Debug)]
@@ -205,28 +181,28 @@ impl Waiter for SimulatedWaiter {
     }
 
     fn is_gone(&self) -> bool {
-        matches!(*self.0.state.borrow(), SlotState::Gone)
+        matches!(*self.0.state.lock(), SlotState::Gone)
     }
 
     fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> SimulatedLease {
         let options = self.options();
         let term = Term::new(from, length).max_hold(options.configured_max_hold());
-        SimulatedLease(Rc::new(LeaseParts {
+        SimulatedLease(Arc::new(LeaseParts {
             state: LeaseState::held(resource.clone(), fence, term),
             renewal: options.configured_auto_renew().then(|| options.configured_ttl().into()),
-            is_taken: Cell::new(false),
+            is_taken: AtomicBool::new(false),
         }))
     }
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct SimulatedLease(pub(super) Rc<LeaseParts>);
+pub(super) struct SimulatedLease(pub(super) Arc<LeaseParts>);
 
 #[derive(Debug)]
 pub(super) struct LeaseParts {
     state: LeaseState,
     renewal: Option<TtlMillis>,
-    pub(super) is_taken: Cell<bool>,
+    pub(super) is_taken: AtomicBool,
 }
 
 impl Lease for SimulatedLease {
@@ -239,10 +215,10 @@ impl Lease for SimulatedLease {
     }
 
     fn is_taken(&self) -> bool {
-        self.0.is_taken.get()
+        self.0.is_taken.load(Relaxed)
     }
 
     fn is(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }

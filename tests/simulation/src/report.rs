@@ -92,6 +92,7 @@ impl Summary {
             counts.operations() + late
         );
         println!("{} events, {} scripts, {:.1} hours of virtual time", counts.events, counts.scripts, self.hours());
+        println!("{} seeds on a cluster, whose nodes did not run {} commands", counts.clusters, counts.redirected);
         let faults = self.faults().map(|(name, count)| format!("{name} {count}"));
         println!("faults: {}", faults.collect::<Vec<_>>().join(", "));
         println!("{} overlaps where the server had forgotten a lock", counts.overlaps);
@@ -119,6 +120,8 @@ impl Summary {
             "releases": counts.releases,
             "events": counts.events,
             "scripts": counts.scripts,
+            "seeds_on_a_cluster": counts.clusters,
+            "commands_redirected": counts.redirected,
             "overlaps_excused": counts.overlaps,
             "virtual_hours": rounded(self.hours()),
             "seconds": rounded(self.took.as_secs_f64()),

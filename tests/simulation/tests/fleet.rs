@@ -50,7 +50,7 @@ fn a_hundred_seeds_violate_nothing_and_have_everything() {
 #[test]
 fn tokens_may_fall_only_where_data_may_be_lost_and_the_clock_is_set_back() {
     let may_fall = |kinds: &[FaultKind]| {
-        let faults = kinds.iter().map(|kind| Fault { at: 0, kind: *kind }).collect();
+        let faults = kinds.iter().map(|kind| Fault { at: 0, server: 0, kind: *kind }).collect();
         Plan { faults, ..Plan::new(0) }.breaks_fences()
     };
     let (back, forward) = (FaultKind::ClockStep { by: -1 }, FaultKind::ClockStep { by: 1 });

@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use orchestrix_locking::simulation::Command;
+use orchestrix_locking::simulation::{Command, LinkId};
 
 use super::Time;
+use super::map::Map;
 
 /// What happens at a time.
 #[derive(Debug)]
@@ -15,18 +16,22 @@ pub(super) enum Event {
     /// A deadline of a process has come.
     Timer { process: usize, incarnation: usize },
     /// A process sends what waits to be sent.
-    Flush { process: usize, incarnation: usize },
+    Flush { process: usize, incarnation: usize, link: LinkId },
     /// An attempt of a process to connect ends.
-    Connect { process: usize, incarnation: usize, attempt: u64 },
+    Connect { process: usize, incarnation: usize, link: LinkId, attempt: u64 },
     /// A process looks at the calls that wait for a connection.
-    Overdue { process: usize, incarnation: usize, attempt: u64 },
+    Overdue { process: usize, incarnation: usize, link: LinkId, attempt: u64 },
+    /// What the nodes of the cluster say of the slots comes to a process, or none has replied.
+    Mapped { process: usize, incarnation: usize, map: Option<Map> },
+    /// A process may ask the nodes of the cluster again.
+    MapAgain { process: usize, incarnation: usize },
     /// A command comes to the server.
     Arrive { process: usize, connection: usize, command: Box<Command> },
     /// A reply comes to a process.
     Reply { process: usize, connection: usize, number: u64, reply: Vec<u8> },
     /// A notification comes to a process.
     Notify { process: usize, connection: usize, text: String },
-    /// A command has had no reply for too long.
+    /// A batch has had no reply for too long, of which this is the last command.
     Silent { process: usize, connection: usize, number: u64 },
     /// A process learns that its connection is closed.
     Closed { process: usize, connection: usize },
@@ -38,10 +43,14 @@ pub(super) enum Event {
     Fault(usize),
     /// A process goes on.
     Resume { process: usize, incarnation: usize },
-    /// The server goes on, or is there again.
-    ServerResumes,
-    /// The server's memory is not full any more, or it takes writes again.
-    ServerTakesWrites,
+    /// A server goes on, or is there again.
+    ServerResumes(usize),
+    /// A server's memory is not full any more, or it takes writes again.
+    ServerTakesWrites(usize),
+    /// A slot is being moved.
+    MoveStep,
+    /// A server of a cluster hears what the others know.
+    Hears { server: usize },
     /// Everything that is on the server is looked at.
     Inspect,
 }
@@ -55,6 +64,8 @@ impl Event {
             | Self::Flush { process, .. }
             | Self::Connect { process, .. }
             | Self::Overdue { process, .. }
+            | Self::Mapped { process, .. }
+            | Self::MapAgain { process, .. }
             | Self::Reply { process, .. }
             | Self::Notify { process, .. }
             | Self::Silent { process, .. }

@@ -2,7 +2,9 @@
 
 use orchestrix_locking::simulation::Node;
 
+use super::cluster::Cluster;
 use super::events::Event;
+use super::server_side::ServerSide;
 use super::task::{State, Task};
 use super::world::World;
 use super::{Fault, FaultKind, MILLISECOND, Time};
@@ -13,7 +15,8 @@ impl World<'_> {
     /// A fault of the plan begins.
     pub(super) fn fault(&mut self, number: usize) {
         let Some(fault) = self.plan.faults.get(number).copied() else { return };
-        let Fault { kind, .. } = fault;
+        let Fault { kind, server, .. } = fault;
+        let now = self.now;
         let process = match kind {
             FaultKind::Cut { process, .. }
             | FaultKind::Silence { process, .. }
@@ -46,44 +49,43 @@ impl World<'_> {
             }
             FaultKind::Close { process } => _ = self.with_node(process, Node::close),
             FaultKind::ServerPause { time } => {
-                if self.server.pause(self.now + time) {
-                    self.events.add(self.now + time, Event::ServerResumes);
+                if self.with_server(server, |of| of.pause(now + time)) == Some(true) {
+                    self.events.add(now + time, Event::ServerResumes(server));
                 }
             }
             FaultKind::Restart { time, keeps_data } => {
-                if self.server.go_down(self.now + time) {
+                if self.with_server(server, |of| of.go_down(now + time)) == Some(true) {
                     if keeps_data {
-                        self.server.server.restart_with_data();
+                        self.with_server(server, |of| of.server.restart_with_data());
                     } else {
-                        self.server.server.restart_without_data();
+                        self.with_server(server, |of| of.server.restart_without_data());
                         self.forgets_locks(0);
                     }
-                    self.server_ends(time);
+                    self.server_ends(server, time);
                 }
             }
-            FaultKind::Failover { time, .. } => {
-                let snapshot = self.server.snapshots.remove(&number);
-                if let Some(snapshot) = snapshot
-                    && self.server.go_down(self.now + time)
-                {
-                    self.server.server.restore(snapshot);
-                    self.excuse_what_is_there();
-                    self.forgets_locks(0);
-                    self.server_ends(time);
-                }
-            }
-            FaultKind::ScriptFlush => self.server.server.flush_scripts(),
+            FaultKind::Failover { time, .. } => self.fail_over(number, server, time),
+            FaultKind::ScriptFlush => _ = self.with_server(server, |of| of.server.flush_scripts()),
             FaultKind::MemoryFull { time } => {
-                self.server.server.set_memory_full(true);
-                self.takes_no_writes_for(time);
+                self.with_server(server, |of| of.server.set_memory_full(true));
+                self.takes_no_writes_for(server, time);
             }
             FaultKind::ReadOnly { time } => {
-                self.server.server.set_role(Role::Replica);
-                self.takes_no_writes_for(time);
+                self.with_server(server, |of| of.server.set_role(Role::Replica));
+                self.takes_no_writes_for(server, time);
+            }
+            FaultKind::SlotMove { resource, time } => {
+                if !self.move_slot(resource, server, time)
+                    && let Some(count) = self.counts.faults.get_mut(kind.number())
+                {
+                    *count -= 1;
+                }
             }
             FaultKind::ClockStep { by } => {
-                self.server.offset += by;
-                self.server.set_back += by.min(0).unsigned_abs();
+                for of in &mut self.servers {
+                    of.offset += by;
+                    of.set_back += by.min(0).unsigned_abs();
+                }
                 if by < 0 {
                     // What had ended, and had not been looked at since, is there again.
                     self.excuse_what_is_there();
@@ -97,8 +99,37 @@ impl World<'_> {
 
     /// A replica has this of the server, which takes its place later.
     pub(super) fn snapshot(&mut self, fault: usize) {
-        let snapshot = self.server.server.snapshot();
-        self.server.snapshots.insert(fault, snapshot);
+        let Some(Fault { server, .. }) = self.plan.faults.get(fault) else { return };
+        let moves = self.cluster.as_ref().map_or(0, |cluster| cluster.moves);
+        if let Some(of) = self.servers.get_mut(*server) {
+            of.snapshots.insert(fault, (of.server.snapshot(), moves));
+        }
+    }
+
+    /// It takes the server's place. In a cluster not where a slot has begun to move or has moved since: the model does not know
+    /// what a server does with keys of slots that are not its own.
+    fn fail_over(&mut self, fault: usize, server: usize, time: Time) {
+        let now = self.now;
+        let snapshot = self.with_server(server, |of| of.snapshots.remove(&fault)).flatten();
+        let Some((snapshot, moves)) = snapshot else { return };
+        let concerned = |cluster: &Cluster| cluster.moves != moves || cluster.moves_at(server);
+        if self.cluster.as_ref().is_some_and(concerned)
+            || self.with_server(server, |of| of.go_down(now + time)) != Some(true)
+        {
+            return;
+        }
+        self.with_server(server, |of| of.server.restore(snapshot));
+        if let Some(cluster) = &mut self.cluster {
+            cluster.replaced(server);
+            cluster.hears(server);
+        }
+        self.excuse_what_is_there();
+        self.forgets_locks(0);
+        self.server_ends(server, time);
+    }
+
+    fn with_server<T>(&mut self, server: usize, act: impl FnOnce(&mut ServerSide) -> T) -> Option<T> {
+        self.servers.get_mut(server).map(act)
     }
 
     /// The server has forgotten locks, or ends them early: those that it has granted until now, or grants soon.
@@ -110,23 +141,29 @@ impl World<'_> {
         }
     }
 
-    fn takes_no_writes_for(&mut self, time: Time) {
+    fn takes_no_writes_for(&mut self, server: usize, time: Time) {
         let until = self.now + time;
-        self.server.takes_no_writes_until = self.server.takes_no_writes_until.max(until);
-        self.events.add(until, Event::ServerTakesWrites);
+        self.with_server(server, |of| of.takes_no_writes_until = of.takes_no_writes_until.max(until));
+        self.events.add(until, Event::ServerTakesWrites(server));
     }
 
-    pub(super) fn server_takes_writes(&mut self) {
-        if self.server.takes_no_writes_until <= self.now {
-            self.server.server.set_memory_full(false);
-            self.server.server.set_role(Role::Master);
-        }
+    pub(super) fn server_takes_writes(&mut self, server: usize) {
+        let now = self.now;
+        self.with_server(server, |of| {
+            if of.takes_no_writes_until <= now {
+                of.server.set_memory_full(false);
+                of.server.set_role(Role::Master);
+            }
+        });
     }
 
     /// All connections of the server end with it.
-    fn server_ends(&mut self, time: Time) {
+    fn server_ends(&mut self, server: usize, time: Time) {
         for connection in 0..self.connections.len() {
             let Some(of) = self.connections.get(connection) else { return };
+            if of.server != server {
+                continue;
+            }
             let (process, is_open) = (of.process, of.is_open);
             // What has not arrived never will.
             self.close(connection, 0, 0, 0);
@@ -138,18 +175,25 @@ impl World<'_> {
                 self.events.add(self.now + delay, Event::Closed { process, connection });
             }
         }
-        self.events.add(self.now + time, Event::ServerResumes);
+        self.events.add(self.now + time, Event::ServerResumes(server));
+    }
+
+    /// One of the connections of a process that are up.
+    fn some_connection(&mut self, process: usize) -> Option<usize> {
+        let of = self.processes.get(process)?;
+        let up: Vec<_> = of.links.values().filter_map(|link| link.connection).collect();
+        if up.len() > 1 { up.get(self.random.usize(0..up.len())).copied() } else { up.first().copied() }
     }
 
     fn cut(&mut self, process: usize, arriving: usize, late: Time, noticed: Time) {
-        let Some(connection) = self.processes.get(process).and_then(|of| of.connection) else { return };
+        let Some(connection) = self.some_connection(process) else { return };
         self.close(connection, arriving, late, noticed);
         let delay = self.random.u64(0..=MILLISECOND);
         self.events.add(self.now + delay, Event::Closed { process, connection });
     }
 
     fn silence(&mut self, process: usize, requests: bool, replies: bool, late: Time) {
-        let Some(number) = self.processes.get(process).and_then(|of| of.connection) else { return };
+        let Some(number) = self.some_connection(process) else { return };
         let Some(connection) = self.connections.get_mut(number) else { return };
         connection.requests_lost |= requests;
         connection.replies_lost |= replies;
@@ -161,7 +205,7 @@ impl World<'_> {
         let Some(of) = self.processes.get_mut(process) else { return };
         let incarnation = of.incarnation + 1;
         let mut tasks = std::mem::take(&mut of.tasks);
-        let connection = of.connection.take();
+        let connections: Vec<_> = of.links.values_mut().filter_map(|link| link.connection.take()).collect();
         for task in &mut tasks {
             for operation in task.open_operations() {
                 self.see(Record::Finished { operation });
@@ -171,7 +215,7 @@ impl World<'_> {
             }
             task.state = State::Between(None);
         }
-        if let Some(connection) = connection {
+        for connection in connections {
             self.close(connection, usize::MAX, late, noticed);
         }
         let Some(started) = self.begin_process(process, incarnation, tasks) else { return };

@@ -1,4 +1,4 @@
-//! A whole fleet in one thread: processes with their tasks, the network, one server, and what goes wrong with them.
+//! A whole fleet in one thread: processes with their tasks, the network, one server or a cluster, and what goes wrong with them.
 //!
 //! [`Plan::new`] makes of a seed what the tasks do and which faults there are. [`run`] runs it: a loop takes the next event,
 //! sets the clock to its time and lets it happen. What is seen becomes records, which a
@@ -14,13 +14,17 @@
 //! | `task` | what a caller does with a lock |
 //! | `network` | connections: delays, losses, what runs late |
 //! | `server_side` | the server: calls, its standing still, its end |
+//! | `cluster` | several servers, and slots that are moved from one to another |
+//! | `map` | how a process learns which server serves which slots |
 //! | `faults` | how a fault begins |
 //! | `rest` | what is left, while the run goes on and at its end |
 //! | `trace` | what happened, in words |
 
 mod clock;
+mod cluster;
 mod events;
 mod faults;
+mod map;
 mod network;
 mod plan;
 mod process;

@@ -19,6 +19,8 @@ pub const SECOND: Time = 1_000_000;
 pub struct Plan {
     /// The seed.
     pub seed: u64,
+    /// How many servers there are: more than one are a cluster.
+    pub servers: usize,
     /// How many resources there are.
     pub resources: usize,
     /// The processes.
@@ -94,6 +96,8 @@ pub struct Network {
 pub struct Fault {
     /// When.
     pub at: Time,
+    /// With which server, if with one. That to which a slot is moved, counted from its present one.
+    pub server: usize,
     /// What.
     pub kind: FaultKind,
 }
@@ -189,6 +193,13 @@ pub enum FaultKind {
         /// For how long.
         time: Time,
     },
+    /// The slot of a resource is moved to another server, key by key.
+    SlotMove {
+        /// Of which resource.
+        resource: usize,
+        /// How long it takes, roughly.
+        time: Time,
+    },
     /// The server's clock is set.
     ClockStep {
         /// By how many microseconds.
@@ -197,7 +208,7 @@ pub enum FaultKind {
 }
 
 /// How many kinds there are.
-pub const KINDS: usize = 14;
+pub const KINDS: usize = 15;
 
 impl FaultKind {
     /// The number of its kind.
@@ -217,6 +228,7 @@ impl FaultKind {
             Self::ScriptFlush => 11,
             Self::MemoryFull { .. } | Self::ReadOnly { .. } => 12,
             Self::ClockStep { .. } => 13,
+            Self::SlotMove { .. } => 14,
         }
     }
 
@@ -237,6 +249,7 @@ impl FaultKind {
             "script flush",
             "memory full or read-only",
             "clock step",
+            "slot moved",
         ]
     }
 
@@ -248,7 +261,7 @@ impl FaultKind {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.kind)
+        write!(f, "{:?}, server {}", self.kind, self.server)
     }
 }
 
@@ -289,8 +302,25 @@ impl Plan {
                     .collect(),
             })
             .collect();
-        let faults = faults(random, processes.len());
-        Self { seed, resources, processes, faults, network, response_timeout }
+        let mut faults = faults(random, processes.len());
+        // By another sequence, so that the rest of a plan is the same for one server and for several.
+        let random = &mut Rng::with_seed(seed ^ 0xc105_7e00_0000_0000);
+        let servers = pick(random, &[1, 1, 1, 2, 3]);
+        if servers > 1 {
+            let within = faults.iter().map(|fault| fault.at).max().unwrap_or(0).max(50 * MILLISECOND);
+            for fault in &mut faults {
+                fault.server = random.usize(0..servers);
+                // The servers of a cluster have clocks of their own, and here one time.
+                if matches!(fault.kind, FaultKind::ClockStep { .. }) {
+                    fault.kind = slot_move(random, resources);
+                }
+            }
+            for _ in 0..random.usize(1..=4) {
+                let (at, server) = (random.u64(0..=within), random.usize(0..servers));
+                faults.push(Fault { at, server, kind: slot_move(random, resources) });
+            }
+        }
+        Self { seed, servers, resources, processes, faults, network, response_timeout }
     }
 
     /// Whether the server may lose its counter of grants, and its clock is set back as well: then fencing tokens may fall.
@@ -388,12 +418,17 @@ fn faults(random: &mut Rng, processes: usize) -> Vec<Fault> {
     let within = pick(random, &[50, 500, 5_000]) * MILLISECOND;
     let mut faults = Vec::new();
     while faults.len() < count {
-        let fault = Fault { at: random.u64(0..=within), kind: fault(random, processes) };
+        let fault = Fault { at: random.u64(0..=within), server: 0, kind: fault(random, processes) };
         if may_break || !fault.kind.breaks_exclusion() {
             faults.push(fault);
         }
     }
     faults
+}
+
+fn slot_move(random: &mut Rng, resources: usize) -> FaultKind {
+    let span = pick(random, &[1, 10, 100, 1_000]) * MILLISECOND;
+    FaultKind::SlotMove { resource: random.usize(0..resources), time: random.u64(1..=span) }
 }
 
 fn fault(random: &mut Rng, processes: usize) -> FaultKind {

@@ -1,13 +1,15 @@
 //! [`Process`]: one process, and what happens to it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use orchestrix_locking::simulation::{Node, NodeOptions};
+use orchestrix_locking::simulation::{LinkId, Node, NodeOptions};
 use orchestrix_locking::{RedisLockOptions, Resource};
 
 use super::clock::Clock;
+use super::cluster::FIRST_PORT;
 use super::events::Event;
+use super::map::MapTask;
 use super::task::Task;
 use super::world::World;
 use super::{MILLISECOND, Time};
@@ -21,6 +23,26 @@ pub(super) struct Process {
     pub(super) id: ProcessId,
     pub(super) node: Node,
     pub(super) clock: Clock,
+    /// Its connections: one, or in a cluster one for each server.
+    pub(super) links: BTreeMap<LinkId, Link>,
+    pub(super) map: MapTask,
+    /// It does nothing, since then. Whether its clock stands still as well.
+    pub(super) stands_still: Option<(Time, bool)>,
+    /// What happened to it since.
+    pub(super) held: Vec<Event>,
+    /// Its tasks do nothing until then.
+    pub(super) blocked_until: Time,
+    pub(super) timer_at: Option<Time>,
+    pub(super) tasks: Vec<Task>,
+    /// Its provider is closed and has told the server everything.
+    pub(super) has_ended: bool,
+}
+
+/// One connection that a process is to have.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// In a cluster, that of its server.
+    pub(super) port: Option<u16>,
     /// The connection that is up.
     pub(super) connection: Option<usize>,
     /// The number of the attempt to connect, and when it began.
@@ -29,21 +51,9 @@ pub(super) struct Process {
     pub(super) up_since: Time,
     /// All replies to some batch came over the present connection.
     pub(super) worked: bool,
-    /// The last command of each batch that is in flight.
-    pub(super) last_of_batches: BTreeSet<u64>,
-    /// It does nothing, since then. Whether its clock stands still as well.
-    pub(super) stands_still: Option<(Time, bool)>,
-    /// What happened to it since.
-    pub(super) held: Vec<Event>,
-    /// Its tasks do nothing until then.
-    pub(super) blocked_until: Time,
     pub(super) flush_at: Option<Time>,
-    pub(super) timer_at: Option<Time>,
     /// How many calls have waited for a connection since the last look at them.
     pub(super) looked_at: usize,
-    pub(super) tasks: Vec<Task>,
-    /// Its provider is closed and has told the server everything.
-    pub(super) has_ended: bool,
 }
 
 /// An event that came to a process that stands still, by what it comes from: each of these goes on by itself.
@@ -66,7 +76,8 @@ impl World<'_> {
             .response_timeout(self.plan.response_timeout);
         self.next_process += 1;
         let inbox = u64::try_from(self.next_process).unwrap_or(0);
-        let options = NodeOptions { inbox, seed: self.random.u64(..), publishing: plan.publishing, provider };
+        let cluster: Vec<u16> = (FIRST_PORT..).take(if self.plan.servers > 1 { 2 } else { 0 }).collect();
+        let options = NodeOptions { inbox, seed: self.random.u64(..), publishing: plan.publishing, cluster, provider };
         let node = match Node::new(&options) {
             Ok(node) => node,
             Err(error) => {
@@ -79,18 +90,12 @@ impl World<'_> {
             id: ProcessId(self.next_process),
             node,
             clock: Clock::new(self.now, plan.drift),
-            connection: None,
-            attempt: (0, self.now),
-            failures: 0,
-            up_since: 0,
-            worked: false,
-            last_of_batches: BTreeSet::new(),
+            links: BTreeMap::new(),
+            map: MapTask::default(),
             stands_still: None,
             held: Vec::new(),
             blocked_until: 0,
-            flush_at: None,
             timer_at: None,
-            looked_at: 0,
             tasks,
             has_ended: false,
         };
@@ -100,7 +105,12 @@ impl World<'_> {
     /// A process that has been put in its place does its first steps.
     pub(super) fn start_process(&mut self, process: usize) {
         self.note(Some(process), None, || "begins".to_owned());
-        self.connect_at(process, self.now);
+        if self.plan.servers > 1 {
+            self.ask_map(process);
+        } else if let Some(of) = self.processes.get_mut(process) {
+            of.links.insert(Node::FIRST, Link::default());
+            self.connect_at(process, Node::FIRST, self.now);
+        }
         let tasks = self.processes.get(process).map_or(0, |process| process.tasks.len());
         for task in 0..tasks {
             self.task_at(process, task, self.now);
@@ -125,25 +135,34 @@ impl World<'_> {
         let answered = of.node.take_answered();
         let broken = of.node.take_broken();
         let mut awake = Vec::new();
-        let mut changed = Vec::new();
+        let (mut changed, mut wrong) = (Vec::new(), Vec::new());
         for (number, task) in of.tasks.iter_mut().enumerate() {
             if task.waits_for(&answered, epoch) || task.has_result() {
                 awake.push(number);
             }
+            wrong.extend(task.wrong_end(of.clock.now(now)));
             if let Some((hold, until)) = task.new_end(&of.clock) {
                 changed.push((hold, until));
             }
         }
         of.has_ended |= of.node.has_ended();
-        let waiting = of.node.waiting();
-        let to_flush = if of.connection.is_some() { waiting > 0 } else { waiting > of.looked_at };
-        of.looked_at = of.looked_at.min(waiting);
+        let mut to_flush = Vec::new();
+        for (link, at) in &mut of.links {
+            let waiting = of.node.waiting(*link);
+            if waiting > 0 && (at.connection.is_some() || waiting > at.looked_at) {
+                to_flush.push(*link);
+            }
+            at.looked_at = at.looked_at.min(waiting);
+        }
         let timer = of.node.deadline().filter(|_| !of.has_ended).map(|at| of.clock.time_of(at).max(now));
         for (number, granted) in answered {
             let caller = CallerId { process: id, number };
             self.see(Record::Answered { caller, granted });
         }
         for what in broken {
+            self.broken(Property::R, None, format!("process {process}: {what}"));
+        }
+        for what in wrong {
             self.broken(Property::R, None, format!("process {process}: {what}"));
         }
         for (hold, until) in changed {
@@ -153,8 +172,12 @@ impl World<'_> {
             let delay = self.wake_up();
             self.task_at(process, task, now + delay);
         }
-        if to_flush {
-            self.flush_soon(process);
+        for link in to_flush {
+            self.flush_soon(process, link);
+        }
+        if self.plan.servers > 1 {
+            self.look_at_links(process);
+            self.look_at_map(process);
         }
         if let Some(timer) = timer {
             // A timer is never early.
@@ -164,6 +187,29 @@ impl World<'_> {
                 of.timer_at = Some(at);
                 self.events.add(at, Event::Timer { process, incarnation });
             }
+        }
+    }
+
+    /// The connections that there are to be, since the process knows of other servers.
+    fn look_at_links(&mut self, process: usize) {
+        let now = self.now;
+        let Some(of) = self.processes.get_mut(process) else { return };
+        let mut wanted = of.node.links();
+        wanted.retain(|(link, _)| *link != Node::FIRST);
+        let mut gone = Vec::new();
+        of.links.retain(|link, at| {
+            let is_wanted = wanted.iter().any(|(wanted, _)| wanted == link);
+            gone.extend(at.connection.filter(|_| !is_wanted));
+            is_wanted
+        });
+        wanted.retain(|(link, _)| !of.links.contains_key(link));
+        for connection in gone {
+            self.give_up(connection);
+        }
+        for (link, port) in wanted {
+            let Some(of) = self.processes.get_mut(process) else { return };
+            of.links.insert(link, Link { port, ..Link::default() });
+            self.connect_at(process, link, now);
         }
     }
 
@@ -218,7 +264,10 @@ impl World<'_> {
         if suspended {
             of.clock.stood_still(since, now);
         }
-        (of.timer_at, of.flush_at, of.looked_at) = (None, None, 0);
+        of.timer_at = None;
+        for link in of.links.values_mut() {
+            (link.flush_at, link.looked_at) = (None, 0);
+        }
         let held = std::mem::take(&mut of.held);
         self.note(Some(process), None, || "goes on".to_owned());
         for event in held {

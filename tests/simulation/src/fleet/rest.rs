@@ -7,7 +7,7 @@ use super::process::micros;
 use super::server_side::{FENCE, short};
 use super::world::World;
 use super::{MILLISECOND, SECOND, Time};
-use crate::history::Property;
+use crate::history::{Key, Property};
 use crate::server::Value;
 
 /// How often everything on the server is looked at.
@@ -20,10 +20,8 @@ impl World<'_> {
     /// Whether each lock and each entry on the server is one that its process will see to (R4). That of a process that has
     /// ended is not looked at.
     pub(super) fn inspect(&mut self) {
-        self.server.set_clock(self.now);
         let mut unknown = Vec::new();
-        for (resource, [lock, queue]) in self.keys.iter().enumerate() {
-            let key = self.server.key(lock.as_bytes(), queue.as_bytes());
+        for (resource, key) in self.keys_on_servers() {
             for token in key.owner.iter().chain(key.queue.iter().map(|entry| &entry.token)) {
                 let inbox = [b"p:inbox:", token.get(..16).unwrap_or_default()].concat();
                 let mut of = self.processes.iter().filter(|of| !of.has_ended);
@@ -46,11 +44,21 @@ impl World<'_> {
         }
     }
 
+    /// Every lock, as each server has it.
+    fn keys_on_servers(&mut self) -> Vec<(usize, Key)> {
+        let mut keys = Vec::new();
+        for of in &mut self.servers {
+            of.set_clock(self.now);
+            for (resource, [lock, queue, _]) in self.keys.iter().enumerate() {
+                keys.push((resource, of.key(lock.as_bytes(), queue.as_bytes())));
+            }
+        }
+        keys
+    }
+
     /// What was released is there again, since the server has lost that: it ends with its lease.
     pub(super) fn excuse_what_is_there(&mut self) {
-        self.server.set_clock(self.now);
-        for [lock, queue] in &self.keys {
-            let key = self.server.key(lock.as_bytes(), queue.as_bytes());
+        for (_, key) in self.keys_on_servers() {
             self.excused.extend(key.owner.into_iter().chain(key.queue.into_iter().map(|entry| entry.token)));
         }
     }
@@ -65,7 +73,8 @@ impl World<'_> {
         }
         let lease = micros(self.plan.longest_lease());
         // Their cancellations go on for a lease and a time-out, and pause for ten seconds at most.
-        let longest = self.done_at + self.server.set_back + lease + 4 * self.response_timeout() + 15 * SECOND;
+        let set_back = self.servers.iter().map(|of| of.set_back).max().unwrap_or(0);
+        let longest = self.done_at + set_back + lease + 4 * self.response_timeout() + 15 * SECOND;
         if self.now > longest {
             let late = (self.now - longest) / MILLISECOND;
             self.broken(Property::P5, None, format!("the processes came to rest {late} ms too late"));
@@ -88,23 +97,23 @@ impl World<'_> {
         for (process, counts) in left {
             self.broken(Property::P5, None, format!("process {process} has left {counts:?}"));
         }
-        let free_at = self.done_at + self.server.set_back + lease + self.response_timeout() + SECOND;
+        let free_at = self.done_at + set_back + lease + self.response_timeout() + SECOND;
         self.look_at_server(free_at, false);
         self.look_at_server(free_at + QUEUE_LASTS, true);
     }
 
     fn look_at_server(&mut self, at: Time, all: bool) {
         // What runs late may run after that.
-        self.server.set_clock(
-            at.max(self.last_run + micros(self.plan.longest_lease()) + SECOND + if all { QUEUE_LASTS } else { 0 }),
-        );
-        let left: Vec<_> = self
-            .server
-            .server
-            .entries()
-            .filter(|(key, entry)| *key != FENCE && (all || matches!(entry.value, Value::Text(_))))
-            .map(|(key, _)| String::from_utf8_lossy(key).into_owned())
-            .collect();
+        let at = at.max(self.last_run + micros(self.plan.longest_lease()) + SECOND + if all { QUEUE_LASTS } else { 0 });
+        let is_counter = |key: &[u8]| key == FENCE || self.keys.iter().any(|[.., counter]| counter.as_bytes() == key);
+        let mut left = Vec::new();
+        for of in &mut self.servers {
+            of.set_clock(at);
+            let entries = of.server.entries();
+            let entries =
+                entries.filter(|(key, entry)| !is_counter(key) && (all || matches!(entry.value, Value::Text(_))));
+            left.extend(entries.map(|(key, _)| String::from_utf8_lossy(key).into_owned()));
+        }
         for key in left {
             self.broken(Property::P5, None, format!("the server has left the key {key}"));
         }

@@ -34,8 +34,9 @@ pub(super) struct ServerSide {
     down_until: Option<Time>,
     held: Vec<Event>,
     pub(super) takes_no_writes_until: Time,
-    /// As a replica has it, by the number of the fault that makes that one the server.
-    pub(super) snapshots: BTreeMap<usize, Snapshot>,
+    /// As a replica has it, by the number of the fault that makes that one the server; and how many moves of slots there had
+    /// been.
+    pub(super) snapshots: BTreeMap<usize, (Snapshot, usize)>,
 }
 
 impl ServerSide {
@@ -71,11 +72,16 @@ impl ServerSide {
 
     /// A connection is made: the scripts are loaded, and its inbox is subscribed.
     pub(super) fn welcome(&mut self, client: ClientId, inbox: Option<&String>, scripts: &Scripts) {
-        for script in scripts.all() {
-            self.server.load_script(script);
-        }
+        self.load(scripts);
         if let Some(inbox) = inbox {
             self.server.subscribe(client, inbox.as_bytes());
+        }
+    }
+
+    /// The scripts are loaded.
+    pub(super) fn load(&mut self, scripts: &Scripts) {
+        for script in scripts.all() {
+            self.server.load_script(script);
         }
     }
 
@@ -102,8 +108,8 @@ impl ServerSide {
     }
 
     /// The number of the latest grant.
-    fn latest_grant(&self) -> Option<u64> {
-        match &self.server.entry(FENCE)?.value {
+    fn latest_grant(&self, counter: &[u8]) -> Option<u64> {
+        match &self.server.entry(counter)?.value {
             Value::Text(number) => std::str::from_utf8(number).ok()?.parse().ok(),
             _ => None,
         }
@@ -150,6 +156,8 @@ impl World<'_> {
     pub(super) fn arrive(&mut self, process: usize, number: usize, command: Box<Command>) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(number) else { return };
+        let server = connection.server;
+        let Some(of) = self.servers.get_mut(server) else { return };
         if connection.requests_lost {
             return;
         }
@@ -157,33 +165,56 @@ impl World<'_> {
             let at = connection.not_before;
             return self.events.add(at, Event::Arrive { process, connection: number, command });
         }
-        if self.server.is_paused() {
-            self.server.held.push(Event::Arrive { process, connection: number, command });
+        if of.is_paused() {
+            of.held.push(Event::Arrive { process, connection: number, command });
             return;
         }
         let mut late = None;
         if let Some((closed, arriving)) = &mut connection.closed {
-            if *arriving == 0 || self.server.is_down() {
+            if *arriving == 0 || of.is_down() {
                 return;
             }
             *arriving -= 1;
             late = Some(now - *closed);
         }
-        if self.server.is_down() {
+        if of.is_down() {
             return;
         }
-        let reply = self.execute(process, &command, late);
+        if command.loads_scripts {
+            of.load(self.scripts);
+        }
+        let reply = self.execute(server, process, &command, late);
         let mut bytes = Vec::new();
         write(&mut bytes, &reply);
-        self.publish();
+        self.publish(server);
         if let Some(at) = self.way_back(number, true) {
             self.events.add(at, Event::Reply { process, connection: number, number: command.number, reply: bytes });
         }
     }
 
     /// Runs a command, and records what it did. `late`: so long after its connection was closed.
-    fn execute(&mut self, process: usize, command: &Command, late: Option<Time>) -> Result<Reply, ServerError> {
-        self.server.set_clock(self.now);
+    fn execute(
+        &mut self,
+        server: usize,
+        process: usize,
+        command: &Command,
+        late: Option<Time>,
+    ) -> Result<Reply, ServerError> {
+        let now = self.now;
+        let Some(of) = self.servers.get_mut(server) else {
+            return Err(ServerError::NotModelled("no server".to_owned()));
+        };
+        of.set_clock(now);
+        if let Some(redirection) = self.redirection(server, command) {
+            self.counts.redirected += 1;
+            self.note(Some(process), None, || {
+                format!("server {server} does not run command {}: {redirection}", command.number)
+            });
+            if redirection.starts_with("CROSSSLOT") {
+                self.broken(Property::R, None, "a command has keys of several slots".to_owned());
+            }
+            return Err(ServerError::Refused(redirection));
+        }
         let Some(script) = self.scripts.by_digest(&command.digest) else {
             self.broken(Property::R, None, "a script that is none of ours".to_owned());
             return Err(ServerError::NotModelled("a script".to_owned()));
@@ -195,12 +226,18 @@ impl World<'_> {
             let keys = locks.iter().filter_map(|(keys, _)| Some(server.key(keys.first()?, keys.get(1)?)));
             keys.collect()
         };
-        let before = look(&self.server);
-        let reply = self.server.server.eval_by_digest(script, &keys, &args);
-        let after = look(&self.server);
+        let resource = self.number_of(keys.first().copied().unwrap_or_default());
+        let counter = if self.cluster.is_some() { keys.get(2).copied().unwrap_or_default() } else { FENCE };
+        let Some(of) = self.servers.get_mut(server) else {
+            return Err(ServerError::NotModelled("no server".to_owned()));
+        };
+        let before = look(of);
+        let reply = of.server.eval_by_digest(script, &keys, &args);
+        let after = look(of);
+        let granted = of.latest_grant(counter);
         self.counts.scripts += 1;
-        if let Some(number) = self.server.latest_grant() {
-            self.granted_at.entry(number).or_insert(self.now);
+        if let Some(number) = granted {
+            self.granted_at.entry((self.counter_of(resource), number)).or_insert(now);
         }
         if let Err(ServerError::NotModelled(what)) = &reply {
             self.broken(Property::R, None, format!("not modelled: {what}"));
@@ -210,7 +247,9 @@ impl World<'_> {
         let lease = args.get(1 + locks.len()).and_then(|lease| std::str::from_utf8(lease).ok()?.parse::<u64>().ok());
         let looked_for = lease.unwrap_or(0).saturating_mul(1_000).min(self.response_timeout());
         let mut ran: Vec<Ran> = Vec::new();
-        let may_publish = args.first().is_some_and(|inboxes| !inboxes.is_empty());
+        // A script that was stopped, since its keys are being moved, may have freed the lock and told no process.
+        let stopped = reply.as_ref().is_err_and(|error| error.to_string().contains("non local key"));
+        let may_publish = !stopped && args.first().is_some_and(|inboxes| !inboxes.is_empty());
         let longest_claim = i64::try_from(self.longest_claim() / MILLISECOND).unwrap_or(i64::MAX);
         for (((keys, token), before), after) in locks.iter().zip(before).zip(after) {
             let resource = self.number_of(keys.first().copied().unwrap_or_default());
@@ -244,11 +283,17 @@ impl World<'_> {
     }
 
     /// Notifications that were published go on their way.
-    fn publish(&mut self) {
+    fn publish(&mut self, server: usize) {
         let in_order = self.plan.sets_clock_back();
-        for published in self.server.server.take_published() {
+        let published = self.servers.get_mut(server).map(|of| of.server.take_published());
+        for published in published.into_iter().flatten() {
             let text = String::from_utf8_lossy(&published.payload).into_owned();
-            for receiver in published.receivers {
+            let mut receivers = published.receivers;
+            // The nodes of a cluster pass it on to each other.
+            for of in self.servers.iter().enumerate().filter(|(other, of)| *other != server && !of.is_down()) {
+                receivers.extend(of.1.server.receivers(&published.channel));
+            }
+            for receiver in receivers {
                 let Ok(connection) = usize::try_from(receiver.0) else { continue };
                 let Some(process) = self.connections.get(connection).map(|connection| connection.process) else {
                     continue;
@@ -264,10 +309,15 @@ impl World<'_> {
     }
 
     /// The server goes on, or is there again.
-    pub(super) fn server_resumes(&mut self) {
-        self.note(None, None, || "server goes on".to_owned());
-        for event in self.server.resume() {
+    pub(super) fn server_resumes(&mut self, server: usize) {
+        self.note(None, None, || format!("server {server} goes on"));
+        let Some(of) = self.servers.get_mut(server) else { return };
+        let was_down = of.is_down();
+        for event in of.resume() {
             self.events.add(self.now, event);
+        }
+        if was_down {
+            self.serves_again(server);
         }
     }
 }

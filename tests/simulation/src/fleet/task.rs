@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::process::micros;
 use super::world::World;
 use super::{MILLISECOND, Operation, Time, Wait};
-use crate::history::{CallerId, HoldId, Record};
+use crate::history::{CallerId, HoldId, Property, Record};
 
 /// How often a caller whose time is up looks whether the connection is still being replaced.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -60,6 +60,9 @@ pub(super) struct Holding {
     guard: Guard,
     /// What the checker knows of its end.
     until: Time,
+    /// The same by the process's clock, and the latest end that it may have.
+    ends: Duration,
+    longest: Duration,
     ends_at: Time,
     extend: Option<(Time, Duration)>,
     extending: Option<Extension>,
@@ -88,6 +91,11 @@ impl Task {
             State::Holding(holding) => Some(holding.hold),
             _ => None,
         }
+    }
+
+    /// The resource of its present operation.
+    fn resource(&self) -> Option<usize> {
+        Some(self.operations.get(self.next.checked_sub(1)?)?.resource)
     }
 
     /// Its operations that have not ended.
@@ -128,10 +136,24 @@ impl Task {
         }
     }
 
+    /// What must not be of the end that is believed in, at this time of the process's clock.
+    pub(super) fn wrong_end(&self, now: Duration) -> Option<&'static str> {
+        let State::Holding(holding) = &self.state else { return None };
+        let ends = holding.guard.ends();
+        if ends > holding.longest {
+            Some("a lease lasts longer than the longest hold")
+        } else if holding.ends <= now && ends > now {
+            Some("a lease that was over lasts again")
+        } else {
+            None
+        }
+    }
+
     /// The end that is believed in, if it is another one than the last time.
     pub(super) fn new_end(&mut self, clock: &Clock) -> Option<(HoldId, Time)> {
         let State::Holding(holding) = &mut self.state else { return None };
-        let until = clock.time_of(holding.guard.ends());
+        holding.ends = holding.guard.ends();
+        let until = clock.time_of(holding.ends);
         (std::mem::replace(&mut holding.until, until) != until).then_some((holding.hold, until))
     }
 }
@@ -227,7 +249,7 @@ impl World<'_> {
         self.counts.acquires += 1;
         let timeout = self.plan.response_timeout;
         let of = self.processes.get(process)?;
-        let (clock, changes) = (of.clock, of.node.changes());
+        let (clock, changes) = (of.clock, of.node.changes(self.resources.get(operation.resource)?));
         let now = clock.now(self.now);
         let until = if let Wait::AtMost(time) = operation.wait { Some(now + time) } else { None };
         let within = match operation.wait {
@@ -368,11 +390,21 @@ impl World<'_> {
         let Some(of) = self.processes.get(process) else { return (State::Done, false) };
         let (until, fence, resource) = (of.clock.time_of(guard.ends()), guard.fence(), operation.resource);
         // The lower ten bits count the callers of the process that the server has granted it once.
-        let granted = self.granted_at.range(fence >> 10..).next().map(|(_, at)| *at);
+        let counter = self.counter_of(resource);
+        let granted = self.granted_at.range((counter, fence >> 10)..=(counter, u64::MAX)).next().map(|(_, at)| *at);
         let certain = certain && self.broken_at.is_none_or(|broken| granted.is_some_and(|granted| granted > broken));
         self.next_hold += 1;
         let hold = HoldId(self.next_hold);
         let left = until.saturating_sub(self.now);
+        let (ends, now) = (guard.ends(), of.clock.now(self.now));
+        let longest = operation.options.configured_max_hold().map_or(Duration::MAX, |longest| now + longest);
+        let mut others = of.tasks.iter().filter_map(|task| match &task.state {
+            State::Holding(holding) if task.resource() == Some(resource) => Some(holding),
+            _ => None,
+        });
+        if others.any(|other| of.node.is_held(&other.guard)) {
+            self.broken(Property::P2, Some(resource), "two callers of one process hold it".to_owned());
+        }
         self.note(Some(process), Some(resource), || format!("HOLDS it, fencing token {fence}, for {left} µs"));
         self.see(Record::Granted { hold, resource, fence, until, certain });
         self.see(Record::Read { hold });
@@ -381,7 +413,7 @@ impl World<'_> {
         for at in [Some(ends_at), extend.map(|(at, _)| at)].into_iter().flatten() {
             self.task_at(process, task, at);
         }
-        let holding = Holding { operation: 0, hold, guard, until, ends_at, extend, extending: None };
+        let holding = Holding { operation: 0, hold, guard, until, ends, longest, ends_at, extend, extending: None };
         (State::Holding(Box::new(holding)), false)
     }
 

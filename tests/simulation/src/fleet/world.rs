@@ -6,6 +6,7 @@ use fastrand::Rng;
 use orchestrix_locking::Resource;
 use orchestrix_locking::simulation::Command;
 
+use super::cluster::Cluster;
 use super::events::{Event, Events};
 use super::network::{Connection, client};
 use super::process::Process;
@@ -26,12 +27,14 @@ pub(super) struct World<'a> {
     pub(super) random: Rng,
     pub(super) events: Events,
     pub(super) checker: Checker,
-    pub(super) server: ServerSide,
+    /// One, or those of a cluster.
+    pub(super) servers: Vec<ServerSide>,
+    pub(super) cluster: Option<Cluster>,
     pub(super) processes: Vec<Process>,
     pub(super) connections: Vec<Connection>,
     pub(super) resources: Vec<Resource>,
     /// The keys of each.
-    pub(super) keys: Vec<[String; 2]>,
+    pub(super) keys: Vec<[String; 3]>,
     pub(super) trace: Trace,
     pub(super) counts: Counts,
     pub(super) next_process: usize,
@@ -40,8 +43,8 @@ pub(super) struct World<'a> {
     /// Owner tokens of acquires that ran later than their lease after their connection was closed: the engine looks for
     /// them no longer.
     pub(super) excused: BTreeSet<Vec<u8>>,
-    /// When each number of a grant was given out by the server.
-    pub(super) granted_at: BTreeMap<u64, Time>,
+    /// When each number of a grant was given out, by the number of its [counter](World::counter_of).
+    pub(super) granted_at: BTreeMap<(usize, u64), Time>,
     /// A lock that was granted no later may be forgotten by the server, or end early there.
     pub(super) broken_at: Option<Time>,
     /// When the last task was done, and the last fault over.
@@ -63,6 +66,10 @@ pub struct Counts {
     pub extensions: u64,
     pub releases: u64,
     pub scripts: u64,
+    /// Runs on a cluster.
+    pub clusters: u64,
+    /// Commands that a node of a cluster did not run.
+    pub redirected: u64,
     pub events: u64,
     /// Holds beside others, where the server had forgotten one.
     pub overlaps: u64,
@@ -89,6 +96,8 @@ impl Counts {
             (&mut self.extensions, other.extensions),
             (&mut self.releases, other.releases),
             (&mut self.scripts, other.scripts),
+            (&mut self.clusters, other.clusters),
+            (&mut self.redirected, other.redirected),
             (&mut self.events, other.events),
             (&mut self.overlaps, other.overlaps),
             (&mut self.time, other.time),
@@ -117,7 +126,8 @@ pub fn run(plan: &Plan, scripts: &Scripts, traced: bool) -> Outcome {
         random: Rng::with_seed(plan.seed),
         events: Events::default(),
         checker: Checker::new(plan.breaks_fences()),
-        server: ServerSide::new(),
+        servers: (0..plan.servers.max(1)).map(|_| ServerSide::new()).collect(),
+        cluster: None,
         processes: Vec::new(),
         connections: Vec::new(),
         resources: (0..plan.resources).filter_map(|number| Resource::try_from(format!("r{number}")).ok()).collect(),
@@ -150,6 +160,12 @@ impl World<'_> {
         }
         if let Some(of) = self.processes.first() {
             self.keys = self.resources.iter().map(|resource| of.node.keys_of(resource)).collect();
+            let servers = self.servers.len();
+            if servers > 1 {
+                let slots = self.resources.iter().map(|resource| of.node.slot_of(resource)).collect();
+                self.cluster = Some(Cluster::new(slots, servers, || self.random.usize(0..servers)));
+                self.counts.clusters = 1;
+            }
         }
         for process in 0..self.processes.len() {
             self.start_process(process);
@@ -199,26 +215,31 @@ impl World<'_> {
                 if blocked > self.now { self.task_at(process, task, blocked) } else { self.task(process, task) }
             }
             Event::Timer { process, incarnation } if self.is(process, incarnation) => self.timer(process),
-            Event::Flush { process, incarnation } if self.is(process, incarnation) => self.flush(process),
-            Event::Connect { process, incarnation, attempt } if self.is(process, incarnation) => {
-                self.connect(process, attempt);
+            Event::Flush { process, incarnation, link } if self.is(process, incarnation) => self.flush(process, link),
+            Event::Connect { process, incarnation, link, attempt } if self.is(process, incarnation) => {
+                self.connect(process, link, attempt);
             }
-            Event::Overdue { process, incarnation, attempt } if self.is(process, incarnation) => {
-                self.overdue(process, attempt);
+            Event::Overdue { process, incarnation, link, attempt } if self.is(process, incarnation) => {
+                self.overdue(process, link, attempt);
             }
+            Event::Mapped { process, incarnation, map } if self.is(process, incarnation) => self.mapped(process, map),
+            Event::MapAgain { process, incarnation } if self.is(process, incarnation) => self.map_again(process),
             Event::Resume { process, incarnation } if self.is(process, incarnation) => self.resume(process),
             Event::Arrive { process, connection, command } => {
                 self.last_run = self.now;
                 self.arrive(process, connection, command);
             }
             Event::Reply { process, connection, number, reply } => self.reply(process, connection, number, &reply),
-            Event::Notify { process, connection, text } if self.uses(process, connection) => {
+            Event::Notify { process, connection, text } => {
+                let Some(link) = self.link_of(process, connection) else { return };
                 self.note(Some(process), None, || format!("hears {}", heard(&text)));
-                self.with_node(process, |node| node.notified(&text));
+                self.with_node(process, |node| node.notified(link, &text));
             }
             Event::Silent { process, connection, number } => self.silent(process, connection, number),
-            Event::Closed { process, connection } if self.uses(process, connection) => {
-                self.lose_connection(process, false);
+            Event::Closed { process, connection } => {
+                if let Some(link) = self.link_of(process, connection) {
+                    self.lose_connection(process, link, false);
+                }
             }
             // Of a process or a connection that has ended.
             Event::Task { .. }
@@ -226,22 +247,35 @@ impl World<'_> {
             | Event::Flush { .. }
             | Event::Connect { .. }
             | Event::Overdue { .. }
-            | Event::Resume { .. }
-            | Event::Notify { .. }
-            | Event::Closed { .. } => {}
-            Event::Noticed { connection } => self.server.server.disconnect(client(connection)),
+            | Event::Mapped { .. }
+            | Event::MapAgain { .. }
+            | Event::Resume { .. } => {}
+            Event::Noticed { connection } => {
+                let server = self.connections.get(connection).map(|of| of.server);
+                if let Some(of) = server.and_then(|server| self.servers.get_mut(server)) {
+                    of.server.disconnect(client(connection));
+                }
+            }
             Event::Snapshot(fault) => self.snapshot(fault),
             Event::Fault(fault) => {
                 self.done_at = self.now;
                 self.fault(fault);
             }
-            Event::ServerResumes => {
+            Event::ServerResumes(server) => {
                 self.done_at = self.now;
-                self.server_resumes();
+                self.server_resumes(server);
             }
-            Event::ServerTakesWrites => {
+            Event::ServerTakesWrites(server) => {
                 self.done_at = self.now;
-                self.server_takes_writes();
+                self.server_takes_writes(server);
+            }
+            Event::MoveStep => {
+                self.done_at = self.now;
+                self.move_step();
+            }
+            Event::Hears { server } => {
+                self.done_at = self.now;
+                self.hears(server);
             }
             Event::Inspect => self.inspect(),
         }
@@ -251,25 +285,23 @@ impl World<'_> {
         self.processes.get(process).is_some_and(|of| of.incarnation == incarnation)
     }
 
-    fn uses(&self, process: usize, connection: usize) -> bool {
-        self.processes.get(process).is_some_and(|of| of.connection == Some(connection))
+    fn reply(&mut self, process: usize, connection: usize, number: u64, reply: &[u8]) {
+        let Some(link) = self.link_of(process, connection) else { return };
+        let delivered = self.with_node(process, |node| node.replied(link, number, reply)).flatten();
+        match delivered {
+            Some(false) => self.lose_connection(process, link, false),
+            Some(true) => {
+                if let Some(of) = self.processes.get_mut(process).and_then(|of| of.links.get_mut(&link)) {
+                    of.worked = true;
+                }
+            }
+            None => {}
+        }
     }
 
-    fn reply(&mut self, process: usize, connection: usize, number: u64, reply: &[u8]) {
-        if !self.uses(process, connection) {
-            return;
-        }
-        let usable = self.with_node(process, |node| node.replied(number, reply)).unwrap_or(true);
-        if !usable {
-            return self.lose_connection(process, false);
-        }
-        if let Some(of) = self.processes.get_mut(process) {
-            of.worked |= of.last_of_batches.remove(&number);
-        }
-        if reply.starts_with(b"-NOSCRIPT") {
-            // What is sent next loads them.
-            self.server.welcome(client(connection), None, self.scripts);
-        }
+    /// Which counter gives a resource its fencing tokens: in a cluster each has its own.
+    pub(super) fn counter_of(&self, resource: usize) -> usize {
+        if self.cluster.is_some() { resource } else { 0 }
     }
 
     /// Records what was seen.
@@ -297,7 +329,7 @@ impl World<'_> {
 
     /// Which resource a lock's key is of.
     pub(super) fn number_of(&self, lock: &[u8]) -> usize {
-        self.keys.iter().position(|[key, _]| key.as_bytes() == lock).unwrap_or(usize::MAX)
+        self.keys.iter().position(|[key, ..]| key.as_bytes() == lock).unwrap_or(usize::MAX)
     }
 }
 

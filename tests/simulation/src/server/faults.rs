@@ -1,7 +1,7 @@
 //! What happens to a server: it ends and comes back, loses its last writes, is full, or becomes a replica.
 
 use super::Server;
-use super::keyspace::Keyspace;
+use super::keyspace::{Entry, Keyspace};
 
 /// Whether a server takes writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +45,23 @@ impl Server {
     /// that may take more memory; after any other write it is refused none.
     pub fn set_memory_full(&mut self, full: bool) {
         self.memory_is_full = full;
+    }
+
+    /// These keys are being moved to another server of the cluster: a script is stopped that looks for one that is not here.
+    pub fn set_moving(&mut self, keys: Vec<Vec<u8>>) {
+        self.moving = keys.into_iter().collect();
+    }
+
+    /// A key goes over to another server (`MIGRATE`), unless it has expired.
+    pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        let entry = self.entry(key)?.clone();
+        self.keyspace.remove(key);
+        Some(entry)
+    }
+
+    /// A key comes from another server.
+    pub fn restore_key(&mut self, key: &[u8], entry: Entry) {
+        self.keyspace.set(key, entry);
     }
 
     /// Forgets every script (`SCRIPT FLUSH`).

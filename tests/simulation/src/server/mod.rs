@@ -46,6 +46,8 @@ pub struct Server {
     known_scripts: BTreeSet<String>,
     memory_is_full: bool,
     role: Role,
+    /// Keys of a slot of a cluster that is being moved to another server.
+    moving: BTreeSet<Vec<u8>>,
 }
 
 /// One connection to the server that may have subscriptions.
@@ -167,6 +169,16 @@ impl Server {
     /// Whether a message to this inbox has a receiver.
     pub fn is_heard(&self, channel: &[u8]) -> bool {
         self.subscribers.contains_key(channel)
+    }
+
+    /// Whether one of these keys is being moved to another server, and is not here.
+    fn has_moved(&self, keys: &[&[u8]]) -> bool {
+        !self.moving.is_empty() && keys.iter().any(|key| self.moving.contains(*key) && self.entry(key).is_none())
+    }
+
+    /// Who is subscribed to an inbox.
+    pub fn receivers(&self, channel: &[u8]) -> impl Iterator<Item = ClientId> {
+        self.subscribers.get(channel).into_iter().flatten().copied()
     }
 
     /// Ends one subscription.

@@ -66,6 +66,9 @@ pub(super) fn run_for_script(server: &mut Server, words: &[&[u8]], wrote: &mut b
     if !*wrote {
         command.check_allowed(server)?;
     }
+    if server.has_moved(command.keys_of(words)) {
+        return refused("ERR Script attempted to access a non local key in a cluster node");
+    }
     *wrote |= command.writes;
     (command.run)(server, words)
 }
@@ -83,6 +86,15 @@ pub(super) fn run_for_client(server: &mut Server, words: &[&[u8]]) -> Outcome {
 impl Command {
     fn takes(&self, words: usize) -> bool {
         if self.arity < 0 { words >= self.arity.unsigned_abs() } else { words == self.arity.unsigned_abs() }
+    }
+
+    fn keys_of<'a>(&self, words: &'a [&'a [u8]]) -> &'a [&'a [u8]] {
+        let last = match self.name {
+            "TIME" | "PUBLISH" => 1,
+            "EXISTS" | "DEL" => words.len(),
+            _ => 2,
+        };
+        words.get(1..last).unwrap_or_default()
     }
 
     fn check_allowed(&self, server: &Server) -> Result<(), ServerError> {
