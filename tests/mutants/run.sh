@@ -6,7 +6,8 @@
 #   tests/mutants/run.sh --json FILE      writes the results there as well
 #
 # tests/mutants/mutants.txt says which checks have to fail for which mutant. All of them have to pass without any, and
-# with it each has to fail by a panic of the test: one that does not run, times out or aborts has caught nothing.
+# with it each has to fail by a panic of the test: one that does not run, times out or aborts has caught nothing. A check of
+# the simulation is so many seeds, one of which has to violate a property.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -52,9 +53,19 @@ build=(test --no-run --all-features --target-dir "$target")
 build+=(--config 'profile.test.package.orchestrix-locking.codegen-units=255')
 targets=()
 for binary in $(cut -f 2 "$work/table" | sort -u); do
-    if [ "$binary" = lib ]; then targets+=(--lib); else targets+=(--test "$binary"); fi
+    case "$binary" in
+        lib) targets+=(--lib) ;;
+        simulation) ;;
+        *) targets+=(--test "$binary") ;;
+    esac
 done
-if ! cargo "${build[@]}" "${targets[@]}" >"$work/build" 2>&1; then
+if grep -q "$(printf '\tsimulation\t')" "$work/table" &&
+    ! cargo build --release -p simulation --target-dir "$target/simulation-mutants" >"$work/build" 2>&1; then
+    cat "$work/build"
+    echo "tests/mutants/run.sh: the simulation could not be built" >&2
+    exit 1
+fi
+if [ "${#targets[@]}" -gt 0 ] && ! cargo "${build[@]}" "${targets[@]}" >"$work/build" 2>&1; then
     cat "$work/build"
     echo "tests/mutants/run.sh: the mutants could not be built" >&2
     exit 1
@@ -67,11 +78,33 @@ file_of() {
     grep -E "^ *Executable $source \(" "$work/build" | sed 's/.*(\(.*\))$/\1/'
 }
 
+# The same for a check of the simulation, whose test is a number of seeds.
+run_simulation() {
+    local begun verdict status=0 log="$work/$1.log" mutant=()
+    if [ "$2" != - ]; then mutant=("ORCHESTRIX_MUTANT=$2"); fi
+    begun="$(date +%s%N)"
+    env -u ORCHESTRIX_MUTANT "${mutant[@]}" timeout "$longest" "$target/simulation-mutants/release/simulation" --seeds "$4" >"$log" 2>&1 || status=$?
+    if [ "$status" -eq 124 ]; then
+        verdict="ran out of time"
+    elif [ "$status" -eq 0 ]; then
+        verdict=passed
+    elif [ "$status" -eq 1 ] && grep -qE '^seed [0-9]+: ' "$log"; then
+        verdict=failed
+    else
+        verdict="ended with status $status"
+    fi
+    printf '%s\t%s\n' "$verdict" "$((($(date +%s%N) - begun) / 1000000))" >"$work/$1.result"
+}
+
 # run NUMBER MUTANT BINARY TEST: runs one check, without a mutant where that is "-". Writes what became of it, and how
 # long it took, as "verdict<tab>milliseconds". Only a test that fails counts as failed, and outside the unit tests only by a
 # panic in the code of the tests or of the conformance kit: an assertion, an `expect` or an `unwrap`.
 run() {
     local begun executable verdict status=0 log="$work/$1.log"
+    if [ "$3" = simulation ]; then
+        run_simulation "$@"
+        return
+    fi
     executable="$(file_of "$3")"
     begun="$(date +%s%N)"
     if [ "$2" = - ]; then
