@@ -59,7 +59,7 @@ impl Node {
         let commands = self.link(id).map(|link| link.send(publishing, &mut number)).unwrap_or_default();
         self.next_number = number;
         let commands: Vec<_> = commands.into_iter().filter_map(Command::read).collect();
-        self.process.inner().sent(&commands);
+        self.process.inner().sent(id, &commands);
         commands
     }
 

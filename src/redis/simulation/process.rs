@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::calls::{self as sent, Action};
+use super::connection::LinkId;
 use super::host::{Guard, SimulatedHost, SlotState};
 use crate::Resource;
 use crate::engine::{
@@ -51,7 +52,8 @@ struct Asked {
     /// It is the acquire of a request.
     is_request: bool,
     is_urgent: bool,
-    was_sent: bool,
+    /// The connection over which it was sent last.
+    sent_over: Option<LinkId>,
 }
 
 #[derive(Debug)]
@@ -204,8 +206,8 @@ impl Inner {
     }
 
     /// These calls were sent as one batch (K2): those that free or keep a lock before those that acquire one, and an acquire
-    /// that is sent again before those that were made since and are sent for the first time.
-    pub(super) fn sent(&mut self, commands: &[sent::Command]) {
+    /// that is sent again over the same connection before those that were made since and are sent for the first time.
+    pub(super) fn sent(&mut self, link: LinkId, commands: &[sent::Command]) {
         let (mut acquires, mut newest) = (false, 0);
         for command in commands {
             let is_urgent = command.action != Action::Acquire;
@@ -216,12 +218,12 @@ impl Inner {
             for token in command.tokens().filter(|_| !is_urgent) {
                 let is_it = |asked: &&mut Asked| !asked.is_urgent && asked.token.written()[..] == *token;
                 let Some(asked) = self.unanswered.iter_mut().find(is_it) else { continue };
-                if !asked.was_sent {
+                if asked.sent_over.is_none() {
                     newest = newest.max(asked.number);
-                } else if asked.number < newest {
+                } else if asked.sent_over == Some(link) && asked.number < newest {
                     self.broken.push("K2: an acquire is sent again behind newer ones".to_owned());
                 }
-                asked.was_sent = true;
+                asked.sent_over = Some(link);
             }
         }
     }
@@ -233,7 +235,7 @@ impl Inner {
             number: self.next_asked,
             is_request: matches!(kind, CallKind::Acquire),
             is_urgent: command.is_urgent(),
-            was_sent: false,
+            sent_over: None,
         });
         self.host.router.enqueue(Call::new(command, kind));
     }
