@@ -90,7 +90,7 @@ async fn a_name_that_is_not_permitted_fails_alone() {
 #[tokio::test]
 async fn names_in_several_slots_are_asked_for_one_by_one() {
     let server = RedisServer::builder().cluster().start();
-    server.take_slots(&[0..16_384], 1);
+    server.take_slots(&[0..=16_383], 1);
     let provider = provider_at(&server.url());
     for _ in 0..2 {
         release(all_at_once(&provider, &names("together")).await, &server).await;

@@ -33,7 +33,7 @@ async fn a_name_whose_slot_no_node_serves_is_told_as_that() {
     let server = RedisServer::builder().cluster().config("cluster-require-full-coverage", "no").start();
     let slot = server.cli(&["CLUSTER", "KEYSLOT", "orchestrix:lock:name"]);
     let number: u16 = slot.parse().unwrap();
-    server.take_slots(&[0..number, number + 1..16_384], 1);
+    server.take_slots(&[0..=number - 1, number + 1..=16_383], 1);
     let error = told(at(server.url()), &["no node serves the slot"]).await;
     assert!(matches!(error, LockError::Unavailable { .. }), "{error:?}");
 

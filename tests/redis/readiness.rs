@@ -84,7 +84,7 @@ async fn a_check_of_a_silent_server_ends_in_time() {
 async fn half_a_cluster_is_not_ready() {
     let server = RedisServer::builder().cluster().config("cluster-require-full-coverage", "no").start();
     // The higher half of the slots belongs to another node.
-    server.take_slots(&[0..8192], 1);
+    server.take_slots(&[0..=8191], 1);
     let provider = provider_at(&server.url());
     let mut refused = 0;
     for number in 0..12 {
@@ -103,7 +103,7 @@ async fn half_a_cluster_is_not_ready() {
 #[tokio::test]
 async fn a_cluster_of_one_node_is_ready() {
     let server = RedisServer::builder().cluster().start();
-    server.take_slots(&[0..16_384], 1);
+    server.take_slots(&[0..=16_383], 1);
     let provider = provider_at(&server.url());
     soon("it is checked", provider.check()).await.unwrap();
     assert_eq!(provider.warnings().await.unwrap(), []);
@@ -115,7 +115,7 @@ async fn a_cluster_of_one_node_is_ready() {
 #[tokio::test]
 async fn a_cluster_without_one_of_its_slots_is_not_ready() {
     let server = RedisServer::builder().cluster().config("cluster-require-full-coverage", "no").start();
-    server.take_slots(&[0..10_000, 10_001..16_384], 1);
+    server.take_slots(&[0..=9_999, 10_001..=16_383], 1);
     let provider = provider_at(&server.url());
     let error = soon("it is checked", provider.check()).await.unwrap_err();
     assert!(matches!(error, LockError::Unavailable { .. }) && error.to_string().contains("slot"), "{error}");
@@ -198,7 +198,7 @@ async fn hiding(node: u16) -> u16 {
 #[tokio::test]
 async fn a_cluster_that_a_proxy_hides_is_a_warning() {
     let server = RedisServer::builder().cluster().start();
-    server.take_slots(&[0..16_384], 1);
+    server.take_slots(&[0..=16_383], 1);
     let provider = provider_at(&format!("redis://127.0.0.1:{}", hiding(server.port()).await));
     assert_eq!(soon("it is checked", provider.warnings()).await.unwrap(), [RedisWarning::HiddenCluster]);
 }

@@ -101,7 +101,7 @@ impl RedisClusterBuilder {
         let node = self.node.clone().start();
         let first_slot = |master: usize| u16::try_from(usize::from(SLOTS) * master / self.masters).unwrap();
         if index < self.masters {
-            node.take_slots(&[first_slot(index)..first_slot(index + 1)], index + 1);
+            node.take_slots(&[first_slot(index)..=first_slot(index + 1) - 1], index + 1);
         } else {
             node.take_slots(&[], 0);
         }

@@ -1,7 +1,7 @@
 //! Which slots a node has at its start.
 
 use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use redis::pipe;
 
@@ -33,7 +33,7 @@ impl RedisServer {
     /// Makes a node that has just started a master with these slots, or with none. It knows no other node then.
     ///
     /// `epoch` has to differ from those of the other masters, or they would have to be told apart when they meet.
-    pub(crate) fn take_slots(&self, slots: &[Range<u16>], epoch: usize) {
+    pub(crate) fn take_slots(&self, slots: &[RangeInclusive<u16>], epoch: usize) {
         block_until("a node serves", || match state(self) {
             state if state == "ok" => Ok(()),
             state => Err(format!("it is {state}: {}", self.log())),
@@ -43,7 +43,7 @@ impl RedisServer {
         if !slots.is_empty() {
             commands.cmd("CLUSTER").arg("ADDSLOTSRANGE");
             for range in slots {
-                commands.arg(range.start).arg(range.end - 1);
+                commands.arg(range.start()).arg(range.end());
             }
             commands.cmd("CLUSTER").arg("SET-CONFIG-EPOCH").arg(epoch);
         }

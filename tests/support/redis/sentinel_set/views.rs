@@ -26,21 +26,17 @@ impl SentinelSet {
             .collect()
     }
 
-    fn known_to(&self, sentinel: &RedisServer, what: &str) -> Vec<Fields> {
-        sentinel.try_to_ask(cmd("SENTINEL").arg(what).arg(SERVICE)).unwrap_or_default()
-    }
-
     /// Whether each sentinel that runs knows that this node is a replica, and could promote it.
     pub(super) fn is_known_as_replica(&self, index: usize) -> bool {
         let port = self.nodes[index].port().to_string();
         let known = |replicas: Vec<Fields>| replicas.iter().any(|replica| replica["port"] == port && in_sync(replica));
-        self.running_sentinels().all(|sentinel| known(self.known_to(sentinel, "REPLICAS")))
+        self.running_sentinels().all(|sentinel| known(known_to(sentinel, "REPLICAS")))
     }
 
     /// Whether each sentinel is in touch with all replicas and with all other sentinels.
     pub(super) fn is_complete(&self) -> Result<(), String> {
         for sentinel in &self.sentinels {
-            let (replicas, others) = (self.known_to(sentinel, "REPLICAS"), self.known_to(sentinel, "SENTINELS"));
+            let (replicas, others) = (known_to(sentinel, "REPLICAS"), known_to(sentinel, "SENTINELS"));
             let complete = replicas.iter().filter(|replica| in_sync(replica)).count() == self.nodes.len() - 1
                 && others.iter().filter(|other| other["flags"] == "sentinel").count() == self.sentinels.len() - 1;
             if !complete {
@@ -59,4 +55,8 @@ impl SentinelSet {
 /// Other flags than this one say that it is down, or that there is no connection to it.
 fn in_sync(replica: &Fields) -> bool {
     replica["flags"] == "slave" && replica["role-reported"] == "slave" && replica["master-link-status"] == "ok"
+}
+
+fn known_to(sentinel: &RedisServer, what: &str) -> Vec<Fields> {
+    sentinel.try_to_ask(cmd("SENTINEL").arg(what).arg(SERVICE)).unwrap_or_default()
 }
