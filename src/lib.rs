@@ -127,7 +127,7 @@ pub use memory::{InMemoryLockProvider, LockInfo};
 pub use registry::{Locking, LockingBuilder};
 pub use tower::{IntoResource, LockLayer, LockService, OnLost};
 pub use types::{
-    BoxError, BuildError, BuildProblem, Cause, FencingToken, LockError, LockOptions, LockRequest,
+    BoxError, BuildError, BuildProblem, Cause, FencingToken, LockError, LockMode, LockOptions, LockRequest,
     ParseFencingTokenError, RefusedValue, Resource, ResourceError,
 };
 

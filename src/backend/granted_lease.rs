@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::in_process::InProcessLease;
 use super::{Lease, Release, Releasing};
-use crate::{FencingToken, Resource, telemetry};
+use crate::{FencingToken, LockMode, Resource, telemetry};
 
 /// A lease that has just been granted, with the right to release it. A backend returns it from an acquire.
 ///
@@ -61,6 +61,23 @@ impl GrantedLease {
         match &self.0 {
             Kind::Shared { lease, .. } => lease.state().fencing_token(),
             Kind::InProcess(lease) => lease.fencing_token(),
+        }
+    }
+
+    /// Who may hold the lock at the same time.
+    pub fn mode(&self) -> LockMode {
+        match &self.0 {
+            Kind::Shared { lease, .. } => lease.state().mode(),
+            // Locks in another mode are shared with the table from the start.
+            Kind::InProcess(_) => LockMode::Exclusive,
+        }
+    }
+
+    /// The number of the permit; `None` in other modes than [`LockMode::Permits`].
+    pub fn permit(&self) -> Option<u32> {
+        match &self.0 {
+            Kind::Shared { lease, .. } => lease.state().permit(),
+            Kind::InProcess(_) => None,
         }
     }
 

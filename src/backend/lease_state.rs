@@ -17,6 +17,7 @@
 //! - **L4** A watcher that sleeps is woken by every change that could end the lease before the end that the watcher
 //!   knows. Watching and waking happen under one mutex; `ends` is written before that mutex is taken.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release as ReleaseOrder};
 use std::task::Context;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use super::Term;
 use super::packed_time::{LOST, NO_END, PENDING, RELEASED, packed};
 use super::watchers::{Wakers, Watcher, Watchers};
 use crate::sync::{AtomicU64, Mutex, assert_outside, now};
-use crate::{FencingToken, Resource};
+use crate::{FencingToken, LockMode, Resource};
 
 /// The status of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,38 @@ pub struct LeaseState {
     pub(super) fence: AtomicU64,
     pub(super) ends: AtomicU64,
     pub(super) inner: Mutex<Inner>,
+    mode: PackedMode,
+    /// The number of the permit, or [`NO_PERMIT`].
+    permit: AtomicU32,
 }
+
+/// A [`LockMode`] in four bytes: the number of permits, which are neither none nor so many.
+#[derive(Debug, Clone, Copy)]
+struct PackedMode(u32);
+
+impl PackedMode {
+    const EXCLUSIVE: u32 = 0;
+    const SHARED: u32 = u32::MAX;
+
+    fn new(mode: LockMode) -> Self {
+        Self(match mode {
+            LockMode::Exclusive => Self::EXCLUSIVE,
+            LockMode::Shared => Self::SHARED,
+            LockMode::Permits(n) => n,
+        })
+    }
+
+    fn get(self) -> LockMode {
+        match self.0 {
+            Self::EXCLUSIVE => LockMode::Exclusive,
+            Self::SHARED => LockMode::Shared,
+            n => LockMode::Permits(n),
+        }
+    }
+}
+
+/// No permit has this number: there are at most a million.
+const NO_PERMIT: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -75,6 +107,8 @@ impl LeaseState {
             fence: AtomicU64::new(0),
             ends: AtomicU64::new(PENDING),
             inner: Mutex::new(Inner { term: None, watchers: Watchers::default() }),
+            mode: PackedMode::new(LockMode::Exclusive),
+            permit: AtomicU32::new(NO_PERMIT),
         }
     }
 
@@ -85,7 +119,22 @@ impl LeaseState {
             fence: AtomicU64::new(fence.get()),
             ends: AtomicU64::new(packed(term.ends())),
             inner: Mutex::new(Inner { term: Some(term), watchers: Watchers::default() }),
+            mode: PackedMode::new(LockMode::Exclusive),
+            permit: AtomicU32::new(NO_PERMIT),
         }
+    }
+
+    /// The same lease, held in this mode. A lease is [`LockMode::Exclusive`] unless its provider says otherwise.
+    #[must_use]
+    pub fn in_mode(mut self, mode: LockMode) -> Self {
+        self.mode = PackedMode::new(mode);
+        self
+    }
+
+    /// Notes the number of the permit, for a lease in the mode [`LockMode::Permits`]. To be called before the lease is
+    /// granted, or before another thread knows it.
+    pub fn set_permit(&self, number: u32) {
+        self.permit.store(number, Relaxed);
     }
 
     /// Grants a pending lease. `false` if it was no longer pending (L1): then nothing was changed.
@@ -222,6 +271,16 @@ impl LeaseState {
     #[inline]
     pub fn fencing_token(&self) -> FencingToken {
         FencingToken::saturating(self.fence.load(Relaxed) & !CLOSED)
+    }
+
+    /// Who may hold the lock at the same time.
+    pub fn mode(&self) -> LockMode {
+        self.mode.get()
+    }
+
+    /// The number of the permit, which no other holder has meanwhile. `None` in other modes than [`LockMode::Permits`].
+    pub fn permit(&self) -> Option<u32> {
+        Some(self.permit.load(Relaxed)).filter(|number| *number != NO_PERMIT)
     }
 
     /// Whether the lock is held, by the clock.

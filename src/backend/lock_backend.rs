@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Acquired, Acquiring, BackendId, BoxFuture};
-use crate::LockRequest;
 use crate::types::LockRequestRef;
+use crate::{LockMode, LockOptions, LockRequest};
 
 /// Grants locks, behind a [`DistributedLock`](crate::DistributedLock). The author of a provider implements it.
 pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
@@ -41,6 +41,19 @@ pub trait LockBackend: fmt::Debug + Send + Sync + 'static {
         answer: &mut Acquired,
     ) -> Option<BoxFuture<'static, Acquired>> {
         self.acquire(request.to_request()).into_place(answer)
+    }
+
+    /// Whether it has locks with these options: their [mode](LockOptions::mode), and whether they stay taken for a time
+    /// ([`LockOptions::at_least`]). A lock with other options is refused with
+    /// [`LockError::Unsupported`](crate::LockError::Unsupported) when it is made. The default has exclusive locks alone.
+    fn supports(&self, options: &LockOptions) -> bool {
+        options.configured_mode() == LockMode::Exclusive && options.configured_at_least().is_zero()
+    }
+
+    /// Runs `calls` at once, in which several acquires and releases of this backend are begun. A backend that sends commands
+    /// may keep them back meanwhile, and send them together afterwards. The default only runs `calls`.
+    fn together(&self, calls: &mut dyn FnMut()) {
+        calls();
     }
 
     /// The id that its leases return from [`Lease::granted_by`](super::Lease::granted_by). The default is its address.

@@ -89,7 +89,7 @@ impl Refusal {
             LockError::Lost => &LOST,
             LockError::Closed => &CLOSED,
             LockError::AlreadyHeld => &ALREADY_HELD,
-            LockError::InvalidOptions { .. } | LockError::NoRuntime => &MISTAKE,
+            LockError::InvalidOptions { .. } | LockError::NoRuntime | LockError::Unsupported { .. } => &MISTAKE,
         };
         Self { error, case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER), by_layer: true }
     }
@@ -199,7 +199,10 @@ impl Refusal {
                     None => "no valid key can be made from the request".to_owned(),
                 },
             },
-            LockError::InvalidOptions { .. } | LockError::NoRuntime | LockError::AlreadyHeld => self.error.to_string(),
+            LockError::InvalidOptions { .. }
+            | LockError::NoRuntime
+            | LockError::AlreadyHeld
+            | LockError::Unsupported { .. } => self.error.to_string(),
             _ if self.case.retry && self.by_layer => "the request was not begun; try again later".to_owned(),
             _ if self.case.retry => "try again later".to_owned(),
             LockError::Lost => "the request was stopped, and may have been done in part".to_owned(),
@@ -226,7 +229,10 @@ impl From<LockError> for Refusal {
 pub(super) fn is_program_mistake(error: &LockError) -> bool {
     match error {
         LockError::InvalidResource { .. } => key_error(error).is_some_and(KeyError::is_program_mistake),
-        LockError::InvalidOptions { .. } | LockError::NoRuntime | LockError::AlreadyHeld => true,
+        LockError::InvalidOptions { .. }
+        | LockError::NoRuntime
+        | LockError::AlreadyHeld
+        | LockError::Unsupported { .. } => true,
         _ => false,
     }
 }

@@ -12,7 +12,7 @@ use crate::LockHandle;
 use crate::backend::{Acquired, GrantedLease, LockBackend};
 use crate::telemetry::Attempt;
 use crate::types::{LockRequestRef, Wait};
-use crate::{LockError, LockGuard, LockOptions, Resource};
+use crate::{LockError, LockGuard, LockMode, LockOptions, Resource};
 
 /// The lock on one resource. Creating this value does not acquire the lock.
 ///
@@ -58,11 +58,20 @@ impl DistributedLock {
     ///
     /// # Errors
     ///
-    /// [`LockError::InvalidOptions`] if an option is out of its range.
+    /// [`LockError::InvalidOptions`] if an option is out of its range, [`LockError::Unsupported`] if the backend does not have
+    /// locks with these options.
     #[inline]
     pub fn new(resource: Resource, options: LockOptions, backend: Arc<dyn LockBackend>) -> Result<Self, LockError> {
         options.validate()?;
+        if !backend.supports(&options) {
+            return Err(unsupported(&options));
+        }
         Ok(Self { resource, options, backend })
+    }
+
+    /// Who may hold the lock at the same time.
+    pub fn mode(&self) -> LockMode {
+        self.options.configured_mode()
     }
 
     /// The resource that is locked.
@@ -221,6 +230,17 @@ impl DistributedLock {
     pub(crate) fn begin_once(self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {
         begin(self.backend, LockRequestRef::new(&self.resource, &self.options, wait), answer)
     }
+}
+
+/// What of these options a provider does not have.
+#[cold]
+fn unsupported(options: &LockOptions) -> LockError {
+    let what = match options.configured_mode() {
+        LockMode::Exclusive => "the option at_least".to_owned(),
+        mode if options.configured_at_least().is_zero() => format!("the mode {mode}"),
+        mode => format!("the mode {mode} with the option at_least"),
+    };
+    LockError::Unsupported { what }
 }
 
 #[inline]

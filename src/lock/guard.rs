@@ -9,7 +9,7 @@ use super::handle::describe;
 use crate::backend::{GrantedLease, Release, Releasing};
 use crate::sync::now;
 use crate::types::check_lease;
-use crate::{FencingToken, LockError, LockHandle, Lost, Resource};
+use crate::{FencingToken, LockError, LockHandle, LockMode, Lost, Resource};
 
 /// Holds a lock, as long as the guard lives and its lease lasts.
 ///
@@ -112,6 +112,17 @@ impl LockGuard {
     /// The number by which a store can refuse a late write of an earlier holder. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
         self.0.fencing_token()
+    }
+
+    /// Who may hold the lock at the same time.
+    pub fn mode(&self) -> LockMode {
+        self.0.mode()
+    }
+
+    /// The number of the permit, for a lock in the mode [`LockMode::Permits(n)`](LockMode::Permits): `0..n`, the lowest that
+    /// was free. No other holder has it meanwhile, so it can name a worker or a shard. `None` in other modes.
+    pub fn permit(&self) -> Option<u32> {
+        self.0.permit()
     }
 
     /// The time at which the lease ends unless it is renewed or extended. After a loss it is in the past.

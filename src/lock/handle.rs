@@ -9,7 +9,7 @@ use std::time::Duration;
 #[cfg(feature = "http")]
 use crate::backend::BackendId;
 use crate::backend::Lease;
-use crate::{FencingToken, Lost, Resource};
+use crate::{FencingToken, LockMode, Lost, Resource};
 
 /// A view of a held lock. It is cheap to clone, can be passed on, and cannot release the lock.
 ///
@@ -45,6 +45,16 @@ impl LockHandle {
     /// The number by which a store can refuse a late write of an earlier holder. See [`FencingToken`].
     pub fn fencing_token(&self) -> FencingToken {
         self.lease.state().fencing_token()
+    }
+
+    /// Who may hold the lock at the same time.
+    pub fn mode(&self) -> LockMode {
+        self.lease.state().mode()
+    }
+
+    /// The number of the permit, as [`LockGuard::permit`](crate::LockGuard::permit).
+    pub fn permit(&self) -> Option<u32> {
+        self.lease.state().permit()
     }
 
     /// Whether the lock is held at present, by the monotonic clock. Once `false`, it stays `false`.

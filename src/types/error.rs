@@ -67,6 +67,11 @@ pub enum LockError {
     AlreadyHeld,
     /// The call was not made inside a tokio runtime.
     NoRuntime,
+    /// The provider does not have what was asked for, such as a [`LockMode`](crate::LockMode).
+    Unsupported {
+        /// What was asked for.
+        what: String,
+    },
 }
 
 /// The value of an option that is out of its range.
@@ -133,6 +138,7 @@ impl fmt::Display for LockError {
             Self::Closed => f.write_str("the lock provider is closed"),
             Self::AlreadyHeld => f.write_str("the lock is already held by this request, for a layer outside"),
             Self::NoRuntime => f.write_str("locks can be acquired only inside a tokio runtime"),
+            Self::Unsupported { what } => write!(f, "the lock provider does not support {what}"),
         }
     }
 }

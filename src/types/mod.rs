@@ -3,6 +3,7 @@
 mod build_error;
 mod error;
 mod fencing_token;
+mod mode;
 mod options;
 mod request;
 mod resource;
@@ -11,6 +12,7 @@ mod wait;
 pub use build_error::{BuildError, BuildProblem};
 pub use error::{BoxError, Cause, LockError, RefusedValue};
 pub use fencing_token::{FencingToken, ParseFencingTokenError};
+pub use mode::LockMode;
 pub use options::LockOptions;
 pub(crate) use options::check_lease;
 pub use request::{LockRequest, LockRequestRef};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::LockMode;
 use crate::LockError;
 
 /// How a lock behaves: the length of its lease, renewal, and limits.
@@ -31,6 +32,8 @@ pub struct LockOptions {
     auto_renew: bool,
     max_hold: Option<Duration>,
     max_waiters: Option<usize>,
+    mode: LockMode,
+    at_least: Duration,
 }
 
 impl LockOptions {
@@ -38,6 +41,8 @@ impl LockOptions {
     pub const MIN_TTL: Duration = Duration::from_millis(10);
     /// The longest lease, 24 h.
     pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The longest time for which a lock stays taken [at least](Self::at_least), 24 h.
+    pub const MAX_AT_LEAST: Duration = Self::MAX_TTL;
 
     /// The length of the lease: how long the lock stays held after its holder was killed. 30 s by default, 10 ms to 24 h. A
     /// live holder renews its lease, so work may take longer.
@@ -75,6 +80,24 @@ impl LockOptions {
         self
     }
 
+    /// Who may hold the lock at the same time. [`LockMode::Exclusive`] by default.
+    pub fn mode(mut self, mode: LockMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// How long the lock stays taken at least, counted from its grant. Zero by default, 24 h at most, and not above
+    /// [`max_hold`](Self::max_hold).
+    ///
+    /// A release or drop before that time ends the guard, and the name stays taken for the rest of it; waiters wait on. With
+    /// [`try_acquire(Duration::ZERO)`](crate::DistributedLock::try_acquire) that is "at most once per interval over all
+    /// processes". On a server the name also stays taken if the provider is closed or the process ends. For a loss it means
+    /// nothing: a lock that was lost is not kept.
+    pub fn at_least(mut self, at_least: Duration) -> Self {
+        self.at_least = at_least;
+        self
+    }
+
     /// The length of the lease, as [`ttl`](Self::ttl) set it.
     #[inline]
     pub fn configured_ttl(&self) -> Duration {
@@ -97,6 +120,18 @@ impl LockOptions {
     #[inline]
     pub fn configured_max_waiters(&self) -> Option<usize> {
         self.max_waiters
+    }
+
+    /// Who may hold the lock at the same time, as [`mode`](Self::mode) set it.
+    #[inline]
+    pub fn configured_mode(&self) -> LockMode {
+        self.mode
+    }
+
+    /// How long the lock stays taken at least, as [`at_least`](Self::at_least) set it.
+    #[inline]
+    pub fn configured_at_least(&self) -> Duration {
+        self.at_least
     }
 
     /// The old name of [`configured_ttl`](Self::configured_ttl).
@@ -131,12 +166,16 @@ impl LockOptions {
     #[inline]
     pub fn validate(&self) -> Result<(), LockError> {
         check_lease("ttl", self.ttl)?;
-        match self.max_hold {
-            Some(max_hold) if max_hold < Self::MIN_TTL => {
-                Err(LockError::invalid_options("max_hold", format!("{max_hold:?}"), "10ms or more, or none"))
-            }
-            _ => Ok(()),
+        self.mode.validate()?;
+        if let Some(max_hold) = self.max_hold.filter(|max_hold| *max_hold < Self::MIN_TTL) {
+            return Err(LockError::invalid_options("max_hold", format!("{max_hold:?}"), "10ms or more, or none"));
         }
+        let longest = self.max_hold.map_or(Self::MAX_AT_LEAST, |max_hold| max_hold.min(Self::MAX_AT_LEAST));
+        if self.at_least > longest {
+            let allowed = format!("0 to {longest:?}, and not above max_hold");
+            return Err(LockError::invalid_options("at_least", format!("{:?}", self.at_least), allowed));
+        }
+        Ok(())
     }
 }
 
@@ -151,6 +190,13 @@ pub(crate) fn check_lease(option: &'static str, lease: Duration) -> Result<(), L
 
 impl Default for LockOptions {
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(30), auto_renew: true, max_hold: None, max_waiters: None }
+        Self {
+            ttl: Duration::from_secs(30),
+            auto_renew: true,
+            max_hold: None,
+            max_waiters: None,
+            mode: LockMode::Exclusive,
+            at_least: Duration::ZERO,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{LockError, LockOptions, Resource, Wait};
+use super::{LockError, LockMode, LockOptions, Resource, Wait};
 
 /// One lock that a caller asks for: its resource, its options, and the wait.
 ///
@@ -41,6 +41,13 @@ impl LockRequest {
     #[inline]
     pub fn options(mut self, options: LockOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// Who may hold the lock at the same time: as [`LockOptions::mode`], whose other options stay.
+    #[inline]
+    pub fn mode(mut self, mode: LockMode) -> Self {
+        self.options = self.options.mode(mode);
         self
     }
 
