@@ -31,7 +31,7 @@ pub(crate) use lease_left::take as take_lease_left;
 pub use lease_left::tell_lease_left;
 pub use lease_state::{LeaseState, LeaseStatus};
 pub use lock_backend::LockBackend;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "memory", feature = "redis"))]
 pub(crate) use packed_time::PackedInstant;
 pub use releasing::{Release, Releasing};
 pub use term::Term;

@@ -1,5 +1,5 @@
-//! [`Attempt`]: one try for a lock. It is granted at once, with a lease that has an end or with one that only its guard
-//! refers to, or it joins the wait queue.
+//! [`Attempt`]: one try for a lock. It is granted at once, with a lease that only its guard refers to or with one that is
+//! shared from the start, or it joins the wait queue.
 
 use std::cell::OnceCell;
 use std::ops::DerefMut;
@@ -9,10 +9,10 @@ use std::task::Waker;
 use tokio::time::Instant;
 
 use crate::backend::in_process::{
-    AcquireOutcome, Entry, Holder, InProcessLease, NameHash, Shard, Table, Ticket, Waiter, has_end, term,
+    AcquireOutcome, Entry, Grant, Holder, InProcessLease, NameHash, Shard, Table, Ticket, Waiter, has_end, is_plain,
     unclaimed_lease,
 };
-use crate::backend::{GrantedLease, LeaseState, WaiterAdmission};
+use crate::backend::{GrantedLease, WaiterAdmission};
 use crate::sync::now;
 use crate::types::Wait;
 use crate::{FencingToken, LockError, LockOptions, Resource};
@@ -49,8 +49,8 @@ impl Shard {
         attempt: Attempt<'_>,
         clock: &OnceCell<Instant>,
     ) -> Result<Outcome, LockError> {
-        if has_end(attempt.options) {
-            return self.attempt_with_end(attempt, clock);
+        if !is_plain(attempt.options) {
+            return self.attempt_shared(attempt, clock);
         }
         self.enter_in_process(self.table.lock(), attempt, clock)
     }
@@ -79,18 +79,13 @@ impl Shard {
         })
     }
 
-    /// The attempt for a lease with an end, which its guard shares with the table from the start.
-    fn attempt_with_end(
-        self: &Arc<Self>,
-        attempt: Attempt<'_>,
-        clock: &OnceCell<Instant>,
-    ) -> Result<Outcome, LockError> {
+    /// The attempt for a lease that its guard shares with the table from the start.
+    fn attempt_shared(self: &Arc<Self>, attempt: Attempt<'_>, clock: &OnceCell<Instant>) -> Result<Outcome, LockError> {
         // The clock is read before the mutex is taken, so that other threads do not wait for it.
-        let term = term(attempt.options, *clock.get_or_init(now));
+        let since = *clock.get_or_init(now);
         let mut granted = None;
-        let holder = |fence| {
-            let state = LeaseState::held(attempt.resource.clone(), fence, term);
-            let lease = self.lease(state, attempt.hash);
+        let holder = |grant| {
+            let lease = self.lease_of(grant, attempt.resource, attempt.hash, attempt.options, since);
             Holder::Shared(Arc::clone(granted.insert(lease)))
         };
         let entered = self.enter(self.table.lock(), attempt, holder, &OnceCell::new())?;
@@ -106,14 +101,16 @@ impl Shard {
         &self,
         mut table: impl DerefMut<Target = Table>,
         attempt: Attempt<'_>,
-        holder: impl FnOnce(FencingToken) -> Holder,
+        holder: impl FnOnce(Grant) -> Holder,
         clock: &OnceCell<Instant>,
     ) -> Result<Entered, LockError> {
         if table.is_closed() {
             return Err(LockError::Closed);
         }
-        let (entered, wake) = match table.acquire(attempt.hash, attempt.resource, holder, clock) {
+        let mode = attempt.options.configured_mode();
+        let (entered, wake) = match table.acquire(attempt.hash, attempt.resource, mode, holder, clock) {
             AcquireOutcome::Granted(fence) => return Ok(Entered::Granted(fence)),
+            AcquireOutcome::Beside(fence, wake) => (Ok(Entered::Granted(fence)), wake),
             AcquireOutcome::Held(entry, ticket, wake) => (self.join(entry, ticket, attempt), wake),
         };
         drop(table);
@@ -137,6 +134,7 @@ impl Shard {
         entry.join(
             ticket,
             Waiter {
+                mode: options.configured_mode(),
                 unclaimed_lease: unclaimed_lease(options),
                 has_end: has_end(options),
                 // The first poll leaves the task's waker, and finds what has happened by then.

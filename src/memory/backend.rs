@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::acquire_future::AcquireFuture;
 use super::attempt::{Attempt, Outcome};
 use super::waiting_caller::WaitingCaller;
-use crate::backend::in_process::{InProcessLease, NameHash, NotGranted, QueuePosition, Shard, has_end};
+use crate::backend::in_process::{InProcessLease, NameHash, NotGranted, QueuePosition, Shard, is_plain};
 use crate::backend::{Acquired, Acquiring, BoxFuture, GrantedLease, LockBackend, WaiterAdmission};
 use crate::types::LockRequestRef;
-use crate::{LockError, LockRequest};
+use crate::{LockError, LockOptions, LockRequest};
 
 impl LockBackend for Shard {
     fn acquire(self: Arc<Self>, request: LockRequest) -> Acquiring {
@@ -31,7 +31,7 @@ impl LockBackend for Shard {
         let hash = NameHash::of(resource, &self.hasher);
         let attempt =
             Attempt { resource, hash, options, wait: request.configured_wait(), admission: WaiterAdmission::New };
-        if has_end(options) {
+        if !is_plain(options) {
             let clock = OnceCell::new();
             let outcome = self.attempt(attempt, &clock);
             return self.answer_or_wait(outcome, attempt, clock, answer);
@@ -43,6 +43,11 @@ impl LockBackend for Shard {
         let (shard, clock) = (Arc::clone(shard), OnceCell::new());
         let outcome = shard.enter_in_process(table, attempt, &clock);
         shard.answer_or_wait(outcome, attempt, clock, answer)
+    }
+
+    /// Locks in every mode.
+    fn supports(&self, _: &LockOptions) -> bool {
+        true
     }
 }
 

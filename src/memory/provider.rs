@@ -19,7 +19,9 @@ use crate::{DistributedLock, DistributedLockProvider, LockError, LockOptions, Re
 /// It behaves as a distributed lock does: leases expire, are renewed, extended and lost; waiters are served strictly in
 /// the order in which they came; every grant has a fencing token. It uses tokio's clock, so that tests can pause time.
 ///
-/// Two names never share a lock. A name uses memory only while its lock is held. A clone has the same locks; two
+/// It has every [mode](crate::LockMode), and [`LockOptions::at_least`].
+///
+/// Two names never share a lock. A name uses memory only while its lock is held or [kept](LockOptions::at_least). A clone has the same locks; two
 /// providers made with [`new`](Self::new) have separate ones.
 ///
 /// Fencing tokens start from the wall clock when the provider is made, and rise from there. So they keep rising over a

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::backend::LeaseState;
 use crate::backend::in_process::{
-    Entry, Holder, InProcessLease, QueuePosition, Shard, SharedLease, has_end, term, unclaimed_lease,
+    Entry, Grant, Holder, InProcessLease, QueuePosition, Shard, SharedLease, has_end, is_plain, unclaimed_lease,
 };
 use crate::sync::now;
 use crate::{FencingToken, LockOptions};
@@ -28,7 +27,7 @@ pub(super) enum WaitStatus {
     Wait(Option<Instant>),
     /// It has claimed the lock, with a lease that only its guard will refer to.
     InProcess(FencingToken),
-    /// It has claimed the lock, with a lease that has an end.
+    /// It has claimed the lock, with a lease that its guard shares with the table.
     Shared(Arc<SharedLease>),
     /// It was granted the lock, and the grant expired before the claim.
     Expired,
@@ -39,13 +38,13 @@ pub(super) enum WaitStatus {
 /// The lock at the time when a waiter leaves its queue.
 #[derive(Debug)]
 pub(super) struct StillHeld {
-    /// How long the holder's lease still lasts. `None` if it does not end by itself.
+    /// How long it takes until a holder's lease ends. `None` if none ends by itself.
     pub(super) lease_left: Option<Duration>,
 }
 
 impl WaitingCaller {
-    /// Claims the lock if it was granted. Otherwise leaves a waker, and returns when to check again. Replaces a holder
-    /// whose lease has ended.
+    /// Claims the lock if it was granted. Otherwise leaves a waker, and returns when to check again. Replaces holders
+    /// whose leases have ended.
     ///
     /// `new_waker` is a clone of `waker`, if the caller expects that it is needed. It is made outside the mutex, since
     /// cloning and dropping a waker run the user's code.
@@ -62,7 +61,7 @@ impl WaitingCaller {
                 if table.is_closed() {
                     return WaitStatus::Closed;
                 }
-                let (entry, wake) = table.replace_expired_holder(&self.position, clock);
+                let (entry, wake) = table.replace_expired_holders(&self.position, clock);
                 let status = match entry {
                     Some(entry) => self.check_entry(entry, options, waker, &mut new_waker),
                     None => Some(WaitStatus::Expired),
@@ -86,36 +85,34 @@ impl WaitingCaller {
         waker: &Waker,
         new_waker: &mut Option<Waker>,
     ) -> Option<WaitStatus> {
-        if let Holder::Unclaimed(of, ends) = entry.holder
-            && of == self.position.ticket
-        {
-            return Some(self.claim(entry, ends, options));
+        if let Some((grant, ends)) = entry.unclaimed_by(self.position.ticket) {
+            return Some(self.claim(entry, grant, ends, options));
         }
         let Some(present) = entry.waker_mut(self.position.ticket) else { return Some(WaitStatus::Expired) };
         if !present.will_wake(waker) {
             std::mem::swap(present, new_waker.as_mut()?);
         }
-        // Only the first waiter has to know the end of the holder's lease (M6).
-        let ends = if entry.is_first(self.position.ticket) { entry.holder.ends() } else { None };
+        // Only the first waiter has to know when a holder's lease ends (M6).
+        let ends = if entry.is_first(self.position.ticket) { entry.holders.ends() } else { None };
         Some(WaitStatus::Wait(ends))
     }
 
     /// Claims the lock that was granted to this position, with a grant that ends at `ends`.
-    fn claim(&self, entry: &mut Entry, ends: Instant, options: &LockOptions) -> WaitStatus {
-        if !has_end(options) {
-            // From now on the lease has no end. The clock is not read: if another caller had found that the grant has
-            // ended, that caller would be the holder now, or the entry would have been removed (M3).
-            entry.holder = Holder::InProcess(options.configured_ttl());
-            return WaitStatus::InProcess(entry.fence);
+    fn claim(&self, entry: &mut Entry, grant: Grant, ends: Instant, options: &LockOptions) -> WaitStatus {
+        // A lease that renews itself has no end from now on. The clock is not read: if another caller had found that the
+        // grant has ended, the grant would not be there any more (M3).
+        if is_plain(options) {
+            entry.claim(self.position.ticket, Holder::InProcess(options.configured_ttl()));
+            return WaitStatus::InProcess(grant.fence);
         }
-        if now() >= ends {
+        if has_end(options) && now() >= ends {
             return WaitStatus::Expired;
         }
         // The term counts from the grant, and may last longer than an unclaimed grant.
         let since = ends.checked_sub(unclaimed_lease(options)).unwrap_or(ends);
-        let state = LeaseState::held(self.position.resource.clone(), entry.fence, term(options, since));
-        let lease = self.shard.lease(state, self.position.hash);
-        entry.holder = Holder::Shared(Arc::clone(&lease));
+        let QueuePosition { resource, hash, ticket } = &self.position;
+        let lease = self.shard.lease_of(grant, resource, *hash, options, since);
+        entry.claim(*ticket, Holder::Shared(Arc::clone(&lease)));
         WaitStatus::Shared(lease)
     }
 
@@ -124,7 +121,7 @@ impl WaitingCaller {
         let (departed, ends) = {
             let mut table = self.shard.table.lock();
             let departed = table.leave(&self.position);
-            (departed, table.get(self.position.hash, &self.position.resource).and_then(|entry| entry.holder.ends()))
+            (departed, table.get(self.position.hash, &self.position.resource).and_then(|entry| entry.holders.ends()))
         };
         departed?.wake();
         Some(StillHeld { lease_left: ends.map(|ends| ends.saturating_duration_since(now)) })

@@ -19,6 +19,7 @@ mod crowd;
 mod evidence;
 mod fencing;
 mod model;
+mod modes;
 mod options;
 mod polling;
 mod registration;

@@ -6,8 +6,10 @@ use std::task::Waker;
 #[derive(Debug, Default)]
 #[must_use = "a waiter that was granted a lock has to be woken"]
 pub(crate) struct WakeList {
-    /// Of the waiter that was granted the lock.
+    /// Of the waiter that was granted the lock in the place of its holder.
     pub(crate) granted: Option<Waker>,
+    /// Of further waiters that were granted the lock in the same step.
+    pub(crate) others: Vec<Waker>,
     /// Of the first waiter, which has to know of another end of the holder's lease (M6).
     pub(crate) first: Option<Waker>,
 }
@@ -18,6 +20,7 @@ impl WakeList {
         if let Some(waker) = self.granted {
             waker.wake();
         }
+        self.others.into_iter().for_each(Waker::wake);
         if let Some(waker) = self.first {
             waker.wake();
         }
@@ -30,7 +33,7 @@ impl WakeList {
 #[derive(Debug)]
 #[must_use = "a waiter that was granted a lock has to be woken"]
 pub(crate) struct Deferred<T> {
-    pub(super) _removed: T,
+    pub(super) _removed: Option<T>,
     pub(super) wake: WakeList,
 }
 

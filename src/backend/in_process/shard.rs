@@ -9,11 +9,15 @@ use hashbrown::DefaultHashBuilder;
 
 use super::entry::Entry;
 use super::hash::NameHash;
-use super::shared_lease::{LeaseOwner, SharedLease};
+use super::holders::Grant;
+use super::shared_lease::{LeaseOwner, SharedLease, term};
 use super::table::Table;
-use crate::backend::{LeaseState, Release, Term, WaiterLimit, Wakers};
+use tokio::time::Instant;
+
+use crate::backend::{LeaseState, PackedInstant, Release, Term, WaiterLimit, Wakers};
 use crate::sync::{AtomicBool, Mutex, MutexGuard, now};
-use crate::{FencingToken, Resource};
+use crate::types::time_after;
+use crate::{FencingToken, LockMode, LockOptions, Resource};
 
 /// One part of a provider's locks. Every transition of a lock is one critical section of its shard's mutex. No value of
 /// the user's is woken, polled, cloned or dropped while the mutex is held.
@@ -40,9 +44,28 @@ impl Shard {
         Self { table, closed: AtomicBool::new(false), hasher, waiter_limit }
     }
 
-    /// A lease that this shard grants.
-    pub(crate) fn lease(self: &Arc<Self>, state: LeaseState, hash: NameHash) -> Arc<SharedLease> {
-        Arc::new(SharedLease { state, hash, owner: Arc::<Self>::clone(self) })
+    /// A lease that was granted as one that only its guard refers to, and is shared now.
+    fn lease(self: &Arc<Self>, state: LeaseState, hash: NameHash) -> Arc<SharedLease> {
+        Arc::new(SharedLease { state, hash, place: 0, at_least: None, owner: Arc::<Self>::clone(self) })
+    }
+
+    /// A lease that is not [plain](super::is_plain), granted at the time `since`.
+    pub(crate) fn lease_of(
+        self: &Arc<Self>,
+        grant: Grant,
+        resource: &Resource,
+        hash: NameHash,
+        options: &LockOptions,
+        since: Instant,
+    ) -> Arc<SharedLease> {
+        let mode = options.configured_mode();
+        let state = LeaseState::held(resource.clone(), grant.fence, term(options, since)).in_mode(mode);
+        if let LockMode::Permits(_) = mode {
+            state.set_permit(grant.place);
+        }
+        let at_least = Some(options.configured_at_least()).filter(|at_least| !at_least.is_zero());
+        let at_least = at_least.and_then(|at_least| time_after(since, at_least)).map(PackedInstant::from);
+        Arc::new(SharedLease { state, hash, place: grant.place, at_least, owner: Arc::<Self>::clone(self) })
     }
 
     /// Ends every lease and every wait.
@@ -131,7 +154,7 @@ impl LeaseOwner for Shard {
             let (renewed, watchers) = lease.state.renew_without_waking(now, now, duration);
             // The end may be earlier than before (M6).
             let entry = if renewed { table.get(lease.hash, lease.state.resource()) } else { None };
-            (renewed, watchers, entry.map(Entry::wake_first))
+            (renewed, watchers, entry.map(|entry| entry.extended(lease)))
         };
         watchers.wake();
         wake.unwrap_or_default().wake();
@@ -143,7 +166,17 @@ impl LeaseOwner for Shard {
             let mut table = self.table.lock();
             // Inside the critical section, so that no thread finds an entry whose holder was released (M2).
             let release = lease.state.release_alone();
-            (release, table.hand_over(lease))
+            let kept = match (release, lease.at_least.map(PackedInstant::instant)) {
+                (Release::Released, Some(until)) if now() < until => Some(until),
+                _ => None,
+            };
+            (
+                release,
+                match kept {
+                    Some(until) => table.keep(lease, until),
+                    None => table.hand_over(lease),
+                },
+            )
         };
         if let Some(released) = released {
             released.wake();

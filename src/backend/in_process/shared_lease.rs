@@ -7,21 +7,24 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::hash::NameHash;
-use crate::LockError;
-use crate::LockOptions;
-use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, Release, Releasing, Term};
+use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, PackedInstant, Release, Releasing, Term};
+use crate::{LockError, LockMode, LockOptions};
 
-/// A lease that more than its guard refers to. A lease with an end of its own is one from its grant on, any other lease
-/// from the time at which a handle or a loss signal first needs it (M8).
+/// A lease that more than its guard refers to. A lease that is not [plain](is_plain) is one from its grant on, any other
+/// lease from the time at which a handle or a loss signal first needs it (M8).
 ///
-/// A guard owns its lease with an end, also if the guard leaks; so the table's reference is never the last one. The
+/// The guard of such a lease owns it, also if the guard leaks; so the table's reference is never the last one. The
 /// table may have the last reference to a lease that was shared later. So a holder that leaves the table is dropped
-/// after the mutex is free, unless its lease had an end.
+/// after the mutex is free, unless its lease was not plain.
 #[derive(Debug)]
 pub(crate) struct SharedLease {
     pub(crate) state: LeaseState,
     /// The hash of the name, by which the table finds it again.
     pub(crate) hash: NameHash,
+    /// The place among several holders.
+    pub(crate) place: u32,
+    /// Until when the lock stays taken at least.
+    pub(crate) at_least: Option<PackedInstant>,
     pub(crate) owner: Arc<dyn LeaseOwner>,
 }
 
@@ -41,8 +44,14 @@ pub(crate) fn has_end(options: &LockOptions) -> bool {
     !options.configured_auto_renew() || options.configured_max_hold().is_some()
 }
 
-/// The term of a lease with an end, counted from its grant.
-pub(crate) fn term(options: &LockOptions, granted: Instant) -> Term {
+/// Whether a lease with these options is one that only its guard refers to, until it is shared (M8).
+#[inline]
+pub(crate) fn is_plain(options: &LockOptions) -> bool {
+    !has_end(options) && options.configured_mode() == LockMode::Exclusive && options.configured_at_least().is_zero()
+}
+
+/// The term of a lease that is not plain, counted from its grant.
+pub(super) fn term(options: &LockOptions, granted: Instant) -> Term {
     let ttl = options.configured_ttl();
     let term = Term::new(granted, ttl).max_hold(options.configured_max_hold());
     if options.configured_auto_renew() { term.self_renewing(ttl) } else { term }
