@@ -11,6 +11,8 @@
 //! - [`Locking`] has the registered providers. An application builds it at start-up, and gets locks and layers from it.
 //! - [`DistributedLock`] is the lock on one [`Resource`]. Acquiring it gives a [`LockGuard`], which releases it.
 //!   [`LockHandle`] is a view of a held lock that can be cloned and passed on.
+//! - [`ReadWriteLock`] has readers that hold it together and writers that hold it alone. [`Locking::semaphore`] lets at most so
+//!   many callers hold a lock at once. `docs/kinds.md` says which kind is for what.
 //! - [`LockLayer`] runs each request of a Tower service under the lock that the request names.
 //! - `HttpLockLayer` does so for HTTP and gRPC, and answers refused requests itself (feature `http`).
 //! - [`DistributedLockProvider`] keeps the locks. `RedisLockProvider` keeps them on a Redis or Valkey server, for all
@@ -121,7 +123,7 @@ pub use self::redis::{RedisLockOptions, RedisLockProvider, RedisWarning};
 #[deprecated(since = "0.2.0", note = "is called `RedisWarning` now")]
 pub type Finding = RedisWarning;
 pub use backend::Release;
-pub use lock::{DistributedLock, DistributedLockProvider, LockGuard, LockHandle, Lost};
+pub use lock::{DistributedLock, DistributedLockProvider, LockGuard, LockHandle, Lost, ReadWriteLock};
 #[cfg(feature = "memory")]
 pub use memory::{InMemoryLockProvider, LockInfo};
 pub use registry::{Locking, LockingBuilder};
@@ -140,6 +142,8 @@ mod guides {
     mod compile_errors {}
     #[doc = include_str!("../docs/guarantees.md")]
     mod guarantees {}
+    #[doc = include_str!("../docs/kinds.md")]
+    mod kinds {}
     #[doc = include_str!("../docs/limits.md")]
     mod limits {}
     #[doc = include_str!("../docs/middleware.md")]

@@ -6,6 +6,7 @@ mod guard;
 mod handle;
 mod loss;
 mod provider;
+mod read_write;
 
 pub(crate) use acquire::{Pending, busy};
 pub use distributed_lock::DistributedLock;
@@ -13,3 +14,4 @@ pub use guard::LockGuard;
 pub use handle::LockHandle;
 pub use loss::Lost;
 pub use provider::DistributedLockProvider;
+pub use read_write::ReadWriteLock;

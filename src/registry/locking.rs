@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::LockingBuilder;
-use crate::{BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockOptions, Resource};
+use crate::{
+    BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockMode, LockOptions,
+    ReadWriteLock, Resource,
+};
 
 /// The providers that were registered at start-up. Cheap to clone; keep it in the application's state.
 ///
@@ -91,6 +94,62 @@ impl Locking {
         R::Error: Into<LockError>,
     {
         self.provider.create_lock(resource.try_into().map_err(Into::into)?, options)
+    }
+
+    /// The lock on `resource` for readers, which hold it together, and for writers, each of which holds it alone. With the
+    /// default options.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidResource`] if the name is not valid, [`LockError::Unsupported`] if the provider has no shared
+    /// locks.
+    ///
+    /// # Examples
+    ///
+    /// See [`ReadWriteLock`].
+    pub fn read_write<R>(&self, resource: R) -> Result<ReadWriteLock, LockError>
+    where
+        R: TryInto<Resource>,
+        R::Error: Into<LockError>,
+    {
+        let resource = resource.try_into().map_err(Into::into)?;
+        ReadWriteLock::new(&*self.provider, resource, self.registry.options)
+    }
+
+    /// The lock on `resource` that at most `n` callers hold at once, over all processes. With the default options.
+    ///
+    /// `n` is 1 to [`LockMode::MAX_PERMITS`]. The guard has the number of its permit, `0..n`, which no other holder has
+    /// meanwhile: [`LockGuard::permit`](crate::LockGuard::permit).
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidResource`] if the name is not valid, [`LockError::InvalidOptions`] if `n` is out of its range,
+    /// [`LockError::Unsupported`] if the provider has no permits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let locking = orchestrix_locking::Locking::builder().add_in_memory_locking().build()?;
+    /// use std::time::Duration;
+    ///
+    /// let exports = locking.semaphore("exports", 2)?;
+    /// let (one, other) = (exports.acquire().await?, exports.acquire().await?);
+    /// assert_eq!((one.permit(), other.permit()), (Some(0), Some(1)));
+    /// assert!(exports.try_acquire(Duration::ZERO).await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "memory"))]
+    /// # fn main() {}
+    /// ```
+    pub fn semaphore<R>(&self, resource: R, n: u32) -> Result<DistributedLock, LockError>
+    where
+        R: TryInto<Resource>,
+        R::Error: Into<LockError>,
+    {
+        self.lock_with(resource, self.registry.options.mode(LockMode::permits(n)))
     }
 
     /// The provider itself.

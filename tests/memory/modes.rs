@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use orchestrix_locking::{
-    DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockMode, LockOptions,
+    DistributedLock, DistributedLockProvider, InMemoryLockProvider, LockError, LockGuard, LockMode, LockOptions,
+    Locking,
 };
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
@@ -91,7 +92,7 @@ async fn a_dead_holder_gives_its_permit_back() {
     let other = lock(&provider, two).acquire().await.unwrap();
     std::mem::forget(dead);
     let next = lock(&provider, two).try_acquire(11 * SECOND).await.unwrap();
-    assert_eq!(next.as_ref().and_then(|next| next.permit()), Some(0), "the dead holder's number is given again");
+    assert_eq!(next.as_ref().and_then(LockGuard::permit), Some(0), "the dead holder's number is given again");
     assert_eq!(other.permit(), Some(1));
 }
 
@@ -154,4 +155,18 @@ async fn waiters_of_all_modes_are_limited_together() {
     }
     drop((waiting, guard));
     assert!(provider.is_empty());
+}
+
+#[tokio::test]
+async fn locks_of_a_registration_have_modes() {
+    let locking = Locking::builder().add_in_memory_locking().build().unwrap();
+    let document = locking.read_write("document").unwrap();
+    assert_eq!((document.read().mode(), document.write().mode()), (LockMode::Shared, LockMode::Exclusive));
+    assert_eq!(document.resource().as_str(), "document");
+    let pool = locking.semaphore("pool", 3).unwrap();
+    assert_eq!(pool.mode(), LockMode::permits(3));
+    assert!(matches!(locking.semaphore("pool", 0), Err(LockError::InvalidOptions { .. })));
+    assert!(matches!(locking.read_write(""), Err(LockError::InvalidResource { .. })));
+    let guard = pool.acquire().await.unwrap();
+    assert_eq!((guard.handle().permit(), guard.handle().mode()), (Some(0), LockMode::permits(3)));
 }
