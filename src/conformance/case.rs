@@ -61,7 +61,11 @@ async fn with_time_limit(case: impl Future<Output = ()>) {
 
 /// Every case, as a list.
 pub fn cases<S: Subject>() -> Vec<Case<S>> {
-    crate::__conformance_cases!([crate::__conformance_list][S])
+    let mut all = crate::__conformance_cases!(exclusive[crate::__conformance_list][S]);
+    all.extend(crate::__conformance_cases!(shared[crate::__conformance_list][S]));
+    all.extend(crate::__conformance_cases!(permits[crate::__conformance_list][S]));
+    all.extend(crate::__conformance_cases!(at_least[crate::__conformance_list][S]));
+    all
 }
 
 /// Makes one test for each case of the [`conformance`](crate::conformance) kit.
@@ -69,13 +73,30 @@ pub fn cases<S: Subject>() -> Vec<Case<S>> {
 /// It takes an expression whose value is a [`Subject`]. The expression is evaluated once per test, inside a tokio runtime and
 /// in an async block, so it may use `.await`.
 ///
+/// After the subject it may name groups, of which the tests are made: `exclusive`, `shared`, `permits`, `at_least`. All of them
+/// by default. Those that the provider does not support pass and prove nothing.
+///
 /// # Examples
 ///
 /// See the [module](crate::conformance).
 #[macro_export]
 macro_rules! conformance_tests {
     ($subject:expr) => {
-        $crate::__conformance_cases!([$crate::__conformance_tests][$subject]);
+        $crate::conformance_tests!($subject, exclusive, shared, permits, at_least);
+    };
+    ($subject:expr, $($group:ident),+ $(,)?) => {
+        $crate::__conformance_groups!([$subject] $($group)+);
+    };
+}
+
+/// The tests of each group.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_groups {
+    ([$subject:expr]) => {};
+    ([$subject:expr] $group:ident $($others:ident)*) => {
+        $crate::__conformance_cases!($group [$crate::__conformance_tests][$subject]);
+        $crate::__conformance_groups!([$subject] $($others)*);
     };
 }
 
@@ -104,11 +125,11 @@ macro_rules! __conformance_list {
     };
 }
 
-/// Passes the list of the cases to another macro.
+/// Passes the list of the cases of a group to another macro.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {
-    ([$($then:tt)*] [$($with:tt)*]) => {
+    (exclusive [$($then:tt)*] [$($with:tt)*]) => {
         $($then)*! {
             [$($with)*]
             exclusion
@@ -172,6 +193,55 @@ macro_rules! __conformance_cases {
             acquire_without_a_runtime_is_an_error
             closed_with_locks_held
             closed_with_waiters
+        }
+    };
+    (shared [$($then:tt)*] [$($with:tt)*]) => {
+        $($then)*! {
+            [$($with)*]
+            readers_hold_together
+            writers_do_not_starve
+            readers_do_not_starve
+            neighbouring_readers_are_granted_together
+            fences_rise_from_phase_to_phase
+            dead_reader_is_not_kept_by_others
+            expired_reader_is_not_revived
+            last_readers_leave_at_once
+            cancelled_writer_lets_readers_in
+            cancelled_reader_hands_over
+            readers_follow_an_expired_writer
+            upgrades_are_not_granted
+            closed_with_readers
+        }
+    };
+    (permits [$($then:tt)*] [$($with:tt)*]) => {
+        $($then)*! {
+            [$($with)*]
+            as_many_hold_as_there_are_permits
+            permits_exclude_an_exclusive_holder
+            no_number_is_given_twice
+            two_permits_come_back_at_once
+            dead_holder_gives_its_permit_back
+            late_holder_gives_nothing_back
+            tries_do_not_overtake_for_a_permit
+            each_is_judged_by_its_own_number
+            cancelled_permit_is_handed_over
+            permits_are_extended
+            bad_numbers_of_permits_are_refused
+            closed_with_permits
+        }
+    };
+    (at_least [$($then:tt)*] [$($with:tt)*]) => {
+        $($then)*! {
+            [$($with)*]
+            released_lock_is_kept
+            dropped_lock_is_kept
+            lock_held_longer_is_free_at_once
+            lost_lock_is_not_kept
+            cancelled_acquire_keeps_nothing
+            at_most_once_per_interval
+            reader_is_kept
+            permit_is_kept
+            bad_least_times_are_refused
         }
     };
 }

@@ -45,11 +45,22 @@
 //! | `limits` | bad names and options, the limit on waiters |
 //! | `budgets` | the number of commands |
 //! | `lifecycle` | threads without a runtime, and closing |
+//! | `shared` | readers hold together, writers alone; none starves |
+//! | `permits` | so many permits, each with a number and a lease of its own |
+//! | `at_least` | a lock stays taken for its least time |
+//!
+//! The last three are groups for what a provider may lack. It says so in [`LockBackend::supports`], and then its locks with
+//! such options are [`LockError::Unsupported`](crate::LockError::Unsupported): the cases of the group pass and prove nothing.
+//! To run some groups alone, name them: `conformance_tests!(Memory::default(), shared, permits)`. The group of all other
+//! cases is `exclusive`.
 //!
 //! [`cases`] returns them as a list, to run them in another way.
+//!
+//! [`LockBackend::supports`]: crate::provider::LockBackend::supports
 #![expect(clippy::panic, reason = "a test kit reports by panicking")]
 #![allow(clippy::missing_panics_doc, reason = "every case panics when its promise is broken")]
 
+mod at_least;
 mod budgets;
 mod cancelling;
 mod case;
@@ -61,10 +72,13 @@ mod lifecycle;
 mod limits;
 mod loss;
 mod order;
+mod permits;
 mod scene;
+mod shared;
 mod subject;
 mod waiting;
 
+pub use at_least::*;
 pub use budgets::*;
 pub use cancelling::*;
 pub use case::{Case, cases, run};
@@ -76,5 +90,7 @@ pub use lifecycle::*;
 pub use limits::*;
 pub use loss::*;
 pub use order::*;
+pub use permits::*;
+pub use shared::*;
 pub use subject::Subject;
 pub use waiting::*;

@@ -48,11 +48,24 @@ impl<S: Subject> Scene<S> {
         kept(self.provider.create_lock(resource, options), "options within their ranges are taken")
     }
 
+    /// The lock, or `None` if the provider says that it has no locks with these options. Then the case proves nothing.
+    pub(super) fn lock_if_supported(&self, name: &str, options: LockOptions) -> Option<DistributedLock> {
+        let resource = kept(Resource::try_from(name), "a plain name is a resource");
+        match self.provider.create_lock(resource, options) {
+            Err(LockError::Unsupported { .. }) => None,
+            lock => Some(kept(lock, "options within their ranges are taken, or are `Unsupported`")),
+        }
+    }
+
     /// The lock of the same name in another provider, if the subject supports that.
     pub(super) async fn lock_of_another(&self, name: &str) -> Option<DistributedLock> {
+        self.lock_of_another_with(name, lease(LONG)).await
+    }
+
+    pub(super) async fn lock_of_another_with(&self, name: &str, options: LockOptions) -> Option<DistributedLock> {
         let another = self.subject.another().await?;
         let resource = kept(Resource::try_from(name), "a plain name is a resource");
-        Some(kept(another.create_lock(resource, lease(LONG)), "options within their ranges are taken"))
+        Some(kept(another.create_lock(resource, options), "options within their ranges are taken"))
     }
 
     /// A provider on the restarted backend, if the subject supports that.
@@ -98,6 +111,22 @@ impl<S: Subject> Scene<S> {
                 "nothing is kept for a lock that no caller holds or waits for: {left} entries are left"
             );
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Closes the provider while these guards hold the lock and a caller waits for it: all locks and waits end.
+    pub(super) async fn close_ends_all(&self, lock: &DistributedLock, guards: [LockGuard; 2]) {
+        let waiting = tokio::spawn({
+            let lock = lock.clone();
+            async move { lock.acquire().await.map(drop) }
+        });
+        self.queued(lock, 1).await;
+        soon(self.provider.close(), "closing ends").await;
+        let ended = soon(waiting, "a close ends the waits").await;
+        assert!(matches!(ended, Ok(Err(LockError::Closed))), "a close ends the waits with `Closed`: {ended:?}");
+        for guard in guards {
+            soon(guard.lost(), "a close ends the locks of all holders").await;
+            assert!(!guard.is_held(), "a close ends the locks of all holders");
         }
     }
 
