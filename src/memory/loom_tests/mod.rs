@@ -8,7 +8,7 @@
 //! the atomics, and a model clock replaces tokio's. `still` has the models in which leases are renewed by their guards
 //! and no time passes: they are explored completely, except three that state a bound. In `in_time` a thread advances
 //! the clock, so that leases and waits end and timers wake (M3 and M6). Each of its models states a bound on how often
-//! threads are preempted, which `ORCHESTRIX_LOOM_DEEPER` raises.
+//! threads are preempted, which `ORCHESTRIX_LOOM_DEEPER` raises. `modes` has readers, permits and least times.
 //!
 //! A waiter that is not woken though it has to be is a deadlock, which loom reports.
 //!
@@ -19,5 +19,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod in_time;
+mod modes;
 mod scene;
 mod still;

@@ -24,6 +24,9 @@ pub(super) fn ending() -> LockOptions {
     LockOptions::default().ttl(LEASE).auto_renew(false)
 }
 
+/// What a reader adds to the number of those inside. A writer adds one.
+const READER: u64 = 1 << 32;
+
 /// Wakes a modelled thread.
 struct Alarm(Notify);
 
@@ -63,6 +66,8 @@ pub(super) struct Scene {
     pub(super) shard: Arc<Shard>,
     inside: AtomicU64,
     highest: AtomicU64,
+    /// A bit for each permit that is in use.
+    permits: AtomicU64,
     /// Notified when the first holder has released the lock. Callers that only use the clock wait for it, since the
     /// clock does not advance meanwhile.
     let_go: Notify,
@@ -71,7 +76,8 @@ pub(super) struct Scene {
 impl Scene {
     fn new() -> Arc<Self> {
         let shard = Arc::new(Shard::new(DefaultHashBuilder::default(), 0, WaiterLimit::new(DEFAULT_MAX_WAITERS)));
-        Arc::new(Self { shard, inside: AtomicU64::new(0), highest: AtomicU64::new(0), let_go: Notify::new() })
+        let [inside, highest, permits] = [(); 3].map(|()| AtomicU64::new(0));
+        Arc::new(Self { shard, inside, highest, permits, let_go: Notify::new() })
     }
 
     pub(super) fn acquire_with(&self, options: LockOptions, wait: Wait) -> Acquire {
@@ -99,6 +105,26 @@ impl Scene {
         let fence = guard.fencing_token().get();
         assert!(self.highest.swap(fence, SeqCst) < fence, "a fence did not rise");
         self.inside.fetch_sub(1, SeqCst);
+        drop(guard);
+    }
+
+    /// Holds the lock for a moment as a reader: no writer does (M3), and its fencing token is at least as high as every
+    /// earlier one (M5). For leases that do not end by themselves.
+    pub(super) fn read(&self, guard: LockGuard) {
+        assert!(guard.is_held());
+        assert_eq!(self.inside.fetch_add(READER, SeqCst) % READER, 0, "a reader holds the lock beside a writer");
+        let fence = guard.fencing_token().get();
+        assert!(self.highest.fetch_max(fence, SeqCst) <= fence, "a fence fell");
+        self.inside.fetch_sub(READER, SeqCst);
+        drop(guard);
+    }
+
+    /// Holds a permit for a moment: no other caller has its number.
+    pub(super) fn use_permit(&self, guard: LockGuard) {
+        assert!(guard.is_held());
+        let bit = 1 << guard.permit().unwrap();
+        assert_eq!(self.permits.fetch_add(bit, SeqCst) & bit, 0, "two have one number");
+        self.permits.fetch_sub(bit, SeqCst);
         drop(guard);
     }
 
