@@ -2,7 +2,9 @@
 
 use std::task::Poll;
 
-use super::scene::{LEASE, Scene, block_on, ending, poll_once, run, run_in_time, run_to, run_with, unless_closed};
+use super::scene::{
+    LEASE, Scene, block_on, ending, poll_once, run, run_in_time, run_to, run_with, run_with_to, unless_closed,
+};
 use crate::sync::modelled::Depth::Bounded;
 use crate::sync::modelled::advance;
 use crate::sync::now;
@@ -64,7 +66,7 @@ fn loom_a_reader_tries_beside_a_writer() {
 /// A reader leaves beside a writer and another reader, of which one is cancelled: the other is granted the lock.
 #[test]
 fn loom_a_reader_leaves_and_the_writer_is_cancelled() {
-    run_with(reader, let_go, &[CANCEL_WRITE, READ], nothing);
+    run_with_to(Bounded(3), reader, let_go, &[CANCEL_WRITE, READ], nothing);
 }
 
 #[test]
@@ -75,7 +77,7 @@ fn loom_a_reader_leaves_and_another_is_cancelled() {
 /// The last two readers leave at once, with a writer behind them.
 #[test]
 fn loom_two_readers_leave_at_once() {
-    run_with(reader, let_go, &[READ, WRITE], nothing);
+    run_with_to(Bounded(3), reader, let_go, &[READ, WRITE], nothing);
 }
 
 /// Two permits come back at once, with more callers than permits.
@@ -86,7 +88,8 @@ fn loom_two_of_three_have_permits() {
 
 #[test]
 fn loom_a_caller_for_a_permit_is_cancelled() {
-    run_with(
+    run_with_to(
+        Bounded(3),
         |scene| [scene.acquired(permit(2)), scene.acquired(permit(2))],
         |scene, guards| guards.into_iter().for_each(|guard| scene.use_permit(guard)),
         &[CANCEL_ONE_OF_TWO, ONE_OF_TWO],

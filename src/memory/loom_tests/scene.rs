@@ -240,7 +240,18 @@ pub(super) fn run_with<T: 'static, U: 'static>(
     threads: &'static [Run],
     last: fn(&Scene, U),
 ) {
-    explore(Depth::Complete, move || {
+    run_with_to(Depth::Complete, first, own, threads, last);
+}
+
+/// As [`run_with`], as far as `depth` says.
+pub(super) fn run_with_to<T: 'static, U: 'static>(
+    depth: Depth,
+    first: fn(&Scene) -> T,
+    own: fn(&Scene, T) -> U,
+    threads: &'static [Run],
+    last: fn(&Scene, U),
+) {
+    explore(depth, move || {
         let scene = Scene::new();
         let made = first(&scene);
         let made = beside(&scene, threads, || own(&scene, made));
