@@ -124,7 +124,7 @@ impl<H: Host> Lock<H> {
                 request.phase = Phase::Waiting(cx.now.into());
                 self.request_again(cx);
             }
-            Reply::Done { result: Acquired::Granted { fence, others_wait }, sent } => {
+            Reply::Done { result: Acquired::Granted { fence, others_wait, .. }, sent } => {
                 self.granted(Ownership::new(token, fence, (sent, epoch), ttl, others_wait), cx);
             }
             Reply::Done { result: Acquired::Queued { lease_left, at, deadline, dropped }, sent } => {
@@ -180,19 +180,19 @@ impl<H: Host> Lock<H> {
         match reply {
             Reply::Indeterminate { .. } => match ours {
                 Some(ownership) => ownership.acquire_in_doubt(lease),
-                None => cx.actions.cancel(token, Step::Cancel, lease.into(), Unacknowledged::Several),
+                None => cx.actions.cancel(token, Step::Cancel { keep: None }, lease.into(), Unacknowledged::Several),
             },
             Reply::Done { result: Acquired::Granted { .. }, .. } | Reply::Refused(_) | Reply::Garbled(_)
                 if ours.is_none() =>
             {
-                cx.actions.cancel(token, Step::Cancel, lease.into(), Unacknowledged::None);
+                cx.actions.cancel(token, Step::Cancel { keep: None }, lease.into(), Unacknowledged::None);
             }
             // Most often the grant of which we were notified came after it. But a request that is asked again may get to the
             // server when the lease of that grant is over, and then it has joined the queue for no caller.
             Reply::Done { result: Acquired::Queued { at, .. }, .. } => match ours {
                 Some(ownership) if ownership.was_granted_before(*at) => ownership.acquire_in_doubt(lease),
                 Some(_) => {}
-                None => cx.actions.cancel(token, Step::Cancel, lease.into(), Unacknowledged::None),
+                None => cx.actions.cancel(token, Step::Cancel { keep: None }, lease.into(), Unacknowledged::None),
             },
             Reply::Done { .. } | Reply::Refused(_) | Reply::Garbled(_) | Reply::NotSent(_) => {}
         }
@@ -225,7 +225,7 @@ impl<H: Host> Lock<H> {
         let (token, ttl, on_failure) = (request.token, request.ttl, request.on_failure);
         self.take_request();
         if in_doubt != InDoubt::No {
-            cx.actions.cancel(token, Step::Cancel, ttl, Unacknowledged::One);
+            cx.actions.cancel(token, Step::Cancel { keep: None }, ttl, Unacknowledged::One);
             // A server closes a connection that was idle for long, perhaps while this acquire was on its way. That does not
             // tell whether it has run: a server that is killed closes the connection as well. So it is not repeated, but
             // cancelled, and asked anew under another token, which cannot be mistaken for it; the cancellation is sent
@@ -249,7 +249,7 @@ impl<H: Host> Lock<H> {
         // be refused as well, and one would be kept for each caller that came in vain.
         let nothing_there = request.queued.is_none() && !request.in_doubt && refusal.has_not_run;
         if !nothing_there {
-            cx.actions.cancel(request.token, Step::Cancel, request.ttl, request.unacknowledged());
+            cx.actions.cancel(request.token, Step::Cancel { keep: None }, request.ttl, request.unacknowledged());
         }
         self.take_request();
         self.fail_request(&refusal.error, cx);

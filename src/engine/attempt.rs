@@ -57,7 +57,7 @@ impl<H: Host> Lock<H> {
         // It was granted before, if this is the second reply: that is taken back in any case.
         let known = attempt.granted_before.then_some(Unacknowledged::None);
         let (error, unacknowledged, was_cut) = match reply {
-            Reply::Done { result: Acquired::Granted { fence, others_wait }, sent } => {
+            Reply::Done { result: Acquired::Granted { fence, others_wait, .. }, sent } => {
                 if attempt.epoch != epoch {
                     // As for a request: the token is the same, so that the server says when its lease begins anew.
                     return send(token, Attempt { epoch, granted_before: true, ..attempt }, waiter, cx);
@@ -79,7 +79,7 @@ impl<H: Host> Lock<H> {
             }
         };
         if let Some(unacknowledged) = unacknowledged {
-            cx.actions.cancel(token, Step::Cancel, ttl.into(), unacknowledged);
+            cx.actions.cancel(token, Step::Cancel { keep: None }, ttl.into(), unacknowledged);
         }
         // Sent anew as a request is: once, under a token of its own, and behind the cancellation.
         if was_cut

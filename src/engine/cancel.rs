@@ -184,7 +184,7 @@ impl Cancellations {
 impl Cancellation {
     fn send_again(&mut self, token: OwnerToken) -> Command {
         self.phase = Phase::InFlight;
-        Command { resource: self.resource.clone(), token, step: Step::Cancel }
+        Command { resource: self.resource.clone(), token, step: Step::Cancel { keep: None } }
     }
 
     /// Whether it only looks for an acquire that may run yet, and was not found so far: most likely there is none.

@@ -33,14 +33,16 @@ pub(crate) enum Step {
     Acquire { lease: Duration, joining: Joining },
     /// Let the lease begin anew. A lease that ends later stays.
     Renew { lease: Duration },
-    /// Let exactly this lease begin, also if it ends earlier than the present one.
-    Reset { lease: Duration },
+    /// Let exactly this lease begin, also if it ends earlier than the present one. On the server it lasts for the floor at
+    /// least: for the time for which the name stays taken whatever becomes of its holder.
+    Reset { lease: Duration, floor: Option<TtlMillis> },
     /// Say whether the lock is still ours.
     Check,
-    /// Free the lock, or hand it on.
-    Release,
-    /// Cancel an acquire in any state.
-    Cancel,
+    /// Free the lock, or hand it on. With `keep` it stays taken for so long, by nobody.
+    Release { keep: Option<TtlMillis> },
+    /// Cancel an acquire in any state. `keep` is that of the release for which this stands in, and means nothing if the
+    /// acquire was not granted.
+    Cancel { keep: Option<TtlMillis> },
     /// Cancel an acquire whose entry in the wait queue is known exactly. The server finds it faster in a long queue.
     Leave { lease: TtlMillis, deadline: u64, polls: bool },
 }

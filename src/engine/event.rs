@@ -102,6 +102,9 @@ pub(crate) struct Grant {
     pub(crate) at: ServerTime,
     /// Others stand in the server's wait queue behind us.
     pub(crate) others_wait: bool,
+    /// Which of the permits it is, if the token is one for a permit.
+    #[allow(dead_code, reason = "the engine asks for no permits yet")]
+    pub(crate) permit: Option<u32>,
 }
 
 /// What a release comes to.

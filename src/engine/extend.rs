@@ -121,7 +121,7 @@ impl<H: Host> Ownership<H> {
         if self.extension_begins(cx.now, lease, waiting) {
             _ = cx.actions.renew(&extension.lease, cx.now, cx.now, minus_clock_drift(lease));
         }
-        cx.actions.call(self.token(cx.host.inbox()), Step::Reset { lease }, CallKind::Extend(extension));
+        cx.actions.call(self.token(cx.host.inbox()), Step::Reset { lease, floor: None }, CallKind::Extend(extension));
     }
 
     /// Sends the first of those that have waited whose caller still holds the lock and waits for it.

@@ -96,7 +96,7 @@ impl<H: Host> Lock<H> {
                 let lease = waiter.options().configured_ttl();
                 ownership.asked_in(epoch);
                 let token = ownership.token(cx.host.inbox());
-                cx.actions.call(token, Step::Reset { lease }, CallKind::LocalHandover);
+                cx.actions.call(token, Step::Reset { lease, floor: None }, CallKind::LocalHandover);
                 return true;
             }
             let lease = ownership.grant(waiter, cx);
@@ -150,7 +150,7 @@ impl<H: Host> Lock<H> {
 
     /// Releases an ownership on the server, with a call of this kind.
     pub(super) fn free(ownership: Ownership<H>, kind: CallKind<H>, cx: &mut Context<'_, H>) {
-        cx.actions.call(ownership.token(cx.host.inbox()), Step::Release, kind);
+        cx.actions.call(ownership.token(cx.host.inbox()), Step::Release { keep: None }, kind);
         Self::cancel_late_acquire(&ownership, cx);
         cx.actions.drop_later(ownership);
     }
@@ -176,7 +176,7 @@ impl<H: Host> Lock<H> {
     pub(super) fn cancel_late_acquire(ownership: &Ownership<H>, cx: &mut Context<'_, H>) {
         if let Some(lease) = ownership.late_acquire() {
             let token = ownership.token(cx.host.inbox());
-            cx.actions.cancel(token, Step::Cancel, lease.into(), Unacknowledged::Several);
+            cx.actions.cancel(token, Step::Cancel { keep: None }, lease.into(), Unacknowledged::Several);
         }
     }
 }

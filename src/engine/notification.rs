@@ -19,13 +19,18 @@ use crate::backend::PackedInstant;
 impl<H: Host> Lock<H> {
     /// The lock is ours: the process that held it has handed it on.
     pub(super) fn granted_by_notification(&mut self, grant: Grant, cx: &mut Context<'_, H>) {
-        let Grant { token, fence, at, others_wait } = grant;
+        let Grant { token, fence, at, others_wait, .. } = grant;
         let epoch = cx.host.epoch();
         let Some(request) = self.request_of(token) else {
             // Known already from a reply that overtook the notification; or no caller here wants it any more. It is
             // cancelled already, or will be: once more does no harm (R4).
             if self.ownership_of(token).is_none() {
-                cx.actions.cancel(token, Step::Cancel, LockOptions::MAX_TTL.into(), Unacknowledged::None);
+                cx.actions.cancel(
+                    token,
+                    Step::Cancel { keep: None },
+                    LockOptions::MAX_TTL.into(),
+                    Unacknowledged::None,
+                );
             }
             return;
         };

@@ -34,8 +34,8 @@ pub(crate) struct Refusal {
 /// The result of an acquire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acquired {
-    /// The lock is ours, with this number.
-    Granted { fence: u64, others_wait: bool },
+    /// The lock is ours, with this number. `permit`: which of the permits, if the token is one for a permit.
+    Granted { fence: u64, others_wait: bool, permit: Option<u32> },
     /// Another owner holds the lock, and we are in the server's wait queue. `dropped`: with a new entry, since the one
     /// before had been taken for that of a dead process.
     Queued { lease_left: Option<Duration>, at: ServerTime, deadline: u64, dropped: bool },

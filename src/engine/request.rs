@@ -138,7 +138,7 @@ impl PendingRequest {
             Some(Queued { deadline, .. }) if !self.in_doubt => {
                 Step::Leave { lease: self.ttl, deadline, polls: self.is_unnotified() }
             }
-            _ => Step::Cancel,
+            _ => Step::Cancel { keep: None },
         }
     }
 

@@ -87,7 +87,7 @@ fn answer(value: &Value) {
     let number = if let Value::Int(number) = value { Some(*number) } else { None };
     match (protocol::acquired(value), list.as_deref(), number) {
         (Ok(Acquired::Granted { fence, .. }), Some([1, given, ..]), _) => assert_eq!(i64::try_from(fence), Ok(*given)),
-        (Ok(Acquired::Granted { fence, others_wait }), _, Some(number)) => {
+        (Ok(Acquired::Granted { fence, others_wait, .. }), _, Some(number)) => {
             assert_eq!((i64::try_from(fence), others_wait), (Ok(number), false));
         }
         (Ok(Acquired::Queued { lease_left, dropped, .. }), Some([kind @ (0 | 3), left, ..]), _) => {

@@ -53,7 +53,7 @@ impl LockMode {
     }
 
     #[inline]
-    pub(super) fn validate(self) -> Result<(), LockError> {
+    pub(crate) fn validate(self) -> Result<(), LockError> {
         match self {
             Self::Permits(n) if !(1..=Self::MAX_PERMITS).contains(&n) => {
                 Err(LockError::invalid_options("mode (permits)", n.to_string(), "1 to 1000000"))

@@ -101,7 +101,7 @@ impl<C: Caller> Batch<C> {
         let mut resend = Vec::new();
         let failure = self.shared.failure(WAITING, error.clone());
         for mut call in self.calls.by_ref() {
-            if call.command.step == Step::Release && !call.repeated && is_closed(error) {
+            if matches!(call.command.step, Step::Release { .. }) && !call.repeated && is_closed(error) {
                 call.repeated = true;
                 resend.push(call);
             } else {

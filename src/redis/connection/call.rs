@@ -83,10 +83,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::LockMode;
     use crate::engine::{InboxId, OwnerToken};
 
     fn call(step: Step) -> Call<()> {
-        let token = OwnerToken::random(InboxId::random().unwrap()).unwrap();
+        let token = OwnerToken::random(InboxId::random().unwrap(), LockMode::Exclusive).unwrap();
         Call::new(Command { resource: "order:42".try_into().unwrap(), token, step }, ())
     }
 
@@ -98,7 +99,7 @@ mod tests {
         for (step, longest) in [
             (Step::Acquire { lease, joining }, LONGEST_WAIT_FOR_A_SERVER),
             (Step::Acquire { lease, joining: Joining::No }, timeout),
-            (Step::Release, timeout),
+            (Step::Release { keep: None }, timeout),
         ] {
             let (mut call, begun) = (call(step), Instant::now());
             assert_eq!(call.may_wait_for(begun, timeout), Some(longest));

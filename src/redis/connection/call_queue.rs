@@ -106,13 +106,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::LockMode;
     use crate::engine::InboxId;
     use crate::engine::{Command, Joining, Step};
 
     const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No };
 
     fn call(kind: usize, step: Step) -> Call<usize> {
-        let token = OwnerToken::random(InboxId::random().unwrap()).unwrap();
+        let token = OwnerToken::random(InboxId::random().unwrap(), LockMode::Exclusive).unwrap();
         Call::new(Command { resource: "order:42".try_into().unwrap(), token, step }, kind)
     }
 
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn calls_leave_in_the_order_in_which_they_came_the_urgent_ones_first() {
         let mut queue = CallQueue::new();
-        for (kind, step) in [(1, ACQUIRE), (2, Step::Release), (3, ACQUIRE), (4, Step::Check)] {
+        for (kind, step) in [(1, ACQUIRE), (2, Step::Release { keep: None }), (3, ACQUIRE), (4, Step::Check)] {
             queue.push_back(call(kind, step));
         }
         let taken = queue.take(3);
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn only_the_acquire_of_a_token_is_removed() {
         let mut queue = CallQueue::new();
-        let (acquire, mut release) = (call(1, ACQUIRE), call(2, Step::Release));
+        let (acquire, mut release) = (call(1, ACQUIRE), call(2, Step::Release { keep: None }));
         let token = acquire.command.token;
         release.command.token = token;
         queue.push_back(acquire);

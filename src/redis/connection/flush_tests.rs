@@ -17,13 +17,13 @@ use super::connect::{ReadyConnection, Signals};
 use super::sender::Sender;
 use super::sender_guard::SenderGuard;
 use super::{Call, Caller, Connection, Node, Redirect, Reply, SupervisorExit};
-use crate::Resource;
 use crate::engine::{Command, Joining, Step};
 use crate::engine::{InboxId, OwnerToken};
 use crate::redis::RedisLockOptions;
 use crate::redis::discovery::cluster::SlotMap;
 use crate::redis::keys::Keys;
 use crate::redis::protocol::Publishing;
+use crate::{LockMode, Resource};
 
 const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No };
 
@@ -102,7 +102,7 @@ impl Scene {
     }
 
     fn enqueue(&self, number: u32, step: Step) -> OwnerToken {
-        let token = OwnerToken::random(self.connection.inbox()).unwrap();
+        let token = OwnerToken::random(self.connection.inbox(), LockMode::Exclusive).unwrap();
         let resource = Resource::try_from(format!("order:{number}")).unwrap();
         self.connection.enqueue(Call::new(Command { resource, token, step }, number));
         token
@@ -140,8 +140,8 @@ async fn answer_each_command(mut stream: DuplexStream) {
 async fn a_flush_sends_all_that_was_enqueued_as_one_batch() {
     let scene = Scene::new().await;
     scene.enqueue(1, ACQUIRE);
-    scene.enqueue(2, Step::Release);
-    scene.enqueue(3, Step::Release);
+    scene.enqueue(2, Step::Release { keep: None });
+    scene.enqueue(3, Step::Release { keep: None });
     assert_eq!(scene.in_flight(), 0, "enqueueing sends nothing");
     scene.connection.flush();
     assert_eq!(scene.in_flight(), 1);
@@ -167,7 +167,7 @@ async fn while_a_batch_is_in_flight_a_flush_wakes_the_supervisor_once() {
     let scene = Scene::new().await;
     scene.enqueue(1, ACQUIRE);
     scene.connection.flush();
-    for (number, step) in [(2, ACQUIRE), (3, Step::Release)] {
+    for (number, step) in [(2, ACQUIRE), (3, Step::Release { keep: None })] {
         scene.enqueue(number, step);
         scene.connection.flush();
         assert_eq!(scene.was_woken(), number == 2);
@@ -216,8 +216,8 @@ async fn two_callers_that_enqueue_before_they_flush_wake_the_supervisor() {
 #[tokio::test]
 async fn a_flush_also_sends_what_another_caller_has_enqueued() {
     let scene = Scene::new().await;
-    scene.enqueue(1, Step::Release);
-    scene.enqueue(2, Step::Release);
+    scene.enqueue(1, Step::Release { keep: None });
+    scene.enqueue(2, Step::Release { keep: None });
     scene.connection.flush();
     scene.connection.flush();
     assert_eq!(scene.in_flight(), 1);

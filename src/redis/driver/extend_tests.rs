@@ -21,7 +21,7 @@ fn is_extension(kind: &CallKind) -> bool {
 }
 
 fn lease_of(call: &Call<CallKind>) -> Duration {
-    let Step::Reset { lease } = call.command.step else { return Duration::ZERO };
+    let Step::Reset { lease, .. } = call.command.step else { return Duration::ZERO };
     lease
 }
 

@@ -11,7 +11,7 @@ use crate::engine::{Epoch, Host, InboxId, Lease, OwnerToken, Waiter};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::jitter::jittered;
 use crate::redis::lease::{LeaseOwner, RedisLease};
-use crate::{FencingToken, LockError, LockOptions, Resource};
+use crate::{FencingToken, LockError, LockMode, LockOptions, Resource};
 
 impl<B: LeaseOwner> Host for Driver<B> {
     type Waiter = Arc<AcquireSlot<B>>;
@@ -26,7 +26,7 @@ impl<B: LeaseOwner> Host for Driver<B> {
     }
 
     fn new_token(&self) -> Result<OwnerToken, LockError> {
-        OwnerToken::random(self.router.first().inbox())
+        OwnerToken::random(self.router.first().inbox(), LockMode::Exclusive)
     }
 
     fn jittered(&self, time: Duration) -> Duration {

@@ -71,7 +71,7 @@ async fn what_was_asked_again_and_is_not_sent_does_not_follow_its_own_release() 
     stage.notifies_of_grant(token, 1_000_100_000);
     drop(Stage::taken(&waiter).unwrap());
     let steps: Vec<_> = stage.driver().router.first().take_queued().map(|call| call.command.step).collect();
-    assert_eq!(steps, [Step::Release], "no other call has this token");
+    assert_eq!(steps, [Step::Release { keep: None }], "no other call has this token");
     assert_eq!(stage.driver().len(), 0);
 }
 
@@ -94,7 +94,11 @@ async fn what_was_asked_again_and_joined_the_queue_after_its_grant_is_cancelled(
         drop(guard);
         stage.driver().router.first().take_queued().map(|call| call.command.step).collect::<Vec<_>>()
     };
-    assert_eq!(steps_after(false, 1_000_200_000), [Step::Cancel]);
-    assert_eq!(steps_after(true, 1_000_200_000), [Step::Release, Step::Cancel], "once it is not held any more");
-    assert_eq!(steps_after(true, 1_000_050_000), [Step::Release], "the grant came after that word");
+    assert_eq!(steps_after(false, 1_000_200_000), [Step::Cancel { keep: None }]);
+    assert_eq!(
+        steps_after(true, 1_000_200_000),
+        [Step::Release { keep: None }, Step::Cancel { keep: None }],
+        "once it is not held any more"
+    );
+    assert_eq!(steps_after(true, 1_000_050_000), [Step::Release { keep: None }], "the grant came after that word");
 }

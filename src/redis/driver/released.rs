@@ -76,11 +76,11 @@ mod tests {
     use ::redis::Value;
 
     use super::*;
-    use crate::LockError;
     use crate::engine::InboxId;
     use crate::redis::RedisLockOptions;
     use crate::redis::connection::{Caller as _, Reply};
     use crate::redis::driver::stage::{CallKind, Stage};
+    use crate::{LockError, LockMode};
 
     fn server(port: u16) -> Server {
         Server::Tcp { host: "h".to_owned(), port, tls: false }
@@ -90,7 +90,7 @@ mod tests {
     async fn the_last_ones_are_repeated_on_another_server() {
         let inbox = InboxId::random().unwrap();
         let name = Resource::try_from("order:42").unwrap();
-        let token = || OwnerToken::random(inbox).unwrap();
+        let token = || OwnerToken::random(inbox, LockMode::Exclusive).unwrap();
         let released = Released::default();
         let repeated = |port| released.to_repeat(Node(0), Some(server(port)), |_| true);
         assert_eq!(repeated(1), []);
@@ -113,7 +113,7 @@ mod tests {
     async fn a_node_of_a_cluster_gets_its_own_alone() {
         let inbox = InboxId::random().unwrap();
         let names = ["a", "b"].map(|name| Resource::try_from(name).unwrap());
-        let tokens = names.clone().map(|_| OwnerToken::random(inbox).unwrap());
+        let tokens = names.clone().map(|_| OwnerToken::random(inbox, LockMode::Exclusive).unwrap());
         let released = Released::default();
         for (name, token) in names.iter().zip(tokens) {
             released.add(name, token);

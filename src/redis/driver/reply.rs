@@ -33,7 +33,7 @@ impl<H: Host> Replied<'_, H> {
             (CallKind::Attempt(attempt, waiter), _) => {
                 Event::AttemptReply { token, attempt, waiter, reply: read(reply, acquired) }
             }
-            (CallKind::LocalHandover, Step::Reset { lease }) => {
+            (CallKind::LocalHandover, Step::Reset { lease, .. }) => {
                 Event::HandoverReply { token, lease, reply: read(reply, owner_reply) }
             }
             (CallKind::Renew, Step::Renew { lease }) => {

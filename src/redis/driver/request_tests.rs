@@ -57,8 +57,8 @@ async fn an_acquire_in_flight_is_taken_back_once_its_outcome_is_known() {
     let leave = Step::Leave { lease: TtlMillis::from(TTL), deadline: 1_015_000, polls: false };
     let outcomes = [
         (answered([0, 30_000, 1_000_000_000, 1_015_000]), leave),
-        (answered([1, 7, 1_000_000_000, 0]), Step::Release),
-        (Reply::Indeterminate { error: LockError::unavailable("silent") }, Step::Cancel),
+        (answered([1, 7, 1_000_000_000, 0]), Step::Release { keep: None }),
+        (Reply::Indeterminate { error: LockError::unavailable("silent") }, Step::Cancel { keep: None }),
     ];
     for (reply, taken_back) in outcomes {
         let stage = Stage::new();
@@ -80,7 +80,7 @@ async fn a_lease_whose_caller_has_just_gone_is_released() {
         let (waiter, _, acquire) = stage.requests();
         let next = with_next.then(|| stage.queued_waiter(&stage.resource));
         let Command { token, step, .. } = acquire.command;
-        let result = Acquired::Granted { fence: 7, others_wait: false };
+        let result = Acquired::Granted { fence: 7, others_wait: false, permit: None };
         let reply = engine::Reply::Done { result, sent: Instant::now() };
         let mut work = Work::default();
         let event = Event::AcquireReply { token, step, reply };
@@ -89,7 +89,7 @@ async fn a_lease_whose_caller_has_just_gone_is_released() {
         stage.driver().perform(work);
         match next {
             Some(next) => assert!(Stage::taken(&next).is_some()),
-            None => assert_eq!(stage.queued_steps(), [Step::Release]),
+            None => assert_eq!(stage.queued_steps(), [Step::Release { keep: None }]),
         }
     }
 }

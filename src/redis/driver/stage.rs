@@ -78,7 +78,7 @@ impl Stage {
 
     /// The same with this number.
     pub(super) fn notifies_of_grant_with(&self, token: OwnerToken, fence: u64, at: u64) {
-        let grant = Grant { token, fence, at: engine::ServerTime(at), others_wait: false };
+        let grant = Grant { token, fence, at: engine::ServerTime(at), others_wait: false, permit: None };
         self.driver().handle(&self.resource, Event::Granted(grant));
     }
 

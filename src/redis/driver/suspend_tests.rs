@@ -42,7 +42,7 @@ fn is_a_lease_of(length: Duration, stage: &Stage, waiter: &AcquireSlot<Backend>)
     let guard = Stage::taken(waiter).unwrap();
     assert_eq!(guard.remaining(), minus_clock_drift(length));
     drop(guard);
-    assert_eq!(stage.call(|kind| matches!(kind, CallKind::Release(_))).command.step, Step::Release);
+    assert_eq!(stage.call(|kind| matches!(kind, CallKind::Release(_))).command.step, Step::Release { keep: None });
 }
 
 /// The lock was handed over to a waiter, and its lease ended during the suspend.

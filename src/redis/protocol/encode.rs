@@ -84,9 +84,12 @@ pub(in crate::redis) fn encode<'a>(
             call.arg(format!("{deadline}:{lease}:{mode}"));
         }
         Step::Renew { lease } => _ = call.arg(TtlMillis::from(lease).milliseconds()),
-        Step::Reset { lease } => _ = call.arg(TtlMillis::from(lease).milliseconds()).arg("e"),
+        Step::Reset { lease, floor } => {
+            let lease = TtlMillis::from(lease).milliseconds();
+            call.arg(floor.map_or(lease, |floor| lease.max(floor.milliseconds()))).arg("e");
+        }
         Step::Check => _ = call.arg(0),
-        Step::Release | Step::Cancel => {}
+        Step::Release { .. } | Step::Cancel { .. } => {}
     }
     pipeline.add_command(call);
 }
@@ -110,8 +113,8 @@ fn script(step: Step) -> &'static Script {
     match step {
         Step::Acquire { .. } => &ACQUIRE,
         Step::Renew { .. } | Step::Reset { .. } | Step::Check => &RENEW,
-        Step::Release => &RELEASE,
-        Step::Cancel | Step::Leave { .. } => &CANCEL,
+        Step::Release { .. } => &RELEASE,
+        Step::Cancel { .. } | Step::Leave { .. } => &CANCEL,
     }
 }
 

@@ -5,19 +5,27 @@ use std::time::Duration;
 use ::redis::{RedisResult, Value};
 
 use super::command::{Refusal, unexpected};
-use crate::LockError;
 use crate::engine::{Acquired, CancelReply, ServerTime};
+use crate::{LockError, LockMode};
 
 /// The answer of `acquire.lua`.
 pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> {
     if let Value::Int(fence) = answer
         && *fence > 0
     {
-        return Ok(Acquired::Granted { fence: fence.unsigned_abs(), others_wait: false });
+        return Ok(Acquired::Granted { fence: fence.unsigned_abs(), others_wait: false, permit: None });
     }
-    let [kind, first, at, last] = numbers(answer)?;
+    let (numbers, permit) = match numbers::<4>(answer) {
+        Some(numbers) => (numbers, None),
+        None => {
+            let [kind, first, at, last, permit] = numbers(answer).ok_or_else(|| unexpected(answer))?;
+            let permit = u32::try_from(permit).ok().filter(|permit| kind == 1 && *permit < LockMode::MAX_PERMITS);
+            ([kind, first, at, last], Some(permit.ok_or_else(|| unexpected(answer))?))
+        }
+    };
+    let [kind, first, at, last] = numbers;
     match kind {
-        1 if first > 0 => Ok(Acquired::Granted { fence: first.unsigned_abs(), others_wait: last > 0 }),
+        1 if first > 0 => Ok(Acquired::Granted { fence: first.unsigned_abs(), others_wait: last > 0, permit }),
         0 | 3 => Ok(Acquired::Queued {
             // Negative if another program's lock has no expiry, or the lock is free and kept for the first in the queue.
             lease_left: u64::try_from(first).ok().map(Duration::from_millis),
@@ -60,15 +68,13 @@ pub(in crate::redis) fn publishing(answer: RedisResult<Value>) -> Option<Refusal
     }
 }
 
-fn numbers(answer: &Value) -> Result<[i64; 4], LockError> {
-    let Value::Array(values) = answer else { return Err(unexpected(answer)) };
-    let mut numbers = [0; 4];
-    if values.len() != numbers.len() {
-        return Err(unexpected(answer));
-    }
+fn numbers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
+    let Value::Array(values) = answer else { return None };
+    let values: &[Value; N] = values.as_slice().try_into().ok()?;
+    let mut numbers = [0; N];
     for (number, value) in numbers.iter_mut().zip(values) {
-        let Value::Int(value) = value else { return Err(unexpected(answer)) };
+        let Value::Int(value) = value else { return None };
         *number = *value;
     }
-    Ok(numbers)
+    Some(numbers)
 }

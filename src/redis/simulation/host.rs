@@ -16,7 +16,7 @@ use crate::redis::jitter::jittered_by;
 use crate::redis::protocol::Publishing;
 use crate::redis::router::Router;
 use crate::redis::settings::Settings;
-use crate::{FencingToken, LockError, LockOptions, Resource, sync};
+use crate::{FencingToken, LockError, LockMode, LockOptions, Resource, sync};
 
 /// What the engine is told of this process.
 pub(super) struct SimulatedHost {
@@ -67,8 +67,13 @@ impl Host for SimulatedHost {
     }
 
     fn new_token(&self) -> Result<OwnerToken, LockError> {
-        let written = format!("{}.{:016x}{:016x}", self.inbox, self.random(), self.random());
-        OwnerToken::parse(&written).ok_or_else(|| LockError::backend("a token that is none"))
+        let (high, low) = (self.random(), self.random());
+        let [byte, ..] = high.to_be_bytes();
+        let number = u128::from(high) << 64 | u128::from(low);
+        let mut random = [byte >> 4; 17];
+        let [_first, rest @ ..] = &mut random;
+        *rest = number.to_ne_bytes();
+        OwnerToken::of_random(self.inbox, LockMode::Exclusive, random)
     }
 
     fn jittered(&self, time: Duration) -> Duration {
