@@ -170,7 +170,6 @@ impl Secret {
     }
 
     /// In which mode its owner wants to hold the lock, or holds it.
-    #[expect(clippy::cast_possible_truncation, reason = "it has twenty bits")]
     pub(crate) fn mode(self) -> LockMode {
         let Self([high, _]) = self;
         if high >> AFTER_FIRST != OTHER_MODE {

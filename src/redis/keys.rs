@@ -16,17 +16,17 @@ pub(super) struct Keys {
     fence: String,
 }
 
-/// The two keys of one resource. Both are in one slot of a cluster: the queue's key has the whole lock key as its hash tag,
-/// and the lock key has no tag, so that all of it counts.
+/// The three keys of one resource. All are in one slot of a cluster: the others have the whole lock key as their hash tag, and
+/// the lock key has no tag, so that all of it counts.
 ///
-/// One string holds both, since the lock key is a part of the queue's: the keys are made for every command.
+/// One string holds the lock and the queue, since the lock key is a part of the queue's: the keys are made for every command.
 #[derive(Debug)]
 pub(super) struct ResourceKeys {
     queue: String,
 }
 
 impl ResourceKeys {
-    /// The lock: the owner's token.
+    /// The lock: the token of its only owner, or what says that others hold it.
     pub(super) fn lock(&self) -> &str {
         let tagged = self.queue.strip_prefix('{').and_then(|rest| rest.strip_suffix("}:q"));
         tagged.unwrap_or_default()
@@ -35,6 +35,13 @@ impl ResourceKeys {
     /// The wait queue.
     pub(super) fn queue(&self) -> &str {
         &self.queue
+    }
+
+    /// Those that hold the lock together. Begins and ends as the queue's key does, so that whoever is allowed to use that key,
+    /// since before there were such locks, is allowed to use this one. A queue's key has braces around its tag alone.
+    pub(super) fn holders(&self) -> String {
+        let tagged = self.queue.strip_suffix(":q").unwrap_or_default();
+        [tagged, "{h}:q"].concat()
     }
 }
 
@@ -118,17 +125,18 @@ mod tests {
         slot::of(key)
     }
 
-    fn written(keys: &ResourceKeys) -> [String; 2] {
-        [keys.lock().to_owned(), keys.queue().to_owned()]
+    fn written(keys: &ResourceKeys) -> [String; 3] {
+        [keys.lock().to_owned(), keys.queue().to_owned(), keys.holders()]
     }
 
     #[test]
     fn a_lock_key_is_prefix_and_resource() {
         let keys = Keys::new("orchestrix:lock:");
         let of = |name: &str| written(&keys.of(&Resource::try_from(name).unwrap()));
-        let [lock, queue] = of("order:42");
+        let [lock, queue, holders] = of("order:42");
         assert_eq!(lock, "orchestrix:lock:order:42");
         assert_eq!(queue, "{orchestrix:lock:order:42}:q");
+        assert_eq!(holders, "{orchestrix:lock:order:42}{h}:q");
         assert_eq!(keys.fence(), "orchestrix:lock:{}:f");
         assert_eq!(of("größe: 漢字, 42 €")[0], "orchestrix:lock:größe: 漢字, 42 €");
         assert_eq!(of("100%{a}")[0], "orchestrix:lock:100%25%7Ba%7D");
@@ -136,7 +144,7 @@ mod tests {
 
     /// Names that an attacker would choose: hash tags, empty ones, the ends of other keys, encoded braces, patterns, line
     /// separators of Unicode, case, and the two forms of one accented letter.
-    const TRICKS: [&str; 44] = [
+    const TRICKS: [&str; 48] = [
         "a",
         "A",
         "{a}",
@@ -153,14 +161,18 @@ mod tests {
         "{}a",
         "a}:q",
         "a}:f",
+        "a}{h}:q",
         "{a}:q",
         "{a}:f",
+        "{a}{h}:q",
+        "{orchestrix:lock:a}{h}:q",
         "{orchestrix:lock:a}:q",
         "{orchestrix:lock:a}:f",
         "{orchestrix:lock:a",
         "orchestrix:lock:a",
         "x}:q",
         "x}:f",
+        "x}{h}:q",
         "%",
         "%%",
         "a%",
@@ -193,11 +205,11 @@ mod tests {
             for name in TRICKS {
                 let resource = Resource::try_from(name).unwrap();
                 let of = keys.of(&resource);
-                let [lock, queue] = written(&of);
-                assert_eq!(slot(&lock), slot(&queue), "{name}");
+                let [lock, queue, holders] = written(&of);
+                assert_eq!((slot(&lock), slot(&lock)), (slot(&queue), slot(&holders)), "{name}");
                 assert_eq!(slot(&lock), slot(&keys.fence_in_slot_of(&of)), "{name}");
                 assert_eq!(keys.resource(&lock), Some(resource.clone()), "{name}");
-                for key in [lock, queue] {
+                for key in [lock, queue, holders] {
                     assert!(seen.insert(key.clone()), "{key} is the key of two things");
                 }
             }
@@ -205,8 +217,8 @@ mod tests {
         }
     }
 
-    /// Providers whose prefixes begin with each other's have a counter each. None of them is the lock, the queue or the counter
-    /// of version 0.1 of a name of another provider.
+    /// Providers whose prefixes begin with each other's have a counter each. None of them is a key, or the counter of
+    /// version 0.1, of a name of another provider.
     #[test]
     fn a_counter_is_no_other_providers_key() {
         let prefixes = ["", "a", "a:", "a:b:", ":", ":f", "inbox:"];
@@ -216,8 +228,8 @@ mod tests {
         for name in TRICKS.into_iter().chain(["b:{}:f", "{}:f", "7", "fence"]) {
             let resource = Resource::try_from(name).unwrap();
             for of in all.iter().map(|keys| keys.of(&resource)) {
-                let [lock, queue] = written(&of);
-                for key in [format!("{{{lock}}}:f"), lock, queue] {
+                let [lock, queue, holders] = written(&of);
+                for key in [format!("{{{lock}}}:f"), lock, queue, holders] {
                     assert!(!counters.contains(key.as_str()), "{key}");
                 }
             }
@@ -267,15 +279,19 @@ mod tests {
             fn the_keys_of_a_name_are_in_one_slot(name in name(), prefix in "[a-z:]{0,4}") {
                 let keys = Keys::new(prefix);
                 let of = keys.of(&name);
-                let [lock, queue] = written(&of);
+                let [lock, queue, holders] = written(&of);
                 let fence = keys.fence_in_slot_of(&of);
-                prop_assert_eq!(slot(&queue), slot(&lock));
-                prop_assert_eq!(slot(&fence), slot(&lock));
-                prop_assert!(lock != queue && queue != fence && fence != lock);
-                prop_assert!(![&lock, &queue].contains(&&keys.fence().to_owned()));
+                let marker = keys.marker_in_slot_of(&of);
+                for key in [&queue, &holders, &fence, &marker] {
+                    prop_assert_eq!(slot(key), slot(&lock));
+                }
+                let all = [&lock, &queue, &holders, &fence, &marker, keys.fence()];
+                let different: std::collections::HashSet<&str> = all.into_iter().map(AsRef::as_ref).collect();
+                prop_assert_eq!(different.len(), all.len());
                 prop_assert_eq!(keys.resource(&lock), Some(name));
                 // At most three bytes for each byte of the name, and what every key has.
                 prop_assert!(queue.len() <= 4 + 3 * Resource::MAX_BYTES + 4);
+                prop_assert!(holders.len() <= 4 + queue.len());
             }
         }
     }

@@ -1,5 +1,13 @@
 //! The scripts against a plain model: after every step of a random walk the server has what the model has.
 
+mod beside;
+mod bounds;
+mod kept;
+mod modes;
+mod permits;
+mod shared;
+mod table;
+
 use std::collections::{HashMap, VecDeque};
 
 use redis::{Connection, ConnectionLike, Value};
@@ -8,7 +16,10 @@ use crate::fixtures::{lock, provider_at, soon, until};
 use crate::support::RedisServer;
 
 const INBOXES: &str = "orchestrix:lock:inbox:";
-const KEYS: [&str; 3] = ["orchestrix:lock:walk", "{orchestrix:lock:walk}:q", "orchestrix:lock:{}:f"];
+const KEYS: [&str; 4] =
+    ["orchestrix:lock:walk", "{orchestrix:lock:walk}:q", "{orchestrix:lock:walk}{h}:q", "orchestrix:lock:{}:f"];
+const HOLDERS: &str = KEYS[2];
+const FENCE: &str = KEYS[3];
 const STEPS: usize = 4_000;
 
 /// The files of one version's scripts.
@@ -17,6 +28,7 @@ struct Version {
     one: &'static str,
     several: &'static str,
     grant: &'static str,
+    holders: &'static str,
     queue: &'static str,
     acquire: &'static str,
     renew: &'static str,
@@ -24,27 +36,40 @@ struct Version {
     cancel: &'static str,
     /// It counts the grants of each name apart.
     old: bool,
+    /// It knows locks that several hold together.
+    modes: bool,
 }
 
 macro_rules! version {
-    ($folder:literal, $old:literal) => {
+    ($folder:literal, old: $old:literal, holders: $holders:expr) => {
         Version {
             head: include_str!(concat!($folder, "/head.lua")),
             one: include_str!(concat!($folder, "/one.lua")),
             several: include_str!(concat!($folder, "/several.lua")),
             grant: include_str!(concat!($folder, "/grant.lua")),
+            holders: match $holders {
+                Some(text) => text,
+                None => "",
+            },
             queue: include_str!(concat!($folder, "/queue.lua")),
             acquire: include_str!(concat!($folder, "/acquire.lua")),
             renew: include_str!(concat!($folder, "/renew.lua")),
             release: include_str!(concat!($folder, "/release.lua")),
             cancel: include_str!(concat!($folder, "/cancel.lua")),
             old: $old,
+            modes: $holders.is_some(),
         }
     };
 }
 
-const PRESENT: Version = version!("../../src/redis/protocol", false);
-const VERSION_0_1: Version = version!("version_0_1", true);
+const PRESENT: Version = version!(
+    "../../src/redis/protocol",
+    old: false,
+    holders: Some(include_str!("../../src/redis/protocol/holders.lua"))
+);
+const VERSION_0_1: Version = version!("version_0_1", old: true, holders: None::<&str>);
+/// The last scripts that know exclusive locks only.
+const BEFORE_MODES: Version = version!("before_modes", old: false, holders: None::<&str>);
 
 /// What version 0.1 has in place of the counter of all grants.
 const OLD_FENCE: &str = "{orchestrix:lock:walk}:f";
@@ -52,7 +77,10 @@ const OLD_FENCE: &str = "{orchestrix:lock:walk}:f";
 impl Version {
     /// How the crate puts a script together, for one lock or for several.
     fn script(&self, body: &str, several: bool) -> redis::Script {
-        let body = body.replace("--#include grant.lua", self.grant).replace("--#include queue.lua", self.queue);
+        let body = body
+            .replace("--#include grant.lua", self.grant)
+            .replace("--#include holders.lua", self.holders)
+            .replace("--#include queue.lua", self.queue);
         let framed = if several {
             let function = if self.old { "local function one()" } else { "local function run()" };
             let body = format!("{}\nend", body.replace("--#for each lock", function));
@@ -80,6 +108,7 @@ struct Scripts {
     /// Each command is one for several locks.
     several: bool,
     old: bool,
+    modes: bool,
     acquire: redis::Script,
     renew: redis::Script,
     release: redis::Script,
@@ -103,7 +132,7 @@ impl Scripts {
         let renew = script(version.renew);
         let release = script(version.release);
         let cancel = script(version.cancel);
-        Self { connection, several, old: version.old, acquire, renew, release, cancel }
+        Self { connection, several, old: version.old, modes: version.modes, acquire, renew, release, cancel }
     }
 
     /// Runs a script for one lock: the beginning of inboxes, the token, and what the script is told besides.
@@ -113,12 +142,14 @@ impl Scripts {
         call.arg(script.get_hash());
         if self.several {
             let beside = "00000000000000cc.beside";
-            call.arg(7).arg(&BESIDE[0]).arg(&KEYS[..2]).arg(&BESIDE[1]).arg(KEYS[2]);
+            call.arg(7).arg(&BESIDE[0]).arg(&KEYS[..2]).arg(&BESIDE[1]).arg(FENCE);
             call.arg(*inboxes).arg(&[beside, token, beside]);
         } else if self.old {
             call.arg(3).arg(&KEYS[..2]).arg(OLD_FENCE).arg(*inboxes).arg(*token);
+        } else if !self.modes {
+            call.arg(3).arg(&KEYS[..2]).arg(FENCE).arg(*inboxes).arg(*token);
         } else {
-            call.arg(3).arg(&KEYS).arg(*inboxes).arg(*token);
+            call.arg(4).arg(&KEYS).arg(*inboxes).arg(*token);
         }
         for argument in rest {
             call.arg(*argument);
@@ -147,7 +178,7 @@ impl Scripts {
     /// The number of the latest grant, of whichever version.
     fn fence(&mut self) -> i64 {
         let counters: Vec<Option<i64>> =
-            redis::cmd("MGET").arg(KEYS[2]).arg(OLD_FENCE).query(&mut self.connection).unwrap();
+            redis::cmd("MGET").arg(FENCE).arg(OLD_FENCE).query(&mut self.connection).unwrap();
         counters.into_iter().flatten().max().unwrap_or_default()
     }
 
@@ -263,6 +294,14 @@ fn the_scripts_do_the_same_beside_those_of_version_0_1() {
     }
 }
 
+/// The same while processes that know exclusive locks only are brought up to date.
+#[test]
+fn the_scripts_do_the_same_beside_those_that_know_no_modes() {
+    for seed in 10..=12 {
+        walk(seed, &[(PRESENT, false), (BEFORE_MODES, false)]);
+    }
+}
+
 fn walk(seed: u64, versions: &[(Version, bool)]) {
     let server = RedisServer::start();
     let mut versions: Vec<_> =
@@ -373,7 +412,7 @@ fn numbers_rise_over_a_clock_that_went_back() {
     let release = scripts.release.clone();
     let token = "00000000000000aa.00000000000000000000000000000001";
     let ahead = 4_000_000_000_000_000_i64;
-    let _: Value = redis::cmd("SET").arg(KEYS[2]).arg(ahead).query(&mut scripts.connection).unwrap();
+    let _: Value = redis::cmd("SET").arg(FENCE).arg(ahead).query(&mut scripts.connection).unwrap();
     for more in 1..=3 {
         let answer = scripts.run(&acquire, &[INBOXES, token, "60000", "m"]);
         assert_eq!(answer[..2], [1, ahead + more], "one more than the last, to the digit");
@@ -381,13 +420,13 @@ fn numbers_rise_over_a_clock_that_went_back() {
     }
     let clocks = |number: i64| (1_700_000_000_000_000..ahead).contains(&number);
     for nonsense in ["nonsense", "", "inf", "nan", "1e300", "9007199254740992", "99999999999999999999", "-5"] {
-        let _: Value = redis::cmd("SET").arg(KEYS[2]).arg(nonsense).query(&mut scripts.connection).unwrap();
+        let _: Value = redis::cmd("SET").arg(FENCE).arg(nonsense).query(&mut scripts.connection).unwrap();
         let answer = scripts.run(&acquire, &[INBOXES, token, "60000", "m"]);
         assert!(answer[0] == 1 && clocks(answer[1]), "the clock's number after {nonsense:?}: {answer:?}");
         assert_eq!(scripts.fence(), answer[1], "{nonsense:?}");
         scripts.run(&release, &[INBOXES, token]);
     }
-    let _: Value = redis::cmd("DEL").arg(KEYS[2]).query(&mut scripts.connection).unwrap();
+    let _: Value = redis::cmd("DEL").arg(FENCE).query(&mut scripts.connection).unwrap();
     let answer = scripts.run(&acquire, &[INBOXES, token, "60000", "m"]);
     assert!(answer[0] == 1 && clocks(answer[1]), "{answer:?}");
 }
@@ -407,18 +446,18 @@ fn grants_of_one_call_have_numbers_of_their_own() {
         for name in 0..64 {
             call.arg(format!("orchestrix:lock:{name}")).arg(format!("{{orchestrix:lock:{name}}}:q"));
         }
-        call.arg(KEYS[2]).arg(INBOXES);
+        call.arg(FENCE).arg(INBOXES);
         for token in 0..64 {
             call.arg(format!("00000000000000aa.{token:032x}"));
         }
         if let Some(before) = before {
             redis::cmd("FLUSHALL").exec(&mut connection).unwrap();
-            redis::cmd("SET").arg(KEYS[2]).arg(before).exec(&mut connection).unwrap();
+            redis::cmd("SET").arg(FENCE).arg(before).exec(&mut connection).unwrap();
         }
         let numbers: Vec<i64> = call.arg(60_000).arg("m5000").query(&mut connection).unwrap();
         assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
         assert!(before.is_none_or(|before| numbers[0] == before + 1), "{numbers:?}");
-        let counter: i64 = redis::cmd("GET").arg(KEYS[2]).query(&mut connection).unwrap();
+        let counter: i64 = redis::cmd("GET").arg(FENCE).query(&mut connection).unwrap();
         assert_eq!(Some(&counter), numbers.last());
     }
 }

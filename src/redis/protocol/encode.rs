@@ -5,8 +5,9 @@ use ::redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 use std::time::Duration;
 
 use super::{ACQUIRE, CANCEL, Publishing, RELEASE, RENEW, Script};
+use crate::LockMode;
 use crate::engine::{Command, Joining, OwnerToken, Step, TtlMillis};
-use crate::redis::keys::Keys;
+use crate::redis::keys::{Keys, ResourceKeys};
 
 /// How many locks one call of a script is for at most. A server spends more on the call than on what our scripts do in it: one
 /// call for 32 locks costs it half of what 32 calls do. More are hardly better, and the server runs no other command
@@ -24,7 +25,7 @@ pub(in crate::redis) struct EncodeOptions {
 }
 
 /// How many arguments and bytes a call has besides the names and the tokens. With these a command's memory is allocated once.
-const OTHER_ARGUMENTS: usize = 8;
+const OTHER_ARGUMENTS: usize = 10;
 const OTHER_BYTES: usize = "EVALSHA".len() + 40 + 4 * 20;
 
 /// Appends one call of a script to a pipeline, for several commands of the same step.
@@ -40,19 +41,28 @@ pub(in crate::redis) fn encode<'a>(
     let names: Vec<_> = commands.clone().map(|command| keys.of(&command.resource)).collect();
     let fence_of_slot = names.first().filter(|_| options.fence_per_slot).map(|names| keys.fence_in_slot_of(names));
     let fence = fence_of_slot.as_deref().unwrap_or(keys.fence());
-    let bytes = names.iter().map(|keys| 2 * keys.queue().len()).sum::<usize>()
+    let is_one = count == 1;
+    let of_lock = |keys: &ResourceKeys| 2 * keys.queue().len() + if is_one { keys.queue().len() + 3 } else { 0 };
+    let bytes = names.iter().map(of_lock).sum::<usize>()
         + fence.len()
         + count * OwnerToken::LENGTH
         + keys.inboxes().len()
         + OTHER_BYTES;
     let mut call = Cmd::with_capacity(3 * count + OTHER_ARGUMENTS, bytes);
     let script = script(step);
-    let may_grant = !matches!(step, Step::Renew { .. } | Step::Reset { .. } | Step::Check);
+    let keeps = matches!(step, Step::Renew { .. } | Step::Reset { .. } | Step::Check);
+    let is_exclusive = commands.clone().all(|command| command.token.mode() == LockMode::Exclusive);
+    // A call of one of several holders goes on with granting the lock where another call had to stop.
+    let may_grant = !keeps || !is_exclusive;
     call.arg("EVALSHA")
-        .arg(if count == 1 { &script.one } else { &script.several }.digest.as_str())
-        .arg(2 * count + usize::from(may_grant));
+        .arg(if is_one { &script.one } else { &script.several }.digest.as_str())
+        .arg(2 * count + usize::from(is_one) + usize::from(may_grant));
     for keys in names {
         call.arg(keys.lock()).arg(keys.queue());
+        // `several.lua` says why these are not named there.
+        if is_one {
+            call.arg(keys.holders());
+        }
     }
     if may_grant {
         call.arg(fence);
@@ -73,8 +83,13 @@ pub(in crate::redis) fn encode<'a>(
             } else {
                 call.arg(mode);
             }
-            if let Some(deadline) = deadline {
-                call.arg(deadline);
+            match deadline {
+                Some(deadline) => _ = call.arg(deadline),
+                None if is_exclusive => {}
+                None => _ = call.arg(""),
+            }
+            if !is_exclusive {
+                call.arg("modes");
             }
         }
         Step::Leave { lease, deadline, polls } => {
@@ -89,7 +104,10 @@ pub(in crate::redis) fn encode<'a>(
             call.arg(floor.map_or(lease, |floor| lease.max(floor.milliseconds()))).arg("e");
         }
         Step::Check => _ = call.arg(0),
-        Step::Release { .. } | Step::Cancel { .. } => {}
+        Step::Release { keep: Some(keep) } => _ = call.arg(keep.milliseconds()),
+        // In place of an entry that is not known.
+        Step::Cancel { keep: Some(keep) } => _ = call.arg("").arg(keep.milliseconds()),
+        Step::Release { keep: None } | Step::Cancel { keep: None } => {}
     }
     pipeline.add_command(call);
 }
@@ -168,6 +186,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::Resource;
+    use crate::engine::InboxId;
 
     fn error() -> Value {
         let parsed = ::redis::parse_redis_value(b"-NOPERM no\r\n").unwrap();
@@ -208,5 +228,69 @@ mod tests {
             assert_eq!(answers(answer, 2), []);
         }
         assert_eq!(answers(None, 1), []);
+    }
+
+    /// The arguments of the call for these tokens, behind the digest.
+    fn sent(step: Step, modes: &[LockMode]) -> Vec<String> {
+        let inbox = InboxId::random().unwrap();
+        let resource = Resource::try_from("a").unwrap();
+        let token = |mode: &LockMode| OwnerToken::random(inbox, *mode).unwrap();
+        let commands: Vec<_> =
+            modes.iter().map(|mode| Command { resource: resource.clone(), token: token(mode), step }).collect();
+        let options =
+            EncodeOptions { publishing: Publishing::Allowed, claim: Duration::from_secs(5), fence_per_slot: false };
+        let mut pipeline = ::redis::pipe();
+        encode(commands.iter(), &Keys::new("p:"), options, &mut pipeline);
+        let call = pipeline.cmd_iter().next().unwrap();
+        let text = |argument| match argument {
+            ::redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            _ => String::new(),
+        };
+        let written = |command: &Command| String::from_utf8_lossy(&command.token.written()).into_owned();
+        let tokens: Vec<String> = commands.iter().map(written).collect();
+        let named = |argument: String| if tokens.contains(&argument) { "token".to_owned() } else { argument };
+        call.args_iter().skip(2).map(text).map(named).collect()
+    }
+
+    #[test]
+    fn calls_name_their_keys_and_say_what_they_are_for() {
+        let (lease, keep) = (Duration::from_secs(30), Some(TtlMillis::from(Duration::from_secs(7))));
+        let acquire = Step::Acquire { lease, joining: Joining::Queue { deadline: None } };
+        let (exclusive, permit) = (LockMode::Exclusive, LockMode::Permits(3));
+        let (queue, holders, fence) = ("{p:a}:q", "{p:a}{h}:q", "p:{}:f");
+        let one = ["p:a", queue, holders];
+        for (step, modes, expected) in [
+            (acquire, &[exclusive][..], [&["4"], &one[..], &[fence, "p:inbox:", "token", "30000", "m5000"]].concat()),
+            (
+                acquire,
+                &[permit],
+                [&["4"], &one[..], &[fence, "p:inbox:", "token", "30000", "m5000", "", "modes"]].concat(),
+            ),
+            (
+                acquire,
+                &[exclusive, LockMode::Shared],
+                vec![
+                    "5", "p:a", queue, "p:a", queue, fence, "p:inbox:", "token", "token", "30000", "m5000", "", "modes",
+                ],
+            ),
+            (Step::Check, &[exclusive], [&["3"], &one[..], &["p:inbox:", "token", "0"]].concat()),
+            (Step::Check, &[permit], [&["4"], &one[..], &[fence, "p:inbox:", "token", "0"]].concat()),
+            (Step::Release { keep: None }, &[permit], [&["4"], &one[..], &[fence, "p:inbox:", "token"]].concat()),
+            (Step::Release { keep }, &[permit], [&["4"], &one[..], &[fence, "p:inbox:", "token", "7000"]].concat()),
+            (Step::Cancel { keep: None }, &[permit], [&["4"], &one[..], &[fence, "p:inbox:", "token"]].concat()),
+            (Step::Cancel { keep }, &[permit], [&["4"], &one[..], &[fence, "p:inbox:", "token", "", "7000"]].concat()),
+            (
+                Step::Reset { lease: Duration::from_secs(5), floor: keep },
+                &[exclusive],
+                [&["3"], &one[..], &["p:inbox:", "token", "7000", "e"]].concat(),
+            ),
+            (
+                Step::Reset { lease, floor: keep },
+                &[exclusive],
+                [&["3"], &one[..], &["p:inbox:", "token", "30000", "e"]].concat(),
+            ),
+        ] {
+            assert_eq!(sent(step, modes), expected, "{step:?}");
+        }
     }
 }

@@ -12,7 +12,7 @@ end
 -- The number of the latest grant of this call, if there was one.
 local latest
 
--- Makes a token the owner of the lock. Returns the number of this grant.
+-- Makes a token the only owner of the lock, or does nothing with it if there is no token. Returns the number of this grant.
 local function grant(token, ttl)
   -- The number is the time, or the counter's plus one if the clock has not gone on (S2). The counter is written first: if
   -- that fails nothing is written (S4), and a number without an owner does no harm. The command that writes it also reads
@@ -30,6 +30,6 @@ local function grant(token, ttl)
     end
   end
   latest = number
-  call('SET', lock, token, 'PX', ttl)
+  if token then call('SET', lock, token, 'PX', ttl) end
   return number
 end

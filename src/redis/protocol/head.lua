@@ -2,26 +2,36 @@
 -- that part, and calls it for each lock.
 --
 -- A call is for any number of locks. Each lock has
--- KEYS   the lock: a string, the owner's token, which expires with the lease
+-- KEYS   the lock: a string, which expires with the longest lease of those that hold it. Its value is the token of the only
+--          owner; or 'shared:' and the number of the phase, if it is shared; 'permits', if there are holders of permits; or
+--          'kept', if nobody holds it and it stays taken for a time
 --        the wait queue: a list of entries "deadline:ttl:mode:token", served in order
+--        the holders, while the lock is shared or there are holders of permits: a sorted set of tokens, each with the end of
+--          its lease in milliseconds since 1970. For a permit there is also '#token' with its number. After a release that
+--          keeps the lock taken, the name of the token is 'kept:token'. The set means nothing unless the lock says that it is
+--          shared or there are permits. A call for several locks does not name these keys
 --        then once for all locks, in scripts that may grant one,
 --        the fence: a counter, the number of the latest grant of any lock
 -- ARGV   1 what the names of all inboxes begin with; empty if this client may not publish
---        then for each lock the token of the caller; the part before its dot names the caller's inbox
+--        then for each lock the token of the caller; the part before its dot names the caller's inbox, and what follows it the
+--          mode: 's' is shared; 'p' and five digits is one of so many permits; a digit is exclusive
 --        then arguments for all locks, which each script lists
 -- Answer for one lock its answer; for several a list of their answers, in which an error is that of one lock alone.
 --
 -- Invariants, kept by every script, each of which runs atomically:
---   S1  A lock is taken only while it is free, and only its owner's token extends it, frees it or hands it over.
---   S2  Every grant has a number above those of all grants before it, also if the server's clock went back.
---   S3  A free lock is not granted to a caller while the entry of a live waiter is before that caller in the queue.
+--   S1  A lock is taken only while it is free, or held in the same mode with room for one more. Only its holder's token
+--       extends a lease, ends it or hands the lock over, and only while that lease lasts.
+--   S2  Every grant has a number above those of all grants before it, also if the server's clock went back. Those that share
+--       a lock have one number: that of the first of the phase, which lasts until nobody holds the lock.
+--   S3  A lock is not granted to a caller while the entry of a live waiter, of whichever mode, is before that caller in the
+--       queue.
 --   S4  A script that fails has notified no process of a grant that it has not made, and has changed nothing that its
 --       caller does not cancel: reads come before writes, and a grant is made before it is published.
 --   S5  What is done for one lock does not depend on the other locks of the call. The exception: a server whose memory is
 --       full refuses only the first write of a script.
---   S6  A call looks at a bounded number of the queue's entries, however long the queue is: the dead ones that it may
---       remove, and some at each end. The exception: to find one entry the server compares a text with every entry, which
---       takes a millisecond for a hundred thousand.
+--   S6  A call looks at a bounded number of the queue's entries and of the holders, however many there are: the dead ones that
+--       it may remove, 64 that it grants the lock to, and some at each end. The exception: to find one entry the server
+--       compares a text with every entry, which takes a millisecond for a hundred thousand.
 --
 -- Speed: a server runs every definition of a script each time it is called. So what a script does without waiters comes
 -- first, and what it needs with them is included after that. For the same reason an answer of one number is not a list, and
@@ -29,5 +39,5 @@
 
 local call = redis.call
 local inboxes = ARGV[1]
--- How many more dead entries this call may remove.
+-- How many more dead entries and holders this call may remove.
 local removals_left = 512

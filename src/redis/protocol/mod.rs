@@ -36,6 +36,7 @@ impl Script {
     fn new(body: &str) -> Self {
         let body = body
             .replace("--#include grant.lua", include_str!("grant.lua"))
+            .replace("--#include holders.lua", include_str!("holders.lua"))
             .replace("--#include queue.lua", include_str!("queue.lua"));
         let for_each = "--#for each lock";
         let several = format!("{}\nend", body.replace(for_each, "local function run()"));

@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn a_permit_has_a_number() {
-        const OF_THREE: &str = "0123456789abcdef.p0000389abcdef0123456789abcdef012";
-        const SHARED: &str = "0123456789abcdef.s0000089abcdef0123456789abcdef012";
+        const OF_THREE: &str = "0123456789abcdef.p0000389abcdef0123456789abcdef01";
+        const SHARED: &str = "0123456789abcdef.s0000089abcdef0123456789abcdef01";
         let keys = Keys::new("p:");
         let permit =
             |number: &str, token: &str| match Notification::read(&format!("granted:{number}:8:0:{token}:p:a"), &keys) {

@@ -1,4 +1,4 @@
--- The wait queue: joining it, and granting a free lock to the first waiter. Included after grant.lua.
+-- The wait queue: joining it, and granting a lock to the first waiters. Included after holders.lua.
 
 -- Publishes a message to the inbox that a token names. Returns how many connections received it: 0 if this client may not
 -- publish, or if the token is that of another program and names no inbox. If the server refuses it, though it allowed it when
@@ -40,7 +40,6 @@ local lifetimes = { m = 15000, p = 3000 }
 -- entry is the first, and whether it is a new one though the previous one had not reached its deadline.
 local function join_queue(claim, mode, known)
   local lifetime = lifetimes[mode]
-  local present = math.floor(now / 1000)
   local deadline = present + lifetime
   local entry = digits(deadline) .. ':' .. claim .. ':' .. mode .. ':' .. my_token
   local position = known and find_my_position(claim, mode, known)
@@ -64,51 +63,76 @@ local function may_be_alive(deadline, mode)
   return lifetime and deadline * 1000 >= now and deadline * 1000 <= now + 2000 * lifetime
 end
 
--- Grants a free lock to the first live waiter in the queue (S3). Returns its token and the number of the grant, or nothing:
--- then the queue is empty, or its first waiter polls and comes for the lock by itself, or there are more dead entries before
--- it than one call may remove (S6), and removals_left is used up.
+-- Grants the lock to the first live waiters in the queue (S3): to the first of them if it has room for that one, and on in
+-- their order as long as it has room for the next. Ends at one that polls and comes for the lock by itself; after 64 grants;
+-- or if there are more dead entries than one call may remove (S6), and removals_left is used up.
 --
--- The lease is the claim lease of the entry. `full_ttl` is that of the caller's token, which gets the answer at once.
-local function grant_next(first, full_ttl)
-  local entries, index, dead = { first }, 1, 0
+-- The lease is the claim lease of each entry. `full_ttl` is that of the caller's token, which gets the answer at once.
+-- `had_room`: the lock has room for the caller, and only the queue is before it. Returns the numbers of the caller's grant and
+-- of its permit, if it was granted the lock.
+local function serve_queue(first, full_ttl, had_room)
+  local number, permit
+  local grants_left, is_over = 64, held == 'x'
   -- In a cluster, whose fences have a tag, a message also reaches processes that this node does not count. A process that is
   -- not counted would be taken for dead after it was told of a grant: so each is looked for first.
   local met_dead_process = string.sub(fence, -4) ~= '{}:f'
-  while entries[index] do
-    local deadline, claim, mode, token = string.match(entries[index], '^(%d+):(%d+):(%a):(.+)$')
-    local alive = token and may_be_alive(tonumber(deadline), mode)
-    local polls = alive and token ~= my_token and (mode == 'p' or inboxes == '')
-    -- Where one process is dead others may be. From then on each is looked for before it is granted the lock, which costs
-    -- less than a grant to a dead one.
-    if met_dead_process and alive and not polls and token ~= my_token then
-      alive = notify(token, 'there') > 0
-      if inboxes == '' then alive, polls = true, true end
-    end
-    if alive then
-      if dead > 0 then call('LPOP', queue, dead) end
-      if polls then return end
-      -- Granted before it is published (S4).
-      local number = grant(token, token == my_token and full_ttl or claim)
-      local message = { 'granted', digits(number), digits(now), call('LLEN', queue) - 1, token, lock }
-      local heard = token == my_token or notify(token, table.concat(message, ':')) > 0
-      if not heard and inboxes == '' then
-        -- Refused. The lock is free again, and the entry is still there: that process comes by itself.
-        call('DEL', lock)
-        return
+  -- Mostly only the first is looked at.
+  local entries = is_over and {} or { first or nil }
+  if entries[1] and mode_of(string.sub(entries[1], -49)) ~= 'x' then entries = call('LRANGE', queue, '0', '63') end
+  while entries[1] do
+    local granted, removed = {}, 0
+    for _, entry in ipairs(entries) do
+      local deadline, claim, kind, token = string.match(entry, '^(%d+):(%d+):(%a):(.+)$')
+      local alive = token and may_be_alive(tonumber(deadline), kind)
+      local is_mine = token == my_token
+      local polls = alive and not is_mine and (kind == 'p' or inboxes == '')
+      local mode, permits = mode_of(token or '')
+      local room = alive and has_room(mode, permits)
+      -- Where one process is dead others may be. From then on each is looked for before it is granted the lock, which costs
+      -- less than a grant to a dead one. So is one that keeps the caller from a lock that has room for the caller.
+      if alive and not polls and not is_mine and (met_dead_process or not room and had_room) then
+        alive = notify(token, 'there') > 0
+        if inboxes == '' then alive, polls = true, true end
       end
-      call('LPOP', queue)
-      if heard then return token, number end
-      -- No connection received it: that process is dead.
-      call('DEL', lock)
-      dead, met_dead_process = 0, true
-    else
-      dead = dead + 1
+      if alive then
+        is_over = polls or not room or grants_left == 0
+        if is_over then break end
+        -- Granted before it is published (S4).
+        local of_grant, of_permit = grant_beside(token, mode, is_mine and full_ttl or claim)
+        if is_mine then
+          number, permit = of_grant, of_permit
+        else
+          granted[#granted + 1] = { token, of_grant, of_permit, entry }
+        end
+        grants_left = grants_left - 1
+      end
+      removed, removals_left = removed + 1, removals_left - 1
+      if alive and mode == 'x' then
+        is_over = true
+        break
+      end
     end
-    index, removals_left = index + 1, removals_left - 1
-    if not entries[index] then
-      if dead > 0 then call('LPOP', queue, dead) end
-      if removals_left <= 0 then return end
-      entries, index, dead = call('LRANGE', queue, '0', '63'), 1, 0
+    if removed > 0 then call('LPOP', queue, removed) end
+    local waiting = #granted > 0 and call('LLEN', queue)
+    local refused = {}
+    for _, to in ipairs(granted) do
+      local of_grant = digits(to[2]) .. (to[3] and '/' .. to[3] or '')
+      local message = { 'granted', of_grant, digits(now), waiting, to[1], lock }
+      if notify(to[1], table.concat(message, ':')) == 0 then
+        -- No connection received it: that process is dead. Its entry is removed already.
+        remove(to[1])
+        is_over, met_dead_process = false, true
+        if inboxes == '' then table.insert(refused, 1, to[4]) end
+      end
     end
+    if #refused > 0 then
+      -- The server refused to publish. Those processes come by themselves, in their places.
+      call('LPUSH', queue, unpack(refused))
+      call('PEXPIRE', queue, '60000')
+      is_over = true
+    end
+    if is_over or removals_left <= 0 then break end
+    entries = call('LRANGE', queue, '0', '63')
   end
+  return number, permit
 end

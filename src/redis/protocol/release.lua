@@ -1,18 +1,30 @@
 -- Frees a lock of the caller's token, or hands it over to the first in the queue.
 --
--- Answer 1   the token owned it
+-- ARGV   1 for how many milliseconds from now it stays taken all the same, by nobody; without it not at all
+-- Answer 1   the token held it
 --        0   it did not, and nothing was changed
+
+local keep = ARGV[first_arg]
 
 --#for each lock
 
-if call('GET', lock) ~= my_token then return 0 end
--- A delete is allowed when the server's memory is full, and after it the rest of the script is as well.
-call('DEL', lock)
+local owner = call('GET', lock)
+if owner == my_token and not keep then
+  -- A delete is allowed when the server's memory is full, and after it the rest of the script is as well.
+  call('DEL', lock)
+elseif not owner or #owner == 49 and owner ~= my_token then
+  return 0
+end
 local first = call('LINDEX', queue, '0')
-if not first then return 1 end
+if not first and owner == my_token and not keep then return 1 end
 
 --#include grant.lua
+--#include holders.lua
 --#include queue.lua
 
-grant_next(first)
+if owner ~= my_token or keep then
+  if look() ~= my_token and not lease_end(my_token) then return 0 end
+  remove(my_token, keep)
+end
+serve_queue(first)
 return 1

@@ -15,15 +15,13 @@ pub(in crate::redis) fn acquired(answer: &Value) -> Result<Acquired, LockError> 
     {
         return Ok(Acquired::Granted { fence: fence.unsigned_abs(), others_wait: false, permit: None });
     }
-    let (numbers, permit) = match numbers::<4>(answer) {
-        Some(numbers) => (numbers, None),
-        None => {
-            let [kind, first, at, last, permit] = numbers(answer).ok_or_else(|| unexpected(answer))?;
-            let permit = u32::try_from(permit).ok().filter(|permit| kind == 1 && *permit < LockMode::MAX_PERMITS);
-            ([kind, first, at, last], Some(permit.ok_or_else(|| unexpected(answer))?))
-        }
+    let ([kind, first, at, last], permit) = if let Some(numbers) = numbers(answer) {
+        (numbers, None)
+    } else {
+        let [kind, first, at, last, permit] = numbers(answer).ok_or_else(|| unexpected(answer))?;
+        let permit = u32::try_from(permit).ok().filter(|permit| kind == 1 && *permit < LockMode::MAX_PERMITS);
+        ([kind, first, at, last], Some(permit.ok_or_else(|| unexpected(answer))?))
     };
-    let [kind, first, at, last] = numbers;
     match kind {
         1 if first > 0 => Ok(Acquired::Granted { fence: first.unsigned_abs(), others_wait: last > 0, permit }),
         0 | 3 => Ok(Acquired::Queued {
@@ -77,4 +75,33 @@ fn numbers<const N: usize>(answer: &Value) -> Option<[i64; N]> {
         *number = *value;
     }
     Some(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(numbers: &[i64]) -> Value {
+        Value::Array(numbers.iter().map(|number| Value::Int(*number)).collect())
+    }
+
+    #[test]
+    fn a_grant_of_a_permit_has_its_number() {
+        let granted = |numbers: &[i64]| match acquired(&list(numbers)) {
+            Ok(Acquired::Granted { fence, others_wait, permit }) => Some((fence, others_wait, permit)),
+            _ => None,
+        };
+        assert_eq!(granted(&[1, 7, 8, 0]), Some((7, false, None)));
+        assert_eq!(granted(&[1, 7, 8, 2, 3]), Some((7, true, Some(3))));
+        assert_eq!(granted(&[1, 7, 8, 0, 999_999]), Some((7, false, Some(999_999))));
+    }
+
+    #[test]
+    fn another_list_is_no_answer() {
+        for numbers in
+            [&[1, 7, 8, 0, -1][..], &[1, 7, 8, 0, 1_000_000], &[0, 7, 8, 9, 0], &[1, 7, 8, 0, 0, 0], &[1, 0, 8, 0, 0]]
+        {
+            assert!(acquired(&list(numbers)).is_err(), "{numbers:?}");
+        }
+    }
 }

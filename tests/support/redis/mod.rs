@@ -8,7 +8,7 @@
 //! - [`CommandLog`]: what clients sent to the server, without what scripts called.
 //! - [`Certificates`]: good and bad ones for TLS.
 //! - [`PlainLocker`]: locks a key as other programs do.
-//! - [`FEWEST_COMMANDS`], [`FEWEST_KEYS`], [`INBOXES`]: what a user of the provider may do, as rules of an ACL.
+//! - [`FEWEST_COMMANDS`], [`MODE_COMMANDS`], [`FEWEST_KEYS`], [`INBOXES`]: what a user of the provider may do, as rules of an ACL.
 //!
 //! Processes and proxies live apart from the test's runtime: they work under paused time, and while the test blocks.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
@@ -35,7 +35,7 @@ pub(crate) use certificates::{Certificates, Identity};
 pub(crate) use cluster::{RedisCluster, RedisClusterBuilder};
 pub(crate) use command_log::{ClientCommand, CommandLog};
 pub(crate) use directory::TemporaryDirectory;
-pub(crate) use permissions::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES};
+pub(crate) use permissions::{FEWEST_COMMANDS, FEWEST_KEYS, INBOXES, MODE_COMMANDS};
 pub(crate) use plain_locker::PlainLocker;
 pub(crate) use proxy::Proxy;
 pub(crate) use resp::{NotResp, Piece, Splitter};

@@ -4,7 +4,10 @@
 pub(crate) const FEWEST_COMMANDS: &str = "+ping +unwatch +info +script|load +evalsha +subscribe +publish \
     +get +set +del +exists +pttl +pexpire +time +lindex +llen +lpop +lpos +lrange +lrem +lset +rpush";
 
-/// The locks and the counter of their grants, and their queues.
+/// The commands that locks which several hold together need besides.
+pub(crate) const MODE_COMMANDS: [&str; 6] = ["+zadd", "+zcount", "+zrange", "+zrem", "+zscore", "+unlink"];
+
+/// The locks and the counter of their grants, and their queues and holders.
 pub(crate) const FEWEST_KEYS: &str = "~orchestrix:lock:* ~{orchestrix:lock:*}:q";
 
 /// The channels on which processes hear of their locks.

@@ -1,0 +1,23 @@
+-- The frame of a script for several locks.
+
+local count = math.floor(#KEYS / 2)
+local first_arg = count + 2
+local fence = KEYS[2 * count + 1]
+-- Of the lock whose turn it is.
+local lock, queue, my_token
+
+--#script
+
+local answers = {}
+for index = 1, count do
+  lock, queue, my_token = KEYS[2 * index - 1], KEYS[2 * index], ARGV[index + 1]
+  local succeeded, answer = pcall(run)
+  if not succeeded then
+    -- Up to Redis 6.2 the error is a string that begins with the line of the script. The answer has the form in which the
+    -- server reports the error of a script.
+    local text = type(answer) == 'table' and answer.err or string.match(answer, '^@?user_script:%s*%d+:%s*%-?(.*)$') or answer
+    answer = { err = text .. ' script: one of several' }
+  end
+  answers[index] = answer
+end
+return answers
