@@ -8,6 +8,7 @@ use simulation::server::{ClientId, Reply, Server};
 
 const LOCK: &[u8] = b"p:a";
 const QUEUE: &[u8] = b"{p:a}:q";
+const HOLDERS: &[u8] = b"{p:a}{h}:q";
 const FENCE: &[u8] = b"p:{}:f";
 const INBOXES: &[u8] = b"p:inbox:";
 const NOW: u64 = 1_700_000_000_000_000;
@@ -32,7 +33,7 @@ fn server() -> Server {
 fn call(server: &mut Server, script: &Framed, token: &[u8], rest: &[&[u8]]) -> Reply {
     let args = [&[INBOXES, token], rest].concat();
     server.set_time(server.time() + 50);
-    server.eval(script.for_locks(1), &[LOCK, QUEUE, FENCE], &args).unwrap()
+    server.eval(script.for_locks(1), &[LOCK, QUEUE, HOLDERS, FENCE], &args).unwrap()
 }
 
 /// An acquire of a free lock, and its release.

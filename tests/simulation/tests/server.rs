@@ -177,15 +177,20 @@ fn runs_are_repeated_exactly() {
         server.subscribe(ClientId(1), b"p:inbox:0000000000000001");
         let mut replies = Vec::new();
         for _ in 0..2000 {
-            let token = format!("{:016x}.{:032x}", 1, rng.u32(..5));
+            let random = rng.u32(..5);
+            let token = match rng.u32(..3) {
+                0 => format!("{:016x}.{random:032x}", 1),
+                1 => format!("{:016x}.s00000{random:026x}", 1),
+                _ => format!("{:016x}.p00002{random:026x}", 1),
+            };
             server.set_time(server.time() + rng.u64(..SECOND));
             let (script, rest): (_, &[&[u8]]) = match rng.u32(..4) {
-                0 | 1 => (&scripts.acquire, &[b"30000", b"m5000"]),
+                0 | 1 => (&scripts.acquire, &[b"30000", b"m5000", b"", b"modes"]),
                 2 => (&scripts.release, &[]),
                 _ => (&scripts.cancel, &[]),
             };
             let args = [&[b"p:inbox:", token.as_bytes()], rest].concat();
-            replies.push(server.eval(script.for_locks(1), &[b"p:a", b"{p:a}:q", b"p:{}:f"], &args));
+            replies.push(server.eval(script.for_locks(1), &[b"p:a", b"{p:a}:q", b"{p:a}{h}:q", b"p:{}:f"], &args));
         }
         let keys: Vec<_> = server.entries().map(|(key, entry)| (key.to_owned(), entry.clone())).collect();
         (replies, server.take_published(), keys)

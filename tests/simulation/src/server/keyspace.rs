@@ -1,6 +1,8 @@
 //! The keys of a server.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 
 /// What a key has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub enum Value {
     Text(Vec<u8>),
     /// A list that is not empty.
     List(VecDeque<Vec<u8>>),
+    /// A sorted set that is not empty: scores and members, in their order.
+    SortedSet(BTreeSet<(Score, Vec<u8>)>),
     /// A value that no command of the model reads: one that another program has put there.
     Other(OtherType),
 }
@@ -20,11 +24,45 @@ pub enum OtherType {
     Hash,
     /// A set.
     Set,
-    /// A sorted set.
-    SortedSet,
     /// A stream.
     Stream,
 }
+
+/// The score of a member of a sorted set: a number, and never "not a number".
+#[derive(Debug, Clone, Copy)]
+pub struct Score(pub(super) f64);
+
+/// As a script is told it.
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.abs() < 1e17 {
+            return write!(f, "{}", self.0);
+        }
+        let text = format!("{:.16e}", self.0);
+        let Some((digits, exponent)) = text.split_once('e') else { return f.write_str(&text) };
+        write!(f, "{}e+{exponent}", digits.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+impl Ord for Score {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Score {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Score {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Score {}
 
 /// A value and its expiry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +79,9 @@ impl Value {
         match self {
             Self::Text(_) => "string",
             Self::List(_) => "list",
+            Self::SortedSet(_) => "zset",
             Self::Other(OtherType::Hash) => "hash",
             Self::Other(OtherType::Set) => "set",
-            Self::Other(OtherType::SortedSet) => "zset",
             Self::Other(OtherType::Stream) => "stream",
         }
     }

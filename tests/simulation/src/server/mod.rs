@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 pub use faults::{Role, Snapshot};
-pub use keyspace::{Entry, OtherType, Value};
+pub use keyspace::{Entry, OtherType, Score, Value};
 pub use script::{Interpreter, Script};
 pub use value::Reply;
 

@@ -48,6 +48,14 @@ impl Both {
         real
     }
 
+    /// Asserts that both answer a command from a script alike.
+    pub(crate) fn in_script(&mut self, words: &[&str]) -> Reply {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let reply = self.eval("return redis.pcall(unpack(ARGV))", &[], &words);
+        self.assert_same_keys(&shown(&words));
+        reply
+    }
+
     /// Nothing that was done changed the two differently.
     pub(crate) fn assert_same_keys(&mut self, after: &[String]) {
         let Reply::List(mut names) = self.client.ask(&[b"KEYS", b"*"]) else { panic!("KEYS answers with a list") };
@@ -60,6 +68,11 @@ impl Both {
                 Value::Text(text) => (Reply::Text(text.clone()), self.client.ask(&[b"GET", key])),
                 Value::List(texts) => {
                     (Reply::List(texts.iter().cloned().map(Reply::Text).collect()), list(&mut self.client))
+                }
+                Value::SortedSet(set) => {
+                    let flat = set.iter().flat_map(|(score, member)| [member.clone(), score.to_string().into_bytes()]);
+                    let all: &[u8] = b"return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')";
+                    (Reply::List(flat.map(Reply::Text).collect()), self.client.ask(&[b"EVAL", all, b"1", key]))
                 }
                 Value::Other(_) => (Reply::Status(entry.value.type_name().into()), self.client.ask(&[b"TYPE", key])),
             };
@@ -78,11 +91,12 @@ impl Both {
         self.model.restart_without_data();
     }
 
-    /// A string, a list of numbers and texts, a hash; `none` is not there.
+    /// A string, a list of numbers and texts, a sorted set, a hash; `none` is not there.
     pub(crate) fn put_one_of_each(&mut self) {
         self.start_anew();
         self.command(&["SET", "text", "value"]);
         self.put_hash("hash");
+        self.command(&["ZADD", "sorted", "1", "b", "1", "a", "3", "c", "-2", "d", "1795886248086864", "e"]);
         for entry in ["a", "b", "1", "a", "01", "c", "a"] {
             self.client.ask(&[b"RPUSH", b"list", entry.as_bytes()]);
             self.model.command(&[b"RPUSH", b"list", entry.as_bytes()]).unwrap();

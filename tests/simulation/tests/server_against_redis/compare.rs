@@ -12,7 +12,8 @@ table.sort(keys)
 local all = {}
 for _, key in ipairs(keys) do
   local type = redis.call('TYPE', key).ok
-  local value = type == 'string' and redis.call('GET', key) or type == 'list' and redis.call('LRANGE', key, 0, -1) or type
+  local value = type == 'string' and redis.call('GET', key) or type == 'list' and redis.call('LRANGE', key, 0, -1)
+    or type == 'zset' and redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') or type
   all[#all + 1] = { key, redis.call('PEXPIRETIME', key), value }
 end
 return all";
@@ -84,6 +85,10 @@ fn value_of(entry: &Entry) -> Reply {
     match &entry.value {
         Value::Text(text) => Reply::Text(text.clone()),
         Value::List(list) => Reply::List(list.iter().cloned().map(Reply::Text).collect()),
+        Value::SortedSet(set) => {
+            let flat = set.iter().flat_map(|(score, member)| [member.clone(), score.to_string().into_bytes()]);
+            Reply::List(flat.map(Reply::Text).collect())
+        }
         Value::Other(_) => Reply::Text(entry.value.type_name().into()),
     }
 }

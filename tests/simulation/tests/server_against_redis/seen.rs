@@ -5,7 +5,7 @@ use simulation::server::Reply;
 use super::step::Call;
 
 /// Everything that a run is to see at least once.
-pub(crate) const ALL: [&str; 23] = [
+pub(crate) const ALL: [&str; 25] = [
     "acquire: number",
     "acquire: 0",
     "acquire: 1",
@@ -13,6 +13,7 @@ pub(crate) const ALL: [&str; 23] = [
     "acquire: 3",
     "acquire: 4",
     "acquire: list",
+    "acquire: permit",
     "release: 0",
     "release: 1",
     "renew: 0",
@@ -22,6 +23,7 @@ pub(crate) const ALL: [&str; 23] = [
     "cancel: 1",
     "cancel: 2",
     "message: granted",
+    "message: granted a permit",
     "message: wanted",
     "message: there",
     "error: WRONGTYPE",
@@ -32,14 +34,19 @@ pub(crate) const ALL: [&str; 23] = [
 ];
 
 pub(crate) fn messages(messages: &[(Vec<u8>, Vec<u8>)]) -> impl Iterator<Item = String> {
-    let kind = |payload: &Vec<u8>| String::from_utf8_lossy(payload).split(':').next().unwrap_or_default().to_owned();
-    messages.iter().map(move |(_, payload)| format!("message: {}", kind(payload)))
+    messages.iter().map(|(_, payload)| {
+        let text = String::from_utf8_lossy(payload);
+        let mut parts = text.split(':');
+        let kind = parts.next().unwrap_or_default();
+        let permit = if parts.next().is_some_and(|number| number.contains('/')) { " a permit" } else { "" };
+        format!("message: {kind}{permit}")
+    })
 }
 
 pub(crate) fn replies(call: &Call, locks: usize, reply: &Reply) -> Vec<String> {
     let name = match call {
         Call::Acquire { .. } => "acquire",
-        Call::Release => "release",
+        Call::Release { .. } => "release",
         Call::Renew { .. } => "renew",
         Call::Cancel { .. } => "cancel",
     };
@@ -49,6 +56,7 @@ pub(crate) fn replies(call: &Call, locks: usize, reply: &Reply) -> Vec<String> {
     let one = |reply: &Reply| match reply {
         Reply::Error(_) => "error: in a list".to_owned(),
         Reply::Integer(_) if name == "acquire" => "acquire: number".to_owned(),
+        Reply::List(parts) if parts.len() == 5 => format!("{name}: permit"),
         Reply::List(parts) => format!("{name}: {:?}", parts[0]),
         other => format!("{name}: {other:?}"),
     };

@@ -2,9 +2,14 @@
 
 use fastrand::Rng;
 
-/// Locks, and tokens by their numbers. The last token looks like none of the crate's.
+/// Locks, and tokens by their numbers: first the exclusive ones, then the shared ones, then those for permits. The last token
+/// looks like none of the crate's.
 pub(crate) const LOCKS: usize = 3;
-pub(crate) const TOKENS: usize = 7;
+pub(crate) const TOKENS: usize = 13;
+const SHARED: usize = 6;
+const PERMITS: usize = 9;
+/// Few tokens ask most often, so that they meet their own entries and locks.
+const OFTEN: [usize; 7] = [0, 1, SHARED, SHARED + 1, PERMITS, PERMITS + 1, PERMITS + 2];
 pub(crate) const INBOXES: usize = 3;
 
 /// One step of a case. It means the same whatever was before it, so that others may be left out.
@@ -28,6 +33,12 @@ pub(crate) enum Step {
     },
     /// Another program's hash in place of a key.
     PutHash(String),
+    /// Another program's holders of a lock, whose leases end so long from now.
+    Hold {
+        lock: usize,
+        ends: i64,
+        count: usize,
+    },
     Subscribe(usize),
     Unsubscribe(usize),
     MemoryFull(bool),
@@ -37,9 +48,9 @@ pub(crate) enum Step {
 #[derive(Debug, Clone)]
 pub(crate) enum Call {
     Acquire { lease: &'static str, mode: String, known: Known },
-    Release,
+    Release { keep: Option<&'static str> },
     Renew { lease: &'static str, exactly: bool },
-    Cancel { known: Option<(Known, &'static str)> },
+    Cancel { known: Option<(Known, &'static str)>, keep: Option<&'static str> },
 }
 
 /// The deadline of an entry in the queue, as far as the caller knows it.
@@ -61,6 +72,10 @@ pub(crate) fn queue_key(lock: usize) -> String {
     format!("{{{}}}:q", lock_key(lock))
 }
 
+pub(crate) fn holders_key(lock: usize) -> String {
+    format!("{{{}}}{{h}}:q", lock_key(lock))
+}
+
 pub(crate) const FENCE: &str = "p:{}:f";
 
 pub(crate) fn inbox(client: usize) -> String {
@@ -71,7 +86,16 @@ pub(crate) fn token(token: usize) -> String {
     if token + 1 == TOKENS {
         return "foreign".to_owned();
     }
-    format!("{:016x}.{:032x}", token % INBOXES, token)
+    let inbox = token % INBOXES;
+    match token {
+        ..SHARED => format!("{inbox:016x}.{token:032x}"),
+        SHARED..PERMITS => format!("{inbox:016x}.s00000{token:026x}"),
+        _ => format!("{inbox:016x}.p{:05x}{token:026x}", token + 1 - PERMITS),
+    }
+}
+
+pub(crate) fn is_of_another_mode(token: usize) -> bool {
+    (SHARED..TOKENS - 1).contains(&token)
 }
 
 fn of<T: Copy>(rng: &mut Rng, all: &[T]) -> T {
@@ -106,9 +130,12 @@ impl Step {
     pub(crate) fn random(rng: &mut Rng) -> Self {
         match rng.u32(..100) {
             0..30 => Self::call(rng, |rng| Call::Acquire { lease: lease(rng), mode: mode(rng), known: known(rng) }),
-            30..50 => Self::call(rng, |_| Call::Release),
+            30..50 => Self::call(rng, |rng| Call::Release { keep: keep(rng) }),
             50..60 => Self::call(rng, |rng| Call::Renew { lease: renewal(rng), exactly: rng.bool() }),
-            60..70 => Self::call(rng, |rng| Call::Cancel { known: rng.bool().then(|| (known(rng), left(rng))) }),
+            60..70 => Self::call(rng, |rng| Call::Cancel {
+                known: rng.bool().then(|| (known(rng), left(rng))),
+                keep: keep(rng),
+            }),
             70..82 => Self::Subscribe(rng.usize(..INBOXES)),
             82..86 => Self::Unsubscribe(rng.usize(..INBOXES)),
             86..90 => Self::Enqueue {
@@ -130,15 +157,14 @@ impl Step {
         let mut locks: Vec<usize> = (0..LOCKS).collect();
         rng.shuffle(&mut locks);
         locks.truncate(of(rng, &[1, 1, 1, 1, 2, 3]));
-        // Few tokens ask most often, so that they meet their own entries and locks.
-        let token = |rng: &mut Rng| if rng.bool() { rng.usize(..2) } else { rng.usize(..TOKENS) };
+        let token = |rng: &mut Rng| if rng.bool() { of(rng, &OFTEN) } else { rng.usize(..TOKENS) };
         let locks = locks.into_iter().map(|lock| (lock, token(rng))).collect();
         Self::Call { call: call(rng), locks, publishes: rng.u32(..8) > 0 }
     }
 
     fn foreign(rng: &mut Rng) -> Self {
         let (lock, queue) = (lock_key(rng.usize(..LOCKS)), queue_key(rng.usize(..LOCKS)));
-        let words: Vec<String> = match rng.u32(..9) {
+        let words: Vec<String> = match rng.u32(..13) {
             0 => vec!["SET".into(), lock, "another program's".into(), "NX".into()],
             1 => vec!["SET".into(), lock, token(rng.usize(..TOKENS)), "PX".into(), of(rng, &LEASES).into()],
             2 => vec!["SET".into(), FENCE.into(), of(rng, &FENCES).into()],
@@ -147,6 +173,12 @@ impl Step {
             5 => vec!["RPUSH".into(), FENCE.into(), "entry".into()],
             6 => vec!["PEXPIRE".into(), queue, "50".into()],
             7 => return Self::PutHash(key(rng)),
+            8 | 9 => {
+                let (ends, count) = (of(rng, &DEADLINES), of(rng, &[1, 1, 3, 300, 600]));
+                return Self::Hold { lock: rng.usize(..LOCKS), ends, count };
+            }
+            10 => vec!["SET".into(), lock, of(rng, &["permits", "shared:7", "shared:", "kept"]).into()],
+            11 => vec!["ZADD".into(), queue, "1".into(), "entry".into()],
             _ => vec!["RPUSH".into(), queue, of(rng, &ENTRIES).into()],
         };
         Self::Command(words)
@@ -155,8 +187,9 @@ impl Step {
 
 fn key(rng: &mut Rng) -> String {
     let lock = rng.usize(..LOCKS);
-    match rng.u32(..5) {
+    match rng.u32(..6) {
         0 => FENCE.to_owned(),
+        5 => holders_key(lock),
         1 | 2 => queue_key(lock),
         _ => lock_key(lock),
     }
@@ -164,6 +197,10 @@ fn key(rng: &mut Rng) -> String {
 
 fn lease(rng: &mut Rng) -> &'static str {
     if rng.u32(..25) == 0 { of(rng, &ODD_LEASES) } else { of(rng, &LEASES) }
+}
+
+fn keep(rng: &mut Rng) -> Option<&'static str> {
+    (rng.u32(..6) == 0).then(|| lease(rng))
 }
 
 fn renewal(rng: &mut Rng) -> &'static str {

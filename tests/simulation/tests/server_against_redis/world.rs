@@ -7,7 +7,9 @@ use simulation::server::{ClientId, OtherType, Reply, Role, Script, Server, Serve
 
 use super::compare;
 use super::seen;
-use super::step::{Call, FENCE, INBOXES, Known, LOCKS, Step, inbox, lock_key, queue_key, token};
+use super::step::{
+    Call, FENCE, INBOXES, Known, LOCKS, Step, holders_key, inbox, is_of_another_mode, lock_key, queue_key, token,
+};
 use super::support::Client;
 use super::times::times;
 
@@ -133,7 +135,7 @@ impl World {
                 }
                 return Ended::Alike;
             }
-            Step::Command(_) | Step::Enqueue { .. } | Step::Call { .. } => {}
+            Step::Command(_) | Step::Enqueue { .. } | Step::Hold { .. } | Step::Call { .. } => {}
         }
         let before = self.wait_until_no_lease_is_about_to_end();
         let scripts = self.scripts.clone();
@@ -163,11 +165,22 @@ impl World {
                 words.extend(std::iter::repeat_n(entry, *count));
                 return Asked { words: bytes(words), script: None };
             }
+            Step::Hold { lock, ends, count } => {
+                let mut words = vec!["ZADD".to_owned(), holders_key(*lock)];
+                for holder in 0..*count {
+                    words.extend([(milliseconds(now) + ends).to_string(), format!("another {holder}")]);
+                }
+                return Asked { words: bytes(words), script: None };
+            }
             Step::Command(words) => return Asked { words: bytes(words.clone()), script: None },
             other => panic!("{other:?} asks nothing"),
         };
         let mut keys: Vec<String> = locks.iter().flat_map(|(lock, _)| [lock_key(*lock), queue_key(*lock)]).collect();
-        if !matches!(call, Call::Renew { .. }) {
+        if let [(lock, _)] = locks.as_slice() {
+            keys.push(holders_key(*lock));
+        }
+        let modes = locks.iter().any(|(_, of)| is_of_another_mode(*of));
+        if modes || !matches!(call, Call::Renew { .. }) {
             keys.push(FENCE.to_owned());
         }
         let mut args = vec![if publishes { "p:inbox:".to_owned() } else { String::new() }];
@@ -175,19 +188,28 @@ impl World {
         let framed = match call {
             Call::Acquire { lease, mode, known } => {
                 args.extend([(*lease).to_owned(), mode.clone()]);
-                args.extend(self.deadline(*known, locks[0], now));
+                let deadline = self.deadline(*known, locks[0], now);
+                if modes {
+                    args.extend([deadline.unwrap_or_default(), "modes".to_owned()]);
+                } else {
+                    args.extend(deadline);
+                }
                 &scripts.acquire
             }
-            Call::Release => &scripts.release,
+            Call::Release { keep } => {
+                args.extend(keep.map(str::to_owned));
+                &scripts.release
+            }
             Call::Renew { lease, exactly } => {
                 args.push((*lease).to_owned());
                 args.extend(exactly.then(|| "e".to_owned()));
                 &scripts.renew
             }
-            Call::Cancel { known } => {
-                if let Some((known, rest)) = known {
-                    args.extend(self.deadline(*known, locks[0], now).map(|deadline| format!("{deadline}:{rest}")));
-                }
+            Call::Cancel { known, keep } => {
+                let known = known.and_then(|(known, rest)| Some((self.deadline(known, locks[0], now)?, rest)));
+                let entry = known.map(|(deadline, rest)| format!("{deadline}:{rest}"));
+                args.extend(entry.or_else(|| keep.map(|_| String::new())));
+                args.extend(keep.map(str::to_owned));
                 &scripts.cancel
             }
         };
@@ -218,9 +240,11 @@ impl World {
         self.note(step, &reply, &messages);
 
         let mut apart = None;
-        // A release looks at the clock for each lock that it hands on, and the clock of Redis 7.0 goes on in a script.
+        // All but an acquire may look at the clock for each lock, and the clock of Redis 7.0 goes on in a script.
         let looks = match step {
-            Step::Call { call: Call::Release, locks, .. } => locks.len(),
+            Step::Call { call: Call::Release { .. } | Call::Renew { .. } | Call::Cancel { .. }, locks, .. } => {
+                locks.len()
+            }
             _ => 1,
         };
         for times in times(before, after, looks, &reply, &dump, &messages) {

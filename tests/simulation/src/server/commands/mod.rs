@@ -3,9 +3,10 @@
 mod keys;
 mod lists;
 mod numbers;
+mod sorted_sets;
 mod strings;
 
-use super::keyspace::{Entry, Value};
+use super::keyspace::{Entry, Score, Value};
 use super::{Reply, Role, Server, ServerError};
 
 type Outcome = Result<Reply, ServerError>;
@@ -52,6 +53,13 @@ const COMMANDS: &[Command] = &[
     takes_memory("LSET", 4, lists::lset),
     writes("LPOP", -2, lists::lpop),
     writes("LREM", 4, lists::lrem),
+    reads("ZSCORE", 3, sorted_sets::zscore),
+    reads("ZCOUNT", 4, sorted_sets::zcount),
+    reads("ZRANGE", -4, sorted_sets::zrange),
+    takes_memory("ZADD", -4, sorted_sets::zadd),
+    writes("ZREM", -3, sorted_sets::zrem),
+    // The memory is not a part of the model, and so not when it is given back either.
+    writes("UNLINK", -2, keys::del),
     reads("PUBLISH", 3, keys::publish),
     reads("TYPE", 2, keys::type_of),
 ];
