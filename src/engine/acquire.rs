@@ -6,14 +6,14 @@ use super::action::AcquireResult;
 use super::command::{CallKind, Joining, OnServerFailure, Step, Unacknowledged};
 use super::context::Context;
 use super::host::{Host, Waiter};
-use super::lock::{Lock, State};
+use super::lock::Lock;
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::reply::{Acquired, Refusal, Reply};
 use super::request::{PendingRequest, Phase, Queued};
 use super::ttl_millis::TtlMillis;
-use crate::LockError;
 use crate::backend::WaiterAdmission;
+use crate::{LockError, LockMode};
 
 /// For how long a waiter relies on notifications before it asks again. A lost notification costs no more than this, and a
 /// holder of another program, which notifies no waiter, is noticed gone within it. Ten seconds of waiting are about eleven
@@ -45,11 +45,16 @@ impl<H: Host> Lock<H> {
         if cx.host.is_closed() {
             return cx.actions.fail(waiter.clone(), LockError::Closed);
         }
-        let held = self.is_held_here(cx.now);
+        let mode = waiter.options().configured_mode();
+        if mode == LockMode::Shared && self.waiters.is_empty() && self.join_readers(waiter, cx) {
+            return;
+        }
+        let held = self.is_held_against(mode, cx.now);
         let permit = match admission {
-            // Whether it has to wait is not known before the server has replied. A request that is in flight for a caller
-            // who has left is as good as one of its own.
-            WaiterAdmission::New if self.waiters.is_empty() && !held => None,
+            // Whether it has to wait is not known before the server has replied: to the only request of those who want it
+            // for themselves, or to the request for its own permit. A request that is in flight for a caller who has left is
+            // as good as one of its own.
+            WaiterAdmission::New if !held && self.may_be_free_for_one_more(mode) => None,
             WaiterAdmission::New => {
                 if waiter.options().configured_max_waiters().is_some_and(|most| self.waiting() >= most) {
                     return cx.actions.fail(waiter.clone(), LockError::TooManyWaiters);
@@ -66,7 +71,7 @@ impl<H: Host> Lock<H> {
             if let Some(error) = cx.host.unreachable(cx.resource) {
                 return cx.actions.fail(waiter.clone(), error);
             }
-            self.end_if_over(cx);
+            self.end_what_is_over(cx);
         }
         if self.waiters.is_empty() {
             cx.on_failure = OnServerFailure::Fail;
@@ -76,31 +81,55 @@ impl<H: Host> Lock<H> {
         self.waiters.join(drawn, waiter.clone(), permit);
     }
 
-    /// Asks the server for the lock, on behalf of the callers that wait here (R3).
-    pub(super) fn begin_request(&mut self, cx: &mut Context<'_, H>) {
-        let Some(first) = self.waiters.first() else { return };
-        let token = match cx.host.new_token() {
+    /// Whether one more caller in this mode may get the lock without a wait, as far as is known.
+    fn may_be_free_for_one_more(&self, mode: LockMode) -> bool {
+        match mode {
+            LockMode::Permits(_) => self.waiters.admitted() == 0 && self.waiters.are_all_in(mode),
+            LockMode::Exclusive | LockMode::Shared => self.waiters.is_empty(),
+        }
+    }
+
+    /// Asks the server for the lock, on behalf of the callers that wait here (R3). `false` if it cannot be asked.
+    pub(super) fn begin_request(&mut self, cx: &mut Context<'_, H>) -> bool {
+        let Some(first) = self.waiters.first() else { return false };
+        let mode = first.options().configured_mode();
+        // Each request for a permit is that of one caller; any other is that of all who want the same.
+        let alike = self.requests.iter().filter(|request| request.token.mode() == mode).count();
+        let mut callers = self.waiters.iter().take_while(|caller| caller.options().configured_mode() == mode);
+        let options = *callers.nth(alike).unwrap_or(first).options();
+        drop(callers);
+        let token = match cx.host.new_token(mode) {
             Ok(token) => token,
-            Err(error) => return self.fail_waiters(&error, cx),
+            Err(error) => {
+                self.fail_waiters(&error, cx);
+                return false;
+            }
         };
-        let ttl = first.options().configured_ttl();
-        let joining = match first.options().configured_max_waiters() {
+        let joining = match options.configured_max_waiters() {
             // Where no caller may wait, the first does not either.
             Some(0) => Joining::No,
             _ => Joining::Queue { deadline: None },
         };
-        let request = PendingRequest::new(token, ttl, cx.on_failure, cx.now, cx.host.epoch());
-        self.state = State::Requesting(Box::new(request));
-        cx.actions.call(token, Step::Acquire { lease: ttl, joining }, CallKind::Acquire);
+        let request = PendingRequest::new(token, &options, cx.on_failure, cx.now, cx.host.epoch());
+        cx.actions.call(token, request.first_acquire(joining), CallKind::Acquire);
+        self.requests.push(request);
+        true
     }
 
-    /// Asks again for a lock for which we stand in the server's wait queue: a notification may have been lost. It keeps its
-    /// place, since its token is the same.
-    pub(super) fn request_again(&mut self, cx: &mut Context<'_, H>) {
-        let Some(request) = self.request_mut().filter(|request| request.in_flight().is_none()) else { return };
-        request.phase = Phase::InFlight(cx.now.into());
-        request.epoch = cx.host.epoch();
-        cx.actions.call(request.token, request.acquire(), CallKind::Acquire);
+    /// Asks again where we stand in the server's wait queue: a notification may have been lost. A request keeps its place,
+    /// since its token is the same.
+    pub(super) fn request_again(&mut self, cx: &mut Context<'_, H>, is_due: impl Fn(&PendingRequest) -> bool) {
+        let epoch = cx.host.epoch();
+        for request in self.requests.iter_mut().filter(|request| request.in_flight().is_none() && is_due(request)) {
+            request.phase = Phase::InFlight(cx.now.into());
+            request.epoch = epoch;
+            cx.actions.call(request.token, request.acquire(), CallKind::Acquire);
+        }
+    }
+
+    /// The same for one request.
+    pub(super) fn request_this_again(&mut self, token: OwnerToken, cx: &mut Context<'_, H>) {
+        self.request_again(cx, |request| request.token == token);
     }
 
     /// The server has replied to the request of this process, or has not.
@@ -122,10 +151,10 @@ impl<H: Host> Lock<H> {
                 // lasts. The lock is ours, most likely, so that there is something to wait for.
                 request.on_failure = OnServerFailure::Retry;
                 request.phase = Phase::Waiting(cx.now.into());
-                self.request_again(cx);
+                self.request_this_again(token, cx);
             }
-            Reply::Done { result: Acquired::Granted { fence, others_wait, .. }, sent } => {
-                self.granted(Ownership::new(token, fence, (sent, epoch), ttl, others_wait), cx);
+            Reply::Done { result: Acquired::Granted { fence, others_wait, permit }, sent } => {
+                self.granted(Ownership::new(token, fence, (sent, epoch), ttl, others_wait), permit, cx);
             }
             Reply::Done { result: Acquired::Queued { lease_left, at, deadline, dropped }, sent } => {
                 request.queued = Some(Queued { deadline, sent: sent.into(), at });
@@ -139,29 +168,29 @@ impl<H: Host> Lock<H> {
                 }
                 let notified = std::mem::take(&mut request.notified);
                 request.phase = Phase::Waiting((cx.now + again).into());
-                self.begin_to_wait(cx);
+                self.begin_to_wait(token.mode(), cx);
                 if notified {
-                    self.request_again(cx);
+                    self.request_this_again(token, cx);
                 }
             }
             Reply::Done { result: Acquired::Busy, .. } => {
-                self.take_request();
+                self.take_request(token);
                 cx.on_failure = OnServerFailure::Fail;
-                self.begin_to_wait(cx);
+                self.begin_to_wait(token.mode(), cx);
             }
             Reply::Done { result: Acquired::Unfinished, .. } => {
                 request.phase = Phase::InFlight(cx.now.into());
                 request.epoch = epoch;
                 cx.actions.call(token, step, CallKind::Acquire);
             }
-            Reply::Refused(refusal) => self.request_refused(&refusal, cx),
+            Reply::Refused(refusal) => self.request_refused(token, &refusal, cx),
             Reply::Garbled(error) => {
-                self.request_refused(&Refusal { error, is_passing: false, has_not_run: false }, cx);
+                self.request_refused(token, &Refusal { error, is_passing: false, has_not_run: false }, cx);
             }
             // It has not run: there is nothing to cancel.
-            Reply::NotSent(error) => self.request_unanswered(&error, InDoubt::No, cx),
+            Reply::NotSent(error) => self.request_unanswered(token, &error, InDoubt::No, cx),
             Reply::Indeterminate { error, was_cut } => {
-                self.request_unanswered(&error, if was_cut { InDoubt::Cut } else { InDoubt::Silent }, cx);
+                self.request_unanswered(token, &error, if was_cut { InDoubt::Cut } else { InDoubt::Silent }, cx);
             }
         }
     }
@@ -198,34 +227,37 @@ impl<H: Host> Lock<H> {
         }
     }
 
-    /// The server has said that the lock is held: the first caller waits from now on, if it may. It was admitted because
-    /// none waited; it may be one that allows none to wait, or there may be no room for it.
-    fn begin_to_wait(&mut self, cx: &mut Context<'_, H>) {
-        let refusal = if self.waiters.first().is_some_and(|first| first.options().configured_max_waiters() == Some(0)) {
+    /// The server has said that the lock is held: the first caller of whom that was not known waits from now on, if it may.
+    /// It was admitted because none waited; it may be one that allows none to wait, or there may be no room for it.
+    fn begin_to_wait(&mut self, mode: LockMode, cx: &mut Context<'_, H>) {
+        let Some(first) = self.waiters.first().filter(|first| first.options().configured_mode() == mode) else {
+            return;
+        };
+        let refusal = if first.options().configured_max_waiters() == Some(0) {
             LockError::TooManyWaiters
-        } else if self.waiters.admit_first(|| cx.host.waiter_limit().enter()) {
+        } else if self.waiters.admit_next(|| cx.host.waiter_limit().enter()) {
             return;
         } else {
             LockError::TooManyWaitersInTotal
         };
-        if let Some(waiter) = self.waiters.pop() {
+        if let Some(waiter) = self.waiters.pop_unadmitted() {
             cx.actions.fail(waiter, refusal);
         }
     }
 
     /// The server was not reached, or its reply was lost.
-    fn request_unanswered(&mut self, error: &LockError, in_doubt: InDoubt, cx: &mut Context<'_, H>) {
-        let Some(request) = self.request_mut() else { return };
+    fn request_unanswered(&mut self, token: OwnerToken, error: &LockError, in_doubt: InDoubt, cx: &mut Context<'_, H>) {
+        let Some(request) = self.request_of(token) else { return };
         if request.is_waiting() {
             // It goes on waiting: to ask again with the same token is safe.
             request.in_doubt |= in_doubt != InDoubt::No;
             request.phase = Phase::Waiting((cx.now + cx.host.jittered(RECHECK)).into());
             return;
         }
-        let (token, ttl, on_failure) = (request.token, request.ttl, request.on_failure);
-        self.take_request();
+        let (lease, on_failure) = (request.lease(), request.on_failure);
+        self.take_request(token);
         if in_doubt != InDoubt::No {
-            cx.actions.cancel(token, Step::Cancel { keep: None }, ttl, Unacknowledged::One);
+            cx.actions.cancel(token, Step::Cancel { keep: None }, lease, Unacknowledged::One);
             // A server closes a connection that was idle for long, perhaps while this acquire was on its way. That does not
             // tell whether it has run: a server that is killed closes the connection as well. So it is not repeated, but
             // cancelled, and asked anew under another token, which cannot be mistaken for it; the cancellation is sent
@@ -235,12 +267,12 @@ impl<H: Host> Lock<H> {
                 return;
             }
         }
-        self.fail_request(error, cx);
+        self.fail_request(token.mode(), error, cx);
     }
 
     /// The server has replied with an error.
-    fn request_refused(&mut self, refusal: &Refusal, cx: &mut Context<'_, H>) {
-        let Some(request) = self.request_mut() else { return };
+    fn request_refused(&mut self, token: OwnerToken, refusal: &Refusal, cx: &mut Context<'_, H>) {
+        let Some(request) = self.request_of(token) else { return };
         if request.is_waiting() && refusal.is_passing {
             request.phase = Phase::Waiting((cx.now + cx.host.jittered(RECHECK)).into());
             return;
@@ -249,28 +281,42 @@ impl<H: Host> Lock<H> {
         // be refused as well, and one would be kept for each caller that came in vain.
         let nothing_there = request.queued.is_none() && !request.in_doubt && refusal.has_not_run;
         if !nothing_there {
-            cx.actions.cancel(request.token, Step::Cancel { keep: None }, request.ttl, request.unacknowledged());
+            cx.actions.cancel(token, Step::Cancel { keep: None }, request.lease(), request.unacknowledged());
         }
-        self.take_request();
-        self.fail_request(&refusal.error, cx);
+        self.take_request(token);
+        self.fail_request(token.mode(), &refusal.error, cx);
     }
 
-    /// The request has failed, and with it the callers that share it, unless an ownership of ours will serve them.
-    fn fail_request(&mut self, error: &LockError, cx: &mut Context<'_, H>) {
-        if self.owned().is_none() {
-            self.fail_waiters(error, cx);
+    /// A request has failed, and with it the callers that share it, unless an ownership of ours will serve them.
+    fn fail_request(&mut self, mode: LockMode, error: &LockError, cx: &mut Context<'_, H>) {
+        match mode {
+            LockMode::Permits(_) => {
+                if self.waiters.first().is_some_and(|first| first.options().configured_mode() == mode)
+                    && let Some(waiter) = self.waiters.pop()
+                {
+                    cx.actions.fail(waiter, error.clone());
+                }
+            }
+            LockMode::Exclusive | LockMode::Shared => {
+                if self.ownerships.iter().all(|ownership| ownership.mode() != mode) {
+                    self.fail_waiters(error, cx);
+                }
+            }
         }
     }
 
-    /// Takes the request back, which waits in the server's queue for no caller.
-    pub(super) fn cancel_request(&mut self, cx: &mut Context<'_, H>) {
-        if let Some(request) = self.take_request() {
-            cx.actions.cancel(request.token, request.cancellation(), request.ttl, request.unacknowledged());
+    /// Ends the wait of the first callers, who want the same, with an error.
+    fn fail_waiters(&mut self, error: &LockError, cx: &mut Context<'_, H>) {
+        let Some(mode) = self.waiters.first().map(|first| first.options().configured_mode()) else { return };
+        while self.waiters.first().is_some_and(|first| first.options().configured_mode() == mode)
+            && let Some(waiter) = self.waiters.pop()
+        {
+            cx.actions.fail(waiter, error.clone());
         }
     }
 
     /// Ends every wait with an error.
-    pub(super) fn fail_waiters(&mut self, error: &LockError, cx: &mut Context<'_, H>) {
+    pub(super) fn fail_all_waiters(&mut self, error: &LockError, cx: &mut Context<'_, H>) {
         for waiter in self.waiters.drain() {
             cx.actions.fail(waiter, error.clone());
         }

@@ -30,7 +30,9 @@ pub(crate) struct Actions<H: Host> {
     /// Extensions that have a result.
     pub(crate) extensions: Vec<(Extension<H>, Extended)>,
     /// What ended, to be dropped.
-    pub(super) ended: Vec<Ownership<H>>,
+    ended: Vec<Ownership<H>>,
+    ended_leases: Vec<H::Lease>,
+    ended_waiters: Vec<H::Waiter>,
     /// [`Lock::deadline`](super::Lock::deadline) may be another than before.
     pub(crate) reschedule: bool,
     /// A waiter of this process does not hear notifications.
@@ -63,6 +65,8 @@ impl<H: Host> Default for Actions<H> {
             watchers: Vec::new(),
             extensions: Vec::new(),
             ended: Vec::new(),
+            ended_leases: Vec::new(),
+            ended_waiters: Vec::new(),
             reschedule: false,
             warn_unnotified: false,
         }
@@ -77,6 +81,11 @@ impl<H: Host> Actions<H> {
             None => self.first_call = Some(call),
             Some(_) => self.more_calls.push(call),
         }
+    }
+
+    /// Whether the server is called.
+    pub(super) fn has_calls(&self) -> bool {
+        self.first_call.is_some()
     }
 
     /// Cancels an acquire (R4).
@@ -138,6 +147,16 @@ impl<H: Host> Actions<H> {
         for extension in waiting {
             self.extended(*extension, result.clone());
         }
+    }
+
+    /// Drops leases that are over, once the mutex is free.
+    pub(super) fn drop_leases(&mut self, leases: Vec<H::Lease>) {
+        self.ended_leases.extend(leases);
+    }
+
+    /// Drops a waiter that has left, once the mutex is free.
+    pub(super) fn drop_waiter(&mut self, waiter: H::Waiter) {
+        self.ended_waiters.push(waiter);
     }
 
     /// Drops an ownership that is over, once the mutex is free.

@@ -3,14 +3,16 @@
 use super::action::AcquireResult;
 use super::command::{Attempt, CallKind, Joining, Step, Unacknowledged};
 use super::context::Context;
+use super::grant::Grantees;
 use super::grant::arrived_too_late;
 use super::host::{Host, Waiter};
-use super::lock::{Lock, State};
+use super::lock::Lock;
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::reply::{Acquired, Refusal, Reply};
+use super::request::{at_least, lease};
 use super::wait_queue::Arrival;
-use crate::LockError;
+use crate::{LockError, LockMode};
 
 impl<H: Host> Lock<H> {
     /// A caller wants the lock at once or not at all.
@@ -18,14 +20,18 @@ impl<H: Host> Lock<H> {
         if cx.host.is_closed() {
             return cx.actions.fail(waiter.clone(), LockError::Closed);
         }
+        let mode = waiter.options().configured_mode();
         // A lease of our own is as good as the server's word. Where no caller of this process holds the lock, the server is
         // asked, also if it has been asked already for the callers that wait here: whether it replies at all has to be
         // found out.
-        if self.is_held_here(cx.now) {
+        if self.is_held_against(mode, cx.now) {
             return Self::busy(waiter.clone(), cx);
         }
-        self.end_if_over(cx);
-        // The request of the callers that wait is sent first.
+        if mode == LockMode::Shared && self.waiters.is_empty() && self.join_readers(waiter, cx) {
+            return;
+        }
+        self.end_what_is_over(cx);
+        // The requests of the callers that wait are sent first.
         self.settle(cx);
         let attempt = Attempt {
             arrival: Arrival::new(cx.ticket()),
@@ -33,7 +39,7 @@ impl<H: Host> Lock<H> {
             granted_before: false,
             sent_anew: false,
         };
-        match cx.host.new_token() {
+        match cx.host.new_token(mode) {
             Ok(token) => send(token, attempt, waiter.clone(), cx),
             Err(error) => cx.actions.fail(waiter.clone(), error),
         }
@@ -57,13 +63,13 @@ impl<H: Host> Lock<H> {
         // It was granted before, if this is the second reply: that is taken back in any case.
         let known = attempt.granted_before.then_some(Unacknowledged::None);
         let (error, unacknowledged, was_cut) = match reply {
-            Reply::Done { result: Acquired::Granted { fence, others_wait, .. }, sent } => {
+            Reply::Done { result: Acquired::Granted { fence, others_wait, permit }, sent } => {
                 if attempt.epoch != epoch {
                     // As for a request: the token is the same, so that the server says when its lease begins anew.
                     return send(token, Attempt { epoch, granted_before: true, ..attempt }, waiter, cx);
                 }
                 let ownership = Ownership::new(token, fence, (sent, epoch), ttl, others_wait);
-                return self.attempt_granted(ownership, attempt, waiter, cx);
+                return self.attempt_granted(ownership, permit, attempt, waiter, cx);
             }
             Reply::Done { result: Acquired::Unfinished, .. } => {
                 return send(token, Attempt { epoch, ..attempt }, waiter, cx);
@@ -79,12 +85,12 @@ impl<H: Host> Lock<H> {
             }
         };
         if let Some(unacknowledged) = unacknowledged {
-            cx.actions.cancel(token, Step::Cancel { keep: None }, ttl.into(), unacknowledged);
+            cx.actions.cancel(token, Step::Cancel { keep: None }, lease(waiter.options()), unacknowledged);
         }
         // Sent anew as a request is: once, under a token of its own, and behind the cancellation.
         if was_cut
             && !attempt.sent_anew
-            && let Ok(token) = cx.host.new_token()
+            && let Ok(token) = cx.host.new_token(token.mode())
         {
             return send(token, Attempt { epoch, granted_before: false, sent_anew: true, ..attempt }, waiter, cx);
         }
@@ -95,6 +101,7 @@ impl<H: Host> Lock<H> {
     fn attempt_granted(
         &mut self,
         ownership: Ownership<H>,
+        permit: Option<u32>,
         attempt: Attempt,
         waiter: H::Waiter,
         cx: &mut Context<'_, H>,
@@ -103,25 +110,38 @@ impl<H: Host> Lock<H> {
             Self::let_go(ownership, cx);
             return cx.actions.fail(waiter, LockError::Closed);
         }
+        let (secret, mode) = (ownership.secret(), ownership.mode());
         let (ttl, sent, ends) = (ownership.ttl(), ownership.counts_from(), ownership.ends());
-        if !self.replace_ownership(ownership, cx) {
+        if !self.add_ownership(ownership, cx) {
             // A caller of this process holds it since.
             return Self::busy(waiter, cx);
         }
         if ends <= cx.now {
             // One attempt is one. The lock was free: that another holds it would be no true answer.
-            self.end_ownership(cx);
-            cx.actions.fail(waiter, arrived_too_late(ttl, cx.now.saturating_duration_since(sent)));
-        } else if self.grant_next(Some(attempt.arrival), true, cx) {
-            Self::busy(waiter, cx);
-        } else if let State::Owned(ownership) = &mut self.state {
-            let lease = ownership.grant(&waiter, cx);
-            cx.actions.answer(waiter, AcquireResult::Granted(lease));
+            self.end_ownership(secret, cx);
+            return cx.actions.fail(waiter, arrived_too_late(ttl, cx.now.saturating_duration_since(sent)));
+        }
+        let before = Some(attempt.arrival);
+        let others = Grantees { before, is_fresh: true, at_least: at_least(waiter.options()), permit };
+        let is_given_away = self.grant_next(secret, others, cx);
+        // A caller who came before, and wants it in another mode, is not overtaken.
+        let is_behind = self.waiters.first_before(before).is_some();
+        match self.ownership_mut(secret) {
+            Some(ownership) if !is_behind && (!is_given_away || mode == LockMode::Shared) => {
+                let lease = ownership.grant(&waiter, permit, cx);
+                cx.actions.answer(waiter, AcquireResult::Granted(lease));
+            }
+            Some(ownership) if !ownership.is_held() && !ownership.is_handing_over() => {
+                self.end_ownership(secret, cx);
+                Self::busy(waiter, cx);
+            }
+            _ => Self::busy(waiter, cx),
         }
     }
 }
 
 fn send<H: Host>(token: OwnerToken, attempt: Attempt, waiter: H::Waiter, cx: &mut Context<'_, H>) {
-    let step = Step::Acquire { lease: waiter.options().configured_ttl(), joining: Joining::No };
-    cx.actions.call(token, step, CallKind::Attempt(attempt, waiter));
+    let lease = lease(waiter.options()).get();
+    let whole = at_least(waiter.options()).is_some();
+    cx.actions.call(token, Step::Acquire { lease, joining: Joining::No, whole }, CallKind::Attempt(attempt, waiter));
 }

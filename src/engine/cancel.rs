@@ -9,6 +9,7 @@ use super::command::{Command, Step, Unacknowledged};
 use super::host::Host;
 use super::owner_token::OwnerToken;
 use super::reply::{CancelReply, Reply};
+use super::ttl_millis::TtlMillis;
 use crate::{LockOptions, Resource};
 
 /// The first pause before a cancellation is sent again; each further one is twice as long.
@@ -34,6 +35,8 @@ pub(super) struct Cancellation {
     /// sent when it goes on.
     until: Instant,
     unacknowledged: Unacknowledged,
+    /// Until when the name stays taken, if it stands in for a release.
+    kept_until: Option<Instant>,
     phase: Phase,
     /// The server has replied once.
     has_reply: bool,
@@ -82,6 +85,7 @@ impl Cancellations {
             lease,
             until: now + LockOptions::MAX_TTL,
             unacknowledged,
+            kept_until: None,
             phase: Phase::InFlight,
             has_reply: false,
             tries: 0,
@@ -94,15 +98,20 @@ impl Cancellations {
         }
     }
 
-    /// A release did not get through: the lock is taken back instead, after a pause or when there is a connection again.
+    /// A release did not get through: the lock is taken back instead, after a pause or when there is a connection again. The
+    /// name stays taken until then, if it is to.
     pub(crate) fn begin_for_release<H: Host>(
         &mut self,
         resource: &Resource,
         token: OwnerToken,
+        kept_until: Option<Instant>,
         host: &H,
         now: Instant,
     ) -> Cancelled {
         self.begin(resource, token, LockOptions::MAX_TTL, Unacknowledged::None, now);
+        if let Some(cancellation) = self.0.get_mut(&token) {
+            cancellation.kept_until = cancellation.kept_until.max(kept_until);
+        }
         self.retry(token, LONGEST_UNANSWERED_PAUSE, false, host, now)
     }
 
@@ -171,20 +180,21 @@ impl Cancellations {
             self.0.remove(&token);
             return None;
         }
-        Some(cancellation.send_again(token))
+        Some(cancellation.send_again(token, now))
     }
 
     /// There is a connection again: the commands that wait for a retry.
-    pub(crate) fn all_again(&mut self) -> impl Iterator<Item = Command> {
+    pub(crate) fn all_again(&mut self, now: Instant) -> impl Iterator<Item = Command> {
         let waiting = self.0.iter_mut().filter(|(_, cancellation)| cancellation.phase != Phase::InFlight);
-        waiting.map(|(token, cancellation)| cancellation.send_again(*token))
+        waiting.map(move |(token, cancellation)| cancellation.send_again(*token, now))
     }
 }
 
 impl Cancellation {
-    fn send_again(&mut self, token: OwnerToken) -> Command {
+    fn send_again(&mut self, token: OwnerToken, now: Instant) -> Command {
         self.phase = Phase::InFlight;
-        Command { resource: self.resource.clone(), token, step: Step::Cancel { keep: None } }
+        let keep = self.kept_until.filter(|until| *until > now).map(|until| TtlMillis::from(until - now));
+        Command { resource: self.resource.clone(), token, step: Step::Cancel { keep } }
     }
 
     /// Whether it only looks for an acquire that may run yet, and was not found so far: most likely there is none.

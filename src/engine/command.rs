@@ -30,7 +30,8 @@ pub(crate) struct Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Take the lock with this lease, or join the server's wait queue.
-    Acquire { lease: Duration, joining: Joining },
+    /// With `whole`, a grant by notification lasts for all of it at once, and not for a claim lease.
+    Acquire { lease: Duration, joining: Joining, whole: bool },
     /// Let the lease begin anew. A lease that ends later stays.
     Renew { lease: Duration },
     /// Let exactly this lease begin, also if it ends earlier than the present one. On the server it lasts for the floor at
@@ -44,7 +45,7 @@ pub(crate) enum Step {
     /// acquire was not granted.
     Cancel { keep: Option<TtlMillis> },
     /// Cancel an acquire whose entry in the wait queue is known exactly. The server finds it faster in a long queue.
-    Leave { lease: TtlMillis, deadline: u64, polls: bool },
+    Leave { lease: TtlMillis, whole: bool, deadline: u64, polls: bool },
 }
 
 /// What becomes of an acquire that finds the lock held.
@@ -65,8 +66,8 @@ pub(crate) enum CallKind<H: Host> {
     Acquire,
     /// One caller who does not wait.
     Attempt(Attempt, H::Waiter),
-    /// A lease for the next local holder.
-    LocalHandover,
+    /// A lease for the next local holder, of the permit with this number.
+    LocalHandover { permit: Option<u32> },
     /// A renewal: a third of the lease is over.
     Renew,
     /// Whether a lock is still ours after a connection broke.

@@ -9,6 +9,7 @@ use super::command::{Attempt, Extension, Step};
 use super::host::Host;
 use super::owner_token::OwnerToken;
 use super::reply::{Acquired, Reply, ServerTime};
+use super::ttl_millis::TtlMillis;
 use crate::LockError;
 use crate::backend::{Release, WaiterAdmission};
 
@@ -66,6 +67,8 @@ pub(crate) enum Event<'a, H: Host> {
     HandoverReply {
         token: OwnerToken,
         lease: Duration,
+        floor: Option<TtlMillis>,
+        permit: Option<u32>,
         reply: Reply<Option<bool>>,
     },
     RenewReply {
@@ -103,7 +106,6 @@ pub(crate) struct Grant {
     /// Others stand in the server's wait queue behind us.
     pub(crate) others_wait: bool,
     /// Which of the permits it is, if the token is one for a permit.
-    #[allow(dead_code, reason = "the engine asks for no permits yet")]
     pub(crate) permit: Option<u32>,
 }
 

@@ -14,10 +14,11 @@ use super::event::ExtendAnswer;
 use super::host::{Host, Lease};
 use super::lock::Lock;
 use super::minus_clock_drift;
-use super::owner_token::OwnerToken;
+use super::owner_token::{OwnerToken, Secret};
 use super::ownership::{Counted, Extending, Ownership};
 use super::reply::{Refusal, Reply};
-use crate::LockError;
+use super::ttl_millis::TtlMillis;
+use crate::{LockError, LockMode};
 
 impl<H: Host> Lock<H> {
     /// A guard wants its lease to end so long from now.
@@ -26,9 +27,12 @@ impl<H: Host> Lock<H> {
         let Some(ownership) = self.ownership_held_by(lease).filter(|_| held) else { return ExtendAnswer::Lost };
         let (answer, answered) = oneshot::channel();
         let extension = Box::new(Extension { lease: lease.clone(), duration, answer });
-        match ownership.extending() {
-            Some(extending) => extending.waiting.push_back(extension),
-            None => ownership.send_extension(extension, VecDeque::new(), cx),
+        if ownership.mode() == LockMode::Shared {
+            ownership.send_extension_of_one(extension, cx);
+        } else if let Some(extending) = ownership.extending() {
+            extending.waiting.push_back(extension);
+        } else {
+            ownership.send_extension(extension, VecDeque::new(), cx);
         }
         ExtendAnswer::Asked(answered)
     }
@@ -52,7 +56,11 @@ impl<H: Host> Lock<H> {
         reply: Reply<Option<bool>>,
         cx: &mut Context<'_, H>,
     ) -> Result<bool, LockError> {
-        let Some(ownership) = self.ownership_of(token) else { return Ok(false) };
+        let secret = token.secret();
+        let Some(ownership) = self.ownership_mut(secret) else { return Ok(false) };
+        if ownership.mode() == LockMode::Shared {
+            return self.one_extended(secret, extension, reply, cx);
+        }
         let Some(extending) = ownership.extension_answered() else { return Ok(false) };
         let Extending { before, waiting, .. } = *extending;
         let Extension { lease, duration, .. } = extension;
@@ -62,12 +70,11 @@ impl<H: Host> Lock<H> {
                 // For the present holder, also if the lock was handed over meanwhile: the server counts anew in any case.
                 ownership.renewed(sent, *duration);
                 let length = ownership.ends().saturating_duration_since(sent);
-                let renewed =
-                    ownership.holder.as_ref().is_some_and(|held| cx.actions.renew(held, cx.now, sent, length));
-                if ownership.holder.is_some() && !renewed {
+                let renewed = ownership.holders.iter().any(|held| cx.actions.renew(held, cx.now, sent, length));
+                if ownership.is_held() && !renewed {
                     // The lease was over by our clock before the reply came, and stays so.
                     cx.actions.all_extended(waiting, &Ok(false));
-                    self.end_ownership(cx);
+                    self.end_ownership(secret, cx);
                     return Ok(false);
                 }
                 let late = ownership.late_extension().filter(|late| ours && renewed && late < duration);
@@ -82,7 +89,7 @@ impl<H: Host> Lock<H> {
             }
             Reply::Done { result: None, .. } => {
                 cx.actions.all_extended(waiting, &Ok(false));
-                self.lose_ownership(cx);
+                self.lose_ownership(secret, cx);
                 Ok(false)
             }
             // It has not run. An error of the server says so too: the script reads before it writes, and what it writes last
@@ -108,7 +115,44 @@ impl<H: Host> Lock<H> {
     }
 }
 
+impl<H: Host> Lock<H> {
+    /// The same for a reader, whose lease has an end of its own.
+    fn one_extended(
+        &mut self,
+        secret: Secret,
+        extension: &Extension<H>,
+        reply: Reply<Option<bool>>,
+        cx: &mut Context<'_, H>,
+    ) -> Result<bool, LockError> {
+        let Some(ownership) = self.ownership_mut(secret) else { return Ok(false) };
+        match reply {
+            Reply::Done { result: Some(_), sent } => {
+                ownership.renewed_for_next(sent, extension.duration);
+                let length =
+                    minus_clock_drift(extension.duration).min(ownership.ends().saturating_duration_since(sent));
+                let is_held = ownership.is_held_by(&extension.lease);
+                Ok(is_held && cx.actions.renew(&extension.lease, cx.now, sent, length))
+            }
+            Reply::Done { result: None, .. } => {
+                self.lose_ownership(secret, cx);
+                Ok(false)
+            }
+            // It shortens nothing on the server, so that the lease is as it was if it has not run.
+            Reply::Refused(Refusal { error, .. })
+            | Reply::NotSent(error)
+            | Reply::Garbled(error)
+            | Reply::Indeterminate { error, .. } => Err(error),
+        }
+    }
+}
+
 impl<H: Host> Ownership<H> {
+    /// Sends an extension for one of the readers who share the ownership. On the server the lease becomes no shorter.
+    fn send_extension_of_one(&mut self, extension: Box<Extension<H>>, cx: &mut Context<'_, H>) {
+        let lease = extension.duration;
+        cx.actions.call(self.token(cx.host.inbox()), Step::Renew { lease }, CallKind::Extend(extension));
+    }
+
     /// Sends an extension, behind which others wait.
     fn send_extension(
         &mut self,
@@ -121,7 +165,9 @@ impl<H: Host> Ownership<H> {
         if self.extension_begins(cx.now, lease, waiting) {
             _ = cx.actions.renew(&extension.lease, cx.now, cx.now, minus_clock_drift(lease));
         }
-        cx.actions.call(self.token(cx.host.inbox()), Step::Reset { lease, floor: None }, CallKind::Extend(extension));
+        let kept = extension.lease.kept_until().map(|until| until.saturating_duration_since(cx.now));
+        let floor = kept.filter(|kept| *kept > lease).map(TtlMillis::from);
+        cx.actions.call(self.token(cx.host.inbox()), Step::Reset { lease, floor }, CallKind::Extend(extension));
     }
 
     /// Sends the first of those that have waited whose caller still holds the lock and waits for it.
@@ -138,7 +184,7 @@ impl<H: Host> Ownership<H> {
     fn restore(&mut self, before: Option<Counted>, cx: &mut Context<'_, H>) {
         let Some(before) = before else { return };
         self.count(before);
-        if let Some(holder) = &self.holder {
+        for holder in self.holders.iter() {
             _ = cx.actions.renew(holder, cx.now, cx.now, self.ends().saturating_duration_since(cx.now));
         }
     }

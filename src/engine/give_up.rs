@@ -7,12 +7,13 @@ use tokio::time::Instant;
 use super::acquire::RECHECK;
 use super::action::AcquireResult;
 use super::context::Context;
-use super::host::Host;
+use super::host::{Host, Waiter};
 use super::lock::Lock;
+use super::ownership::Ownership;
 use super::request::PendingRequest;
 use super::ttl_millis::TtlMillis;
-use crate::LockError;
 use crate::backend::PackedInstant;
+use crate::{LockError, LockMode};
 
 /// For how long beyond its time a caller waits for the server's word on the holder, where the server was asked just now:
 /// between a release by a holder of this process and the reply to what follows. It looks at growing intervals, of which this
@@ -41,7 +42,7 @@ impl<H: Host> Lock<H> {
         cx: &mut Context<'_, H>,
     ) -> Option<Instant> {
         let over = cx.now.saturating_duration_since(until);
-        let holder = self.what_is_known_of_the_holder(cx);
+        let holder = self.what_is_known_of_the_holder(waiter.options().configured_mode(), cx);
         if let Holder::ReplyPending = holder {
             let longest = LONGEST_FOR_A_REPLY.min(cx.host.response_timeout() / 2);
             if over < longest {
@@ -65,8 +66,8 @@ impl<H: Host> Lock<H> {
     ///
     /// A lease of this process that lasts says that another holds it, or the server does, and nothing else. A waiter that
     /// came behind a holder of this process has no word of the server once that one has released.
-    fn what_is_known_of_the_holder(&self, cx: &Context<'_, H>) -> Holder {
-        if self.is_held_here(cx.now) {
+    fn what_is_known_of_the_holder(&self, mode: LockMode, cx: &Context<'_, H>) -> Holder {
+        if self.is_held_against(mode, cx.now) {
             return Holder::Known;
         }
         if let Some(error) = cx.host.silence(cx.resource) {
@@ -76,7 +77,8 @@ impl<H: Host> Lock<H> {
         let silent = |time: Duration| Holder::Silent(silent_for(time, cx.host));
         // Half the time after which a connection is taken for dead is too long for a reply that is on its way.
         let too_long = cx.host.response_timeout() / 2;
-        let request = self.request();
+        // The last word of the server is that to the newest request.
+        let request = self.last_request();
         let in_flight = request.and_then(PendingRequest::in_flight).map(since);
         let overdue = in_flight.filter(|time| *time > too_long);
         match request.and_then(|request| request.queued) {
@@ -91,12 +93,22 @@ impl<H: Host> Lock<H> {
         }
     }
 
+    /// The request of which the server's last word is known.
+    fn last_request(&self) -> Option<&PendingRequest> {
+        let requests = || self.requests.iter();
+        requests()
+            .filter(|request| request.queued.is_some())
+            .max_by_key(|request| request.queued.map(|queued| queued.sent))
+            .or_else(|| requests().next())
+    }
+
     /// What is left of the holder's lease as far as is known, if it has an end.
     fn lease_left(&self, now: Instant) -> Option<Duration> {
-        if let Some(ownership) = self.owned() {
-            return Some(ownership.lease_ends().saturating_duration_since(now));
+        let ours = self.ownerships.iter().filter(|ownership| ownership.is_held()).map(Ownership::lease_ends).max();
+        if let Some(ends) = ours {
+            return Some(ends.saturating_duration_since(now));
         }
-        let request = self.request()?;
+        let request = self.last_request()?;
         let queued = request.queued?;
         Some(request.lease_left?.get().saturating_sub(PackedInstant::from(now).since(queued.sent)))
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::owner_token::{InboxId, OwnerToken};
 use crate::backend::{LeaseState, WaiterLimit};
-use crate::{FencingToken, LockError, LockOptions, Resource};
+use crate::{FencingToken, LockError, LockMode, LockOptions, Resource};
 
 /// What the engine has to know that only its driver can tell: time and chance, and how the connection to the server is.
 /// None of it waits, and none of it calls back into the engine.
@@ -24,8 +24,8 @@ pub(crate) trait Host: fmt::Debug + Sized + 'static {
     /// The name under which the server notifies this process.
     fn inbox(&self) -> InboxId;
 
-    /// A new owner token.
-    fn new_token(&self) -> Result<OwnerToken, LockError>;
+    /// A new owner token, for a lock in this mode.
+    fn new_token(&self, mode: LockMode) -> Result<OwnerToken, LockError>;
 
     /// A time that is up to a tenth shorter, so that many processes do not ask at once.
     fn jittered(&self, time: Duration) -> Duration;
@@ -64,8 +64,14 @@ pub(crate) trait Waiter: Clone + fmt::Debug {
     /// The caller has dropped its future. Its answer would not be taken any more.
     fn is_gone(&self) -> bool;
 
-    /// The lease that this caller is granted.
-    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> Self::Lease;
+    /// The lease that this caller is granted: from when on, and for how long.
+    fn lease(
+        &self,
+        resource: &Resource,
+        fence: FencingToken,
+        term: (Instant, Duration),
+        permit: Option<u32>,
+    ) -> Self::Lease;
 }
 
 /// One granted lease.
@@ -74,6 +80,9 @@ pub(crate) trait Lease: Clone + fmt::Debug {
 
     /// The length that renewals give it; `None` if it is not renewed.
     fn renewal(&self) -> Option<Duration>;
+
+    /// Until when the name stays taken if it is released before.
+    fn kept_until(&self) -> Option<Instant>;
 
     /// Whether its guard has been taken up by the caller. Before that it is not renewed.
     fn is_taken(&self) -> bool;

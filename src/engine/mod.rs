@@ -10,34 +10,40 @@
 //!
 //! # States
 //!
+//! A lock has a local wait queue ([`WaitQueue`](wait_queue::WaitQueue)): the callers of this process in the order in which
+//! they came, in whichever [mode](crate::LockMode) they want it. And it has owner tokens, each in one of these states:
+//!
 //! ```text
-//!             a caller joins                        the reply, or a notification,
-//!  ┌──────┐ ─────────────────► ┌────────────┐       says that the lock is granted
-//!  │ Free │                    │ Requesting │ ──────────────────────────┐
-//!  └──────┘ ◄───────────────── └────────────┘                           ▼
-//!     ▲      refused, failed,     ▲    ▲                     ┌────────────────────┐
-//!     │      or the last waiter   │    └──────────────────── │ Owned: held        │ ◄──┐
-//!     │      left (cancelled)     │      lost or released,   └────────────────────┘    │ the server
-//!     │                           │      callers wait here    │      │   │    ▲        │ counts the
-//!     │                           │                           │      │   └────┘        │ lease anew
-//!     ├───────────────────────────┼───────────────────────────┘      │  local          │
-//!     │       lost or released    │                                  ▼  hand-over      │
-//!     │                           │                          ┌─────────────────────┐   │
-//!     │                           └───────────────────────── │ Owned: handing over │ ──┘
-//!     └───────────────────────────────────────────────────── └─────────────────────┘
+//!      callers wait, and nothing               the reply, or a notification,
+//!      of ours will serve them                 says that the lock is granted
+//!   ────────────────────────► ┌────────────┐ ──────────────────────────┐
+//!                             │ Requesting │                           ▼
+//!   ◄──────────────────────── └────────────┘                ┌────────────────────┐
+//!      refused, failed, or                                  │ Owned: held        │ ◄──┐
+//!      no caller waits for it                               └────────────────────┘    │ the server
+//!      any more (cancelled)                                   │      │   │    ▲       │ has replied
+//!                                                             │      │   └────┘       │
+//!   ◄─────────────────────────────────────────────────────────┘      │   local        │
+//!                     lost, released, or over                        ▼   hand-over    │
+//!                                                           ┌─────────────────────┐   │
+//!   ◄────────────────────────────────────────────────────── │ Owned: handing over │ ──┘
+//!                                                           └─────────────────────┘
 //! ```
 //!
-//! - **Free**: this process neither owns the lock nor asks for it.
-//! - **Requesting** ([`PendingRequest`](request::PendingRequest)): the callers of this process share one request. Its
-//!   acquire is *in flight*, or it stands in the server's wait queue and *waits*: for a notification, or for the time at
-//!   which it asks again.
-//! - **Owned** ([`Ownership`](ownership::Ownership)): the lock's key on the server carries our owner token. It is *held* by
-//!   a caller of this process, who may be followed by the next one without a message to the server (a *local hand-over*);
-//!   or it is being *handed over*: the next caller needs a longer lease than what is left, and the server has been asked
-//!   for it.
+//! - **Requesting** ([`PendingRequest`](request::PendingRequest)): the first callers who want the same share one request; each
+//!   permit has one of its own. Its acquire is *in flight*, or it stands in the server's wait queue and *waits*: for a
+//!   notification, or for the time at which it asks again.
+//! - **Owned** ([`Ownership`](ownership::Ownership)): the server has granted the lock to this owner token. It is *held* by a
+//!   caller of this process, if it is shared by several, each with a lease of its own. An exclusive one may pass to the next
+//!   caller without a message to the server (a *local hand-over*), and a shared one may be joined by more readers. Or it is
+//!   being *handed over*: the next caller needs a longer lease than what is left, or the server's word on whether other
+//!   processes wait, and the server has been asked for it.
 //!
-//! Beside the states a lock has its local wait queue ([`WaitQueue`](wait_queue::WaitQueue)): the callers of this process in
-//! the order in which they came. [`Lock::handle`] shows every pair of state and event.
+//! A lock is *free* where it has neither; it is removed then. [`Lock::handle`] shows what each event does.
+//!
+//! Most locks have one owner token at a time. Several are there where this process holds several permits; where readers hold
+//! the lock and a writer has asked for it; and for a moment where a caller who does not wait was granted the lock while a
+//! request was on its way.
 //!
 //! An acquire that is not wanted any more, or whose outcome is not known, becomes a cancellation. Those are not part of
 //! any lock's state: they have a small machine of their own, [`Cancellations`].
@@ -46,19 +52,24 @@
 //!
 //! They are cited by number in the files beside.
 //!
-//! - **R1** One ownership at a time in a lock, and one holder at a time in an ownership. A newly granted ownership ends the
-//!   older one: the server would not have granted it if the older one were still ours.
-//! - **R2** No lease ends later than its ownership, and no ownership later than the key on the server, whose time counts
+//! - **R1** What is owned at the same time in one lock can be held together: one exclusive ownership, or shared ones, or those
+//!   of permits. A newly granted one ends those with which it cannot be held: the server would not have granted it if they were
+//!   still ours. An ownership has one holder at a time, unless it is shared.
+//! - **R2** No lease ends later than its ownership, and no ownership later than what the server keeps of it, whose time counts
 //!   from before the command was sent. Our clock may stand still while the server's goes on: no lease begins from a word of
 //!   the server that is of another [epoch](Epoch) than the present one.
-//! - **R3** There is a request if, and only if, a caller waits here and no ownership of ours will serve it.
+//! - **R3** The server is asked for what the first callers wait for, in the mode of the first, and for nothing else: unless a
+//!   caller of this process holds the lock exclusively, or a shared ownership of ours may serve them. So a caller overtakes
+//!   none who came before and wants the lock in another mode.
 //! - **R4** Everything that was asked of the server comes to an end there. An acquire whose outcome is unknown, or which is
 //!   not wanted any more, is cancelled again and again until the server has replied or the lease would have ended. A
 //!   cancellation is sent only once the outcome of its acquire is known or cannot be known any more: otherwise it could run
 //!   first and leave the lock behind.
-//! - **R5** A lock that is free, and for which no caller waits, is removed.
-//! - **R6** Fencing tokens rise: the server's number in the upper bits rises from ownership to ownership, the number of the
-//!   hand-over in the lower ten bits within one. An ownership ends after 1024 holders.
+//! - **R5** What no caller holds, and none is about to hold, is given back. A lock that is free, and for which no caller waits,
+//!   is removed.
+//! - **R6** Fencing tokens rise: the server's number in the upper bits rises from grant to grant, the number of the local
+//!   hand-over in the lower ten bits within one exclusive ownership, which ends after 1024 holders. Readers who hold the lock
+//!   together have one token.
 
 mod acquire;
 mod action;
@@ -80,6 +91,8 @@ mod release;
 mod renew;
 mod reply;
 mod request;
+mod requests;
+mod several;
 #[cfg(feature = "__simulation")]
 mod simulation;
 #[cfg(test)]

@@ -19,18 +19,14 @@ use crate::backend::PackedInstant;
 impl<H: Host> Lock<H> {
     /// The lock is ours: the process that held it has handed it on.
     pub(super) fn granted_by_notification(&mut self, grant: Grant, cx: &mut Context<'_, H>) {
-        let Grant { token, fence, at, others_wait, .. } = grant;
+        let Grant { token, fence, at, others_wait, permit } = grant;
         let epoch = cx.host.epoch();
         let Some(request) = self.request_of(token) else {
             // Known already from a reply that overtook the notification; or no caller here wants it any more. It is
             // cancelled already, or will be: once more does no harm (R4).
             if self.ownership_of(token).is_none() {
-                cx.actions.cancel(
-                    token,
-                    Step::Cancel { keep: None },
-                    LockOptions::MAX_TTL.into(),
-                    Unacknowledged::None,
-                );
+                let lease = LockOptions::MAX_TTL.into();
+                cx.actions.cancel(token, Step::Cancel { keep: None }, lease, Unacknowledged::None);
             }
             return;
         };
@@ -39,7 +35,7 @@ impl<H: Host> Lock<H> {
             if let Some(request) = self.request_of(token).filter(|request| request.in_flight().is_some()) {
                 request.notified = true;
             }
-            return self.request_again(cx);
+            return self.request_this_again(token, cx);
         }
         // It was asked again, which may not be sent yet. The answer is here; and sent after the release, which is urgent,
         // the acquire would join the queue for no caller.
@@ -47,8 +43,10 @@ impl<H: Host> Lock<H> {
             cx.actions.withdraw = Some(token);
         }
         let from = granted_since(request, at, cx.now);
-        let lease = (request.ttl.get(), cx.host.claim_lease());
-        self.granted(Ownership::claimed(token, fence, (from, epoch), lease, others_wait), cx);
+        // A name that is to stay taken is granted for the whole time at once.
+        let claim = if request.at_least.is_some() { request.ttl.get() } else { cx.host.claim_lease() };
+        let lease = (request.ttl.get(), claim);
+        self.granted(Ownership::claimed(token, fence, (from, epoch), lease, others_wait), permit, cx);
     }
 
     /// Other processes wait for a lock that is ours.
@@ -100,8 +98,9 @@ mod tests {
     const TTL: Duration = Duration::from_secs(30);
 
     fn request() -> PendingRequest {
+        let options = LockOptions::default().ttl(TTL);
         let token = OwnerToken::parse("0123456789abcdef.0123456789abcdef0123456789abcdef").unwrap();
-        PendingRequest::new(token, TTL, OnServerFailure::Fail, Instant::now(), Epoch::default())
+        PendingRequest::new(token, &options, OnServerFailure::Fail, Instant::now(), Epoch::default())
     }
 
     /// What a process hears that stood still for longer than waiters rely on messages is asked about once more.

@@ -11,10 +11,10 @@ use super::host::{Epoch, Host, Lease, Waiter};
 use super::minus_clock_drift;
 use super::owner_token::{InboxId, OwnerToken, Secret};
 use super::reply::ServerTime;
-use super::request::PendingRequest;
+use super::several::Several;
 use super::ttl_millis::TtlMillis;
-use crate::FencingToken;
 use crate::backend::PackedInstant;
+use crate::{FencingToken, LockMode};
 
 /// How many local hand-overs there may be while other processes wait, and for how long. Bounded by both: many short holds
 /// cost the others little time, and a few long ones soon much.
@@ -47,15 +47,14 @@ pub(super) struct Ownership<H: Host> {
     ends: PackedInstant,
     /// When the server was asked for the present end.
     counts_from: PackedInstant,
-    /// The caller that holds the lock. `None` while it is being handed over.
-    pub(super) holder: Option<H::Lease>,
+    /// The callers that hold the lock: more than one only if it is shared. None while it is being handed over.
+    pub(super) holders: Several<H::Lease>,
     unsettled: Option<Box<Unsettled<H>>>,
     /// Until when the next holder may be a caller of this process, as far as is known of others.
     local_until: PackedInstant,
     /// How many local hand-overs there were since others are known to wait, counted from one.
     handovers_before_others: Option<NonZeroU8>,
-    /// A renewal is in flight.
-    is_renewing: bool,
+    in_flight: InFlight,
     /// When the server was asked for the lease that a holder began with.
     epoch: Epoch,
 }
@@ -70,9 +69,26 @@ struct Unsettled<H: Host> {
     late_acquire: Option<Duration>,
     /// A renewal is due, and was not possible or did not get through. It is tried again at this time.
     retry_at: Option<PackedInstant>,
-    /// A request that was on its way when a caller who does not wait was granted the lock. It keeps its place in the
-    /// server's wait queue, behind ourselves, for the callers that wait here.
-    request: Option<Box<PendingRequest>>,
+    /// Until when the name stays taken, whatever its holders do.
+    kept_until: Option<PackedInstant>,
+}
+
+/// Which calls are in flight, in one byte.
+#[derive(Debug, Clone, Copy)]
+struct InFlight(u8);
+
+impl InFlight {
+    const RENEWAL: u8 = 1;
+    /// On behalf of the next holder: for a lease, or whether others wait for a lock that is shared.
+    const HANDOVER: u8 = 2;
+
+    fn has(self, call: u8) -> bool {
+        self.0 & call != 0
+    }
+
+    fn set(&mut self, call: u8, is_in_flight: bool) {
+        self.0 = if is_in_flight { self.0 | call } else { self.0 & !call };
+    }
 }
 
 /// A lease as the server counts it: its length, when it was asked for, and its end.
@@ -97,7 +113,7 @@ pub(super) struct Extending<H: Host> {
 
 impl<H: Host> Default for Unsettled<H> {
     fn default() -> Self {
-        Self { extending: None, late_extension: None, late_acquire: None, retry_at: None, request: None }
+        Self { extending: None, late_extension: None, late_acquire: None, retry_at: None, kept_until: None }
     }
 }
 
@@ -116,12 +132,12 @@ impl<H: Host> Ownership<H> {
             ttl: ttl.into(),
             ends: (from + minus_clock_drift(ttl)).into(),
             counts_from: from.into(),
-            holder: None,
+            holders: Several::None,
             unsettled: None,
             // The server has just said whether others wait.
             local_until: (from + LONGEST_RUN_UNHEARD).into(),
             handovers_before_others: None,
-            is_renewing: false,
+            in_flight: InFlight(0),
             epoch,
         };
         if others_wait {
@@ -149,14 +165,28 @@ impl<H: Host> Ownership<H> {
         self.secret.of(inbox)
     }
 
-    /// Whether this is its owner token.
-    pub(super) fn is_of(&self, token: OwnerToken) -> bool {
-        self.secret == token.secret()
+    /// The secret of its owner token, by which it is found.
+    pub(super) fn secret(&self) -> Secret {
+        self.secret
     }
 
-    /// Whether this lease is its holder's.
+    /// Who may hold the lock at the same time.
+    pub(super) fn mode(&self) -> LockMode {
+        self.secret.mode()
+    }
+
+    fn is_shared_mode(&self) -> bool {
+        self.mode() == LockMode::Shared
+    }
+
+    /// Whether a caller of this process holds it.
+    pub(super) fn is_held(&self) -> bool {
+        !self.holders.is_empty()
+    }
+
+    /// Whether this lease is that of a holder.
     pub(super) fn is_held_by(&self, lease: &H::Lease) -> bool {
-        self.holder.as_ref().is_some_and(|holder| holder.is(lease))
+        self.holders.iter().any(|holder| holder.is(lease))
     }
 
     /// The fencing token of the present holder.
@@ -166,16 +196,39 @@ impl<H: Host> Ownership<H> {
 
     /// Whether a renewal is in flight.
     pub(super) fn is_renewing(&self) -> bool {
-        self.is_renewing
+        self.in_flight.has(InFlight::RENEWAL)
     }
 
     pub(super) fn set_renewing(&mut self, is_renewing: bool) {
-        self.is_renewing = is_renewing;
+        self.in_flight.set(InFlight::RENEWAL, is_renewing);
     }
 
-    /// The server is asked, in this epoch, for the lease of the next holder.
-    pub(super) fn asked_in(&mut self, epoch: Epoch) {
+    /// The server is asked, in this epoch, on behalf of the next holder.
+    pub(super) fn handover_begins(&mut self, epoch: Epoch) {
         self.epoch = epoch;
+        self.in_flight.set(InFlight::HANDOVER, true);
+    }
+
+    /// The server has replied, or has not.
+    pub(super) fn handover_ended(&mut self) {
+        self.in_flight.set(InFlight::HANDOVER, false);
+    }
+
+    /// Whether the server is being asked on behalf of the next holder.
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.in_flight.has(InFlight::HANDOVER)
+    }
+
+    /// The name stays taken until then, whatever its holders do.
+    pub(super) fn keep_until(&mut self, until: Instant) {
+        let kept = &mut self.unsettled.get_or_insert_default().kept_until;
+        *kept = Some(kept.map_or(until.into(), |kept| kept.max(until.into())));
+    }
+
+    /// For how long the name stays taken yet, whatever its holders do.
+    pub(super) fn kept_for(&self, now: Instant) -> Option<Duration> {
+        let until = self.unsettled.as_ref()?.kept_until?;
+        Some(until.since(now.into())).filter(|rest| !rest.is_zero())
     }
 
     /// The lease that the server was last asked for.
@@ -193,27 +246,55 @@ impl<H: Host> Ownership<H> {
         self.counts_from.instant()
     }
 
-    /// When something has to be done for it next, if nothing happens before: a renewal, or its end.
+    /// When something has to be done for it next, if nothing happens before: a renewal, or the end of a lease.
     pub(super) fn deadline(&self) -> Instant {
         let end = self.lease_ends();
-        let Some(holder) = &self.holder else { return end };
-        let Some(ttl) = holder.renewal().filter(|_| !self.is_renewing()) else { return end };
-        if holder.state().limit().is_some_and(|limit| limit <= self.ends()) {
-            return end; // No renewal carries it further.
-        }
+        let Some(ttl) = self.renewal().filter(|_| !self.is_renewing()) else { return end };
+        let Some(due) = self.renewal_due(ttl) else { return end };
         let retry_at = self.unsettled.as_ref().and_then(|unsettled| unsettled.retry_at);
-        let due = self.renewal_due(ttl);
         retry_at.map_or(due, |retry_at| due.max(retry_at.instant())).min(end)
     }
 
+    /// The length that renewals give the lease: the longest that a holder wants.
+    pub(super) fn renewal(&self) -> Option<Duration> {
+        self.holders.iter().filter_map(Lease::renewal).max()
+    }
+
     /// The time at which two thirds of the lease are left, or a little before. An extension to a longer lease puts it off.
-    pub(super) fn renewal_due(&self, ttl: Duration) -> Instant {
-        together(self.ends().checked_sub(self.length(ttl) / 3 * 2).unwrap_or(self.ends()), ttl)
+    /// `None` if no renewal carries a lease further.
+    pub(super) fn renewal_due(&self, ttl: Duration) -> Option<Instant> {
+        let ends = self.renewable_end()?;
+        Some(together(ends.checked_sub(self.length(ttl) / 3 * 2).unwrap_or(ends), ttl))
+    }
+
+    /// The first end of a lease that a renewal carries further.
+    fn renewable_end(&self) -> Option<Instant> {
+        let renewed = self.holders.iter().filter(|holder| holder.renewal().is_some());
+        let ends = renewed.filter_map(|holder| {
+            let end = self.end_of(holder);
+            holder.state().limit().is_none_or(|limit| limit > end).then_some(end)
+        });
+        ends.min()
+    }
+
+    /// The end of a holder's lease, but for its own limit. Leases of readers who share an ownership have ends of their own.
+    fn end_of(&self, holder: &H::Lease) -> Instant {
+        if !self.is_shared_mode() {
+            return self.ends();
+        }
+        holder.state().ends().map_or(self.ends(), |end| end.min(self.ends()))
     }
 
     /// A renewal that is due is tried again at this time.
     pub(super) fn retry_renewal_at(&mut self, time: Instant) {
         self.unsettled.get_or_insert_default().retry_at = Some(time.into());
+    }
+
+    /// The server has counted a lease anew for the next holder: no shorter than that of present ones.
+    pub(super) fn renewed_for_next(&mut self, sent: Instant, ttl: Duration) {
+        if !self.is_held() || sent + self.minus_clock_drift(ttl) > self.ends() {
+            self.renewed(sent, ttl);
+        }
     }
 
     /// The server counts `ttl` anew, from `sent` at the earliest; or less, if an extension in flight says so.
@@ -307,37 +388,18 @@ impl<H: Host> Ownership<H> {
         self.unsettled.as_ref()?.late_acquire
     }
 
-    /// The request that stands in the server's wait queue behind ourselves.
-    pub(super) fn request(&self) -> Option<&PendingRequest> {
-        self.unsettled.as_ref()?.request.as_deref()
-    }
-
-    pub(super) fn request_mut(&mut self) -> Option<&mut PendingRequest> {
-        self.unsettled.as_mut()?.request.as_deref_mut()
-    }
-
-    pub(super) fn keep_request(&mut self, request: Box<PendingRequest>) {
-        self.unsettled.get_or_insert_default().request = Some(request);
-    }
-
-    pub(super) fn take_request(&mut self) -> Option<Box<PendingRequest>> {
-        let request = self.unsettled.as_mut()?.request.take();
-        self.tidy();
-        request
-    }
-
     /// Frees what is kept for nothing unsettled.
     fn tidy(&mut self) {
         self.unsettled.take_if(|unsettled| {
-            let Unsettled { extending, late_extension, late_acquire, retry_at, request } = &**unsettled;
+            let Unsettled { extending, late_extension, late_acquire, retry_at, kept_until } = &**unsettled;
             let settled = extending.is_none() && late_extension.is_none() && late_acquire.is_none();
-            settled && retry_at.is_none() && request.is_none()
+            settled && retry_at.is_none() && kept_until.is_none()
         });
     }
 
     /// Whether its drop may run code of a user: that of a lease's watchers, or of an extension's future.
     pub(super) fn is_shared(&self) -> bool {
-        self.holder.is_some() || self.unsettled.is_some()
+        self.is_held() || self.unsettled.is_some()
     }
 
     /// Whether the server granted it before the other one.
@@ -356,6 +418,22 @@ impl<H: Host> Ownership<H> {
             self.handovers_before_others = Some(NonZeroU8::MIN);
             self.local_until = self.local_until.min((now + LONGEST_RUN_BEFORE_OTHERS).into());
         }
+    }
+
+    /// The server has said that no others wait, of a lock that is shared: until it has to be asked again, more readers of
+    /// this process may join.
+    pub(super) fn nobody_waits(&mut self, sent: Instant) {
+        self.handovers_before_others = None;
+        self.local_until = self.local_until.max((sent + LONGEST_RUN_UNHEARD).into());
+    }
+
+    /// Whether a reader may join the readers of this process, without a message to the server. `None`: the server has to be
+    /// asked whether others wait.
+    pub(super) fn may_join(&self, now: Instant) -> Option<bool> {
+        if self.handovers_before_others.is_some() {
+            return Some(false);
+        }
+        (PackedInstant::from(now) < self.local_until).then_some(true)
     }
 
     /// Whether the next holder may be a caller of this process, before other processes.
@@ -382,7 +460,17 @@ impl<H: Host> Ownership<H> {
     /// known to be left.
     pub(super) fn is_enough_for(&self, waiter: &H::Waiter, is_fresh: bool, now: Instant, epoch: Epoch) -> bool {
         let options = waiter.options();
-        if self.epoch != epoch || self.ttl != options.configured_ttl().into() {
+        let ttl = options.configured_ttl();
+        if self.epoch != epoch {
+            return false;
+        }
+        if self.is_shared_mode() {
+            // Readers with leases of different lengths share the longest.
+            let asked = minus_clock_drift(ttl);
+            let needed = if options.configured_auto_renew() { asked / 2 } else { asked };
+            return self.ends.since(now.into()) >= needed || is_fresh && self.ttl >= ttl.into();
+        }
+        if self.ttl != ttl.into() {
             return false;
         }
         let length = self.length(self.ttl.get());
@@ -392,10 +480,13 @@ impl<H: Host> Ownership<H> {
         is_fresh && is_whole || options.configured_auto_renew() && (is_fresh || half_is_left())
     }
 
-    /// The end of the present holder's lease: its own limit, if that is earlier than the ownership's end.
+    /// When the first lease of a holder ends: by its own limit, if that is earlier than the ownership's end.
     pub(super) fn lease_ends(&self) -> Instant {
-        let limit = self.holder.as_ref().and_then(|holder| holder.state().limit());
-        limit.map_or(self.ends(), |limit| limit.min(self.ends()))
+        let ends = self.holders.iter().map(|holder| {
+            let end = self.end_of(holder);
+            holder.state().limit().map_or(end, |limit| limit.min(end))
+        });
+        ends.min().unwrap_or(self.ends())
     }
 }
 

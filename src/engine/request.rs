@@ -9,7 +9,19 @@ use super::host::Epoch;
 use super::owner_token::OwnerToken;
 use super::reply::ServerTime;
 use super::ttl_millis::TtlMillis;
+use crate::LockOptions;
 use crate::backend::PackedInstant;
+
+/// How long the name is to stay taken, if that is longer than the lease.
+pub(super) fn at_least(options: &LockOptions) -> Option<TtlMillis> {
+    let at_least = options.configured_at_least();
+    (at_least > options.configured_ttl()).then(|| at_least.into())
+}
+
+/// The lease that the server is asked for.
+pub(super) fn lease(options: &LockOptions) -> TtlMillis {
+    at_least(options).unwrap_or(options.configured_ttl().into())
+}
 
 /// How often the entry of a living waiter may be dropped from the server's wait queue before the waiter polls instead of
 /// relying on notifications. A connection that broke just then costs one entry as well, but not more than one.
@@ -19,8 +31,10 @@ const MOST_DROPS: u8 = 2;
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub(super) token: OwnerToken,
-    /// The lease that was asked for.
+    /// The lease that its caller believes in.
     pub(super) ttl: TtlMillis,
+    /// How long the name is to stay taken at least, if that is longer.
+    pub(super) at_least: Option<TtlMillis>,
     pub(super) on_failure: OnServerFailure,
     /// When it was first sent.
     pub(super) begun: PackedInstant,
@@ -68,14 +82,16 @@ impl PendingRequest {
     /// A request that is sent for the first time, `now` at the earliest, in this epoch.
     pub(super) fn new(
         token: OwnerToken,
-        ttl: Duration,
+        options: &LockOptions,
         on_failure: OnServerFailure,
         now: Instant,
         epoch: Epoch,
     ) -> Self {
+        let ttl = options.configured_ttl();
         Self {
             token,
             ttl: ttl.into(),
+            at_least: at_least(options),
             on_failure,
             // Before it is sent: a lease that is counted from here ends early rather than late (R2).
             begun: now.into(),
@@ -123,21 +139,34 @@ impl PendingRequest {
         self.polls == MOST_DROPS
     }
 
+    /// The lease that is asked for.
+    pub(super) fn lease(&self) -> TtlMillis {
+        self.at_least.unwrap_or(self.ttl)
+    }
+
+    /// The step that asks for the first time.
+    pub(super) fn first_acquire(&self, joining: Joining) -> Step {
+        Step::Acquire { lease: self.lease().get(), joining, whole: self.at_least.is_some() }
+    }
+
     /// The step that asks again.
     pub(super) fn acquire(&self) -> Step {
         let deadline = self.queued.map_or(0, |queued| queued.deadline);
         let joining =
             if self.is_unnotified() { Joining::Poll { deadline } } else { Joining::Queue { deadline: Some(deadline) } };
-        Step::Acquire { lease: self.ttl.get(), joining }
+        self.first_acquire(joining)
     }
 
     /// The step that takes it out of the server's wait queue, or frees what it has been granted meanwhile.
     pub(super) fn cancellation(&self) -> Step {
         match self.queued {
             // An acquire in doubt may have written another entry.
-            Some(Queued { deadline, .. }) if !self.in_doubt => {
-                Step::Leave { lease: self.ttl, deadline, polls: self.is_unnotified() }
-            }
+            Some(Queued { deadline, .. }) if !self.in_doubt => Step::Leave {
+                lease: self.lease(),
+                whole: self.at_least.is_some(),
+                deadline,
+                polls: self.is_unnotified(),
+            },
             _ => Step::Cancel { keep: None },
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Epoch, Host, InboxId, Lease, OwnerToken, Waiter};
 use crate::backend::{LeaseState, WaiterLimit};
-use crate::{FencingToken, LockError, LockOptions, Resource};
+use crate::{FencingToken, LockError, LockMode, LockOptions, Resource};
 
 /// A host of values that are never asked for anything.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Host for Nothing {
         match *self {}
     }
 
-    fn new_token(&self) -> Result<OwnerToken, LockError> {
+    fn new_token(&self, _: LockMode) -> Result<OwnerToken, LockError> {
         match *self {}
     }
 
@@ -81,7 +81,7 @@ impl Waiter for Never {
         match *self {}
     }
 
-    fn lease(&self, _: &Resource, _: FencingToken, _: Instant, _: Duration) -> Self {
+    fn lease(&self, _: &Resource, _: FencingToken, _: (Instant, Duration), _: Option<u32>) -> Self {
         match *self {}
     }
 }
@@ -92,6 +92,10 @@ impl Lease for Never {
     }
 
     fn renewal(&self) -> Option<Duration> {
+        match *self {}
+    }
+
+    fn kept_until(&self) -> Option<Instant> {
         match *self {}
     }
 

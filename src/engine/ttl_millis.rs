@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The length of a lease as the server counts it: in whole milliseconds, at least one. It is rounded down, so that no holder
 /// counts on more than was requested of the server (R2). It has four bytes, since there may be very many leases and a
 /// [`Duration`] takes sixteen. Its maximum is 49 days, more than any option allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TtlMillis(NonZeroU32);
 
 impl TtlMillis {

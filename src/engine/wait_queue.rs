@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::host::Host;
+use super::host::{Host, Waiter};
+use crate::LockMode;
 use crate::backend::WaiterPermit;
 
 /// The local wait queue of one lock. Most locks have none, and most of the others have one caller in it.
@@ -55,8 +56,14 @@ impl<H: Host> WaitQueue<H> {
         self.0.is_none()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |queue| 1 + queue.rest.len())
+    /// How many callers are known to wait, rather than to ask for a lock that may be free.
+    pub(super) fn admitted(&self) -> usize {
+        self.places().filter(|place| place.permit.is_some()).count()
+    }
+
+    /// Whether all callers want the lock in this mode.
+    pub(super) fn are_all_in(&self, mode: LockMode) -> bool {
+        self.iter().all(|waiter| waiter.options().configured_mode() == mode)
     }
 
     /// A caller joins. Its ticket is higher than all before it.
@@ -96,15 +103,24 @@ impl<H: Host> WaitQueue<H> {
         Some(first.1.waiter)
     }
 
-    /// The first caller waits from now on, since the server has said that the lock is held. `false` if there is no room for
-    /// it.
-    pub(super) fn admit_first(&mut self, enter: impl FnOnce() -> Option<WaiterPermit>) -> bool {
+    /// The first caller of whom it was not known waits from now on, since the server has said that the lock is held. `false`
+    /// if there is no room for it.
+    pub(super) fn admit_next(&mut self, enter: impl FnOnce() -> Option<WaiterPermit>) -> bool {
         let Some(queue) = &mut self.0 else { return true };
-        let (_, first) = &mut queue.first;
-        if first.permit.is_none() {
-            first.permit = enter();
+        let mut places = std::iter::once(&mut queue.first.1).chain(queue.rest.values_mut());
+        let Some(place) = places.find(|place| place.permit.is_none()) else { return true };
+        place.permit = enter();
+        place.permit.is_some()
+    }
+
+    /// Takes the first caller out of whom it is not known whether it has to wait.
+    pub(super) fn pop_unadmitted(&mut self) -> Option<H::Waiter> {
+        let queue = self.0.as_ref()?;
+        if queue.first.1.permit.is_none() {
+            return self.pop();
         }
-        first.permit.is_some()
+        let ticket = *queue.rest.iter().find(|(_, place)| place.permit.is_none())?.0;
+        self.0.as_mut()?.rest.remove(&ticket).map(|place| place.waiter)
     }
 
     /// Notes that a lease for the first caller was over before the grant arrived. `true` if it was not the first time.
@@ -113,10 +129,11 @@ impl<H: Host> WaitQueue<H> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &H::Waiter> {
-        self.0.iter().flat_map(|queue| {
-            let (_, first) = &queue.first;
-            std::iter::once(first).chain(queue.rest.values()).map(|place| &place.waiter)
-        })
+        self.places().map(|place| &place.waiter)
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place<H>> {
+        self.0.iter().flat_map(|queue| std::iter::once(&queue.first.1).chain(queue.rest.values()))
     }
 
     /// Every caller leaves.

@@ -146,10 +146,9 @@ impl Future for AcquireFuture {
                         AcquireResult::Failed(error) => return Poll::Ready(Err(*error)),
                     };
                     if lease.take() {
+                        let confirmed = this.backend.confirm(&lease);
                         let lease = GrantedLease::from(lease);
-                        let Some(confirmed) = this.backend.confirm(this.resource) else {
-                            return Poll::Ready(Ok(Some(lease)));
-                        };
+                        let Some(confirmed) = confirmed else { return Poll::Ready(Ok(Some(lease))) };
                         *this.confirming = Some(Box::new(Confirming { lease, confirmed }));
                         continue;
                     }

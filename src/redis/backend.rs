@@ -15,9 +15,9 @@ use super::lease::{LeaseOwner, RedisLease};
 use super::replicas::Replicas;
 use super::runtimes::Runtimes;
 use super::settings::Settings;
-use crate::backend::{Acquiring, BoxFuture, LockBackend, Releasing};
+use crate::backend::{Acquiring, BoxFuture, Lease as _, LockBackend, Releasing};
 use crate::engine::ExtendAnswer;
-use crate::{LockError, LockRequest, Resource};
+use crate::{LockError, LockOptions, LockRequest};
 
 /// Owned by locks, guards and waiters. The provider's tasks end with the last of them.
 pub(super) struct Backend {
@@ -60,10 +60,11 @@ impl Backend {
 
 impl Backend {
     /// Waits until replicas have the grant of this lease, if the options ask for that. `None` if they do not.
-    pub(super) fn confirm(&self, resource: &Resource) -> Option<BoxFuture<'static, Result<(), LockError>>> {
+    pub(super) fn confirm(&self, lease: &Arc<RedisLease<Self>>) -> Option<BoxFuture<'static, Result<(), LockError>>> {
+        let resource = lease.state().resource();
         let settings = self.driver.settings();
         let confirmation = settings.confirmation?;
-        let Some(token) = self.driver.owner_token(resource) else {
+        let Some(token) = self.driver.owner_token(lease) else {
             // The lock is not ours any more.
             let lost = LockError::unavailable("the lock was granted, and lost before its replicas were asked for");
             return Some(Box::pin(std::future::ready(Err(lost))));
@@ -90,6 +91,10 @@ impl LockBackend for Backend {
             Ok(waiting) => Acquiring::pending(waiting),
             Err(refused) => Acquiring::ready(refused),
         }
+    }
+
+    fn supports(&self, _: &LockOptions) -> bool {
+        true
     }
 }
 

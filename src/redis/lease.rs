@@ -9,9 +9,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::runtimes::{RuntimeSlot, Runtimes};
-use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, Releasing, Term};
+use crate::backend::{BackendId, BoxFuture, Lease, LeaseState, PackedInstant, Releasing};
 use crate::engine::{ExtendAnswer, TtlMillis};
-use crate::{FencingToken, LockError, LockOptions, Resource};
+use crate::{LockError, LockOptions};
 
 /// What granted a lease, and keeps what belongs to it on the server.
 pub(super) trait LeaseOwner: fmt::Debug + Send + Sync + Sized + 'static {
@@ -34,6 +34,8 @@ pub(super) struct RedisLease<B: LeaseOwner> {
     backend: Arc<B>,
     /// The length that a renewal sets; `None` if it is not renewed.
     renewal: Option<TtlMillis>,
+    /// Until when the name stays taken if it is released before; most have none.
+    kept_until: Option<PackedInstant>,
     /// Zero until a guard has taken the lease: a lease without a guard is not renewed. Then [`TAKEN`], or, if the lease
     /// is to be renewed in a runtime, `TAKEN` + 1 + the slot of that runtime.
     taken: AtomicU32,
@@ -43,19 +45,17 @@ pub(super) struct RedisLease<B: LeaseOwner> {
 const TAKEN: u32 = 1;
 
 impl<B: LeaseOwner> RedisLease<B> {
-    /// A lease of `length` that counts from `from`.
-    pub(super) fn new(
-        resource: Resource,
-        fence: FencingToken,
-        from: Instant,
-        length: Duration,
-        options: LockOptions,
-        backend: Arc<B>,
-    ) -> Arc<Self> {
-        let term = Term::new(from, length).max_hold(options.configured_max_hold());
-        let state = LeaseState::held(resource, fence, term);
+    /// A lease that counts from `from`.
+    pub(super) fn new(state: LeaseState, from: Instant, options: &LockOptions, backend: Arc<B>) -> Arc<Self> {
         let renewal = options.configured_auto_renew().then(|| options.configured_ttl().into());
-        Arc::new(Self { state, backend, renewal, taken: AtomicU32::new(0) })
+        let at_least = options.configured_at_least();
+        let kept_until = (!at_least.is_zero()).then(|| PackedInstant::from(from).after(at_least));
+        Arc::new(Self { state, backend, renewal, kept_until, taken: AtomicU32::new(0) })
+    }
+
+    /// Until when the name stays taken if it is released before.
+    pub(super) fn kept_until(&self) -> Option<Instant> {
+        self.kept_until.map(PackedInstant::instant)
     }
 
     /// A guard takes the lease. `false` if it has ended before.

@@ -26,7 +26,7 @@ use super::keys::Keys;
 use super::options::Confirmation;
 use super::settings::Settings;
 use crate::engine::OwnerToken;
-use crate::{LockError, Resource};
+use crate::{LockError, LockMode, Resource};
 
 /// How long the key lives that is written for a `WAIT`.
 const MARKER_LIFETIME: Duration = Duration::from_secs(60);
@@ -291,7 +291,12 @@ async fn ask(
     let mut marker = None;
     for grant in grants {
         let names = keys.of(&grant.resource);
-        pipeline.cmd("GET").arg(names.lock());
+        match grant.token.mode() {
+            LockMode::Exclusive => pipeline.cmd("GET").arg(names.lock()),
+            LockMode::Shared | LockMode::Permits(_) => {
+                pipeline.cmd("ZSCORE").arg(names.holders()).arg(&grant.token.written()[..])
+            }
+        };
         marker.get_or_insert_with(|| keys.marker_in_slot_of(&names));
     }
     let Some(marker) = marker else { return Ok(Round { present: Vec::new(), count: Ok(0) }) };
@@ -302,7 +307,11 @@ async fn ask(
     let mut present = Vec::with_capacity(grants.len());
     for grant in grants {
         let owner = replies.next().unwrap_or(Value::Nil).extract_error();
-        let is_ours = |owner| matches!(owner, Value::BulkString(owner) if *owner == grant.token.written()[..]);
+        let is_ours = |owner| match grant.token.mode() {
+            LockMode::Exclusive => matches!(owner, Value::BulkString(owner) if *owner == grant.token.written()[..]),
+            // The end of its lease.
+            LockMode::Shared | LockMode::Permits(_) => matches!(owner, Value::Double(_) | Value::BulkString(_)),
+        };
         present.push(owner.map(is_ours));
     }
     let count = match replies.map(Value::extract_error).collect::<RedisResult<Vec<_>>>() {

@@ -26,6 +26,7 @@ mod literal_keys;
 #[path = "../support/log.rs"]
 mod log;
 mod long_queues;
+mod modes;
 mod names;
 mod outages;
 #[cfg(feature = "memory")]

@@ -97,8 +97,8 @@ mod tests {
         let lease = timeout;
         let joining = Joining::Queue { deadline: None };
         for (step, longest) in [
-            (Step::Acquire { lease, joining }, LONGEST_WAIT_FOR_A_SERVER),
-            (Step::Acquire { lease, joining: Joining::No }, timeout),
+            (Step::Acquire { lease, joining, whole: false }, LONGEST_WAIT_FOR_A_SERVER),
+            (Step::Acquire { lease, joining: Joining::No, whole: false }, timeout),
             (Step::Release { keep: None }, timeout),
         ] {
             let (mut call, begun) = (call(step), Instant::now());
@@ -113,8 +113,11 @@ mod tests {
 
     #[test]
     fn a_call_that_has_run_in_part_is_in_doubt_when_it_is_not_sent_any_more() {
-        let mut call =
-            call(Step::Acquire { lease: Duration::from_secs(1), joining: Joining::Queue { deadline: None } });
+        let mut call = call(Step::Acquire {
+            lease: Duration::from_secs(1),
+            joining: Joining::Queue { deadline: None },
+            whole: false,
+        });
         assert!(matches!(call.unsent(LockError::Closed), Reply::NotSent(_)));
         call.repeated = true;
         assert!(matches!(call.unsent(LockError::Closed), Reply::Indeterminate { .. }));

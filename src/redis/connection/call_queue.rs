@@ -110,7 +110,7 @@ mod tests {
     use crate::engine::InboxId;
     use crate::engine::{Command, Joining, Step};
 
-    const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No };
+    const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No, whole: false };
 
     fn call(kind: usize, step: Step) -> Call<usize> {
         let token = OwnerToken::random(InboxId::random().unwrap(), LockMode::Exclusive).unwrap();

@@ -25,7 +25,7 @@ use crate::redis::keys::Keys;
 use crate::redis::protocol::Publishing;
 use crate::{LockMode, Resource};
 
-const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No };
+const ACQUIRE: Step = Step::Acquire { lease: Duration::from_secs(30), joining: Joining::No, whole: false };
 
 #[derive(Default)]
 struct Answered {
@@ -186,7 +186,7 @@ async fn a_deposed_supervisor_delivers_the_rest_under_no_mutex() {
     for number in 0..3 {
         // Of different leases, so that each is a command of its own.
         let lease = Duration::from_secs(30 + u64::from(number));
-        scene.enqueue(number, Step::Acquire { lease, joining: Joining::No });
+        scene.enqueue(number, Step::Acquire { lease, joining: Joining::No, whole: false });
     }
     scene.connection.flush();
     let mut completed = poll_fn(|cx| scene.connection.sender.lock().as_mut().unwrap().poll_next(cx)).await;

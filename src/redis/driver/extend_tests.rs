@@ -99,6 +99,6 @@ async fn a_waiter_is_granted_a_lock_whose_extension_is_in_doubt() {
     let waiter = AcquireSlot::new(Stage::options().auto_renew(false), Arc::clone(&stage.backend));
     stage.joins(&stage.resource, &waiter);
     drop(guard);
-    stage.answers(stage.call(|kind| matches!(kind, CallKind::LocalHandover)), Value::Int(1));
+    stage.answers(stage.call(|kind| matches!(kind, CallKind::LocalHandover { .. })), Value::Int(1));
     assert_eq!(Stage::taken(&waiter).unwrap().remaining(), minus_clock_drift(TTL / 6));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Driver;
-use crate::backend::{Lease as _, LeaseState, WaiterLimit};
+use crate::backend::{Lease as _, LeaseState, Term, WaiterLimit};
 use crate::engine::{Epoch, Host, InboxId, Lease, OwnerToken, Waiter};
 use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::jitter::jittered;
@@ -25,8 +25,8 @@ impl<B: LeaseOwner> Host for Driver<B> {
         self.router.first().inbox()
     }
 
-    fn new_token(&self) -> Result<OwnerToken, LockError> {
-        OwnerToken::random(self.router.first().inbox(), LockMode::Exclusive)
+    fn new_token(&self, mode: LockMode) -> Result<OwnerToken, LockError> {
+        OwnerToken::random(self.router.first().inbox(), mode)
     }
 
     fn jittered(&self, time: Duration) -> Duration {
@@ -81,8 +81,20 @@ impl<B: LeaseOwner> Waiter for Arc<AcquireSlot<B>> {
         AcquireSlot::is_gone(self)
     }
 
-    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> Arc<RedisLease<B>> {
-        RedisLease::new(resource.clone(), fence, from, length, *self.options(), Arc::clone(self.backend()))
+    fn lease(
+        &self,
+        resource: &Resource,
+        fence: FencingToken,
+        (from, length): (Instant, Duration),
+        permit: Option<u32>,
+    ) -> Arc<RedisLease<B>> {
+        let options = self.options();
+        let term = Term::new(from, length).max_hold(options.configured_max_hold());
+        let state = LeaseState::held(resource.clone(), fence, term).in_mode(options.configured_mode());
+        if let Some(permit) = permit {
+            state.set_permit(permit);
+        }
+        RedisLease::new(state, from, options, Arc::clone(self.backend()))
     }
 }
 
@@ -93,6 +105,10 @@ impl<B: LeaseOwner> Lease for Arc<RedisLease<B>> {
 
     fn renewal(&self) -> Option<Duration> {
         RedisLease::renewal(self)
+    }
+
+    fn kept_until(&self) -> Option<Instant> {
+        RedisLease::kept_until(self)
     }
 
     fn is_taken(&self) -> bool {

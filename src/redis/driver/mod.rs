@@ -73,7 +73,7 @@ use super::timer_queue::{self, TimerQueue};
 use crate::backend::{Lease as _, Release, Releasing, WaiterLimit};
 use crate::engine::{
     self, CallKind, CancelReply, Cancellations, Cancelled, Command, Event, ExtendAnswer, InboxId, Lock, OwnerToken,
-    ReleaseAnswer,
+    ReleaseAnswer, TtlMillis,
 };
 use crate::{LockError, Resource};
 
@@ -182,17 +182,19 @@ impl<B: LeaseOwner> Driver<B> {
         token: OwnerToken,
         result: Result<Release, LockError>,
         answer: Option<oneshot::Sender<Result<Release, LockError>>>,
+        keep: Option<TtlMillis>,
     ) {
+        let now = Instant::now();
+        let kept_until = keep.map(|keep| now + keep.get());
         if result.is_err() {
             // In the background, until it is answered or the lease has ended by itself (R4).
-            let now = Instant::now();
             let cancelled = {
                 let mut cancellations = self.cancellations.lock();
-                cancellations.begin_for_release(resource, token, self, now)
+                cancellations.begin_for_release(resource, token, kept_until, self, now)
             };
             self.schedule_cancellation(token, cancelled);
         } else if self.router.has_several_servers() {
-            self.released.add(resource, token);
+            self.released.add(resource, token, kept_until);
         }
         if let Some(answer) = answer {
             _ = answer.send(result);
@@ -207,7 +209,7 @@ impl<B: LeaseOwner> Driver<B> {
             (resource, cancellations.replied(token, reply, self, Instant::now()))
         };
         if let (Some(resource), Cancelled::Done) = (resource, cancelled) {
-            self.released.add(&resource, token);
+            self.released.add(&resource, token, None);
         }
         self.schedule_cancellation(token, cancelled);
     }
@@ -221,7 +223,7 @@ impl<B: LeaseOwner> Driver<B> {
 
     /// Sends every cancellation again that waits for a retry.
     fn cancel_all_again(&self) {
-        let commands: Vec<_> = self.cancellations.lock().all_again().collect();
+        let commands: Vec<_> = self.cancellations.lock().all_again(Instant::now()).collect();
         for command in commands {
             self.router.enqueue(Call::new(command, CallKind::CancelAgain));
         }
@@ -260,10 +262,10 @@ impl<B: LeaseOwner> Driver<B> {
         self.router.with(resource, |connection| connection.changes())
     }
 
-    /// The token under which this process owns a lock.
-    pub(super) fn owner_token(&self, resource: &Resource) -> Option<OwnerToken> {
+    /// The token under which this process owns the lock of a lease.
+    pub(super) fn owner_token(&self, lease: &Arc<RedisLease<B>>) -> Option<OwnerToken> {
         let inbox = self.router.first().inbox();
-        self.table.look(resource, |lock| lock.owner_token(inbox)).flatten()
+        self.table.look(lease.state().resource(), |lock| lock.owner_token(lease, inbox)).flatten()
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -294,7 +296,7 @@ impl<B: LeaseOwner> Caller for Driver<B> {
         let Command { resource, token, step } = command;
         match Replied::read(kind, step, token, reply, repeated) {
             Replied::Lock(event) => self.handle(&resource, event),
-            Replied::Release { result, answer } => self.release_replied(&resource, token, result, answer),
+            Replied::Release { result, answer, keep } => self.release_replied(&resource, token, result, answer, keep),
             Replied::Cancellation(reply) => self.cancel_replied(token, &reply),
         }
     }
@@ -319,9 +321,10 @@ impl<B: LeaseOwner> Caller for Driver<B> {
         self.table.handle_each(self, || Event::Reconnected, concerns);
         self.cancel_all_again();
         // After a pause: holders whose grants the failover has undone are told of it before others are granted their locks.
-        for (resource, token) in self.released.to_repeat(node, self.router.server(node), concerns) {
+        for (resource, token, kept_until) in self.released.to_repeat(node, self.router.server(node), concerns) {
+            let now = Instant::now();
             let cancelled =
-                self.cancellations.lock().begin_for_release(&resource, token, self.as_ref(), Instant::now());
+                self.cancellations.lock().begin_for_release(&resource, token, kept_until, self.as_ref(), now);
             self.schedule_cancellation(token, cancelled);
         }
     }
@@ -373,12 +376,12 @@ mod tests {
     #[test]
     fn what_is_kept_by_the_hundred_thousand_is_small() {
         let counts = 2 * size_of::<usize>();
-        assert!(size_of::<table::Entry<Backend>>() <= 120, "{}", size_of::<table::Entry<Backend>>());
+        assert!(size_of::<table::Entry<Backend>>() <= 136, "{}", size_of::<table::Entry<Backend>>());
         assert!(size_of::<Lock<Driver<Backend>>>() <= 96, "{}", size_of::<Lock<Driver<Backend>>>());
-        assert!(size_of::<RedisLease<Backend>>() + counts <= 136, "{}", size_of::<RedisLease<Backend>>() + counts);
+        assert!(size_of::<RedisLease<Backend>>() + counts <= 152, "{}", size_of::<RedisLease<Backend>>() + counts);
         // Gone with the answer. What has its place afterwards should fill it, or the rest of it is never used again: they
         // are allocated in sixteens like the entry and the lease.
-        assert!(size_of::<AcquireSlot<Backend>>() + counts <= 120, "{}", size_of::<AcquireSlot<Backend>>() + counts);
+        assert!(size_of::<AcquireSlot<Backend>>() + counts <= 136, "{}", size_of::<AcquireSlot<Backend>>() + counts);
         assert!(size_of::<TimerEvent>() <= 16, "{}", size_of::<TimerEvent>());
         assert!(
             size_of::<Call<CallKind<Driver<Backend>>>>() <= 104,

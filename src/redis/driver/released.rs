@@ -27,21 +27,24 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(in crate::redis) struct Released(Mutex<Inner>);
 
+/// A name, the token that was released, and until when the name stays taken all the same.
+pub(in crate::redis) type ReleasedToken = (Resource, OwnerToken, Option<Instant>);
+
 #[derive(Debug, Default)]
 struct Inner {
-    tokens: VecDeque<(Instant, Resource, OwnerToken)>,
+    tokens: VecDeque<(Instant, ReleasedToken)>,
     /// The server of each connection.
     servers: HashMap<Node, Option<Server>>,
 }
 
 impl Released {
-    /// A token was released.
-    pub(in crate::redis) fn add(&self, resource: &Resource, token: OwnerToken) {
+    /// A token was released. The name may stay taken.
+    pub(in crate::redis) fn add(&self, resource: &Resource, token: OwnerToken, kept_until: Option<Instant>) {
         let mut inner = self.0.lock();
         if inner.tokens.len() == MOST {
             inner.tokens.pop_front();
         }
-        inner.tokens.push_back((sync::now(), resource.clone(), token));
+        inner.tokens.push_back((sync::now(), (resource.clone(), token, kept_until)));
     }
 
     /// The node has slots of another one since.
@@ -56,16 +59,16 @@ impl Released {
         node: Node,
         server: Option<Server>,
         concerns: impl Fn(&Resource) -> bool,
-    ) -> Vec<(Resource, OwnerToken)> {
+    ) -> Vec<ReleasedToken> {
         let mut inner = self.0.lock();
         if inner.servers.insert(node, server.clone()) == Some(server) {
             return Vec::new();
         }
-        let (here, others) = inner.tokens.drain(..).partition::<Vec<_>, _>(|(_, resource, _)| concerns(resource));
+        let (here, others) = inner.tokens.drain(..).partition::<Vec<_>, _>(|(_, (resource, ..))| concerns(resource));
         inner.tokens.extend(others);
         let now = sync::now();
-        let recent = here.into_iter().filter(|(at, ..)| now.saturating_duration_since(*at) < LONGEST);
-        recent.map(|(_, resource, token)| (resource, token)).collect()
+        let recent = here.into_iter().filter(|(at, _)| now.saturating_duration_since(*at) < LONGEST);
+        recent.map(|(_, released)| released).collect()
     }
 }
 
@@ -94,17 +97,17 @@ mod tests {
         let released = Released::default();
         let repeated = |port| released.to_repeat(Node(0), Some(server(port)), |_| true);
         assert_eq!(repeated(1), []);
-        released.add(&name, token());
+        released.add(&name, token(), None);
         tokio::time::advance(LONGEST).await;
         let last: Vec<_> = (0..=MOST).map(|_| token()).collect();
         for token in &last[..2] {
-            released.add(&name, *token);
+            released.add(&name, *token, None);
         }
         assert_eq!(repeated(1), [], "the same server has them");
-        assert_eq!(repeated(2), [(name.clone(), last[0]), (name.clone(), last[1])]);
+        assert_eq!(repeated(2), [(name.clone(), last[0], None), (name.clone(), last[1], None)]);
         assert_eq!(repeated(1), [], "once");
         for token in &last {
-            released.add(&name, *token);
+            released.add(&name, *token, None);
         }
         assert_eq!(repeated(2).len(), MOST);
     }
@@ -116,13 +119,13 @@ mod tests {
         let tokens = names.clone().map(|_| OwnerToken::random(inbox, LockMode::Exclusive).unwrap());
         let released = Released::default();
         for (name, token) in names.iter().zip(tokens) {
-            released.add(name, token);
+            released.add(name, token, None);
         }
         let repeated =
             |node, name: &str| released.to_repeat(Node(node), Some(server(1)), |resource| *resource.as_str() == *name);
-        assert_eq!(repeated(1, "b"), [(names[1].clone(), tokens[1])]);
+        assert_eq!(repeated(1, "b"), [(names[1].clone(), tokens[1], None)]);
         assert_eq!(repeated(1, "a"), [], "the same connection");
-        assert_eq!(repeated(2, "a"), [(names[0].clone(), tokens[0])]);
+        assert_eq!(repeated(2, "a"), [(names[0].clone(), tokens[0], None)]);
     }
 
     /// A release without a reply becomes a cancellation. Once that is answered a failover may undo it as well.
@@ -140,6 +143,6 @@ mod tests {
         let cancellation = stage.call(|kind| matches!(kind, CallKind::CancelAgain));
         stage.answers(cancellation, Value::Int(1));
         let repeated = stage.driver().released.to_repeat(Node(0), Some(server(2)), |_| true);
-        assert_eq!(repeated, [(stage.resource.clone(), token)]);
+        assert_eq!(repeated, [(stage.resource.clone(), token, None)]);
     }
 }

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use crate::LockError;
 use crate::backend::Release;
-use crate::engine::{self, CallKind, CancelReply, Event, Host, OwnerToken, Refusal, Step};
+use crate::engine::{self, CallKind, CancelReply, Event, Host, OwnerToken, Refusal, Step, TtlMillis};
 use crate::redis::connection::{Reply, was_closed_before_reply};
 use crate::redis::protocol::{acquired, cancel_reply, owner_reply};
 
@@ -14,7 +14,12 @@ pub(in crate::redis) enum Replied<'a, H: Host> {
     /// For the lock.
     Lock(Event<'a, H>),
     /// For a release, and for the caller that waits for it, if one does.
-    Release { result: Result<Release, LockError>, answer: Option<oneshot::Sender<Result<Release, LockError>>> },
+    Release {
+        result: Result<Release, LockError>,
+        answer: Option<oneshot::Sender<Result<Release, LockError>>>,
+        /// For how long the name is to stay taken.
+        keep: Option<TtlMillis>,
+    },
     /// For a cancellation.
     Cancellation(engine::Reply<CancelReply>),
 }
@@ -33,8 +38,12 @@ impl<H: Host> Replied<'_, H> {
             (CallKind::Attempt(attempt, waiter), _) => {
                 Event::AttemptReply { token, attempt, waiter, reply: read(reply, acquired) }
             }
-            (CallKind::LocalHandover, Step::Reset { lease, .. }) => {
-                Event::HandoverReply { token, lease, reply: read(reply, owner_reply) }
+            (CallKind::LocalHandover { permit }, Step::Reset { lease, floor }) => {
+                Event::HandoverReply { token, lease, floor, permit, reply: read(reply, owner_reply) }
+            }
+            // Of the readers of this process, for one more.
+            (CallKind::LocalHandover { permit }, Step::Renew { lease }) => {
+                Event::HandoverReply { token, lease, floor: None, permit, reply: read(reply, owner_reply) }
             }
             (CallKind::Renew, Step::Renew { lease }) => {
                 Event::RenewReply { token, lease, reply: read(reply, owner_reply) }
@@ -42,13 +51,15 @@ impl<H: Host> Replied<'_, H> {
             (CallKind::Extend(extension), _) => {
                 Event::ExtendReply { token, extension, reply: read(reply, owner_reply) }
             }
-            (CallKind::Check | CallKind::LocalHandover | CallKind::Renew, _) => {
+            (CallKind::Check | CallKind::LocalHandover { .. } | CallKind::Renew, _) => {
                 Event::CheckReply { token, reply: read(reply, owner_reply) }
             }
-            (CallKind::Release(answer), _) => {
-                return Self::Release { result: released(reply, repeated), answer: Some(answer) };
+            (CallKind::Release(answer), step) => {
+                return Self::Release { result: released(reply, repeated), answer: Some(answer), keep: keep(step) };
             }
-            (CallKind::LetGo, _) => return Self::Release { result: released(reply, false), answer: None },
+            (CallKind::LetGo, step) => {
+                return Self::Release { result: released(reply, false), answer: None, keep: keep(step) };
+            }
             (CallKind::Cancel { .. } | CallKind::CancelAgain, _) => {
                 return Self::Cancellation(read(reply, cancel_reply));
             }
@@ -71,6 +82,11 @@ fn read<T>(reply: Reply, decode: impl FnOnce(&Value) -> Result<T, LockError>) ->
             engine::Reply::Indeterminate { was_cut: was_closed_before_reply(&error), error }
         }
     }
+}
+
+/// For how long a release leaves the name taken.
+fn keep(step: Step) -> Option<TtlMillis> {
+    if let Step::Release { keep } = step { keep } else { None }
 }
 
 /// The reply to a release, which was `repeated` if the connection was closed before its first reply.

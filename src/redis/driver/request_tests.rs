@@ -15,7 +15,7 @@ use crate::redis::acquire_slot::AcquireSlot;
 use crate::redis::backend::Backend;
 use crate::redis::connection::{Call, Caller, Reply};
 
-const FIRST_ACQUIRE: Step = Step::Acquire { lease: TTL, joining: Joining::Queue { deadline: None } };
+const FIRST_ACQUIRE: Step = Step::Acquire { lease: TTL, joining: Joining::Queue { deadline: None }, whole: false };
 
 fn is_acquire(kind: &CallKind) -> bool {
     matches!(kind, CallKind::Acquire)
@@ -54,7 +54,7 @@ async fn callers_behind_a_holder_that_lost_its_lock_have_a_request() {
 /// Sent before, the cancellation could run first, and the acquire would then take the lock for no caller.
 #[tokio::test(start_paused = true)]
 async fn an_acquire_in_flight_is_taken_back_once_its_outcome_is_known() {
-    let leave = Step::Leave { lease: TtlMillis::from(TTL), deadline: 1_015_000, polls: false };
+    let leave = Step::Leave { lease: TtlMillis::from(TTL), whole: false, deadline: 1_015_000, polls: false };
     let outcomes = [
         (answered([0, 30_000, 1_000_000_000, 1_015_000]), leave),
         (answered([1, 7, 1_000_000_000, 0]), Step::Release { keep: None }),

@@ -49,7 +49,7 @@ impl<B: LeaseOwner> Driver<B> {
         let mut any = self.watches.any();
         self.table.look_at_each(|lock| {
             waiters.extend(lock.waiters().map(Arc::clone));
-            if let Some(runtime) = lock.holder().and_then(|holder| holder.runtime()) {
+            for runtime in lock.holders().filter_map(|holder| holder.runtime()) {
                 runtimes.entry(runtime.id()).or_insert(runtime);
             }
         });

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Driver;
 use crate::backend::{GrantedLease, WaiterAdmission};
-use crate::engine::{self, Event, Grant, OwnerToken};
+use crate::engine::{self, Event, Grant, Lock, OwnerToken};
 use crate::redis::RedisLockOptions;
 use crate::redis::acquire_slot::{AcquireResult, AcquireSlot};
 use crate::redis::backend::Backend;
@@ -50,7 +50,8 @@ impl Stage {
     /// The owner token under which the lock is held.
     pub(super) fn token(&self) -> OwnerToken {
         let inbox = self.driver().router.first().inbox();
-        self.driver().table.look(&self.resource, |lock| lock.owner_token(inbox)).flatten().unwrap()
+        let token = |lock: &Lock<Driver<Backend>>| lock.owner_token(lock.holders().next()?, inbox);
+        self.driver().table.look(&self.resource, token).flatten().unwrap()
     }
 
     /// The queued call of this kind for the resource. All other queued calls are discarded.

@@ -124,7 +124,7 @@ async fn an_attempt_that_was_on_its_way_during_a_suspend_is_made_again() {
 /// granted it only once the server has confirmed the ownership.
 #[tokio::test(start_paused = true)]
 async fn a_lease_from_before_a_suspend_is_not_passed_on_unasked() {
-    let is_handover = |kind: &CallKind| matches!(kind, CallKind::LocalHandover);
+    let is_handover = |kind: &CallKind| matches!(kind, CallKind::LocalHandover { .. });
     for still_ours in [true, false] {
         let stage = Stage::new();
         let guard = stage.held(&stage.resource);
@@ -152,7 +152,7 @@ async fn a_wall_clock_that_is_set_costs_one_question() {
     let next = stage.queued_waiter(&stage.resource);
     let one_more = stage.queued_waiter(&stage.resource);
     drop(guard);
-    stage.answers(stage.call(|kind| matches!(kind, CallKind::LocalHandover)), Value::Int(1));
+    stage.answers(stage.call(|kind| matches!(kind, CallKind::LocalHandover { .. })), Value::Int(1));
     let guard = Stage::taken(&next).unwrap();
     drop(guard);
     assert!(Stage::taken(&one_more).is_some(), "the next hand-over needs no command");

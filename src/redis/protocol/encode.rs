@@ -75,11 +75,11 @@ pub(in crate::redis) fn encode<'a>(
         call.arg(&command.token.written()[..]);
     }
     match step {
-        Step::Acquire { lease, joining } => {
+        Step::Acquire { lease, joining, whole } => {
             call.arg(TtlMillis::from(lease).milliseconds());
             let (mode, deadline) = mode(joining, options.publishing);
             if mode == "m" {
-                call.arg(format!("m{}", claim(lease, options)));
+                call.arg(format!("m{}", claim(lease, whole, options)));
             } else {
                 call.arg(mode);
             }
@@ -92,10 +92,10 @@ pub(in crate::redis) fn encode<'a>(
                 call.arg("modes");
             }
         }
-        Step::Leave { lease, deadline, polls } => {
+        Step::Leave { lease, whole, deadline, polls } => {
             let joining = if polls { Joining::Poll { deadline } } else { Joining::Queue { deadline: Some(deadline) } };
             let (mode, _) = mode(joining, options.publishing);
-            let lease = if mode == "m" { claim(lease.get(), options) } else { lease.milliseconds() };
+            let lease = if mode == "m" { claim(lease.get(), whole, options) } else { lease.milliseconds() };
             call.arg(format!("{deadline}:{lease}:{mode}"));
         }
         Step::Renew { lease } => _ = call.arg(TtlMillis::from(lease).milliseconds()),
@@ -123,8 +123,8 @@ fn mode(joining: Joining, publishing: Publishing) -> (&'static str, Option<u64>)
 }
 
 /// The lease of a grant by notification until its owner confirms it, in milliseconds.
-fn claim(lease: Duration, options: EncodeOptions) -> u32 {
-    TtlMillis::from(lease.min(options.claim)).milliseconds()
+fn claim(lease: Duration, whole: bool, options: EncodeOptions) -> u32 {
+    TtlMillis::from(if whole { lease } else { lease.min(options.claim) }).milliseconds()
 }
 
 fn script(step: Step) -> &'static Script {

@@ -66,14 +66,14 @@ impl Host for SimulatedHost {
         self.inbox
     }
 
-    fn new_token(&self) -> Result<OwnerToken, LockError> {
+    fn new_token(&self, mode: LockMode) -> Result<OwnerToken, LockError> {
         let (high, low) = (self.random(), self.random());
         let [byte, ..] = high.to_be_bytes();
         let number = u128::from(high) << 64 | u128::from(low);
         let mut random = [byte >> 4; 17];
         let [_first, rest @ ..] = &mut random;
         *rest = number.to_ne_bytes();
-        OwnerToken::of_random(self.inbox, LockMode::Exclusive, random)
+        OwnerToken::of_random(self.inbox, mode, random)
     }
 
     fn jittered(&self, time: Duration) -> Duration {
@@ -189,11 +189,23 @@ impl Waiter for SimulatedWaiter {
         matches!(*self.0.state.lock(), SlotState::Gone)
     }
 
-    fn lease(&self, resource: &Resource, fence: FencingToken, from: Instant, length: Duration) -> SimulatedLease {
+    fn lease(
+        &self,
+        resource: &Resource,
+        fence: FencingToken,
+        (from, length): (Instant, Duration),
+        permit: Option<u32>,
+    ) -> SimulatedLease {
         let options = self.options();
         let term = Term::new(from, length).max_hold(options.configured_max_hold());
+        let state = LeaseState::held(resource.clone(), fence, term).in_mode(options.configured_mode());
+        if let Some(permit) = permit {
+            state.set_permit(permit);
+        }
+        let at_least = options.configured_at_least();
         SimulatedLease(Arc::new(LeaseParts {
-            state: LeaseState::held(resource.clone(), fence, term),
+            state,
+            kept_until: (!at_least.is_zero()).then(|| from + at_least),
             renewal: options.configured_auto_renew().then(|| options.configured_ttl().into()),
             is_taken: AtomicBool::new(false),
         }))
@@ -207,6 +219,7 @@ pub(super) struct SimulatedLease(pub(super) Arc<LeaseParts>);
 pub(super) struct LeaseParts {
     state: LeaseState,
     renewal: Option<TtlMillis>,
+    kept_until: Option<Instant>,
     pub(super) is_taken: AtomicBool,
 }
 
@@ -217,6 +230,10 @@ impl Lease for SimulatedLease {
 
     fn renewal(&self) -> Option<Duration> {
         self.0.renewal.map(TtlMillis::get)
+    }
+
+    fn kept_until(&self) -> Option<Instant> {
+        self.0.kept_until
     }
 
     fn is_taken(&self) -> bool {

@@ -329,7 +329,7 @@ impl Node {
     /// How many locks are held by a lease that neither a caller nor a guard has.
     pub fn forgotten_leases(&self) -> usize {
         let inner = self.process.inner();
-        let holders = inner.locks.iter().filter_map(|entry| entry.lock.holder());
+        let holders = inner.locks.iter().flat_map(|entry| entry.lock.holders());
         holders.filter(|lease| Arc::strong_count(&lease.0) == 1).count()
     }
 
