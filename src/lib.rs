@@ -13,6 +13,7 @@
 //!   [`LockHandle`] is a view of a held lock that can be cloned and passed on.
 //! - [`ReadWriteLock`] has readers that hold it together and writers that hold it alone. [`Locking::semaphore`] lets at most so
 //!   many callers hold a lock at once. `docs/kinds.md` says which kind is for what.
+//! - [`LockSet`] is several locks at once: all or nothing, and never a deadlock among sets.
 //! - [`LockLayer`] runs each request of a Tower service under the lock that the request names.
 //! - `HttpLockLayer` does so for HTTP and gRPC, and answers refused requests itself (feature `http`).
 //! - [`DistributedLockProvider`] keeps the locks. `RedisLockProvider` keeps them on a Redis or Valkey server, for all
@@ -123,11 +124,14 @@ pub use self::redis::{RedisLockOptions, RedisLockProvider, RedisWarning};
 #[deprecated(since = "0.2.0", note = "is called `RedisWarning` now")]
 pub type Finding = RedisWarning;
 pub use backend::Release;
-pub use lock::{DistributedLock, DistributedLockProvider, LockGuard, LockHandle, Lost, ReadWriteLock};
+pub use lock::{
+    DistributedLock, DistributedLockProvider, LockGuard, LockHandle, LockSet, LockSetGuard, LockSetHandle, Lost,
+    ReadWriteLock,
+};
 #[cfg(feature = "memory")]
 pub use memory::{InMemoryLockProvider, LockInfo};
 pub use registry::{Locking, LockingBuilder};
-pub use tower::{IntoResource, LockLayer, LockService, OnLost};
+pub use tower::{IntoResource, LockLayer, LockRequests, LockService, OnLost};
 pub use types::{
     BoxError, BuildError, BuildProblem, Cause, FencingToken, LockError, LockMode, LockOptions, LockRequest,
     ParseFencingTokenError, RefusedValue, Resource, ResourceError,

@@ -54,7 +54,9 @@ async fn a_cancelled_waiter_that_stays_is_caught() {
             "cancelled_when_just_granted",
             "cancelled_at_every_await_point",
             "fences_rise_over_abandonment",
-            "waiters_are_limited"
+            "waiters_are_limited",
+            "sets_are_all_or_nothing",
+            "sets_that_wait_hold_what_comes_before"
         ]
     );
 }
@@ -87,7 +89,8 @@ async fn a_constant_fence_is_caught() {
             "fences_rise_over_expiry",
             "fences_rise_over_abandonment",
             "fences_rise_along_a_queue",
-            "fences_rise_over_a_restart"
+            "fences_rise_over_a_restart",
+            "sets_are_all_or_nothing"
         ]
     );
 }

@@ -62,6 +62,7 @@ async fn with_time_limit(case: impl Future<Output = ()>) {
 /// Every case, as a list.
 pub fn cases<S: Subject>() -> Vec<Case<S>> {
     let mut all = crate::__conformance_cases!(exclusive[crate::__conformance_list][S]);
+    all.extend(crate::__conformance_cases!(sets[crate::__conformance_list][S]));
     all.extend(crate::__conformance_cases!(shared[crate::__conformance_list][S]));
     all.extend(crate::__conformance_cases!(permits[crate::__conformance_list][S]));
     all.extend(crate::__conformance_cases!(at_least[crate::__conformance_list][S]));
@@ -73,8 +74,8 @@ pub fn cases<S: Subject>() -> Vec<Case<S>> {
 /// It takes an expression whose value is a [`Subject`]. The expression is evaluated once per test, inside a tokio runtime and
 /// in an async block, so it may use `.await`.
 ///
-/// After the subject it may name groups, of which the tests are made: `exclusive`, `shared`, `permits`, `at_least`. All of them
-/// by default. Those that the provider does not support pass and prove nothing.
+/// After the subject it may name groups, of which the tests are made: `exclusive`, `sets`, `shared`, `permits`,
+/// `at_least`. All of them by default. Those that the provider does not support pass and prove nothing.
 ///
 /// # Examples
 ///
@@ -82,7 +83,7 @@ pub fn cases<S: Subject>() -> Vec<Case<S>> {
 #[macro_export]
 macro_rules! conformance_tests {
     ($subject:expr) => {
-        $crate::conformance_tests!($subject, exclusive, shared, permits, at_least);
+        $crate::conformance_tests!($subject, exclusive, sets, shared, permits, at_least);
     };
     ($subject:expr, $($group:ident),+ $(,)?) => {
         $crate::__conformance_groups!([$subject] $($group)+);
@@ -193,6 +194,14 @@ macro_rules! __conformance_cases {
             acquire_without_a_runtime_is_an_error
             closed_with_locks_held
             closed_with_waiters
+        }
+    };
+    (sets [$($then:tt)*] [$($with:tt)*]) => {
+        $($then)*! {
+            [$($with)*]
+            sets_are_all_or_nothing
+            sets_that_wait_hold_what_comes_before
+            sets_never_deadlock
         }
     };
     (shared [$($then:tt)*] [$($with:tt)*]) => {

@@ -42,6 +42,7 @@
 //! | `extending` | extension, renewal, the longest hold |
 //! | `loss` | the loss signal |
 //! | `fencing` | tokens rise, also over a restart |
+//! | `sets` | several locks at once |
 //! | `limits` | bad names and options, the limit on waiters |
 //! | `budgets` | the number of commands |
 //! | `lifecycle` | threads without a runtime, and closing |
@@ -51,8 +52,8 @@
 //!
 //! The last three are groups for what a provider may lack. It says so in [`LockBackend::supports`], and then its locks with
 //! such options are [`LockError::Unsupported`](crate::LockError::Unsupported): the cases of the group pass and prove nothing.
-//! To run some groups alone, name them: `conformance_tests!(Memory::default(), shared, permits)`. The group of all other
-//! cases is `exclusive`.
+//! To run some groups alone, name them: `conformance_tests!(Memory::default(), shared, permits)`. The group `sets`
+//! takes several exclusive locks at once, and that of all other cases is `exclusive`.
 //!
 //! [`cases`] returns them as a list, to run them in another way.
 //!
@@ -74,6 +75,7 @@ mod loss;
 mod order;
 mod permits;
 mod scene;
+mod sets;
 mod shared;
 mod subject;
 mod waiting;
@@ -91,6 +93,7 @@ pub use limits::*;
 pub use loss::*;
 pub use order::*;
 pub use permits::*;
+pub use sets::*;
 pub use shared::*;
 pub use subject::Subject;
 pub use waiting::*;

@@ -219,6 +219,11 @@ impl DistributedLock {
         self.resource == *handle.resource() && handle.granted_by() == Some(self.backend.id()) && handle.is_held()
     }
 
+    /// What grants the lock.
+    pub(super) fn backend(&self) -> &Arc<dyn LockBackend> {
+        &self.backend
+    }
+
     /// Starts an acquire. A result that is known at once is written to `answer`, which is `Ok(None)` before.
     #[inline]
     pub(super) fn begin(&self, wait: Wait, answer: &mut Acquired) -> Option<Pending> {

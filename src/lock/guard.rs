@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::handle::describe;
-use crate::backend::{GrantedLease, Release, Releasing};
+use crate::backend::{BoxFuture, GrantedLease, Release, Releasing};
 use crate::sync::now;
 use crate::types::check_lease;
 use crate::{FencingToken, LockError, LockHandle, LockMode, Lost, Resource};
@@ -186,6 +186,12 @@ impl LockGuard {
     ///   lease ends at the earlier of both times.
     #[doc(alias = "ExtendAsync")]
     pub async fn extend(&self, duration: Duration) -> Result<bool, LockError> {
+        self.check_extension(duration)?;
+        self.begin_extension(duration).await
+    }
+
+    /// Whether the lease may be extended by this.
+    pub(super) fn check_extension(&self, duration: Duration) -> Result<(), LockError> {
         check_lease("duration (of extend)", duration)?;
         let lease = self.0.share();
         if let Some(limit) = lease.state().limit() {
@@ -195,7 +201,11 @@ impl LockGuard {
                 return Err(LockError::invalid_options("duration (of extend)", format!("{duration:?}"), allowed));
             }
         }
-        lease.extend(duration).await
+        Ok(())
+    }
+
+    pub(super) fn begin_extension(&self, duration: Duration) -> BoxFuture<'static, Result<bool, LockError>> {
+        self.0.share().extend(duration)
     }
 
     /// Releases the lock, and waits for the backend's reply.
@@ -218,11 +228,11 @@ impl LockGuard {
 
     /// See [`GrantedLease::release_at_once`].
     #[inline]
-    pub(crate) fn release_at_once(&mut self) -> Option<Release> {
+    pub(super) fn release_at_once(&mut self) -> Option<Release> {
         self.0.release_at_once()
     }
 
-    pub(crate) fn release_later(&self) -> Releasing {
+    pub(super) fn release_later(&self) -> Releasing {
         self.0.release_later()
     }
 }

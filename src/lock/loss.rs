@@ -12,7 +12,8 @@ use crate::sync::{Sleep, sleep_until};
 /// Resolves when a guard no longer holds its lock: the lease has ended, the backend has reported another owner, or the
 /// provider was closed. At once if that has happened already; never because of the guard's own release.
 ///
-/// Returned by [`LockGuard::lost`](crate::LockGuard::lost) and [`LockHandle::lost`](crate::LockHandle::lost).
+/// Returned by [`LockGuard::lost`](crate::LockGuard::lost) and [`LockHandle::lost`](crate::LockHandle::lost), and for the
+/// first of several locks by [`LockSetGuard::lost`](crate::LockSetGuard::lost).
 /// It has its own timer, and so does not depend on a reply of the backend.
 ///
 /// A shutdown is a loss too: [`Locking::close`](crate::Locking::close) releases every lock, and another process may
@@ -28,6 +29,14 @@ use crate::sync::{Sleep, sleep_until};
 /// Polling panics outside a tokio runtime, or in one without a timer (`enable_time`), if the lease has an end.
 #[must_use = "futures do nothing unless polled"]
 pub struct Lost {
+    /// `None` only for a set that has no lock yet.
+    first: Option<LeaseLost>,
+    /// Those of the other locks of a set.
+    others: Vec<LeaseLost>,
+}
+
+/// Resolves when one lease is lost.
+struct LeaseLost {
     lease: Arc<dyn Lease>,
     watcher: Option<Watcher>,
     /// Boxed, so that the signal is `Unpin`. Made only for a lease with an end, so that the signal is small otherwise.
@@ -36,7 +45,13 @@ pub struct Lost {
 
 impl Lost {
     pub(crate) fn new(lease: Arc<dyn Lease>) -> Self {
-        Self { lease, watcher: None, timer: None }
+        Self { first: Some(LeaseLost { lease, watcher: None, timer: None }), others: Vec::new() }
+    }
+
+    /// Resolves when the first of several locks is lost.
+    pub(super) fn of_any(locks: impl Iterator<Item = Self>) -> Self {
+        let mut leases = locks.filter_map(|lost| lost.first);
+        Self { first: leases.next(), others: leases.collect() }
     }
 }
 
@@ -44,26 +59,33 @@ impl Future for Lost {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
+        let Self { first, others } = &mut *self;
+        let is_lost = first.iter_mut().chain(others).any(|lease| lease.poll(cx).is_ready());
+        if is_lost { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl LeaseLost {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let ends = match this.lease.state().watch(cx, &mut this.watcher) {
+            let ends = match self.lease.state().watch(cx, &mut self.watcher) {
                 LeaseStatus::Lost => return Poll::Ready(()),
                 // Before the grant and after the release there is no lock to lose.
                 LeaseStatus::Pending | LeaseStatus::Released | LeaseStatus::Held(None) => return Poll::Pending,
                 LeaseStatus::Held(Some(ends)) => ends,
             };
-            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
             if timer.deadline() != ends {
                 timer.as_mut().reset(ends);
             }
             ready!(timer.as_mut().poll(cx));
             // The timer has a resolution of a millisecond and may be early by less than one. Then it is set again.
-            this.timer = None;
+            self.timer = None;
         }
     }
 }
 
-impl Drop for Lost {
+impl Drop for LeaseLost {
     fn drop(&mut self) {
         if let Some(watcher) = self.watcher.take() {
             self.lease.state().forget(watcher);
@@ -73,6 +95,7 @@ impl Drop for Lost {
 
 impl fmt::Debug for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lost").field("resource", self.lease.state().resource()).finish_non_exhaustive()
+        let leases = self.first.iter().chain(&self.others);
+        f.debug_tuple("Lost").field(&leases.map(|lost| lost.lease.state().resource()).collect::<Vec<_>>()).finish()
     }
 }

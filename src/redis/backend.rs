@@ -96,6 +96,10 @@ impl LockBackend for Backend {
     fn supports(&self, _: &LockOptions) -> bool {
         true
     }
+
+    fn together(&self, calls: &mut dyn FnMut()) {
+        self.driver.router.together(calls);
+    }
 }
 
 impl LeaseOwner for Backend {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::LockingBuilder;
 use crate::{
-    BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockMode, LockOptions,
-    ReadWriteLock, Resource,
+    BuildError, BuildProblem, DistributedLock, DistributedLockProvider, LockError, LockMode, LockOptions, LockRequest,
+    LockSet, ReadWriteLock, Resource,
 };
 
 /// The providers that were registered at start-up. Cheap to clone; keep it in the application's state.
@@ -150,6 +150,43 @@ impl Locking {
         R::Error: Into<LockError>,
     {
         self.lock_with(resource, self.registry.options.mode(LockMode::permits(n)))
+    }
+
+    /// Several locks that are taken at once, all or nothing: 1 to 64 names, in any order. Each of `requests` is a `&str`, a
+    /// `String`, a [`Resource`] or a [`LockRequest`]. What a request does not set is taken from the default options, and its
+    /// [wait](LockRequest::wait) does not count.
+    ///
+    /// A name that comes again in the same [mode](crate::LockMode) counts once, with the options of its first request.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::InvalidResource`] if a name is not valid. [`LockError::InvalidOptions`] if there are no names or more than
+    /// 64, if one name is asked for in two modes, or if an option is out of its range. [`LockError::Unsupported`] if the
+    /// provider does not have locks with these options.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "memory")] {
+    /// use orchestrix_locking::{LockError, LockMode, LockRequest, LockSetGuard, Locking};
+    ///
+    /// async fn book(locking: &Locking, room: &str) -> Result<LockSetGuard, LockError> {
+    ///     let plan = LockRequest::try_from("plan")?.mode(LockMode::Shared);
+    ///     locking.lock_all([plan, LockRequest::try_from(room)?])?.acquire().await
+    /// }
+    /// # let _ = book; }
+    /// ```
+    pub fn lock_all<I>(&self, requests: I) -> Result<LockSet, LockError>
+    where
+        I: IntoIterator,
+        I::Item: TryInto<LockRequest>,
+        <I::Item as TryInto<LockRequest>>::Error: Into<LockError>,
+    {
+        LockSet::new(requests.into_iter().map(|request| {
+            let request = request.try_into().map_err(Into::into)?;
+            let options = request.options_or(self.registry.options);
+            self.provider.create_lock(request.into_resource(), options)
+        }))
     }
 
     /// The provider itself.

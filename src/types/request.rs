@@ -27,27 +27,45 @@ use super::{LockError, LockMode, LockOptions, Resource, Wait};
 pub struct LockRequest {
     resource: Resource,
     options: LockOptions,
+    set: OptionsSet,
     wait: Wait,
+}
+
+/// Which options the request itself has set. The others are those of whoever makes a lock of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OptionsSet {
+    None,
+    Mode,
+    All,
 }
 
 impl LockRequest {
     /// A request for the lock on `resource`, with the default options, and without waiting.
+    ///
+    /// Where there are registered options or those of a layer, [`Locking::lock_all`](crate::Locking::lock_all) and the layers
+    /// use them in place of what was not set here. How long they wait is said to them, and not by the request.
     #[inline]
     pub fn new(resource: impl Into<Resource>) -> Self {
-        Self { resource: resource.into(), options: LockOptions::default(), wait: Wait::No }
+        Self { resource: resource.into(), options: LockOptions::default(), set: OptionsSet::None, wait: Wait::No }
     }
 
-    /// The options with which the resource is locked. Their ranges are checked where the request is used.
+    /// The options with which the resource is locked. Their ranges are checked where the request is used. A mode that was set
+    /// before stays if these have the default, [`LockMode::Exclusive`].
     #[inline]
     pub fn options(mut self, options: LockOptions) -> Self {
-        self.options = options;
+        let mode = self.options.configured_mode();
+        self.options = if options.configured_mode() == LockMode::Exclusive { options.mode(mode) } else { options };
+        self.set = OptionsSet::All;
         self
     }
 
-    /// Who may hold the lock at the same time: as [`LockOptions::mode`], whose other options stay.
+    /// Who may hold the lock at the same time: as [`LockOptions::mode`]. The other options stay.
     #[inline]
     pub fn mode(mut self, mode: LockMode) -> Self {
         self.options = self.options.mode(mode);
+        if self.set == OptionsSet::None {
+            self.set = OptionsSet::Mode;
+        }
         self
     }
 
@@ -69,6 +87,15 @@ impl LockRequest {
     #[inline]
     pub fn configured_options(&self) -> &LockOptions {
         &self.options
+    }
+
+    /// The options that were set, and `defaults` for the others.
+    pub(crate) fn options_or(&self, defaults: LockOptions) -> LockOptions {
+        match self.set {
+            OptionsSet::None => defaults,
+            OptionsSet::Mode => defaults.mode(self.options.configured_mode()),
+            OptionsSet::All => self.options,
+        }
     }
 
     /// The wait that was set.
@@ -124,7 +151,7 @@ impl<'a> LockRequestRef<'a> {
 
     /// The request itself.
     pub fn to_request(&self) -> LockRequest {
-        LockRequest { resource: self.resource.clone(), options: *self.options, wait: self.wait }
+        LockRequest::new(self.resource).options(*self.options).wait(self.wait)
     }
 }
 
@@ -169,5 +196,27 @@ impl TryFrom<Cow<'_, str>> for LockRequest {
 
     fn try_from(name: Cow<'_, str>) -> Result<Self, LockError> {
         Resource::try_from(name).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_request_has_what_it_sets_and_the_rest_of_others() -> Result<(), LockError> {
+        let (short, long) = (Duration::from_secs(1), Duration::from_secs(60));
+        let defaults = LockOptions::default().ttl(long).mode(LockMode::permits(3));
+        let request = LockRequest::try_from("name")?;
+        assert_eq!(request.options_or(defaults), defaults);
+        let shared = request.clone().mode(LockMode::Shared);
+        assert_eq!(shared.options_or(defaults), defaults.mode(LockMode::Shared));
+        let own = LockOptions::default().ttl(short);
+        assert_eq!(request.clone().options(own).options_or(defaults), own);
+        let kept = own.mode(LockMode::Shared);
+        assert_eq!(shared.options(own).options_or(defaults), kept, "in whichever order");
+        Ok(())
     }
 }

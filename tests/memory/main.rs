@@ -25,6 +25,7 @@ mod polling;
 mod registration;
 mod request;
 mod resource;
+mod sets;
 mod sharing;
 mod soak;
 #[path = "../support/soak.rs"]

@@ -40,6 +40,7 @@ mod scripts;
 #[cfg(all(feature = "axum", feature = "metrics", feature = "tracing"))]
 mod secret_leaks;
 mod sentinel;
+mod sets;
 mod soak;
 #[path = "../support/soak.rs"]
 mod soaking;

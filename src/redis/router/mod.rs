@@ -4,12 +4,14 @@
 //! serves slots, and a call goes over that of its name's slot. The first connection has no server then: its queue holds the
 //! calls for which no node is known at this moment, and its task keeps the map of the slots (`connection::cluster_supervisor`).
 
+mod cork;
 mod routes;
 
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
+use self::cork::{Corked, is_corked};
 use self::routes::{Changes, Routes};
 use super::connection::{Call, Caller, Connection, Node, Redirect, Withdrawn};
 use super::connection_string::{Server, Servers};
@@ -110,8 +112,21 @@ impl<C: Caller> Router<C> {
         self.with(&resource, |connection| connection.enqueue(call));
     }
 
-    /// Sees to it that everything that was enqueued is sent.
+    /// Runs `calls`, and sends what it enqueues only afterwards, together.
+    pub(super) fn together(&self, calls: &mut dyn FnMut()) {
+        let _corked = Corked::new(self.address(), || self.flush());
+        calls();
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Sees to it that everything that was enqueued is sent; [later](Self::together), if more calls are about to follow.
     pub(super) fn flush(&self) {
+        if is_corked(self.address()) {
+            return;
+        }
         self.first.flush();
         if let Some(cluster) = self.cluster.get() {
             // Not under the lock: a flush may send.
