@@ -48,4 +48,4 @@
 //!
 //! `docs/middleware.md` says where to put the layer.
 
-pub use crate::tower::{IntoResource, LockLayer, LockService, NamesLock, OnLost, ResponseFuture};
+pub use crate::tower::{IntoResource, LockLayer, LockRequests, LockService, NamesLock, OnLost, ResponseFuture};

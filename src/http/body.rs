@@ -2,7 +2,7 @@
 //!
 //! # How it works
 //!
-//! The body owns the guard. It keeps the last frame back until the lock is released: a client that has its whole answer
+//! The body owns the guards. It keeps the last frame back until the lock is released: a client that has its whole answer
 //! finds the lock free. These frames are the last one:
 //!
 //! - trailers, an error, and the end of the stream;
@@ -29,7 +29,8 @@ use super::bounded_release::BoundedRelease;
 use super::config::Ending;
 use super::cut_off::CutOff;
 use super::framing::Framing;
-use crate::{BoxError, LockError, LockGuard, Lost};
+use crate::lock::Held;
+use crate::{BoxError, LockError, Lost};
 
 /// A response body that holds the lock until it has ended. See [`HttpLockLayer`](crate::HttpLockLayer).
 ///
@@ -51,7 +52,7 @@ enum Stage<D> {
     Refusal(Bytes),
     /// The same, for a connection that must end with it.
     CutOff(CutOff),
-    Held(Held),
+    Locked(Locked),
     /// The last frame is kept back until the release is done. `None` is the end of the stream.
     Releasing {
         release: BoundedRelease,
@@ -60,8 +61,8 @@ enum Stage<D> {
     },
 }
 
-struct Held {
-    guard: LockGuard,
+struct Locked {
+    held: Held,
     ending: Ending,
     /// Made when the inner body is pending for the first time.
     lost: Option<Lost>,
@@ -86,19 +87,19 @@ impl<B: Body> LockBody<B> {
         Self { inner: None, stage: Stage::CutOff(cut_off) }
     }
 
-    pub(super) fn held(inner: B, guard: LockGuard, ending: Ending, framing: &Framing) -> Self {
-        let held = Held { guard, ending, lost: None, bytes_left: framing.length() };
-        Self { inner: Some(inner), stage: Stage::Held(held) }
+    pub(super) fn held(inner: B, held: Held, ending: Ending, framing: &Framing) -> Self {
+        let locked = Locked { held, ending, lost: None, bytes_left: framing.length() };
+        Self { inner: Some(inner), stage: Stage::Locked(locked) }
     }
 }
 
-impl Held {
+impl Locked {
     fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.ending.cancels {
             return Poll::Pending;
         }
-        let guard = &self.guard;
-        Pin::new(self.lost.get_or_insert_with(|| guard.lost())).poll(cx)
+        let held = &self.held;
+        Pin::new(self.lost.get_or_insert_with(|| held.lost())).poll(cx)
     }
 
     /// Whether the answer's announced length is complete with this frame.
@@ -121,9 +122,9 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
 
-        if let Stage::Held(held) = this.stage {
+        if let Stage::Locked(locked) = this.stage {
             // Checked before every frame: a body that is never pending never polls the loss signal.
-            let lost = held.ending.cancels && !held.guard.is_held();
+            let lost = locked.ending.cancels && !locked.held.is_held();
             let polled = match this.inner.as_mut().as_pin_mut() {
                 _ if lost => Poll::Pending,
                 Some(inner) => inner.poll_frame(cx),
@@ -133,7 +134,7 @@ where
                 Poll::Ready(frame) => frame.map(|frame| frame.map_err(Into::into)),
                 Poll::Pending => {
                     if !lost {
-                        ready!(held.poll_lost(cx));
+                        ready!(locked.poll_lost(cx));
                     }
                     let lost = end_with_loss(this.inner);
                     *this.stage = Stage::Unlocked;
@@ -147,23 +148,20 @@ where
                 }
             };
             // A complete answer may still have trailers or an end of stream, so the inner body stays.
-            let complete = matches!(&frame, Some(Ok(frame)) if held.completed_by(frame));
+            let complete = matches!(&frame, Some(Ok(frame)) if locked.completed_by(frame));
             if ended {
                 this.inner.set(None);
             } else if !complete {
                 return Poll::Ready(frame);
             }
-            let Stage::Held(Held { mut guard, ending, .. }) = mem::replace(this.stage, Stage::Unlocked) else {
+            let Stage::Locked(Locked { mut held, ending, .. }) = mem::replace(this.stage, Stage::Unlocked) else {
                 return Poll::Pending;
             };
             let cancels = ending.cancels;
-            match BoundedRelease::at_once(&mut guard) {
-                Some(lost) if lost && cancels => return end_with_loss(this.inner),
-                Some(_) => return Poll::Ready(frame),
-                None => {
-                    let release = BoundedRelease::later(&guard, ending.release_timeout);
-                    *this.stage = Stage::Releasing { release, cancels, frame };
-                }
+            match BoundedRelease::begin(&mut held, ending.release_timeout) {
+                Ok(lost) if lost && cancels => return end_with_loss(this.inner),
+                Ok(_) => return Poll::Ready(frame),
+                Err(release) => *this.stage = Stage::Releasing { release, cancels, frame },
             }
         }
 
@@ -237,10 +235,10 @@ fn with_frame(hint: &SizeHint, bytes: u64) -> SizeHint {
 
 impl<B: Body> fmt::Debug for LockBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let guard = match &self.stage {
-            Stage::Held(held) => Some(&held.guard),
+        let held = match &self.stage {
+            Stage::Locked(locked) => Some(&locked.held),
             _ => None,
         };
-        f.debug_struct("LockBody").field("held", &guard).finish_non_exhaustive()
+        f.debug_struct("LockBody").field("held", &held).finish_non_exhaustive()
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-use crate::LockGuard;
 use crate::backend::{Release, Releasing};
+use crate::lock::Held;
 
 /// Resolves when the backend has replied to the release, or when its time is up: a silent backend must not hold back the
 /// answer to the client for ever. The release goes on in the background then.
@@ -23,15 +23,13 @@ pub(super) struct BoundedRelease {
 }
 
 impl BoundedRelease {
-    /// Releases the lock if the backend can reply at once: `Some(true)` if the lock had been lost. `None` if there is a
-    /// reply to wait for; then call [`later`](Self::later).
+    /// Releases the locks. `Ok(true)` if the backend has replied at once that one had been lost.
     #[inline]
-    pub(super) fn at_once(guard: &mut LockGuard) -> Option<bool> {
-        guard.release_at_once().map(|release| release == Release::AlreadyLost)
-    }
-
-    pub(super) fn later(guard: &LockGuard, timeout: Duration) -> Self {
-        Self { releasing: guard.release_later(), timeout, timer: None }
+    pub(super) fn begin(held: &mut Held, timeout: Duration) -> Result<bool, Self> {
+        match held.release() {
+            Ok(release) => Ok(release == Release::AlreadyLost),
+            Err(releasing) => Err(Self { releasing, timeout, timer: None }),
+        }
     }
 }
 

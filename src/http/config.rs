@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use ::http::Method;
+
 use super::OnDisconnect;
 use crate::tower::LayerConfig as Common;
-use crate::{LockOptions, OnLost};
+use crate::{LockMode, LockOptions, OnLost};
 
 /// Until when a request holds its lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +27,8 @@ pub enum HoldUntil {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LayerConfig {
     pub(super) common: Common,
+    /// Whether the method of a request says its mode.
+    pub(super) shared_for_safe_methods: bool,
     pub(super) hold_until: HoldUntil,
     pub(super) release_timeout: Duration,
     pub(super) on_disconnect: OnDisconnect,
@@ -44,9 +48,20 @@ impl LayerConfig {
         let common = Common::new(options);
         Self {
             common,
+            shared_for_safe_methods: false,
             hold_until: HoldUntil::default(),
             release_timeout: Duration::from_secs(5),
             on_disconnect: OnDisconnect::default(),
+        }
+    }
+
+    /// The common settings for a request with this method.
+    #[inline]
+    pub(super) fn common_for(&self, method: &Method) -> Common {
+        match self.shared_for_safe_methods {
+            false => self.common,
+            true if is_safe(method) => self.common.mode(LockMode::Shared),
+            true => self.common.mode(LockMode::Exclusive),
         }
     }
 
@@ -54,4 +69,10 @@ impl LayerConfig {
         let Self { common, hold_until, release_timeout, .. } = *self;
         Ending { hold_until, release_timeout, cancels: common.on_lost == OnLost::Cancel }
     }
+}
+
+/// Whether the method is one of RFC 9110, section 9.2.1. `Method::is_safe` knows more of them, such as QUERY, in some versions
+/// of its crate: who holds a lock beside whom must not depend on that.
+fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)
 }

@@ -20,16 +20,16 @@ use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 use tower_service::Service;
 
-use crate::tower::{BeforeCall, LockedCall};
-use crate::{LockError, LockGuard};
+use crate::lock::Held;
+use crate::tower::{BeforeCall, LockedCall, Refused};
 
 /// How a call ended.
 #[derive(Debug)]
 pub(crate) enum Outcome<T, E> {
-    /// The inner service answered, and its future has been dropped. The guard still holds the lock, if there is one.
-    Answered(Result<T, E>, Option<LockGuard>),
+    /// The inner service answered, and its future has been dropped. The locks are still held, if there are any.
+    Answered(Result<T, E>, Option<Held>),
     /// The lock was not granted, or was lost.
-    Refused(LockError),
+    Refused(Refused),
 }
 
 impl<S, R, H> Future for LockedCall<S, R, H>
@@ -42,8 +42,8 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match ready!(self.as_mut().poll_answer(cx)) {
-            Ok(answer) => Outcome::Answered(answer, self.take_guard()),
-            Err(error) => Outcome::Refused(error),
+            Ok(answer) => Outcome::Answered(answer, self.take_held()),
+            Err(refused) => Outcome::Refused(refused),
         })
     }
 }
@@ -91,10 +91,10 @@ where
     fn detach(self: Pin<Box<Self>>, runtime: &Handle) {
         // A runtime that is shutting down drops the task at once: first the handler, then its lock.
         drop(runtime.spawn(async move {
-            if let Outcome::Answered(answer, guard) = self.await {
+            if let Outcome::Answered(answer, held) = self.await {
                 // The body of the answer has to be dropped while the lock is held.
                 drop(answer);
-                drop(guard);
+                drop(held);
             }
         }));
     }

@@ -15,15 +15,16 @@ use super::bounded_release::BoundedRelease;
 use super::config::{Ending, LayerConfig};
 use super::detach::{DetachOnDrop, Outcome};
 use super::framing::Framing;
-use super::held::{insert_handle, keep_outer};
+use super::held::{insert_handles, keep_outer};
 use super::refusal::is_program_mistake;
 use super::refusal_response::Style;
 use super::upgrade::Upgrade;
 use super::{HoldUntil, LockBody, Refusal};
+use crate::LockError;
 use crate::backend::take_lease_left;
+use crate::lock::Held;
 use crate::telemetry::Misconfigured;
-use crate::tower::{BeforeCall, LockedCall};
-use crate::{LockError, LockGuard};
+use crate::tower::{BeforeCall, LockedCall, Refused};
 
 /// Waits for the lock, runs the inner service under it, and resolves to its answer or to a refusal.
 ///
@@ -72,7 +73,7 @@ pub(super) struct RequestContext {
     pub(super) mistake_logged: bool,
 }
 
-/// Puts a handle of the lock into the request's extensions.
+/// Puts the handles of the locks into the request's extensions.
 #[derive(Debug, Clone)]
 pub(super) struct InsertHandle {
     /// Set for a request that asks for an upgrade.
@@ -80,13 +81,12 @@ pub(super) struct InsertHandle {
 }
 
 impl<B> BeforeCall<Request<B>> for InsertHandle {
-    fn before_call(&self, request: &mut Request<B>, guard: &LockGuard) {
+    fn before_call(&self, request: &mut Request<B>, held: &Held) {
+        let extensions = request.extensions_mut();
+        keep_outer(extensions);
         match &self.upgrade {
-            None => insert_handle(request.extensions_mut(), guard.handle()),
-            Some(upgrade) => {
-                keep_outer(request.extensions_mut());
-                upgrade.insert_handle(guard, request.extensions_mut());
-            }
+            None => insert_handles(extensions, held, |handle| handle),
+            Some(upgrade) => upgrade.insert_handles(held, extensions),
         }
     }
 }
@@ -105,14 +105,14 @@ impl RequestContext {
     }
 
     /// The answer to a request that is refused before its handler was called.
-    fn refuse<B: Body>(&self, error: LockError) -> Response<LockBody<B>> {
-        self.refusal(error).map(LockBody::refusal)
+    fn refuse<B: Body>(&self, refused: Refused) -> Response<LockBody<B>> {
+        self.refusal(refused).map(LockBody::refusal)
     }
 
     /// The answer to a request that is refused after its handler was called. A task of the handler may be given the
     /// connection although the upgrade is refused, unless the answer ends the connection with an error.
     fn refuse_after_call<B: Body>(&self, error: LockError) -> Response<LockBody<B>> {
-        let mut answer = self.refusal(error);
+        let mut answer = self.refusal(error.into());
         if !self.upgrade.as_ref().is_some_and(|upgrade| upgrade.may_begin(&self.framing)) {
             return answer.map(LockBody::refusal);
         }
@@ -129,11 +129,16 @@ impl RequestContext {
         answer.map(LockBody::cut_off)
     }
 
-    fn refusal(&self, error: LockError) -> Response<bytes::Bytes> {
-        if !self.mistake_logged && is_program_mistake(&error) {
-            Misconfigured::found_by("HttpLockLayer").report(&error);
+    fn refusal(&self, refused: Refused) -> Response<bytes::Bytes> {
+        if !self.mistake_logged && is_program_mistake(&refused.error) {
+            Misconfigured::found_by("HttpLockLayer").report(&refused.error);
         }
-        let refusal = Refusal::new(error, self.may_wait).with_lease_left(take_lease_left());
+        let for_permits = refused.for_permits();
+        let mut refusal = Refusal::new(refused.error, self.may_wait);
+        if for_permits {
+            refusal = refusal.for_permits();
+        }
+        let refusal = refusal.with_lease_left(take_lease_left());
         self.style.answer(&refusal)
     }
 
@@ -183,41 +188,40 @@ where
             StateProjection::Ended => return Poll::Pending,
         };
         if let Some(outcome) = outcome {
-            let (answer, mut guard) = match outcome {
-                Outcome::Refused(LockError::Lost) => {
+            let (answer, mut held) = match outcome {
+                Outcome::Refused(Refused { error: LockError::Lost, .. }) => {
                     return Poll::Ready(Ok(context.refuse_after_call(LockError::Lost)));
                 }
-                Outcome::Refused(error) => return Poll::Ready(Ok(context.refuse(error))),
+                Outcome::Refused(refused) => return Poll::Ready(Ok(context.refuse(refused))),
                 Outcome::Answered(answer, None) => return Poll::Ready(without_lock(answer)),
-                Outcome::Answered(answer, Some(guard)) => (answer, guard),
+                Outcome::Answered(answer, Some(held)) => (answer, held),
             };
             let answer = match answer {
                 Ok(response) if context.ending.hold_until == HoldUntil::BodyEnd => {
                     context.framing.see(&response);
                     if context.framing.is_upgrade() {
                         let left = match &context.upgrade {
-                            Some(upgrade) => upgrade.leave_to_handles(guard),
+                            Some(upgrade) => upgrade.leave_to_handles(held),
                             // The handler switched to a protocol that the client did not ask for.
-                            None => Err(guard),
+                            None => Err(held),
                         };
                         match left {
                             Ok(()) => return Poll::Ready(without_lock(Ok(response))),
                             // `answer_released` refuses the upgrade, once the lock is free.
-                            Err(unused) => guard = unused,
+                            Err(unused) => held = unused,
                         }
                     } else if !context.framing.is_complete() {
-                        let body = |inner| LockBody::held(inner, guard, context.ending, &context.framing);
+                        let body = |inner| LockBody::held(inner, held, context.ending, &context.framing);
                         return Poll::Ready(Ok(response.map(body)));
                     }
                     Ok(response)
                 }
                 answer => answer,
             };
-            if let Some(lost) = BoundedRelease::at_once(&mut guard) {
-                return Poll::Ready(context.answer_released(answer, lost));
+            match BoundedRelease::begin(&mut held, context.ending.release_timeout) {
+                Ok(lost) => return Poll::Ready(context.answer_released(answer, lost)),
+                Err(release) => this.state.set(ResponseState::Releasing(answer, release)),
             }
-            let release = BoundedRelease::later(&guard, context.ending.release_timeout);
-            this.state.set(ResponseState::Releasing(answer, release));
         }
         let StateProjection::Releasing(_, release) = this.state.as_mut().project() else {
             return Poll::Pending;

@@ -13,13 +13,13 @@ use tower_layer::Layer;
 use super::config::LayerConfig;
 use super::refusal_response::OnRefusal;
 use super::{Attached, Detachable, HoldUntil, HttpLockService, OnDisconnect, Refusal};
-use crate::{DistributedLockProvider, LockOptions, Locking, OnLost};
+use crate::{DistributedLockProvider, LockMode, LockOptions, Locking, OnLost};
 
 /// Runs HTTP requests under a lock.
 ///
 #[doc = include_str!("guide.md")]
 ///
-/// `K` is the key that names the resource of a request: a [`Key`](super::key::Key), or a closure
+/// `K` is the key that names the locks of a request: a [`Key`](super::key::Key), [`key::all`](super::key::all), or a closure
 /// `Fn(&Request<B>) -> impl IntoResource`. `D` says whether [`on_disconnect`](Self::on_disconnect) was set.
 #[must_use]
 pub struct HttpLockLayer<K, D = Attached> {
@@ -62,6 +62,33 @@ impl<K, D> HttpLockLayer<K, D> {
     pub fn options(mut self, options: LockOptions) -> Self {
         self.settings.common = self.settings.common.options(options);
         self
+    }
+
+    /// Who may hold the lock at the same time. See [`LockMode`]. A [`LockRequest`](crate::LockRequest) of the key may set
+    /// another mode.
+    pub fn mode(mut self, mode: LockMode) -> Self {
+        self.settings.common = self.settings.common.mode(mode);
+        self.settings.shared_for_safe_methods = false;
+        self
+    }
+
+    /// Requests for one resource run at the same time, and exclude those of layers without this: readers beside writers. The
+    /// same as [`mode`](Self::mode) with [`LockMode::Shared`].
+    pub fn shared(self) -> Self {
+        self.mode(LockMode::Shared)
+    }
+
+    /// Requests with a safe method, which are not meant to change anything, share the lock: GET, HEAD, OPTIONS and TRACE
+    /// (RFC 9110, section 9.2.1). All others exclude. Of this and [`mode`](Self::mode) the last call counts.
+    pub fn shared_for_safe_methods(mut self) -> Self {
+        self.settings.shared_for_safe_methods = true;
+        self
+    }
+
+    /// At most `n` requests for one resource run at the same time, over all processes. 1 to 1 000 000. The same as
+    /// [`mode`](Self::mode) with [`LockMode::Permits`]. One more is refused with 429 after its wait.
+    pub fn permits(self, n: u32) -> Self {
+        self.mode(LockMode::permits(n))
     }
 
     /// How many requests may wait for one resource in this process, 1024 by default. The holder does not count. One more

@@ -65,6 +65,7 @@ macro_rules! cases {
 cases! {
     HELD = "held", "Another caller holds the lock", CONFLICT, Aborted, false;
     BUSY = "busy", "Another caller held the lock for the whole wait", SERVICE_UNAVAILABLE, Unavailable, true;
+    PERMITS = "permits", "As many requests run already as may", TOO_MANY_REQUESTS, ResourceExhausted, true;
     INVALID_KEY = "invalid-key", "The request does not name the resource to lock", BAD_REQUEST, InvalidArgument, false;
     TOO_MANY_WAITERS = "too-many-waiters", "Too many requests wait for the lock", TOO_MANY_REQUESTS, ResourceExhausted, true;
     TOO_MANY_IN_TOTAL = "too-many-waiters", "Too many requests wait for locks", TOO_MANY_REQUESTS, ResourceExhausted, true;
@@ -92,6 +93,14 @@ impl Refusal {
             LockError::InvalidOptions { .. } | LockError::NoRuntime | LockError::Unsupported { .. } => &MISTAKE,
         };
         Self { error, case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER), by_layer: true }
+    }
+
+    /// For a lock with permits, all of which are taken: a limit that was reached, whether or not the caller has waited. For
+    /// handlers that take permits themselves: an error does not say the mode of its lock.
+    #[must_use]
+    pub fn for_permits(self) -> Self {
+        let case = &PERMITS;
+        Self { case, status: case.status, retry_after: case.retry.then_some(RETRY_AFTER), ..self }
     }
 
     /// For a lock whose holder is most likely gone: `Retry-After` is what is left of its lease.

@@ -60,16 +60,17 @@ impl<S, K, D> HttpLockService<S, K, D> {
         K: HttpKey<ReqB>,
     {
         let HttpLockLayer { provider, key, settings, on_refusal, .. } = &*self.layer;
-        let common = &settings.common;
+        let common = settings.common_for(request.method());
         let upgrade = Upgrade::of_request(&request);
-        let mut resource = key.resource(&mut request);
-        if let (Some(upgrade), Ok(Some(_)), HoldUntil::BodyEnd) = (&upgrade, &resource, settings.hold_until)
+        let mut locks = key.locks(&mut request);
+        if let (Some(upgrade), Ok(needed), HoldUntil::BodyEnd) = (&upgrade, &locks, settings.hold_until)
+            && !needed.is_empty()
             && let Some(refusal) = upgrade.refusal_of_head(&request)
         {
-            resource = Err(refusal);
+            locks = Err(refusal);
         }
         let grpc = grpc_content_type(request.headers());
-        let mut acquire = common.acquire(&**provider, resource, wait_for(&request, grpc, common.wait));
+        let mut acquire = common.acquire(&**provider, locks, wait_for(&request, grpc, common.wait));
         let mistake_logged = refuse_mistakes(&mut acquire, &request);
         // The head is cloned only for a request that may be refused.
         let style = match on_refusal.as_ref().filter(|_| acquire.may_be_refused()) {
@@ -138,7 +139,7 @@ where
 fn refuse_mistakes<B>(acquire: &mut AcquireState, request: &Request<B>) -> bool {
     let held = held_by(request.extensions()).find(|handle| acquire.is_held_by(handle));
     if held.is_some() {
-        *acquire = AcquireState::Refused(LockError::AlreadyHeld);
+        *acquire = AcquireState::refused(LockError::AlreadyHeld);
     }
     let Some(error) = acquire.refusal().filter(|error| is_program_mistake(error)) else { return false };
     let path = path_of(request);

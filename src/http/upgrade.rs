@@ -6,7 +6,7 @@
 //! then, and the layer sees neither the connection nor its end. It sees only its own [`LockHandle`]: while the task keeps
 //! a clone, the connection is in use.
 //!
-//! So all clones of the handle share a [`Kept`]. When the response head comes and a clone is alive, the guard moves into
+//! So all handles of the request's locks and their clones share a [`Kept`]. When the response head comes and a clone is alive, the guard moves into
 //! the `Kept`, and the drop of the last clone releases the lock. If no clone is alive, the lock would be free while the
 //! connection is in use. The upgrade is refused instead. A [`Lost`](crate::Lost) signal does not count as a clone: a task
 //! that only reports a loss may wait for it for ever.
@@ -19,7 +19,9 @@ use ::http::header::UPGRADE;
 use ::http::{Extensions, HeaderValue, Method, Request, Version};
 
 use super::framing::Framing;
-use crate::{LockError, LockGuard, LockHandle};
+use super::held::insert_handles;
+use crate::lock::Held;
+use crate::{LockError, LockHandle};
 
 /// Knows whether a clone of a request's handle is alive.
 #[derive(Debug, Clone)]
@@ -56,22 +58,23 @@ impl Upgrade {
             .then(|| LockError::invalid_resource("a HEAD request cannot upgrade its connection"))
     }
 
-    /// Puts a handle that shares a [`Kept`] into the request's extensions.
-    pub(super) fn insert_handle(&self, guard: &LockGuard, extensions: &mut Extensions) {
-        // The handle of a layer further outside. The task sees only the inner handle, which keeps both locks.
+    /// Puts handles that share a [`Kept`] into the request's extensions.
+    pub(super) fn insert_handles(&self, held: &Held, extensions: &mut Extensions) {
+        // A handle of a layer further outside, which keeps all locks of that layer. The task sees only the inner handles,
+        // which keep both.
         let outer = extensions.remove::<LockHandle>();
-        let kept = Arc::new(Kept { guard: OnceLock::new(), _outer: outer });
+        let kept = Arc::new(Kept { held: OnceLock::new(), _outer: outer });
         // Never set already: a request is passed on once.
         let _ = self.kept.set(Arc::downgrade(&kept));
-        extensions.insert(guard.handle().keeping(kept));
+        insert_handles(extensions, held, |handle| handle.keeping(Arc::clone(&kept) as _));
     }
 
-    /// Leaves the guard to the clones of the handle. Returns it if none is alive.
-    pub(super) fn leave_to_handles(&self, guard: LockGuard) -> Result<(), LockGuard> {
+    /// Leaves the locks to the clones of the handles. Returns them if none is alive.
+    pub(super) fn leave_to_handles(&self, held: Held) -> Result<(), Held> {
         match self.kept.get().and_then(Weak::upgrade) {
             // If another task drops the last clone meanwhile, `kept` is the last reference, and its drop frees the lock.
-            Some(kept) => kept.guard.set(guard),
-            None => Err(guard),
+            Some(kept) => kept.held.set(held),
+            None => Err(held),
         }
     }
 
@@ -86,11 +89,11 @@ impl Upgrade {
     }
 }
 
-/// Shared by the clones of one request's handle. Fields are dropped in order of declaration: the inner lock is released
+/// Shared by the handles of one request's locks. Fields are dropped in order of declaration: the inner lock is released
 /// before the outer one.
 #[derive(Debug)]
 pub(super) struct Kept {
     /// Set when the connection is upgraded.
-    guard: OnceLock<LockGuard>,
+    held: OnceLock<Held>,
     _outer: Option<LockHandle>,
 }

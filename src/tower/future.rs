@@ -26,6 +26,8 @@ pub struct ResponseFuture<S: Service<R>, R> {
     on_lost: OnLost,
 }
 
+// Not `expect`: how large it is depends on the features.
+#[allow(clippy::large_enum_variant, reason = "a box would cost every request an allocation")]
 #[pin_project(project = StateProjection, project_replace = OwnedState)]
 enum ResponseState<S: Service<R>, R> {
     Running(#[pin] LockedCall<S, R, ()>),
@@ -53,17 +55,14 @@ where
         if let StateProjection::Running(mut call) = this.state.as_mut().project() {
             let answer = match ready!(call.as_mut().poll_answer(cx)) {
                 Ok(answer) => answer,
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(refused) => return Poll::Ready(Err(refused.error.into())),
             };
             // Released in place: the guard is not moved out of the call.
-            let Some(guard) = call.guard() else { return Poll::Ready(answer.map_err(Into::into)) };
-            match guard.release_at_once() {
-                Some(Release::Released) => return Poll::Ready(answer.map_err(Into::into)),
-                Some(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
-                None => {
-                    let releasing = guard.release_later();
-                    this.state.set(ResponseState::Releasing(answer, releasing));
-                }
+            let Some(held) = call.held() else { return Poll::Ready(answer.map_err(Into::into)) };
+            match held.release() {
+                Ok(Release::Released) => return Poll::Ready(answer.map_err(Into::into)),
+                Ok(released) => return Poll::Ready(unless_lost(answer, released, *this.on_lost)),
+                Err(releasing) => this.state.set(ResponseState::Releasing(answer, releasing)),
             }
         }
         let StateProjection::Releasing(_, releasing) = this.state.as_mut().project() else {

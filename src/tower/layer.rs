@@ -8,7 +8,7 @@ use tower_layer::Layer;
 
 use super::config::LayerConfig;
 use super::{LockService, OnLost};
-use crate::{DistributedLockProvider, LockOptions, Locking};
+use crate::{DistributedLockProvider, LockMode, LockOptions, Locking};
 
 /// Runs the requests of a Tower service under a lock. See the [`middleware`](crate::middleware) module.
 ///
@@ -50,6 +50,25 @@ impl<F> LockLayer<F> {
     pub fn options(mut self, options: LockOptions) -> Self {
         self.settings = self.settings.options(options);
         self
+    }
+
+    /// Who may hold the lock at the same time. See [`LockMode`]. A [`LockRequest`](crate::LockRequest) of the closure may set
+    /// another mode.
+    pub fn mode(mut self, mode: LockMode) -> Self {
+        self.settings = self.settings.mode(mode);
+        self
+    }
+
+    /// Requests for one resource run at the same time, and exclude those of layers without this: readers beside writers. The
+    /// same as [`mode`](Self::mode) with [`LockMode::Shared`].
+    pub fn shared(self) -> Self {
+        self.mode(LockMode::Shared)
+    }
+
+    /// At most `n` requests for one resource run at the same time, over all processes. 1 to 1 000 000. The same as
+    /// [`mode`](Self::mode) with [`LockMode::Permits`].
+    pub fn permits(self, n: u32) -> Self {
+        self.mode(LockMode::permits(n))
     }
 
     /// How many requests may wait for one resource in this process, 1024 by default. The holder does not count. One more

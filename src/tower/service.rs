@@ -52,7 +52,7 @@ where
 
     fn call(&mut self, request: R) -> Self::Future {
         let LockLayer { provider, extract, settings } = &*self.layer;
-        let acquire = settings.acquire(&**provider, extract.name(&request).into_resource(), settings.wait);
+        let acquire = settings.acquire(&**provider, extract.name(&request).into_locks(), settings.wait);
         // Readiness is not cloned: the clone is polled for readiness once the lock is held.
         let call = LockedCall::new(self.inner.clone(), request, acquire, settings.on_lost, ());
         ResponseFuture::new(call, settings.on_lost)

@@ -21,6 +21,7 @@ mod nested;
 mod refusals;
 mod release;
 mod retry_after;
+mod sets;
 mod shutdown;
 mod splitting;
 mod storm;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::items_after_statements)]
 
 mod endings;
+mod sets;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -2,13 +2,13 @@
 
 use ::http::HeaderName;
 
-use super::KeyError;
 use super::extension::Extension;
 #[cfg(feature = "tonic")]
 use super::metadata::BinaryMetadata;
 #[cfg(feature = "axum")]
 use super::path_param::PathParam;
 use super::source::{Key, Source};
+use super::{KeyError, Keys};
 
 /// The value of the header `name`. The request must have it exactly once, and it must be UTF-8 and not empty.
 ///
@@ -67,6 +67,21 @@ pub fn constant(name: impl Into<String>) -> Key {
 /// ```
 pub fn parts(keys: impl IntoIterator<Item = Key>) -> Key {
     Key::new(Source::Parts(keys.into_iter().collect()))
+}
+
+/// A lock for each of several keys. All of the locks are taken at once, or none: see [`LockSet`](crate::LockSet). Two keys with
+/// the same name are one lock. Every key must have a value. No keys need no lock, and at most 64 names may be locked at once.
+///
+/// # Examples
+///
+/// ```
+/// # use orchestrix_locking::key;
+/// // A transfer locks both accounts:
+/// let accounts = key::all([key::header("x-from"), key::header("x-to")].map(|key| key.prefixed("account")));
+/// # let _ = accounts;
+/// ```
+pub fn all(keys: impl IntoIterator<Item = Key>) -> Keys {
+    Keys(keys.into_iter().collect())
 }
 
 /// The value that `read` takes from the request's extension of type `T`. It must not be empty.

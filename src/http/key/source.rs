@@ -73,6 +73,11 @@ impl Key {
         self
     }
 
+    /// The name that the request has.
+    pub(super) fn name_in<B>(&self, request: &mut Request<B>) -> Result<Resource, LockError> {
+        self.name(&self.value(request)?)
+    }
+
     fn value<'r, B>(&'r self, request: &'r mut Request<B>) -> Result<Value<'r>, LockError> {
         Ok(match &self.source {
             Source::Header(name) => target::header(name.as_ref().map_err(Clone::clone)?, request)?.into(),
@@ -126,6 +131,6 @@ impl Key {
 
 impl<B> HttpKey<B> for Key {
     fn resource(&self, request: &mut Request<B>) -> Result<Option<Resource>, LockError> {
-        self.name(&self.value(request)?).map(Some)
+        self.name_in(request).map(Some)
     }
 }
