@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use orchestrix_locking::{DistributedLockProvider, LockError, LockOptions, RedisWarning};
+use orchestrix_locking::{DistributedLockProvider, LockError, LockMode, LockOptions, RedisWarning};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -63,6 +63,10 @@ async fn everything(url: &str, server: &RedisServer) -> Result<(), LockError> {
     assert!(soon("its time is up", patient).await.unwrap()?.is_none());
     until("its place in the queue is given up", || server.queue_of(&key_of("name")).is_empty()).await;
     guard.release().await?;
+    let reading = LockOptions::default().mode(LockMode::Shared);
+    drop((lock_with(&one, "name", reading).acquire().await?, lock_with(&other, "name", reading).acquire().await?));
+    let permits = LockOptions::default().mode(LockMode::permits(2));
+    drop((lock_with(&one, "limit", permits).acquire().await?, lock_with(&other, "limit", permits).acquire().await?));
     server.cli(&["SCRIPT", "FLUSH"]);
     drop(lock(&one, "after a flush").acquire().await?);
     drop(lock(&one, "held").acquire().await?);

@@ -88,7 +88,8 @@ impl Version {
         } else if self.old {
             self.one.replace("--#script", &body)
         } else {
-            let keys = [("lock", "KEYS[1]"), ("queue", "KEYS[2]"), ("fence", "KEYS[3]")];
+            let fence = if self.modes { "KEYS[4]" } else { "KEYS[3]" };
+            let keys = [("lock", "KEYS[1]"), ("queue", "KEYS[2]"), ("holders", "KEYS[3]"), ("fence", fence)];
             let body = keys.iter().fold(body, |body, (name, key)| {
                 let body = body.replace(&format!(", {name},"), &format!(", {key},"));
                 body.replace(&format!(", {name})"), &format!(", {key})"))

@@ -275,12 +275,15 @@ pub(in crate::redis) fn pool_error(error: PoolError) -> RedisError {
 async fn introduce(connection: &mut MultiplexedConnection, inbox: InboxId) -> RedisResult<ServerFacts> {
     let mut pipeline = ::redis::pipe();
     pipeline.add_command(hello::command(inbox));
-    let loads = protocol::load_all(&mut pipeline);
+    let loads = protocol::load_for_one(&mut pipeline);
     let mut answers = connection.req_packed_commands(&pipeline, 0, 1 + loads).await?.into_iter();
     let mut facts = answers.next().map(hello::facts).unwrap_or_default();
     // The first error alone: the error of a whole pipeline repeats it for each script, and has no code.
-    answers.by_ref().take(loads / 2).try_for_each(|answer| answer.extract_error().map(drop))?;
-    // Locks need none of the others.
+    answers.try_for_each(|answer| answer.extract_error().map(drop))?;
+    // Locks need none of the others. Apart, since a server that loads its data reads little at a time.
+    let mut pipeline = ::redis::pipe();
+    let loads = protocol::load_for_several(&mut pipeline);
+    let mut answers = connection.req_packed_commands(&pipeline, 0, loads).await?.into_iter();
     facts.refuses_several_locks = answers.any(|answer| answer.extract_error().is_err());
     Ok(facts)
 }
@@ -297,8 +300,12 @@ async fn open_inbox<C: Caller>(
         Ok(()) => {
             let key = if in_cluster { keys.fence_in_slot(connection.slot()) } else { keys.fence().to_owned() };
             let probe = protocol::probe_publishing(&key, &inbox);
-            let answer = opened.req_packed_commands(&probe, 0, 2).await?.pop().unwrap_or(Value::Nil);
-            protocol::publishing(answer.extract_error())
+            let answer = opened.req_packed_commands(&probe, 0, 2).await?.pop().unwrap_or(Value::Nil).extract_error();
+            match answer {
+                // Such a server takes long for each reply, and grants nothing yet.
+                Err(error) if error.code() == Some("LOADING") => return Err(error),
+                answer => protocol::publishing(answer),
+            }
         }
         Err(error) => match error.code() {
             Some("NOPERM") => Some(Refusal::Channels),

@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn calls_name_their_keys_and_say_what_they_are_for() {
         let (lease, keep) = (Duration::from_secs(30), Some(TtlMillis::from(Duration::from_secs(7))));
-        let acquire = Step::Acquire { lease, joining: Joining::Queue { deadline: None } };
+        let acquire = Step::Acquire { lease, joining: Joining::Queue { deadline: None }, whole: false };
         let (exclusive, permit) = (LockMode::Exclusive, LockMode::Permits(3));
         let (queue, holders, fence) = ("{p:a}:q", "{p:a}{h}:q", "p:{}:f");
         let one = ["p:a", queue, holders];

@@ -52,7 +52,7 @@ impl Script {
 /// The part of a script for one lock in which commands are given `KEYS[n]` in place of the names that `one.lua` declares. Some
 /// services refuse a script whose commands have their keys from variables.
 fn with_literal_keys(script: &str) -> String {
-    let names = [("lock", "KEYS[1]"), ("queue", "KEYS[2]"), ("fence", "KEYS[3]")];
+    let names = [("lock", "KEYS[1]"), ("queue", "KEYS[2]"), ("holders", "KEYS[3]"), ("fence", "KEYS[4]")];
     names.into_iter().fold(script.to_owned(), |script, (name, key)| {
         let script = script.replace(&format!(", {name},"), &format!(", {key},"));
         script.replace(&format!(", {name})"), &format!(", {key})"))
@@ -67,9 +67,11 @@ impl Text {
         load
     }
 
-    /// A script with the head of all.
+    /// A script with the head of all, without comments and indentation: it is sent over each new connection, and a server that
+    /// loads its data reads little at a time.
     fn framed(framed: &str) -> Self {
-        Self::new(format!("{}\n{framed}", include_str!("head.lua")))
+        let lines = include_str!("head.lua").lines().chain(framed.lines()).map(str::trim);
+        Self::new(lines.filter(|line| !line.is_empty() && !line.starts_with("--")).collect::<Vec<_>>().join("\n"))
     }
 
     fn new(text: String) -> Self {
@@ -97,13 +99,19 @@ macro_rules! scripts {
             pub(super) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!($file)));
         )*
 
-        /// Appends the commands that load every script: first those for one lock, then as many for several. Returns how many
-        /// there are.
+        /// Appends the commands that load every script. Returns how many there are.
         pub(super) fn load_all(pipeline: &mut ::redis::Pipeline) -> usize {
-            let scripts = [$(&*$name),*];
-            let of_one = scripts.iter().map(|script: &&Script| &script.one);
-            let of_several = scripts.iter().map(|script: &&Script| &script.several);
-            of_one.chain(of_several).map(|text| _ = pipeline.add_command(text.load())).count()
+            load_for_one(pipeline) + load_for_several(pipeline)
+        }
+
+        /// The same of the scripts for one lock.
+        pub(super) fn load_for_one(pipeline: &mut ::redis::Pipeline) -> usize {
+            [$(&*$name),*].iter().map(|script: &&Script| _ = pipeline.add_command(script.one.load())).count()
+        }
+
+        /// The same of the scripts for several locks.
+        pub(super) fn load_for_several(pipeline: &mut ::redis::Pipeline) -> usize {
+            [$(&*$name),*].iter().map(|script: &&Script| _ = pipeline.add_command(script.several.load())).count()
         }
 
         /// Every script, by its file.
@@ -138,12 +146,13 @@ mod tests {
             assert!(commands.len() > 2, "{text}");
             for command in commands {
                 let (name, arguments) = command.split_once('\'').unwrap_or_default();
-                let has_literal = arguments.starts_with(", KEYS[1]")
-                    || arguments.starts_with(", KEYS[2]")
-                    || name == "SET" && arguments.starts_with(", KEYS[3]");
+                let has_literal =
+                    ["[1]", "[2]", "[3]"].iter().any(|key| arguments.starts_with(&format!(", KEYS{key}")))
+                        || name == "SET" && arguments.starts_with(", KEYS[4]");
                 assert!(has_literal || ["TIME", "PUBLISH"].contains(&name), "{command}");
                 // Its second key, if it has one.
-                assert!(!arguments.lines().next().unwrap_or_default().contains(", queue)"), "{command}");
+                let line = arguments.lines().next().unwrap_or_default();
+                assert!(![", queue)", ", holders)"].iter().any(|key| line.contains(key)), "{command}");
             }
         }
     }

@@ -80,7 +80,7 @@ local function serve_queue(first, full_ttl, had_room)
   local entries = is_over and {} or { first or nil }
   if entries[1] and mode_of(string.sub(entries[1], -49)) ~= 'x' then entries = call('LRANGE', queue, '0', '63') end
   while entries[1] do
-    local granted, removed = {}, 0
+    local granted, removed, mine = {}, 0, nil
     for _, entry in ipairs(entries) do
       local deadline, claim, kind, token = string.match(entry, '^(%d+):(%d+):(%a):(.+)$')
       local alive = token and may_be_alive(tonumber(deadline), kind)
@@ -100,9 +100,9 @@ local function serve_queue(first, full_ttl, had_room)
         -- Granted before it is published (S4).
         local of_grant, of_permit = grant_beside(token, mode, is_mine and full_ttl or claim)
         if is_mine then
-          number, permit = of_grant, of_permit
+          number, permit, mine = of_grant, of_permit, entry
         else
-          granted[#granted + 1] = { token, of_grant, of_permit, entry }
+          granted[#granted + 1] = { token, of_grant, of_permit, removed }
         end
         grants_left = grants_left - 1
       end
@@ -112,25 +112,24 @@ local function serve_queue(first, full_ttl, had_room)
         break
       end
     end
-    if removed > 0 then call('LPOP', queue, removed) end
-    local waiting = #granted > 0 and call('LLEN', queue)
-    local refused = {}
+    local waiting, stays = #granted > 0 and call('LLEN', queue) - removed
     for _, to in ipairs(granted) do
       local of_grant = digits(to[2]) .. (to[3] and '/' .. to[3] or '')
       local message = { 'granted', of_grant, digits(now), waiting, to[1], lock }
       if notify(to[1], table.concat(message, ':')) == 0 then
-        -- No connection received it: that process is dead. Its entry is removed already.
         remove(to[1])
-        is_over, met_dead_process = false, true
-        if inboxes == '' then table.insert(refused, 1, to[4]) end
+        if inboxes == '' then
+          -- The server refused to publish. That process comes by itself, and its entry stays in its place.
+          removed, stays = math.min(removed, to[4]), true
+        else
+          -- No connection received it: that process is dead.
+          met_dead_process = true
+        end
+        is_over = stays
       end
     end
-    if #refused > 0 then
-      -- The server refused to publish. Those processes come by themselves, in their places.
-      call('LPUSH', queue, unpack(refused))
-      call('PEXPIRE', queue, '60000')
-      is_over = true
-    end
+    if removed > 0 then call('LPOP', queue, removed) end
+    if stays and mine then call('LREM', queue, '1', mine) end
     if is_over or removals_left <= 0 then break end
     entries = call('LRANGE', queue, '0', '63')
   end

@@ -2,9 +2,10 @@
 
 /// The commands. Servers from 7.2 on would be told the client's name too: `+client|setinfo`.
 pub(crate) const FEWEST_COMMANDS: &str = "+ping +unwatch +info +script|load +evalsha +subscribe +publish \
-    +get +set +del +exists +pttl +pexpire +time +lindex +llen +lpop +lpos +lrange +lrem +lset +rpush";
+    +get +set +del +exists +pttl +pexpire +time +lindex +llen +lpop +lpos +lrange +lrem +lset +rpush \
+    +zadd +zcount +zrange +zrem +zscore +unlink";
 
-/// The commands that locks which several hold together need besides.
+/// Those of them that only locks need which several hold together.
 pub(crate) const MODE_COMMANDS: [&str; 6] = ["+zadd", "+zcount", "+zrange", "+zrem", "+zscore", "+unlink"];
 
 /// The locks and the counter of their grants, and their queues and holders.
