@@ -55,6 +55,18 @@ impl PackedInstant {
         (*ORIGIN).into()
     }
 
+    /// The number, which is not zero.
+    #[cfg(feature = "redis")]
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The time of this number; `None` of zero.
+    #[cfg(feature = "redis")]
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        NonZeroU64::new(bits).map(Self)
+    }
+
     #[inline]
     pub(crate) fn instant(self) -> Instant {
         let at = self.0.get();

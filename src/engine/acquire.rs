@@ -6,7 +6,7 @@ use super::action::AcquireResult;
 use super::command::{CallKind, Joining, OnServerFailure, Step, Unacknowledged};
 use super::context::Context;
 use super::host::{Host, Waiter};
-use super::lock::Lock;
+use super::lock::{Lock, MOST_REQUESTS};
 use super::owner_token::OwnerToken;
 use super::ownership::Ownership;
 use super::reply::{Acquired, Refusal, Reply};
@@ -73,7 +73,7 @@ impl<H: Host> Lock<H> {
             }
             self.end_what_is_over(cx);
         }
-        if self.waiters.is_empty() {
+        if permit.is_none() {
             cx.on_failure = OnServerFailure::Fail;
         }
         let drawn = cx.ticket();
@@ -84,14 +84,18 @@ impl<H: Host> Lock<H> {
     /// Whether one more caller in this mode may get the lock without a wait, as far as is known.
     fn may_be_free_for_one_more(&self, mode: LockMode) -> bool {
         match mode {
-            LockMode::Permits(_) => self.waiters.admitted() == 0 && self.waiters.are_all_in(mode),
+            LockMode::Permits(_) => {
+                self.waiters.admitted() == 0
+                    && self.waiters.has_fewer_than(MOST_REQUESTS)
+                    && self.waiters.are_all_in(mode)
+            }
             LockMode::Exclusive | LockMode::Shared => self.waiters.is_empty(),
         }
     }
 
-    /// Asks the server for the lock, on behalf of the callers that wait here (R3). `false` if it cannot be asked.
-    pub(super) fn begin_request(&mut self, cx: &mut Context<'_, H>) -> bool {
-        let Some(first) = self.waiters.first() else { return false };
+    /// Asks the server for the lock, on behalf of the callers that wait here (R3). If it cannot be asked, they fail.
+    pub(super) fn begin_request(&mut self, cx: &mut Context<'_, H>) {
+        let Some(first) = self.waiters.first() else { return };
         let mode = first.options().configured_mode();
         // Each request for a permit is that of one caller; any other is that of all who want the same.
         let alike = self.requests.iter().filter(|request| request.token.mode() == mode).count();
@@ -102,7 +106,7 @@ impl<H: Host> Lock<H> {
             Ok(token) => token,
             Err(error) => {
                 self.fail_waiters(&error, cx);
-                return false;
+                return;
             }
         };
         let joining = match options.configured_max_waiters() {
@@ -113,7 +117,6 @@ impl<H: Host> Lock<H> {
         let request = PendingRequest::new(token, &options, cx.on_failure, cx.now, cx.host.epoch());
         cx.actions.call(token, request.first_acquire(joining), CallKind::Acquire);
         self.requests.push(request);
-        true
     }
 
     /// Asks again where we stand in the server's wait queue: a notification may have been lost. A request keeps its place,
@@ -230,10 +233,12 @@ impl<H: Host> Lock<H> {
     /// The server has said that the lock is held: the first caller of whom that was not known waits from now on, if it may.
     /// It was admitted because none waited; it may be one that allows none to wait, or there may be no room for it.
     fn begin_to_wait(&mut self, mode: LockMode, cx: &mut Context<'_, H>) {
-        let Some(first) = self.waiters.first().filter(|first| first.options().configured_mode() == mode) else {
+        let Some(next) = self.waiters.first_unadmitted().filter(|next| next.options().configured_mode() == mode) else {
             return;
         };
-        let refusal = if first.options().configured_max_waiters() == Some(0) {
+        // Others were admitted after the first who wants it for itself, but none after one of those who want permits.
+        let waiting = if matches!(mode, LockMode::Permits(_)) { self.waiting() } else { 0 };
+        let refusal = if next.options().configured_max_waiters().is_some_and(|most| waiting >= most) {
             LockError::TooManyWaiters
         } else if self.waiters.admit_next(|| cx.host.waiter_limit().enter()) {
             return;
@@ -289,16 +294,21 @@ impl<H: Host> Lock<H> {
 
     /// A request has failed, and with it the callers that share it, unless an ownership of ours will serve them.
     fn fail_request(&mut self, mode: LockMode, error: &LockError, cx: &mut Context<'_, H>) {
+        // Its callers may have left.
+        let Some((wanted, count)) = self.wanted().filter(|(wanted, _)| *wanted == mode) else { return };
+        let alike = self.requests.iter().filter(|request| request.token.mode() == wanted).count();
         match mode {
-            LockMode::Permits(_) => {
-                if self.waiters.first().is_some_and(|first| first.options().configured_mode() == mode)
-                    && let Some(waiter) = self.waiters.pop()
-                {
+            LockMode::Permits(_) if alike < count => {
+                if let Some(waiter) = self.waiters.pop() {
                     cx.actions.fail(waiter, error.clone());
                 }
             }
+            LockMode::Permits(_) => {}
             LockMode::Exclusive | LockMode::Shared => {
-                if self.ownerships.iter().all(|ownership| ownership.mode() != mode) {
+                let will_serve = |ownership: &Ownership<H>| {
+                    ownership.mode() == mode && (mode == LockMode::Exclusive || ownership.is_handing_over())
+                };
+                if alike == 0 && !self.ownerships.iter().any(will_serve) {
                     self.fail_waiters(error, cx);
                 }
             }

@@ -71,6 +71,11 @@ impl Cancellations {
         self.0.get(&token).map(|cancellation| &cancellation.resource)
     }
 
+    /// Until when the name of a cancellation stays taken, if it stands in for a release.
+    pub(crate) fn kept_until(&self, token: OwnerToken) -> Option<Instant> {
+        self.0.get(&token)?.kept_until
+    }
+
     /// A cancellation is sent.
     pub(crate) fn begin(
         &mut self,

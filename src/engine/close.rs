@@ -12,7 +12,9 @@ impl<H: Host> Lock<H> {
         for ownership in std::mem::take(&mut self.ownerships) {
             let (mut ownership, mut kept) = (ownership, None);
             for holder in ownership.holders.iter() {
-                if let Some(until) = holder.kept_until().filter(|until| holder.state().is_held() && *until > cx.now) {
+                if let Some(until) =
+                    holder.kept_until().filter(|until| holder.is_taken() && holder.state().is_held() && *until > cx.now)
+                {
                     kept = kept.max(Some(until));
                 }
                 holder.state().mark_closed();

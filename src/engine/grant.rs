@@ -76,13 +76,11 @@ impl<H: Host> Lock<H> {
     /// (R1). `false` if one of those is the newer one, so that we hear of this one late: the notification of a grant can
     /// overtake the reply to an acquire.
     pub(super) fn add_ownership(&mut self, ownership: Ownership<H>, cx: &mut Context<'_, H>) -> bool {
-        let mode = ownership.mode();
-        if self.ownerships.iter().any(|other| !other.mode().is_compatible_with(mode) && ownership.is_older_than(other))
-        {
+        if self.ownerships.iter().any(|other| !ownership.can_be_held_beside(other) && ownership.is_older_than(other)) {
             Self::let_go(ownership, cx);
             return false;
         }
-        for secret in self.secrets(|other| !other.mode().is_compatible_with(mode)) {
+        for secret in self.secrets(|other| !ownership.can_be_held_beside(other)) {
             self.lose_ownership(secret, cx);
         }
         self.ownerships.push(ownership);
@@ -185,13 +183,14 @@ impl<H: Host> Lock<H> {
     /// A reader joins those of this process, if none waits before it and the server need not be asked. `false` if it has to
     /// wait.
     pub(super) fn join_readers(&mut self, waiter: &H::Waiter, cx: &mut Context<'_, H>) -> bool {
-        let (epoch, kept) = (cx.host.epoch(), at_least(waiter.options()));
+        let (epoch, kept) = (cx.host.epoch(), waiter.options().configured_at_least());
         let joined = self.ownerships.iter_mut().rev().find(|ownership| {
             ownership.mode() == LockMode::Shared
                 && ownership.is_held()
+                && !ownership.is_handing_over()
                 && ownership.may_join(cx.now) == Some(true)
                 && ownership.is_enough_for(waiter, false, cx.now, epoch)
-                && kept.is_none_or(|kept| ownership.ends() >= cx.now + minus_clock_drift(kept.get()))
+                && (kept.is_zero() || ownership.ends() >= cx.now + minus_clock_drift(kept))
         });
         let Some(ownership) = joined else { return false };
         let lease = ownership.grant(waiter, None, cx);
@@ -202,6 +201,7 @@ impl<H: Host> Lock<H> {
     /// Lets the first waiters join the readers of this process, or asks the server whether they may: a reader may not pass
     /// those who wait in other processes.
     pub(super) fn let_readers_join(&mut self, cx: &mut Context<'_, H>) {
+        let epoch = cx.host.epoch();
         while let Some(first) =
             self.waiters.first().filter(|first| first.options().configured_mode() == LockMode::Shared)
         {
@@ -216,6 +216,7 @@ impl<H: Host> Lock<H> {
                     ownership.mode() == LockMode::Shared
                         && ownership.is_held()
                         && cx.now < ownership.ends()
+                        && ownership.is_of_epoch(epoch)
                         && ownership.may_join(cx.now) != Some(false)
                 };
                 if let Some(ownership) = self.ownerships.iter_mut().rev().find(may_be_joined)
@@ -294,6 +295,7 @@ impl<H: Host> Lock<H> {
 }
 
 /// To whom a lock is granted that is owned.
+#[derive(Clone, Copy)]
 pub(super) struct Grantees {
     /// Only to those who came before.
     pub(super) before: Option<Arrival>,

@@ -24,7 +24,7 @@ pub(crate) struct Lock<H: Host> {
 }
 
 /// For how many permits the server is asked at once, on behalf of the callers of one process.
-const MOST_REQUESTS: usize = 64;
+pub(super) const MOST_REQUESTS: usize = 64;
 
 impl<H: Host> Default for Lock<H> {
     /// A lock of which this process knows nothing.
@@ -108,16 +108,14 @@ impl<H: Host> Lock<H> {
         self.let_readers_join(cx);
         self.end_unheld(cx);
         self.cancel_surplus_requests(cx);
-        for _ in self.requests.len()..self.requests_needed() {
-            if !self.begin_request(cx) {
-                return;
-            }
+        while self.requests.len() < self.requests_needed() {
+            self.begin_request(cx);
         }
     }
 
     /// In which mode the first callers want the lock, and how many of them, counted no further than what is asked for at
     /// once.
-    fn wanted(&self) -> Option<(LockMode, usize)> {
+    pub(super) fn wanted(&self) -> Option<(LockMode, usize)> {
         let mode = self.waiters.first()?.options().configured_mode();
         let most = if matches!(mode, LockMode::Permits(_)) { MOST_REQUESTS } else { 1 };
         let first = self.waiters.iter().take(most).take_while(|waiter| waiter.options().configured_mode() == mode);

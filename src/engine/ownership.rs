@@ -402,6 +402,17 @@ impl<H: Host> Ownership<H> {
         self.is_held() || self.unsettled.is_some()
     }
 
+    /// Whether it was asked for in this epoch.
+    pub(super) fn is_of_epoch(&self, epoch: Epoch) -> bool {
+        self.epoch == epoch
+    }
+
+    /// Whether both can be ours: in compatible modes, and readers in one phase.
+    pub(super) fn can_be_held_beside(&self, other: &Self) -> bool {
+        let one_phase = !self.is_shared_mode() || self.number >> HOLDER_BITS == other.number >> HOLDER_BITS;
+        self.mode().is_compatible_with(other.mode()) && one_phase
+    }
+
     /// Whether the server granted it before the other one.
     pub(super) fn is_older_than(&self, other: &Self) -> bool {
         self.number >> HOLDER_BITS < other.number >> HOLDER_BITS
@@ -468,16 +479,21 @@ impl<H: Host> Ownership<H> {
             // Readers with leases of different lengths share the longest.
             let asked = minus_clock_drift(ttl);
             let needed = if options.configured_auto_renew() { asked / 2 } else { asked };
-            return self.ends.since(now.into()) >= needed || is_fresh && self.ttl >= ttl.into();
+            let is_granted_whole = || options.configured_auto_renew() || self.is_whole();
+            return self.ends.since(now.into()) >= needed || is_fresh && self.ttl >= ttl.into() && is_granted_whole();
         }
         if self.ttl != ttl.into() {
             return false;
         }
         let length = self.length(self.ttl.get());
-        // As whole as the server's can be believed in: an extension that may run yet makes every lease shorter.
-        let is_whole = length == self.minus_clock_drift(self.ttl.get());
         let half_is_left = || self.ends.since(now.into()) >= length / 2;
-        is_fresh && is_whole || options.configured_auto_renew() && (is_fresh || half_is_left())
+        is_fresh && self.is_whole() || options.configured_auto_renew() && (is_fresh || half_is_left())
+    }
+
+    /// Whether the lease is as whole as the server's can be believed in: it is no claim lease, and no extension that may run yet
+    /// makes it shorter.
+    fn is_whole(&self) -> bool {
+        self.length(self.ttl.get()) == self.minus_clock_drift(self.ttl.get())
     }
 
     /// When the first lease of a holder ends: by its own limit, if that is earlier than the ownership's end.

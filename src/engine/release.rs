@@ -21,7 +21,9 @@ impl<H: Host> Lock<H> {
         if let Some(holder) = ownership.holders.take(|holder| holder.is(lease)) {
             cx.actions.drop_leases(vec![holder]);
         }
+        // A lease that no caller has taken up keeps nothing: its acquire was cancelled.
         if released == Release::Released
+            && lease.is_taken()
             && let Some(until) = lease.kept_until().filter(|until| *until > cx.now)
         {
             ownership.keep_until(until);

@@ -55,7 +55,9 @@ impl Requests {
         }
         let all = self.0.take().into_iter().flat_map(|row| std::iter::once(row.first).chain(row.rest));
         let (taken, rest): (Vec<_>, Vec<_>) = all.partition(is);
-        rest.into_iter().for_each(|request| self.push(request));
+        for request in rest {
+            self.push(request);
+        }
         taken
     }
 }

@@ -64,7 +64,7 @@ impl<T> Several<T> {
             Self::One(one) => (Some(one), Self::None),
             Self::Many(mut many) => {
                 let taken = (at < many.len()).then(|| many.remove(at));
-                (taken, Self::of(many))
+                (taken, Self::of(*many))
             }
         };
         *self = rest;
@@ -82,17 +82,17 @@ impl<T> Several<T> {
             }
             Self::Many(many) => {
                 let (taken, rest) = many.into_iter().partition(|value| is(value));
-                *self = Self::of(Box::new(rest));
+                *self = Self::of(rest);
                 taken
             }
         }
     }
 
-    fn of(mut values: Box<Vec<T>>) -> Self {
+    fn of(mut values: Vec<T>) -> Self {
         match values.len() {
             0 => Self::None,
             1 => values.pop().map_or(Self::None, Self::One),
-            _ => Self::Many(values),
+            _ => Self::Many(Box::new(values)),
         }
     }
 }

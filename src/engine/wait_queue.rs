@@ -15,6 +15,8 @@ struct Queue<H: Host> {
     first: (u64, Place<H>),
     /// In the order of their tickets, so that one in the middle leaves in little time.
     rest: BTreeMap<u64, Place<H>>,
+    /// How many are known to wait.
+    admitted: usize,
 }
 
 /// When a caller came: the lower half of its ticket. In few bytes, since it goes with a call; two that are compared are never
@@ -58,7 +60,17 @@ impl<H: Host> WaitQueue<H> {
 
     /// How many callers are known to wait, rather than to ask for a lock that may be free.
     pub(super) fn admitted(&self) -> usize {
-        self.places().filter(|place| place.permit.is_some()).count()
+        self.0.as_ref().map_or(0, |queue| queue.admitted)
+    }
+
+    /// Whether there are fewer callers than so many.
+    pub(super) fn has_fewer_than(&self, count: usize) -> bool {
+        self.0.as_ref().is_none_or(|queue| queue.rest.len() + 1 < count)
+    }
+
+    /// The first caller of whom it is not known whether it has to wait.
+    pub(super) fn first_unadmitted(&self) -> Option<&H::Waiter> {
+        self.places().find(|place| place.permit.is_none()).map(|place| &place.waiter)
     }
 
     /// Whether all callers want the lock in this mode.
@@ -70,8 +82,14 @@ impl<H: Host> WaitQueue<H> {
     pub(super) fn join(&mut self, ticket: u64, waiter: H::Waiter, permit: Option<WaiterPermit>) {
         let place = Place { waiter, permit, was_late: false };
         match &mut self.0 {
-            None => self.0 = Some(Box::new(Queue { first: (ticket, place), rest: BTreeMap::new() })),
-            Some(queue) => _ = queue.rest.insert(ticket, place),
+            None => {
+                let admitted = usize::from(place.permit.is_some());
+                self.0 = Some(Box::new(Queue { first: (ticket, place), rest: BTreeMap::new(), admitted }));
+            }
+            Some(queue) => {
+                queue.admitted += usize::from(place.permit.is_some());
+                queue.rest.insert(ticket, place);
+            }
         }
     }
 
@@ -80,7 +98,11 @@ impl<H: Host> WaitQueue<H> {
         match &mut self.0 {
             None => false,
             Some(queue) if queue.first.0 == ticket => self.pop().is_some(),
-            Some(queue) => queue.rest.remove(&ticket).is_some(),
+            Some(queue) => {
+                let Some(place) = queue.rest.remove(&ticket) else { return false };
+                queue.admitted -= usize::from(place.permit.is_some());
+                true
+            }
         }
     }
 
@@ -96,6 +118,7 @@ impl<H: Host> WaitQueue<H> {
 
     pub(super) fn pop(&mut self) -> Option<H::Waiter> {
         let queue = self.0.as_mut()?;
+        queue.admitted -= usize::from(queue.first.1.permit.is_some());
         let first = match queue.rest.pop_first() {
             Some(next) => std::mem::replace(&mut queue.first, next),
             None => self.0.take()?.first,
@@ -110,6 +133,7 @@ impl<H: Host> WaitQueue<H> {
         let mut places = std::iter::once(&mut queue.first.1).chain(queue.rest.values_mut());
         let Some(place) = places.find(|place| place.permit.is_none()) else { return true };
         place.permit = enter();
+        queue.admitted += usize::from(place.permit.is_some());
         place.permit.is_some()
     }
 
@@ -139,7 +163,7 @@ impl<H: Host> WaitQueue<H> {
     /// Every caller leaves.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = H::Waiter> + use<H> {
         self.0.take().into_iter().flat_map(|queue| {
-            let Queue { first: (_, first), rest } = *queue;
+            let Queue { first: (_, first), rest, .. } = *queue;
             std::iter::once(first).chain(rest.into_values()).map(|place| place.waiter)
         })
     }

@@ -47,6 +47,7 @@ pub(super) struct AcquireFuture {
 struct Confirming {
     /// Dropped without a guard, it is released.
     lease: GrantedLease,
+    granted: Arc<RedisLease<Backend>>,
     confirmed: BoxFuture<'static, Result<(), LockError>>,
 }
 
@@ -121,6 +122,9 @@ impl Future for AcquireFuture {
         loop {
             if let Some(confirming) = this.confirming.as_mut() {
                 let confirmed = ready!(confirming.confirmed.as_mut().poll(cx));
+                if confirmed.is_err() {
+                    confirming.granted.keep_nothing();
+                }
                 let lease = this.confirming.take().map(|confirming| confirming.lease);
                 let is_over = lease.as_ref().is_none_or(|lease| !lease.is_held());
                 return Poll::Ready(match confirmed {
@@ -146,10 +150,10 @@ impl Future for AcquireFuture {
                         AcquireResult::Failed(error) => return Poll::Ready(Err(*error)),
                     };
                     if lease.take() {
-                        let confirmed = this.backend.confirm(&lease);
+                        let (confirmed, granted) = (this.backend.confirm(&lease), Arc::clone(&lease));
                         let lease = GrantedLease::from(lease);
                         let Some(confirmed) = confirmed else { return Poll::Ready(Ok(Some(lease))) };
-                        *this.confirming = Some(Box::new(Confirming { lease, confirmed }));
+                        *this.confirming = Some(Box::new(Confirming { lease, granted, confirmed }));
                         continue;
                     }
                     // The lease was granted, and had ended before the caller took it. A caller that waits tries once
@@ -224,6 +228,9 @@ fn lease_over_error(lease: &RedisLease<Backend>, options: &LockOptions) -> LockE
 impl PinnedDrop for AcquireFuture {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
+        if let Some(confirming) = this.confirming.take() {
+            confirming.granted.keep_nothing();
+        }
         let Some(attempt) = this.attempt.take() else { return };
         if let Some(AcquireResult::Granted(lease)) = attempt.waiter.leave() {
             // The lock was granted at the same time. Release it, so that the next waiter gets it.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -34,8 +34,8 @@ pub(super) struct RedisLease<B: LeaseOwner> {
     backend: Arc<B>,
     /// The length that a renewal sets; `None` if it is not renewed.
     renewal: Option<TtlMillis>,
-    /// Until when the name stays taken if it is released before; most have none.
-    kept_until: Option<PackedInstant>,
+    /// Until when the name stays taken if it is released before; most have none, which is zero.
+    kept_until: AtomicU64,
     /// Zero until a guard has taken the lease: a lease without a guard is not renewed. Then [`TAKEN`], or, if the lease
     /// is to be renewed in a runtime, `TAKEN` + 1 + the slot of that runtime.
     taken: AtomicU32,
@@ -49,13 +49,19 @@ impl<B: LeaseOwner> RedisLease<B> {
     pub(super) fn new(state: LeaseState, from: Instant, options: &LockOptions, backend: Arc<B>) -> Arc<Self> {
         let renewal = options.configured_auto_renew().then(|| options.configured_ttl().into());
         let at_least = options.configured_at_least();
-        let kept_until = (!at_least.is_zero()).then(|| PackedInstant::from(from).after(at_least));
+        let kept_until = (!at_least.is_zero()).then(|| PackedInstant::from(from).after(at_least).to_bits());
+        let kept_until = AtomicU64::new(kept_until.unwrap_or(0));
         Arc::new(Self { state, backend, renewal, kept_until, taken: AtomicU32::new(0) })
     }
 
     /// Until when the name stays taken if it is released before.
     pub(super) fn kept_until(&self) -> Option<Instant> {
-        self.kept_until.map(PackedInstant::instant)
+        PackedInstant::from_bits(self.kept_until.load(Relaxed)).map(PackedInstant::instant)
+    }
+
+    /// The name does not stay taken: the grant came to nothing.
+    pub(super) fn keep_nothing(&self) {
+        self.kept_until.store(0, Relaxed);
     }
 
     /// A guard takes the lease. `false` if it has ended before.

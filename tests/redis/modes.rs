@@ -54,6 +54,7 @@ async fn a_thousand_readers_of_a_process_cost_what_one_costs() {
     let server = RedisServer::start();
     let provider = connected(&server).await;
     let mut log = server.log_commands().await;
+    let began = Instant::now();
     let readers: Vec<_> = (0..1_000)
         .map(|_| {
             let read = read(&provider);
@@ -65,14 +66,17 @@ async fn a_thousand_readers_of_a_process_cost_what_one_costs() {
         guards.push(got(reader).await);
     }
     assert_eq!(guards.iter().map(LockGuard::fencing_token).collect::<BTreeSet<_>>().len(), 1);
-    assert_eq!(commands(&mut log).await, 1, "the first one");
+    // Once a second the server is asked whether others wait.
+    let most = 1 + began.elapsed().as_secs();
+    let asked = commands(&mut log).await;
+    assert!((1..=most).contains(&asked), "{asked} commands for the first one");
     let last = guards.pop().unwrap();
     for guard in guards {
         assert_eq!(guard.release().await.unwrap(), Release::Released);
     }
-    assert_eq!(commands(&mut log).await, 1, "others hold it");
+    assert_eq!(commands(&mut log).await, asked, "others hold it");
     last.release().await.unwrap();
-    assert_eq!(commands(&mut log).await, 2);
+    assert_eq!(commands(&mut log).await, asked + 1);
     assert!(server.leftovers().is_empty());
 }
 
@@ -98,8 +102,8 @@ async fn permits_are_asked_for_together() {
     assert!(at_once(&in_mode(&provider, LockMode::permits(PERMITS))).await.is_none());
     let asked = commands(&mut log).await;
     assert!(asked <= u64::from(PERMITS) / 4, "{asked} commands for {PERMITS} permits");
-    let releases: Vec<_> = guards.into_iter().map(|guard| tokio::spawn(guard.release())).collect();
-    for release in releases {
+    let ending: Vec<_> = guards.into_iter().map(|guard| tokio::spawn(guard.release())).collect();
+    for release in ending {
         assert_eq!(release.await.unwrap().unwrap(), Release::Released);
     }
     let released = commands(&mut log).await - asked;
@@ -218,7 +222,7 @@ async fn a_name_stays_taken_for_its_time() {
             });
             let next = got(waiting).await;
             let after = began.elapsed();
-            assert!(after >= at_least - at_least / 50, "{mode}: after {after:?}");
+            assert!(after + at_least / 50 >= at_least, "{mode}: after {after:?}");
             assert!(next.fencing_token() > token);
             next.release().await.unwrap();
             until("nothing is left", || server.leftovers().is_empty()).await;
@@ -254,8 +258,8 @@ async fn once_an_interval_over_all_processes() {
     }
     runs.sort();
     assert!(runs.len() >= 3, "{runs:?}");
-    let nearest = runs.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
-    assert!(nearest >= interval - Duration::from_millis(50), "{runs:?}");
+    let nearest = runs.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).min().unwrap();
+    assert!(nearest + Duration::from_millis(50) >= interval, "{runs:?}");
 }
 
 /// The order over modes is that of the calls, in one process and over several.

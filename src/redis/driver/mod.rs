@@ -203,13 +203,14 @@ impl<B: LeaseOwner> Driver<B> {
 
     /// A cancellation has a reply, or has none.
     fn cancel_replied(&self, token: OwnerToken, reply: &engine::Reply<CancelReply>) {
-        let (resource, cancelled) = {
+        let (resource, kept_until, cancelled) = {
             let mut cancellations = self.cancellations.lock();
+            let kept_until = cancellations.kept_until(token);
             let resource = cancellations.resource(token).filter(|_| self.router.has_several_servers()).cloned();
-            (resource, cancellations.replied(token, reply, self, Instant::now()))
+            (resource, kept_until, cancellations.replied(token, reply, self, Instant::now()))
         };
         if let (Some(resource), Cancelled::Done) = (resource, cancelled) {
-            self.released.add(&resource, token, None);
+            self.released.add(&resource, token, kept_until);
         }
         self.schedule_cancellation(token, cancelled);
     }
@@ -384,7 +385,7 @@ mod tests {
         assert!(size_of::<AcquireSlot<Backend>>() + counts <= 136, "{}", size_of::<AcquireSlot<Backend>>() + counts);
         assert!(size_of::<TimerEvent>() <= 16, "{}", size_of::<TimerEvent>());
         assert!(
-            size_of::<Call<CallKind<Driver<Backend>>>>() <= 104,
+            size_of::<Call<CallKind<Driver<Backend>>>>() <= 112,
             "{}",
             size_of::<Call<CallKind<Driver<Backend>>>>()
         );

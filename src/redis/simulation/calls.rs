@@ -35,7 +35,10 @@ pub enum Action {
 impl Command {
     /// The owner token of each of its locks.
     pub fn tokens(&self) -> impl Iterator<Item = &[u8]> {
-        self.args.iter().skip(1).take(self.keys.len() / 2).map(Vec::as_slice)
+        // A call for one lock names the key of its holders as well.
+        let is_for_one = self.keys.get(2).is_some_and(|key| key.ends_with(b"{h}:q"));
+        let locks = if is_for_one { 1 } else { self.keys.len() / 2 };
+        self.args.iter().skip(1).take(locks).map(Vec::as_slice)
     }
 
     /// `EVALSHA digest count key… argument…`
@@ -50,8 +53,8 @@ impl Command {
             Step::Renew { .. } => Action::Renew,
             Step::Reset { .. } => Action::Reset,
             Step::Check => Action::Check,
-            Step::Release => Action::Release,
-            Step::Cancel | Step::Leave { .. } => Action::Cancel,
+            Step::Release { .. } => Action::Release,
+            Step::Cancel { .. } | Step::Leave { .. } => Action::Cancel,
         };
         Some(Self { number, action, loads_scripts, digest, keys, args: words.collect() })
     }

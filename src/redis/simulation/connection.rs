@@ -3,19 +3,13 @@
 use std::time::Duration;
 
 use super::calls::Command;
+use super::link::{HOST, LinkId};
 use super::node::Node;
 use super::process::Process;
 use crate::backend::PackedInstant;
 use crate::redis::connection::{Node as Number, SimulatedLink};
 use crate::redis::connection_string::Server;
 use crate::redis::discovery::cluster::SlotMap;
-
-/// The host of every simulated server. They differ by their ports.
-pub(super) const HOST: &str = "simulated";
-
-/// One of the connections of a process, which it may have or be without at the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LinkId(u32);
 
 impl Node {
     /// The one connection, or in a cluster what keeps the map of the slots.

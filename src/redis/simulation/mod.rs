@@ -9,10 +9,11 @@
 mod calls;
 mod connection;
 mod host;
+mod link;
 mod node;
 mod process;
 
 pub use calls::{Action, Command};
-pub use connection::LinkId;
 pub use host::{Answer, Caller, Guard};
+pub use link::LinkId;
 pub use node::{Extending, Node, NodeCounts, NodeOptions, Releasing};

@@ -9,8 +9,8 @@ use ::redis::RedisError;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::connection::HOST;
 use super::host::{Answer, Caller, Guard, SimulatedHost, SimulatedWaiter, Slot, SlotState};
+use super::link::HOST;
 use super::process::Process;
 use crate::backend::{PackedInstant, Release, WaiterAdmission, WaiterLimit};
 use crate::engine::{

@@ -8,8 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::calls::{self as sent, Action};
-use super::connection::LinkId;
 use super::host::{Guard, SimulatedHost, SlotState};
+use super::link::LinkId;
 use crate::Resource;
 use crate::engine::{
     AcquireResult, Actions, CallKind, Cancellations, Cancelled, Command, Context, Event, Lease as _, Lock, OwnerToken,
@@ -117,12 +117,13 @@ impl Caller for Process {
         let Inner { cancellations, host, .. } = &mut *inner;
         match Replied::read(kind, step, token, reply, repeated) {
             Replied::Lock(event) => inner.handle(&resource, event),
-            Replied::Release { result, answer } => {
+            Replied::Release { result, answer, keep } => {
+                let kept_until = keep.map(|keep| now + keep.get());
                 if result.is_err() {
-                    let cancelled = cancellations.begin_for_release(&resource, token, host, now);
+                    let cancelled = cancellations.begin_for_release(&resource, token, kept_until, host, now);
                     inner.schedule_cancellation(token, cancelled);
                 } else if self.router.has_several_servers() {
-                    self.released.add(&resource, token);
+                    self.released.add(&resource, token, kept_until);
                 }
                 if let Some(answer) = answer {
                     _ = answer.send(result);
@@ -131,9 +132,10 @@ impl Caller for Process {
             Replied::Cancellation(reply) => {
                 let several = self.router.has_several_servers();
                 let resource = cancellations.resource(token).filter(|_| several).cloned();
+                let kept_until = cancellations.kept_until(token);
                 let cancelled = cancellations.replied(token, &reply, host, now);
                 if let (Some(resource), Cancelled::Done) = (resource, cancelled) {
-                    self.released.add(&resource, token);
+                    self.released.add(&resource, token, kept_until);
                 }
                 inner.schedule_cancellation(token, cancelled);
             }
@@ -157,17 +159,18 @@ impl Caller for Process {
     /// As `Driver::reconnected`.
     fn reconnected(self: &Arc<Self>, node: connection::Node) {
         let mut inner = self.inner();
+        let now = inner.host.now;
         let concerns = |resource: &Resource| self.router.is_of(node, resource);
         inner.handle_each(|| Event::Reconnected, concerns);
-        let mut commands: Vec<_> = inner.cancellations.all_again().collect();
+        let mut commands: Vec<_> = inner.cancellations.all_again(now).collect();
         // In an order that the seed decides.
         commands.sort_by_key(|command| command.token.written());
         for command in commands {
             inner.push(command, CallKind::CancelAgain);
         }
-        for (resource, token) in self.released.to_repeat(node, self.router.server(node), concerns) {
+        for (resource, token, kept_until) in self.released.to_repeat(node, self.router.server(node), concerns) {
             let Inner { cancellations, host, .. } = &mut *inner;
-            let cancelled = cancellations.begin_for_release(&resource, token, host, host.now);
+            let cancelled = cancellations.begin_for_release(&resource, token, kept_until, host, now);
             inner.schedule_cancellation(token, cancelled);
         }
     }
@@ -305,10 +308,11 @@ impl Inner {
 
     /// A request that is in flight has one acquire under way.
     fn check_request_in_flight(&mut self, entry: &Entry) {
-        let Some(token) = entry.lock.request_in_flight() else { return };
-        let count = self.unanswered.iter().filter(|of| of.token == token && of.is_request).count();
-        if count != 1 {
-            self.broken.push(format!("{}: a request in flight has {count} acquires under way", entry.resource));
+        for token in entry.lock.requests_in_flight() {
+            let count = self.unanswered.iter().filter(|of| of.token == token && of.is_request).count();
+            if count != 1 {
+                self.broken.push(format!("{}: a request in flight has {count} acquires under way", entry.resource));
+            }
         }
     }
 
