@@ -171,11 +171,10 @@ async fn renewals_go_out_together() {
     const LOCKS: usize = 200;
     let server = RedisServer::start();
     let provider = connected(&server).await;
-    let mut guards = Vec::new();
-    let ttl = Duration::from_secs(3);
-    for number in 0..LOCKS {
-        guards.push(acquired(&lock_with(&provider, &format!("name-{number}"), LockOptions::default().ttl(ttl))).await);
-    }
+    let options = LockOptions::default().ttl(Duration::from_secs(3));
+    let locks: Vec<_> = (0..LOCKS).map(|number| lock_with(&provider, &format!("name-{number}"), options)).collect();
+    // At once, so that they are due at once also where the machine is slow.
+    let guards = futures_util::future::join_all(locks.iter().map(acquired)).await;
     let mut log = server.log_commands().await;
     let began = Instant::now();
     let (commands, renewed) = loop {
