@@ -3,7 +3,7 @@
 use crate::{LockError, LockRequest, Resource};
 
 /// The locks that a request needs: none, one, or several at once. What [`IntoResource::into_locks`](super::IntoResource) and
-/// [`HttpKey::locks`](crate::HttpKey::locks) return.
+/// `HttpKey::locks` return.
 ///
 /// # Examples
 ///
