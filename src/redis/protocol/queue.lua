@@ -84,6 +84,8 @@ local function serve_queue(first, full_ttl, had_room)
     for _, entry in ipairs(entries) do
       local deadline, claim, kind, token = string.match(entry, '^(%d+):(%d+):(%a):(.+)$')
       local alive = token and may_be_alive(tonumber(deadline), kind)
+      -- A token has two entries if its acquire was sent again and ran twice. Its lease and its permit stay as they are.
+      if alive and lease_end(token) then alive = false end
       local is_mine = token == my_token
       local polls = alive and not is_mine and (kind == 'p' or inboxes == '')
       local mode, permits = mode_of(token or '')

@@ -197,3 +197,28 @@ fn runs_are_repeated_exactly() {
     };
     assert_eq!(run(), run());
 }
+
+/// An acquire that was sent again, and ran late as well, leaves two entries in the queue.
+#[test]
+fn a_token_with_two_entries_is_granted_one_permit() {
+    let scripts = Scripts::compile().unwrap();
+    let keys: [&[u8]; 4] = [b"lock", b"{lock}:q", b"{lock}{h}:q", b"{}:f"];
+    let owner = format!("{:016x}.{:032x}", 1, 1).into_bytes();
+    let token = format!("{:016x}.p00002{:026x}", 2, 1).into_bytes();
+    let mut server = Server::new(NOW);
+    server.subscribe(ClientId(2), b"p:inbox:0000000000000002");
+    let acquire = |server: &mut Server, token: &[u8]| {
+        let args: [&[u8]; 6] = [b"p:inbox:", token, b"30000", b"m5000", b"", b"modes"];
+        server.eval(scripts.acquire.for_locks(1), &keys, &args).unwrap()
+    };
+    for token in [&owner, &token, &token] {
+        acquire(&mut server, token);
+    }
+    server.eval(scripts.release.for_locks(1), &keys, &[b"p:inbox:", &owner]).unwrap();
+    let told: Vec<_> = server.take_published().into_iter().map(|message| message.payload).collect();
+    let granted = told.iter().filter(|text| text.starts_with(b"granted:")).collect::<Vec<_>>();
+    assert_eq!(granted.len(), 1, "{told:?}");
+    let permit = server.command(&[b"ZSCORE", keys[2], &[b"#", token.as_slice()].concat()]);
+    assert_eq!(permit, Ok(text("0")));
+    assert!(server.entry(keys[1]).is_none(), "the second entry is gone");
+}
