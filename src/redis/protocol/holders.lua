@@ -153,6 +153,14 @@ local function remove(token, keep)
     return
   end
   local permit = held == 'p' and call('ZSCORE', holders, '#' .. token)
+  if not keep and call('ZCOUNT', holders, '-inf', '+inf') == (permit and 2 or 1) then
+    -- The last one: nothing is read afterwards. A server of a cluster that is moving the slot stops a script which looks for a
+    -- key that it has just removed, and the lock would stay without a holder until its end.
+    call('DEL', lock)
+    call('UNLINK', holders)
+    held, live = nil, 0
+    return
+  end
   call('ZREM', holders, token, '#' .. token)
   if keep then
     call('ZADD', holders, digits(present + tonumber(keep)), 'kept:' .. token)

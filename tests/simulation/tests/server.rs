@@ -198,6 +198,26 @@ fn runs_are_repeated_exactly() {
     assert_eq!(run(), run());
 }
 
+/// A server that is moving the slot stops a script which looks for a key that it has removed. Whatever the script does after
+/// that, the lock is free.
+#[test]
+fn the_last_of_several_holders_frees_the_lock_while_its_slot_moves() {
+    let scripts = Scripts::compile().unwrap();
+    let keys: [&[u8]; 4] = [b"lock", b"{lock}:q", b"{lock}{h}:q", b"{}:f"];
+    for mode in ["s00000", "p00002"] {
+        let token = format!("{:016x}.{mode}{:026x}", 1, 1).into_bytes();
+        let mut server = Server::new(NOW);
+        let acquire: [&[u8]; 6] = [b"p:inbox:", &token, b"30000", b"n", b"", b"modes"];
+        server.eval(scripts.acquire.for_locks(1), &keys, &acquire).unwrap();
+        let waiter = format!("{:016x}.{:032x}", 2, 1).into_bytes();
+        let wait: [&[u8]; 4] = [b"p:inbox:", &waiter, b"30000", b"p"];
+        server.eval(scripts.acquire.for_locks(1), &keys, &wait).unwrap();
+        server.set_moving(keys.iter().map(|key| key.to_vec()).collect());
+        _ = server.eval(scripts.release.for_locks(1), &keys, &[b"p:inbox:", &token]);
+        assert!(server.entry(keys[0]).is_none(), "{mode}");
+    }
+}
+
 /// An acquire that was sent again, and ran late as well, leaves two entries in the queue.
 #[test]
 fn a_token_with_two_entries_is_granted_one_permit() {
