@@ -35,10 +35,16 @@ pub enum Action {
 impl Command {
     /// The owner token of each of its locks.
     pub fn tokens(&self) -> impl Iterator<Item = &[u8]> {
+        self.locks().map(|(_, token)| token)
+    }
+
+    /// The key of each of its locks, and the owner token.
+    pub fn locks(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         // A call for one lock names the key of its holders as well.
         let is_for_one = self.keys.get(2).is_some_and(|key| key.ends_with(b"{h}:q"));
-        let locks = if is_for_one { 1 } else { self.keys.len() / 2 };
-        self.args.iter().skip(1).take(locks).map(Vec::as_slice)
+        let count = if is_for_one { 1 } else { self.keys.len() / 2 };
+        let tokens = self.args.iter().skip(1).take(count);
+        self.keys.iter().step_by(2).zip(tokens).map(|(lock, token)| (lock.as_slice(), token.as_slice()))
     }
 
     /// `EVALSHA digest count key… argument…`

@@ -154,6 +154,16 @@ impl Guard {
         self.0.state().fencing_token().get()
     }
 
+    /// The number of its permit.
+    pub fn permit(&self) -> Option<u32> {
+        self.0.state().permit()
+    }
+
+    /// Until when the name stays taken after a release, as a time since the beginning by its process's clock.
+    pub fn kept_until(&self) -> Option<Duration> {
+        self.0.kept_until().map(|until| until.saturating_duration_since(PackedInstant::origin()))
+    }
+
     /// The end that is believed in, as a time since the beginning by its process's clock. Looking changes nothing.
     pub fn ends(&self) -> Duration {
         let state = self.0.state();

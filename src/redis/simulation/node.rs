@@ -143,11 +143,12 @@ impl Node {
         first.keys().inbox(first.inbox())
     }
 
-    /// The keys of a resource on the server: the lock and the wait queue; and the counter of grants in its slot of a cluster.
-    pub fn keys_of(&self, resource: &Resource) -> [String; 3] {
+    /// The keys of a resource on the server: the lock, the wait queue and the holders; and the counter of grants in its slot
+    /// of a cluster.
+    pub fn keys_of(&self, resource: &Resource) -> [String; 4] {
         let keys = self.process.router.first().keys();
         let of = keys.of(resource);
-        [of.lock().to_owned(), of.queue().to_owned(), keys.fence_in_slot_of(&of)]
+        [of.lock().to_owned(), of.queue().to_owned(), of.holders(), keys.fence_in_slot_of(&of)]
     }
 
     /// The slot of a resource in a cluster.

@@ -91,6 +91,8 @@ impl Summary {
              {errors} failed, {cancelled} cancelled), {extensions} extensions, {releases} releases",
             counts.operations() + late
         );
+        let Counts { shared, permits, kept, .. } = counts;
+        println!("of those granted {shared} shared, {permits} permits, {kept} to stay taken for a time");
         println!("{} events, {} scripts, {:.1} hours of virtual time", counts.events, counts.scripts, self.hours());
         println!("{} seeds on a cluster, whose nodes did not run {} commands", counts.clusters, counts.redirected);
         let faults = self.faults().map(|(name, count)| format!("{name} {count}"));
@@ -112,6 +114,9 @@ impl Summary {
             "operations": counts.operations() + counts.late,
             "acquires": counts.acquires,
             "granted": counts.granted,
+            "granted_shared": counts.shared,
+            "granted_permits": counts.permits,
+            "granted_to_stay_taken": counts.kept,
             "granted_too_late": counts.late,
             "busy": counts.busy,
             "failed": counts.failed,

@@ -108,7 +108,7 @@ impl World<'_> {
     pub(super) fn redirection(&self, server: usize, command: &Command) -> Option<String> {
         let cluster = self.cluster.as_ref()?;
         let view = cluster.views.get(server)?;
-        let resources = command.keys.chunks_exact(2).filter_map(|keys| Some(self.number_of(keys.first()?)));
+        let resources = command.locks().map(|(lock, _)| self.number_of(lock));
         let mut slots = resources.filter_map(|resource| cluster.slot(resource));
         let slot = slots.next()?;
         let is_here = |key: &Vec<u8>| {

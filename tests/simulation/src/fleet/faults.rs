@@ -139,6 +139,7 @@ impl World<'_> {
         for hold in holds {
             self.see(Record::Uncertain { hold });
         }
+        self.see(Record::ForgotKept);
     }
 
     fn takes_no_writes_for(&mut self, server: usize, time: Time) {
@@ -211,7 +212,7 @@ impl World<'_> {
                 self.see(Record::Finished { operation });
             }
             if let Some(hold) = task.hold() {
-                self.see(Record::Ended { hold });
+                self.see(Record::Ended { hold, released: false });
             }
             task.state = State::Between(None);
         }

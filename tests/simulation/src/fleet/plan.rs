@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
-use orchestrix_locking::LockOptions;
+use orchestrix_locking::{LockMode, LockOptions};
 
 /// Microseconds since the run began.
 pub type Time = u64;
@@ -293,7 +293,7 @@ impl Plan {
         let operations = random.usize(2..=12);
         let most_tasks = pick(random, &[2, 4, 6]);
         let all_publish = random.u32(0..8) > 0;
-        let processes: Vec<_> = (0..processes)
+        let mut processes: Vec<_> = (0..processes)
             .map(|_| ProcessPlan {
                 drift: random.i64(-drift..=drift),
                 publishing: all_publish || random.bool(),
@@ -320,6 +320,7 @@ impl Plan {
                 faults.push(Fault { at, server, kind: slot_move(random, resources) });
             }
         }
+        choose_modes(&mut Rng::with_seed(seed ^ 0x30de_5000_0000_0000), resources, &mut processes);
         Self { seed, servers, resources, processes, faults, network, response_timeout }
     }
 
@@ -344,13 +345,54 @@ impl Plan {
         self.processes.iter().flat_map(|process| &process.tasks).map(Vec::len).sum()
     }
 
-    /// The longest lease that is asked for.
+    /// The longest lease that is asked for, or for which a name stays taken.
     pub fn longest_lease(&self) -> Duration {
         let operations = self.processes.iter().flat_map(|process| process.tasks.iter().flatten());
         let leases = operations.flat_map(|operation| {
-            [Some(operation.options.configured_ttl()), operation.extend.map(|(_, to)| to)].into_iter().flatten()
+            let options = operation.options;
+            let kept = options.configured_ttl().max(options.configured_at_least());
+            [Some(kept), operation.extend.map(|(_, to)| to)].into_iter().flatten()
         });
         leases.max().unwrap_or_default()
+    }
+}
+
+/// In which modes locks are wanted, and how long they stay taken at least. Some names are used in one mode alone.
+fn choose_modes(random: &mut Rng, resources: usize, processes: &mut [ProcessPlan]) {
+    use LockMode::{Exclusive, Permits, Shared};
+    const SOME: LockMode = Permits(0);
+    let kinds: Vec<_> = (0..resources)
+        .map(|_| {
+            let modes = pick(
+                random,
+                &[
+                    &[Exclusive][..],
+                    &[Exclusive],
+                    &[Exclusive, Shared, SOME],
+                    &[Exclusive, Shared, SOME],
+                    &[Exclusive, Shared, Shared, Shared],
+                    &[Exclusive, SOME, SOME, SOME, SOME, SOME],
+                ],
+            );
+            (modes, random.u32(1..=3))
+        })
+        .collect();
+    let keeps = random.u32(0..3) == 0;
+    for operation in processes.iter_mut().flat_map(|process| process.tasks.iter_mut().flatten()) {
+        let Some((modes, permits)) = kinds.get(operation.resource) else { continue };
+        let mode = match pick(random, modes) {
+            // The limit is being changed.
+            Permits(_) if random.u32(0..6) == 0 => Permits(random.u32(1..=3)),
+            Permits(_) => Permits(*permits),
+            mode => mode,
+        };
+        operation.options = operation.options.mode(mode);
+        let at_least = operation.options.configured_ttl() * random.u32(20..=200) / 100;
+        let at_least = at_least.min(Duration::from_secs(10));
+        let may_be = operation.options.configured_max_hold().is_none_or(|longest| at_least <= longest);
+        if keeps && may_be && random.u32(0..5) == 0 {
+            operation.options = operation.options.at_least(at_least);
+        }
     }
 }
 

@@ -282,9 +282,12 @@ impl World<'_> {
         self.resources.get(number).cloned()
     }
 
-    /// The longest lease of a grant by notification, with the time-outs of [`begin_process`](Self::begin_process).
+    /// The longest lease of a grant by notification: that of a name that stays taken for longer, or else with the time-outs of [`begin_process`](Self::begin_process).
     pub(super) fn longest_claim(&self) -> Time {
-        (5 * self.response_timeout()).max(3_000 * MILLISECOND)
+        let kept = self.plan.processes.iter().flat_map(|process| process.tasks.iter().flatten());
+        let kept = kept.map(|operation| operation.options).filter(|of| of.configured_at_least() > of.configured_ttl());
+        let kept = kept.map(|options| micros(options.configured_at_least())).max().unwrap_or(0);
+        (5 * self.response_timeout()).max(3_000 * MILLISECOND).max(kept + MILLISECOND)
     }
 
     /// The time-out of replies.

@@ -16,13 +16,18 @@ const EVERY: Time = 500 * MILLISECOND;
 /// The keys of the wait queue last so long without a call.
 const QUEUE_LASTS: Time = 61 * SECOND;
 
+/// The owner tokens of those that hold a lock or wait for it.
+fn tokens(key: &Key) -> impl Iterator<Item = &Vec<u8>> {
+    key.holders.iter().map(|holder| &holder.token).chain(key.queue.iter().map(|entry| &entry.token))
+}
+
 impl World<'_> {
     /// Whether each lock and each entry on the server is one that its process will see to (R4). That of a process that has
     /// ended is not looked at.
     pub(super) fn inspect(&mut self) {
         let mut unknown = Vec::new();
         for (resource, key) in self.keys_on_servers() {
-            for token in key.owner.iter().chain(key.queue.iter().map(|entry| &entry.token)) {
+            for token in tokens(&key) {
                 let inbox = [b"p:inbox:", token.get(..16).unwrap_or_default()].concat();
                 let mut of = self.processes.iter().filter(|of| !of.has_ended);
                 let known = of.find(|of| of.node.inbox().as_bytes() == inbox).is_none_or(|of| of.node.knows(token));
@@ -49,8 +54,8 @@ impl World<'_> {
         let mut keys = Vec::new();
         for of in &mut self.servers {
             of.set_clock(self.now);
-            for (resource, [lock, queue, _]) in self.keys.iter().enumerate() {
-                keys.push((resource, of.key(lock.as_bytes(), queue.as_bytes())));
+            for (resource, names) in self.keys.iter().enumerate() {
+                keys.push((resource, of.key(names)));
             }
         }
         keys
@@ -59,7 +64,7 @@ impl World<'_> {
     /// What was released is there again, since the server has lost that: it ends with its lease.
     pub(super) fn excuse_what_is_there(&mut self) {
         for (_, key) in self.keys_on_servers() {
-            self.excused.extend(key.owner.into_iter().chain(key.queue.into_iter().map(|entry| entry.token)));
+            self.excused.extend(tokens(&key).cloned());
         }
     }
 

@@ -7,15 +7,18 @@ use orchestrix_locking::simulation::{Action, Command};
 use super::events::Event;
 use super::world::World;
 use super::{MILLISECOND, Time};
-use crate::history::{Key, Property, Ran, Record, Waiting};
+use crate::history::{Holder, Key, Property, Ran, Record, Waiting};
 use crate::scripts::Scripts;
-use crate::server::{ClientId, Reply, Server, ServerError, Snapshot, Value};
+use crate::server::{ClientId, Reply, Score, Server, ServerError, Snapshot, Value};
 
 /// When the server's clock begins, in microseconds since 1970.
 const BEGINNING: u64 = 1_700_000_000_000_000;
 
 /// The counter of grants.
 pub(super) const FENCE: &[u8] = b"p:{}:f";
+
+/// Scores of holders below this are numbers of permits.
+const ENDS_FROM: i64 = 1 << 20;
 
 /// For how long an entry of the wait queue counts as alive, in microseconds.
 const LIFETIMES: [(u8, u64); 2] = [(b'm', 15_000_000), (b'p', 3_000_000)];
@@ -116,22 +119,53 @@ impl ServerSide {
     }
 
     /// A lock and its queue, as they are.
-    pub(super) fn key(&self, lock: &[u8], queue: &[u8]) -> Key {
+    pub(super) fn key(&self, [lock, queue, holders, _]: &[String; 4]) -> Key {
         let now = self.server.time();
+        let left = |expires_at: Option<i64>| Some(expires_at?.saturating_sub_unsigned(now / 1_000));
         let mut key = Key::default();
-        if let Some(entry) = self.server.entry(lock)
-            && let Value::Text(owner) = &entry.value
+        if let Some(entry) = self.server.entry(lock.as_bytes())
+            && let Value::Text(value) = &entry.value
         {
-            key.owner = Some(owner.clone());
-            key.expires_at = entry.expires_at;
-            key.left = entry.expires_at.map(|at| at.saturating_sub_unsigned(now / 1_000));
+            let phase = value.strip_prefix(b"shared:").and_then(|phase| std::str::from_utf8(phase).ok()?.parse().ok());
+            if phase.is_some() || value == b"permits" {
+                key.holders = self.holders(holders.as_bytes());
+            }
+            if key.holders.is_empty() {
+                let (token, expires_at) = (value.clone(), entry.expires_at);
+                key.holders.push(Holder { token, expires_at, left: left(expires_at), permit: None });
+            } else {
+                key.phase = phase;
+                for holder in &mut key.holders {
+                    // What it means ends with the lock.
+                    holder.expires_at = entry.expires_at.and(holder.expires_at);
+                    holder.left = left(holder.expires_at);
+                }
+            }
         }
-        if let Some(entry) = self.server.entry(queue)
+        if let Some(entry) = self.server.entry(queue.as_bytes())
             && let Value::List(entries) = &entry.value
         {
             key.queue = entries.iter().filter_map(|entry| self.waiting(entry, now)).collect();
         }
         key
+    }
+
+    /// Those that hold a lock together: scores above [`ENDS_FROM`] are the ends of leases, the others numbers of permits.
+    fn holders(&self, holders: &[u8]) -> Vec<Holder> {
+        let Some(Value::SortedSet(set)) = self.server.entry(holders).map(|entry| &entry.value) else {
+            return Vec::new();
+        };
+        let number = |score: &Score| score.to_string().parse::<i64>().unwrap_or(0);
+        let present = i64::try_from(self.server.time() / 1_000).unwrap_or(i64::MAX);
+        let ends = set.iter().map(|(score, token)| (number(score), token));
+        let live = ends.filter(|(ends, _)| *ends > ENDS_FROM && *ends > present);
+        live.map(|(ends, token)| {
+            let name = [b"#".as_slice(), token].concat();
+            let permit = set.iter().find(|(_, member)| *member == name);
+            let permit = permit.and_then(|(score, _)| u32::try_from(number(score)).ok());
+            Holder { token: token.clone(), expires_at: Some(ends), left: None, permit }
+        })
+        .collect()
     }
 
     /// `deadline:claim:mode:token`
@@ -221,13 +255,12 @@ impl World<'_> {
         };
         let (keys, args): (Vec<&[u8]>, Vec<&[u8]>) =
             (command.keys.iter().map(Vec::as_slice).collect(), command.args.iter().map(Vec::as_slice).collect());
-        let locks: Vec<_> = keys.chunks_exact(2).zip(args.get(1..).unwrap_or_default()).collect();
-        let look = |server: &ServerSide| -> Vec<Key> {
-            let keys = locks.iter().filter_map(|(keys, _)| Some(server.key(keys.first()?, keys.get(1)?)));
-            keys.collect()
-        };
-        let resource = self.number_of(keys.first().copied().unwrap_or_default());
-        let counter = if self.cluster.is_some() { keys.get(2).copied().unwrap_or_default() } else { FENCE };
+        let locks: Vec<_> = command.locks().map(|(lock, token)| (self.number_of(lock), token)).collect();
+        let names: Vec<_> = locks.iter().filter_map(|(resource, _)| self.keys.get(*resource).cloned()).collect();
+        let look = |server: &ServerSide| -> Vec<Key> { names.iter().map(|names| server.key(names)).collect() };
+        let resource = locks.first().map_or(usize::MAX, |(resource, _)| *resource);
+        let of_slot = names.first().filter(|_| self.cluster.is_some());
+        let counter = of_slot.map_or(FENCE, |[.., counter]| counter.as_bytes());
         let Some(of) = self.servers.get_mut(server) else {
             return Err(ServerError::NotModelled("no server".to_owned()));
         };
@@ -251,15 +284,16 @@ impl World<'_> {
         let stopped = reply.as_ref().is_err_and(|error| error.to_string().contains("non local key"));
         let may_publish = !stopped && args.first().is_some_and(|inboxes| !inboxes.is_empty());
         let longest_claim = i64::try_from(self.longest_claim() / MILLISECOND).unwrap_or(i64::MAX);
-        for (((keys, token), before), after) in locks.iter().zip(before).zip(after) {
-            let resource = self.number_of(keys.first().copied().unwrap_or_default());
-            let is_owner = after.owner.as_deref() == Some(*token);
+        for (((resource, token), before), after) in locks.iter().zip(before).zip(after) {
+            let resource = *resource;
+            let is_owner = after.holders.iter().any(|holder| holder.token == *token);
             if command.action == Action::Acquire && late.is_some_and(|late| late >= looked_for || !is_owner) {
                 self.excused.insert(token.to_vec());
             }
-            let (owner, waiting) = (after.owner.clone(), after.queue.len());
+            let (holders, waiting) = (after.holders.clone(), after.queue.len());
             self.note(Some(process), Some(resource), || {
-                let owner = owner.map_or_else(|| "free".to_owned(), |owner| format!("owned by {}", short(&owner)));
+                let owners = holders.iter().map(|holder| short(&holder.token)).collect::<Vec<_>>().join(" ");
+                let owner = if owners.is_empty() { "free".to_owned() } else { format!("owned by {owners}") };
                 let late = if late.is_some() { " late" } else { "" };
                 format!("server runs {:?} {}{late}: {reply:?}; {owner}, {waiting} wait", command.action, short(token))
             });
@@ -361,7 +395,10 @@ pub(super) fn short(token: &[u8]) -> String {
     let text = String::from_utf8_lossy(token);
     match text.split_once('.') {
         Some((inbox, secret)) => {
-            format!("{}.{}", inbox.trim_start_matches('0'), secret.get(..4).unwrap_or_default())
+            // The number of permits is behind the letter of the mode.
+            let random = if matches!(secret.get(..1), Some("s" | "p")) { 6 } else { 0 };
+            let mode = secret.get(..random / 6).unwrap_or_default();
+            format!("{}.{mode}{}", inbox.trim_start_matches('0'), secret.get(random..random + 4).unwrap_or_default())
         }
         None => text.into_owned(),
     }

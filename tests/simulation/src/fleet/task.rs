@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orchestrix_locking::simulation::{Answer, Caller, Extending, Guard, Node, Releasing};
-use orchestrix_locking::{LockError, Release};
+use orchestrix_locking::{LockError, LockMode, Release};
 
 use super::clock::Clock;
 use super::process::micros;
@@ -57,6 +57,7 @@ pub(super) struct Waiting {
 pub(super) struct Holding {
     operation: u64,
     hold: HoldId,
+    mode: LockMode,
     guard: Guard,
     /// What the checker knows of its end.
     until: Time,
@@ -282,7 +283,10 @@ impl World<'_> {
         let caller = CallerId { process: of.id, number: of.node.next_caller() };
         self.see(Record::Came { caller, resource: operation.resource, waits });
         self.note(Some(process), Some(operation.resource), || {
-            format!("caller {} wants it, {wait:?}, ttl {:?}", caller.number, options.configured_ttl())
+            let (ttl, mode, at_least) =
+                (options.configured_ttl(), options.configured_mode(), options.configured_at_least());
+            let kept = if at_least.is_zero() { String::new() } else { format!(", at least {at_least:?}") };
+            format!("caller {} wants it, {mode:?}, {wait:?}, ttl {ttl:?}{kept}", caller.number)
         });
         self.with_node(process, |node| match wait {
             Wait::No => node.try_now(&resource, options),
@@ -398,22 +402,34 @@ impl World<'_> {
         let left = until.saturating_sub(self.now);
         let (ends, now) = (guard.ends(), of.clock.now(self.now));
         let longest = operation.options.configured_max_hold().map_or(Duration::MAX, |longest| now + longest);
+        let (mode, permit) = (operation.options.configured_mode(), guard.permit());
+        self.counts.shared += u64::from(mode == LockMode::Shared);
+        self.counts.permits += u64::from(matches!(mode, LockMode::Permits(_)));
+        self.counts.kept += u64::from(guard.kept_until().is_some());
+        // Clocks differ, and the server counts whole milliseconds.
+        let inexact = micros(operation.options.configured_at_least()) / 50 + 5 * MILLISECOND;
+        let kept_until = guard.kept_until().map(|until| of.clock.time_of(until).saturating_sub(inexact));
         let mut others = of.tasks.iter().filter_map(|task| match &task.state {
             State::Holding(holding) if task.resource() == Some(resource) => Some(holding),
             _ => None,
         });
-        if others.any(|other| of.node.is_held(&other.guard)) {
+        let excludes = |other: &Holding| !other.mode.is_compatible_with(mode);
+        if others.any(|other| excludes(other) && of.node.is_held(&other.guard)) {
             self.broken(Property::P2, Some(resource), "two callers of one process hold it".to_owned());
         }
-        self.note(Some(process), Some(resource), || format!("HOLDS it, fencing token {fence}, for {left} µs"));
-        self.see(Record::Granted { hold, resource, fence, until, certain });
+        self.note(Some(process), Some(resource), || {
+            let permit = permit.map_or_else(String::new, |number| format!(" number {number}"));
+            format!("HOLDS it, {mode:?}{permit}, fencing token {fence}, for {left} µs")
+        });
+        self.see(Record::Granted { hold, resource, fence, mode, permit, until, kept_until, certain });
         self.see(Record::Read { hold });
         let ends_at = self.now + operation.hold;
         let extend = operation.extend.map(|(after, to)| (self.now + after, to));
         for at in [Some(ends_at), extend.map(|(at, _)| at)].into_iter().flatten() {
             self.task_at(process, task, at);
         }
-        let holding = Holding { operation: 0, hold, guard, until, ends, longest, ends_at, extend, extending: None };
+        let holding =
+            Holding { operation: 0, hold, mode, guard, until, ends, longest, ends_at, extend, extending: None };
         (State::Holding(Box::new(holding)), false)
     }
 
@@ -439,8 +455,11 @@ impl World<'_> {
         }
         self.counts.releases += 1;
         self.note(Some(process), Some(resource), || format!("releases {}", holding.guard.fence()));
-        self.see(Record::Wrote { hold: holding.hold });
-        self.see(Record::Ended { hold: holding.hold });
+        if holding.mode != LockMode::Shared {
+            self.see(Record::Wrote { hold: holding.hold });
+        }
+        let released = self.with_node(process, |node| node.is_held(&holding.guard)) == Some(true);
+        self.see(Record::Ended { hold: holding.hold, released });
         holding.operation =
             if operation.awaits_release { self.new_operation(process, 4 * self.response_timeout()) } else { 0 };
         let releasing = self.with_node(process, |node| node.release(&holding.guard));

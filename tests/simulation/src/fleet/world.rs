@@ -34,7 +34,7 @@ pub(super) struct World<'a> {
     pub(super) connections: Vec<Connection>,
     pub(super) resources: Vec<Resource>,
     /// The keys of each.
-    pub(super) keys: Vec<[String; 3]>,
+    pub(super) keys: Vec<[String; 4]>,
     pub(super) trace: Trace,
     pub(super) counts: Counts,
     pub(super) next_process: usize,
@@ -59,6 +59,10 @@ pub(super) struct World<'a> {
 pub struct Counts {
     pub acquires: u64,
     pub granted: u64,
+    /// Of those, shared ones, permits, and names that stay taken for a time.
+    pub shared: u64,
+    pub permits: u64,
+    pub kept: u64,
     pub busy: u64,
     pub failed: u64,
     pub cancelled: u64,
@@ -89,6 +93,9 @@ impl Counts {
         let pairs = [
             (&mut self.acquires, other.acquires),
             (&mut self.granted, other.granted),
+            (&mut self.shared, other.shared),
+            (&mut self.permits, other.permits),
+            (&mut self.kept, other.kept),
             (&mut self.busy, other.busy),
             (&mut self.failed, other.failed),
             (&mut self.cancelled, other.cancelled),
@@ -318,8 +325,8 @@ impl World<'_> {
     }
 
     pub(super) fn note_command(&mut self, process: usize, command: &Command) {
-        for (keys, token) in command.keys.chunks_exact(2).zip(command.args.get(1..).unwrap_or_default()) {
-            let resource = self.number_of(keys.first().map(Vec::as_slice).unwrap_or_default());
+        for (lock, token) in command.locks() {
+            let resource = self.number_of(lock);
             let (action, number) = (command.action, command.number);
             self.note(Some(process), Some(resource), || {
                 format!("sends {action:?} {} (command {number})", short(token))

@@ -1,10 +1,12 @@
 //! [`Checker`]: looks at records one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use orchestrix_locking::LockMode;
 
 use super::local_order::LocalOrder;
 use super::store::Store;
-use super::{HoldId, ProcessId, Property, Record, Violation};
+use super::{HoldId, ProcessId, Property, Ran, Record, Violation};
 use crate::fleet::Time;
 
 /// Says of a run what must not be.
@@ -22,17 +24,32 @@ pub struct Checker {
 
 #[derive(Debug, Default)]
 struct OfResource {
+    /// Those that last, and those that keep it taken.
     held: Vec<HoldId>,
-    fences: BTreeSet<u64>,
-    highest: u64,
-    store: Store,
+    fences: BTreeMap<u64, LockMode>,
+    /// The highest fencing token of each number of a permit, and of all else.
+    highest: BTreeMap<Option<u32>, u64>,
+    stores: BTreeMap<Option<u32>, Store>,
+    /// The number of the latest phase that the server has begun.
+    phase: u64,
+}
+
+impl OfResource {
+    /// Below which a fencing token must not be that is given now: permits are taken up in any order.
+    fn floor(&self, permit: Option<u32>) -> u64 {
+        let counts = |of: &Option<u32>| permit.is_none() || of.is_none() || *of == permit;
+        self.highest.iter().filter(|(of, _)| counts(of)).map(|(_, highest)| *highest).max().unwrap_or(0)
+    }
 }
 
 #[derive(Debug)]
 struct Hold {
     resource: usize,
     fence: u64,
+    mode: LockMode,
+    permit: Option<u32>,
     until: Time,
+    kept_until: Option<Time>,
     certain: bool,
     ended: bool,
 }
@@ -79,19 +96,25 @@ impl Checker {
                     self.violated(Property::P6, at, Some(resource), what);
                 }
             }
-            Record::Granted { hold, resource, fence, until, certain } => {
+            Record::Granted { hold, resource, fence, mode, permit, until, kept_until, certain } => {
                 let of = self.resources.entry(resource).or_default();
                 of.held.push(hold);
-                let (is_new, highest) = (of.fences.insert(fence), of.highest);
-                of.highest = highest.max(fence);
-                self.holds.insert(hold, Hold { resource, fence, until, certain, ended: false });
+                let (before, floor) = (of.fences.insert(fence, mode), of.floor(permit));
+                let highest = of.highest.entry(permit).or_default();
+                *highest = fence.max(*highest);
+                self.holds
+                    .insert(hold, Hold { resource, fence, mode, permit, until, kept_until, certain, ended: false });
                 if !self.falling_fences_allowed {
-                    if !is_new {
+                    let shares = mode == LockMode::Shared && before == Some(LockMode::Shared);
+                    if before.is_some() && !shares {
                         self.violated(Property::P1, at, Some(resource), format!("fencing token {fence} twice"));
-                    } else if certain && fence < highest {
-                        let what = format!("fencing token {fence} after {highest}");
+                    } else if certain && fence < floor {
+                        let what = format!("fencing token {fence} after {floor}");
                         self.violated(Property::P1, at, Some(resource), what);
                     }
+                }
+                if matches!(mode, LockMode::Permits(permits) if permit.is_none_or(|number| number >= permits)) {
+                    self.violated(Property::P2, at, Some(resource), format!("{mode:?} has the number {permit:?}"));
                 }
                 self.look_for_overlap(at, hold);
             }
@@ -106,20 +129,25 @@ impl Checker {
                     hold.certain = false;
                 }
             }
-            Record::Ended { hold: id } => {
+            Record::Ended { hold: id, released } => {
                 let Some(hold) = self.holds.get_mut(&id) else { return };
                 hold.ended = true;
-                if let Some(of) = self.resources.get_mut(&hold.resource) {
+                if let Some(kept_until) = hold.kept_until.filter(|until| *until > at && released) {
+                    hold.until = kept_until;
+                } else if let Some(of) = self.resources.get_mut(&hold.resource) {
                     of.held.retain(|held| *held != id);
                 }
             }
+            Record::ForgotKept => {
+                self.holds.values_mut().filter(|hold| hold.ended).for_each(|hold| hold.certain = false);
+            }
             Record::Read { hold } => {
-                if let Some((_, fence, of)) = self.store(hold) {
-                    of.store.read(hold, fence);
+                if let Some((_, fence, store)) = self.store(hold) {
+                    store.read(hold, fence);
                 }
             }
             Record::Wrote { hold } => {
-                let kept = self.store(hold).map(|(resource, fence, of)| (resource, of.store.write(hold, fence)));
+                let kept = self.store(hold).map(|(resource, fence, store)| (resource, store.write(hold, fence)));
                 if let Some((resource, false)) = kept
                     && !self.falling_fences_allowed
                 {
@@ -151,30 +179,61 @@ impl Checker {
                 if let Some((property, what)) = ran.violation() {
                     self.violated(property, at, Some(ran.resource), what);
                 }
+                self.look_at_phase(at, &ran);
             }
             Record::Broken { property, what, resource } => self.violated(property, at, resource, what),
         }
     }
 
-    fn store(&mut self, hold: HoldId) -> Option<(usize, u64, &mut OfResource)> {
-        let Hold { resource, fence, .. } = self.holds.get(&hold)?;
-        Some((*resource, *fence, self.resources.get_mut(resource)?))
+    fn store(&mut self, hold: HoldId) -> Option<(usize, u64, &mut Store)> {
+        let Hold { resource, fence, permit, .. } = self.holds.get(&hold)?;
+        Some((*resource, *fence, self.resources.get_mut(resource)?.stores.entry(*permit).or_default()))
     }
 
-    /// P2: whether a hold that begins now, or whose end was put off, lasts beside another one.
+    /// P1: a phase that the server begins has a higher number than those before.
+    fn look_at_phase(&mut self, at: Time, ran: &Ran) {
+        let Some(phase) = ran.after.phase else { return };
+        let of = self.resources.entry(ran.resource).or_default();
+        let latest = std::mem::replace(&mut of.phase, phase);
+        if ran.before.phase != Some(phase) && phase <= latest && !self.falling_fences_allowed {
+            let what = format!("the number {phase} of a phase after {latest}");
+            self.violated(Property::P1, at, Some(ran.resource), what);
+        }
+    }
+
+    /// P2: whether a hold that begins now, or whose end was put off, lasts beside another one that it must not be beside.
     fn look_for_overlap(&mut self, at: Time, id: HoldId) {
-        let lasts = |hold: &&Hold| !hold.ended && hold.until > at;
+        let holds = &self.holds;
+        if let Some(of) = self.holds.get(&id).and_then(|hold| self.resources.get_mut(&hold.resource)) {
+            of.held.retain(|held| holds.get(held).is_some_and(|hold| !hold.ended || hold.until > at));
+        }
+        // One that has ended and is here keeps the lock taken.
+        let lasts = |hold: &&Hold| hold.until > at;
         let Some(hold) = self.holds.get(&id).filter(lasts) else { return };
         let resource = hold.resource;
         let Some(of) = self.resources.get(&resource) else { return };
-        let others =
-            || of.held.iter().filter(|other| **other != id).filter_map(|other| self.holds.get(other)).filter(lasts);
-        let Some(other) = others().find(|other| hold.certain && other.certain) else {
-            self.overlaps += u64::from(others().next().is_some());
-            return;
+        let all = || of.held.iter().filter_map(|held| Some((*held, self.holds.get(held)?)));
+        let excluded = |(other, of): &(HoldId, &Hold)| {
+            let alike = of.permit.is_some() && of.permit == hold.permit;
+            *other != id && lasts(of) && (alike || !of.mode.is_compatible_with(hold.mode))
         };
-        let (mine, others, left) = (hold.fence, other.fence, other.until - at);
-        let what = format!("the holds with fencing tokens {mine} and {others} overlap, by up to {left} µs");
-        self.violated(Property::P2, at, Some(resource), what);
+        let others = || all().filter(excluded).map(|(_, other)| other);
+        if let Some(other) = others().find(|other| hold.certain && other.certain) {
+            let (mine, others, left) = (hold.fence, other.fence, other.until - at);
+            let kept = if other.ended { ", of which the other one keeps it taken," } else { "" };
+            let what = format!("the holds with fencing tokens {mine} and {others}{kept} overlap, by up to {left} µs");
+            return self.violated(Property::P2, at, Some(resource), what);
+        }
+        let overlaps = u64::from(others().next().is_some());
+        let permits = |hold: &Hold| if let LockMode::Permits(permits) = hold.mode { Some(permits) } else { None };
+        let permits: Vec<_> =
+            all().map(|(_, hold)| hold).filter(lasts).filter(|hold| hold.certain).filter_map(permits).collect();
+        let most = permits.iter().max().and_then(|most| usize::try_from(*most).ok()).unwrap_or(usize::MAX);
+        let too_many =
+            (permits.len() > most).then(|| format!("{} hold permits, of which there are {most}", permits.len()));
+        self.overlaps += overlaps;
+        if let Some(what) = too_many {
+            self.violated(Property::P2, at, Some(resource), what);
+        }
     }
 }

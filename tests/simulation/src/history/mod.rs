@@ -2,14 +2,25 @@
 //!
 //! | property | |
 //! | --- | --- |
-//! | P1 | fencing tokens of a resource are unique, and rise in the order of the grants |
-//! | P2 | certain holds do not overlap: each lasts from its grant to its release, its loss, or the end that is believed in |
+//! | P1 | fencing tokens of a resource are unique, and rise in the order of the grants; those who share it have one |
+//! | P2 | certain holds overlap only as their modes allow: each lasts from its grant to its release, its loss, or the end that is believed in, and after a release for its least time |
 //! | P3 | a store that refuses stale fencing tokens loses no update |
 //! | P4 | a call changes no other owner's lock, makes none anew by a renewal, and leaves none without an expiry |
 //! | P5 | when all is over, everything is free in time and nothing is left |
 //! | P6 | the server serves its queue in order, and a process its own callers |
 //! | P7 | every operation ends within its bound |
 //! | R | the engine's own invariants |
+//!
+//! P2 by modes: an exclusive hold is beside no other, and shared holds are beside shared ones alone. So are permits, of which no two
+//! have the same number at the same time. A caller with `Permits(n)` is granted one while fewer than `n` are held. Callers take
+//! their permits up in any order, so where they come with several `n` the holds are compared with the highest. On the server each
+//! grant is compared with its own `n`, and the number that it gives has to be the lowest free one.
+//!
+//! P1 by modes: readers of a phase share a token. A later phase on the server has a higher one; callers cannot tell phases apart
+//! that only readers are between. Permits are granted beside each other, and callers take them up in any order. So the tokens
+//! of one number rise, and those of permits from before and after a hold in another mode.
+//!
+//! P3 by modes: exclusive holders write, readers only read, and holders of permits have a store for each number.
 //!
 //! P1 and P3 are not required of a run in which fencing tokens may fall: the server may lose its counter of grants, and its
 //! clock is set back. In any other run they are unique. They rise from one certain hold to the next: the token of a hold
@@ -23,10 +34,11 @@ mod store;
 mod tests;
 
 pub use checker::Checker;
-pub use key::{Key, Waiting};
+pub use key::{Holder, Key, Waiting, mode_of};
 
 use std::fmt;
 
+use orchestrix_locking::LockMode;
 use orchestrix_locking::simulation::Action;
 
 use crate::fleet::Time;
@@ -80,8 +92,14 @@ pub enum Record {
         resource: usize,
         /// The fencing token.
         fence: u64,
+        /// In which mode.
+        mode: LockMode,
+        /// The number of the permit.
+        permit: Option<u32>,
         /// The end that is believed in.
         until: Time,
+        /// How long the name stays taken at least after a release.
+        kept_until: Option<Time>,
         /// Whether its process can know. It cannot of a lease from before its machine was suspended, nor of one that the
         /// server has forgotten.
         certain: bool,
@@ -102,7 +120,11 @@ pub enum Record {
     Ended {
         /// Which.
         hold: HoldId,
+        /// It is released while it is believed in. What is lost is not kept.
+        released: bool,
     },
+    /// The server has forgotten what it keeps taken without a holder, or ends that early.
+    ForgotKept,
     /// The holder reads the store, with its fencing token.
     Read {
         /// Who.
