@@ -103,6 +103,13 @@ impl Cancellations {
         }
     }
 
+    /// The name of a cancellation stays taken until then, if it is to.
+    pub(crate) fn keep(&mut self, token: OwnerToken, until: Option<Instant>) {
+        if let Some(cancellation) = self.0.get_mut(&token) {
+            cancellation.kept_until = cancellation.kept_until.max(until);
+        }
+    }
+
     /// A release did not get through: the lock is taken back instead, after a pause or when there is a connection again. The
     /// name stays taken until then, if it is to.
     pub(crate) fn begin_for_release<H: Host>(
@@ -114,9 +121,7 @@ impl Cancellations {
         now: Instant,
     ) -> Cancelled {
         self.begin(resource, token, LockOptions::MAX_TTL, Unacknowledged::None, now);
-        if let Some(cancellation) = self.0.get_mut(&token) {
-            cancellation.kept_until = cancellation.kept_until.max(kept_until);
-        }
+        self.keep(token, kept_until);
         self.retry(token, LONGEST_UNANSWERED_PAUSE, false, host, now)
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::host::{Epoch, Host};
 use super::owner_token::OwnerToken;
@@ -46,6 +47,16 @@ pub(crate) enum Step {
     Cancel { keep: Option<TtlMillis> },
     /// Cancel an acquire whose entry in the wait queue is known exactly. The server finds it faster in a long queue.
     Leave { lease: TtlMillis, whole: bool, deadline: u64, polls: bool },
+}
+
+impl Step {
+    /// Until when it leaves the name taken, if it is sent now.
+    pub(crate) fn kept_until(self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Release { keep } | Self::Cancel { keep } => keep.map(|keep| now + keep.get()),
+            _ => None,
+        }
+    }
 }
 
 /// What becomes of an acquire that finds the lock held.

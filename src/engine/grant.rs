@@ -250,7 +250,8 @@ impl<H: Host> Lock<H> {
     pub(super) fn free(ownership: Ownership<H>, kind: CallKind<H>, cx: &mut Context<'_, H>) {
         let keep = ownership.kept_for(cx.now).map(TtlMillis::from);
         cx.actions.call(ownership.token(cx.host.inbox()), Step::Release { keep }, kind);
-        Self::cancel_late_acquire(&ownership, cx);
+        // The name stays taken also if this cancellation runs, and the release does not.
+        Self::cancel_late_acquire(&ownership, keep, cx);
         cx.actions.drop_later(ownership);
     }
 
@@ -278,7 +279,7 @@ impl<H: Host> Lock<H> {
     /// The lock is no longer ours, as the server said: in so many words, or by granting it anew.
     pub(super) fn lose_ownership(&mut self, secret: Secret, cx: &mut Context<'_, H>) {
         let Some(ownership) = self.take_ownership(secret) else { return };
-        Self::cancel_late_acquire(&ownership, cx);
+        Self::cancel_late_acquire(&ownership, None, cx);
         for holder in ownership.holders.iter() {
             cx.actions.lose(holder, cx.now);
         }
@@ -286,10 +287,10 @@ impl<H: Host> Lock<H> {
     }
 
     /// An ownership has ended. An acquire of its token that may run yet is cancelled for as long as it would matter (R4).
-    pub(super) fn cancel_late_acquire(ownership: &Ownership<H>, cx: &mut Context<'_, H>) {
+    pub(super) fn cancel_late_acquire(ownership: &Ownership<H>, keep: Option<TtlMillis>, cx: &mut Context<'_, H>) {
         if let Some(lease) = ownership.late_acquire() {
             let token = ownership.token(cx.host.inbox());
-            cx.actions.cancel(token, Step::Cancel { keep: None }, lease.into(), Unacknowledged::Several);
+            cx.actions.cancel(token, Step::Cancel { keep }, lease.into(), Unacknowledged::Several);
         }
     }
 }

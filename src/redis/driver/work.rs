@@ -39,7 +39,9 @@ impl<B: LeaseOwner> Driver<B> {
             work.queued = true;
             if let CallKind::Cancel { lease, unacknowledged } = &call.kind {
                 let (lease, now) = (lease.get(), Instant::now());
-                self.cancellations.lock().begin(resource, call.token, lease, *unacknowledged, now);
+                let mut cancellations = self.cancellations.lock();
+                cancellations.begin(resource, call.token, lease, *unacknowledged, now);
+                cancellations.keep(call.token, call.step.kept_until(now));
             }
             let command = Command { resource: resource.clone(), token: call.token, step: call.step };
             self.router.enqueue(Call::new(command, call.kind));

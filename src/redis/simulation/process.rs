@@ -293,6 +293,7 @@ impl Inner {
         for call in actions.take_calls() {
             if let CallKind::Cancel { lease, unacknowledged } = &call.kind {
                 self.cancellations.begin(resource, call.token, lease.get(), *unacknowledged, now);
+                self.cancellations.keep(call.token, call.step.kept_until(now));
             }
             let command = Command { resource: resource.clone(), token: call.token, step: call.step };
             self.push(command, call.kind);
