@@ -161,12 +161,13 @@ local function remove(token, keep)
     held, live = nil, 0
     return
   end
-  call('ZREM', holders, token, '#' .. token)
   if keep then
+    -- Before the other is removed, for the same reason: the key is there at any time.
     call('ZADD', holders, digits(present + tonumber(keep)), 'kept:' .. token)
     if permit then call('ZADD', holders, permit, '#kept:' .. token) end
   else
     live = live - 1
   end
+  call('ZREM', holders, token, '#' .. token)
   settle()
 end
