@@ -40,7 +40,7 @@ pub async fn released_lock_is_kept(subject: impl Subject) {
     let handle = guard.handle();
     let released = kept(guard.release().await, "a held lock can be released");
     assert_eq!(released, Release::Released, "a release before the least time is a release");
-    assert!(!handle.is_held(), "nobody holds a lock that was released, also while it is kept");
+    assert!(!handle.is_held(), "no caller holds a lock that was released, also while it is kept");
     next_comes_in_time(&scene, asked, &scene.lock("job")).await;
 }
 

@@ -48,7 +48,7 @@ pub async fn permits_exclude_an_exclusive_holder(subject: impl Subject) {
     let Some(lock) = semaphore(&scene, 2) else { return };
     let exclusive = scene.lock("pool");
     let permit = acquired(&lock).await;
-    assert!(at_once(&exclusive).await.is_none(), "nobody holds a lock alone while a permit is held");
+    assert!(at_once(&exclusive).await.is_none(), "no caller holds a lock alone while a permit is held");
     let waiting = scene.spawn_waiter(&exclusive, 1).await;
     assert!(at_once(&lock).await.is_none(), "a permit is not granted past a waiter in another mode");
     let before = permit.fencing_token();
@@ -173,12 +173,12 @@ pub async fn each_is_judged_by_its_own_number(subject: impl Subject) {
     let number = third.as_ref().and_then(crate::LockGuard::permit);
     assert_eq!(number, Some(2), "a caller with a higher number is judged by that");
     drop(third);
-    // The one with the lowest number waits until both are back. Nobody passes it meanwhile.
+    // The one with the lowest number waits until both are back. No other passes it meanwhile.
     let strict = scene.spawn_waiter(&one, 1).await;
-    assert!(at_once(&three).await.is_none(), "nobody overtakes a waiter with a lower number");
+    assert!(at_once(&three).await.is_none(), "no caller overtakes a waiter with a lower number");
     let behind = scene.spawn_waiter(&three, 2).await;
     kept(guards.0.release().await, "a held permit can be released");
-    assert!(!strict.is_finished() && !behind.is_finished(), "nobody overtakes: a waiter has ended its wait");
+    assert!(!strict.is_finished() && !behind.is_finished(), "no waiter is overtaken: a waiter has ended its wait");
     kept(guards.1.release().await, "a held permit can be released");
     let strict = granted(strict, "a waiter gets a permit when fewer than its number are held").await;
     let behind = granted(behind, "a waiter with a higher number is granted with the one before it").await;

@@ -84,7 +84,7 @@ pub async fn neighbouring_readers_are_granted_together(subject: impl Subject) {
     let one = granted(one, "readers that wait next to each other are granted the lock together").await;
     let other = granted(other, "readers that wait next to each other are granted the lock together").await;
     assert!(one.is_held() && other.is_held(), "readers that wait next to each other hold the lock together");
-    assert!(!writer.is_finished() && !last.is_finished(), "nobody overtakes: a later waiter has ended its wait");
+    assert!(!writer.is_finished() && !last.is_finished(), "no waiter is overtaken: a later waiter has ended its wait");
     assert_eq!(one.fencing_token(), other.fencing_token(), "readers that hold a lock together have one token");
     assert!(one.fencing_token() > highest, "the token of readers is above that of the writer before them");
     highest = one.fencing_token();
@@ -93,7 +93,7 @@ pub async fn neighbouring_readers_are_granted_together(subject: impl Subject) {
     let writer = granted(writer, "a writer gets the lock after the readers before it").await;
     assert!(writer.fencing_token() > highest, "the token of a writer is above that of the readers before it");
     highest = writer.fencing_token();
-    assert!(!last.is_finished(), "nobody overtakes: a reader has ended its wait before the writer's release");
+    assert!(!last.is_finished(), "no waiter is overtaken: a reader has ended its wait before the writer's release");
     kept(writer.release().await, "a held lock can be released");
     let last = granted(last, "a reader behind a writer gets the lock after it").await;
     assert!(last.fencing_token() > highest, "the token of readers is above that of the writer before them");

@@ -40,7 +40,7 @@ pub(crate) enum Step {
     Reset { lease: Duration, floor: Option<TtlMillis> },
     /// Say whether the lock is still ours.
     Check,
-    /// Free the lock, or hand it on. With `keep` it stays taken for so long, by nobody.
+    /// Free the lock, or hand it on. With `keep` it stays taken for so long, without a holder.
     Release { keep: Option<TtlMillis> },
     /// Cancel an acquire in any state. `keep` is that of the release for which this stands in, and means nothing if the
     /// acquire was not granted.

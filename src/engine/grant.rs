@@ -165,7 +165,7 @@ impl<H: Host> Lock<H> {
         }
     }
 
-    /// The server was asked for a lease for one more reader, and nobody else waits.
+    /// The server was asked for a lease for one more reader, and no other waits.
     fn more_readers(&mut self, secret: Secret, lease: TtlMillis, cx: &mut Context<'_, H>) {
         let (now, epoch, kept) = (cx.now, cx.host.epoch(), Some(lease));
         let (Some(first), Some(ownership)) = (self.waiters.first(), self.ownership(secret)) else { return };

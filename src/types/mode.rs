@@ -6,7 +6,7 @@ use super::LockError;
 
 /// Who may hold a lock at the same time.
 ///
-/// All modes of one name share one wait queue, in which nobody overtakes a caller of another mode. So neither readers nor
+/// All modes of one name share one wait queue, in which no caller overtakes one of another mode. So neither readers nor
 /// writers starve. A held lock does not change its mode: there is no upgrade and no downgrade.
 ///
 /// # Examples
@@ -24,7 +24,7 @@ use super::LockError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum LockMode {
-    /// One holder, and nobody beside it. The default.
+    /// One holder, and none beside it. The default.
     #[default]
     Exclusive,
     /// Any number of holders, all of them `Shared`: the readers of a reader-writer lock.

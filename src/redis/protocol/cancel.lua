@@ -1,7 +1,7 @@
 -- Cancels an acquire in any state: removes its entry from the queue, and frees the lock if it was granted.
 --
 -- ARGV   1 its entry in the queue up to the token, "deadline:ttl:mode", as far as it is known, or nothing
---        2 if it was granted, for how many milliseconds from now the lock stays taken all the same, by nobody; without it not
+--        2 if it was granted, for how many milliseconds from now the lock stays taken all the same, without a holder; without it not
 --          at all
 -- Answer 1   it had been granted
 --        2   it was in the queue

@@ -4,7 +4,7 @@
 -- A call is for any number of locks. Each lock has
 -- KEYS   the lock: a string, which expires with the longest lease of those that hold it. Its value is the token of the only
 --          owner; or 'shared:' and the number of the phase, if it is shared; 'permits', if there are holders of permits; or
---          'kept', if nobody holds it and it stays taken for a time
+--          'kept', if no token holds it and it stays taken for a time
 --        the wait queue: a list of entries "deadline:ttl:mode:token", served in order
 --        the holders, while the lock is shared or there are holders of permits: a sorted set of tokens, each with the end of
 --          its lease in milliseconds since 1970. For a permit there is also '#token' with its number. After a release that
@@ -22,7 +22,7 @@
 --   S1  A lock is taken only while it is free, or held in the same mode with room for one more. Only its holder's token
 --       extends a lease, ends it or hands the lock over, and only while that lease lasts.
 --   S2  Every grant has a number above those of all grants before it, also if the server's clock went back. Those that share
---       a lock have one number: that of the first of the phase, which lasts until nobody holds the lock.
+--       a lock have one number: that of the first of the phase, which lasts until no token holds the lock.
 --   S3  A lock is not granted to a caller while the entry of a live waiter, of whichever mode, is before that caller in the
 --       queue.
 --   S4  A script that fails has notified no process of a grant that it has not made, and has changed nothing that its

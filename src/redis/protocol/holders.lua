@@ -17,7 +17,7 @@ local function mode_of(token)
   return 'x'
 end
 
--- How the lock is held: 'x' is one owner, or another program; 's' and 'p' are the holders; nil is nobody. The number of the
+-- How the lock is held: 'x' is one owner, or another program; 's' and 'p' are the holders; nil is none. The number of the
 -- phase, in which holders share the lock; how many hold a permit; and whether holders were looked for whose leases are over.
 local held, phase, live, is_clean
 
@@ -93,7 +93,7 @@ local function has_room(mode, permits)
   return mode == 's' or live < permits and clean()
 end
 
--- The lowest permit that nobody holds. The numbers have the lowest ranks in the order of the scores, and as long as none is
+-- The lowest permit that no token holds. The numbers have the lowest ranks in the order of the scores, and as long as none is
 -- missing the number at each rank is that rank.
 local function free_permit()
   local function is_missing_until(rank)
@@ -139,7 +139,7 @@ local function grant_beside(token, mode, ttl)
   return number, permit
 end
 
--- Takes the lock from a holder, or from the only owner. With `keep` it stays taken for so long, by nobody: no token is the
+-- Takes the lock from a holder, or from the only owner. With `keep` it stays taken for so long, without a holder: no token is the
 -- name that the holder then has, or the value of the lock.
 local function remove(token, keep)
   if held == 'x' then

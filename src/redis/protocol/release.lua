@@ -1,6 +1,6 @@
 -- Frees a lock of the caller's token, or hands it over to the first in the queue.
 --
--- ARGV   1 for how many milliseconds from now it stays taken all the same, by nobody; without it not at all
+-- ARGV   1 for how many milliseconds from now it stays taken all the same, without a holder; without it not at all
 -- Answer 1   the token held it
 --        0   it did not, and nothing was changed
 
